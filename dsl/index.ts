@@ -1,0 +1,3 @@
+/** `normrope/dsl`: the language, and the op that ships with it. */
+export * from "./language.js";
+export { qkNormRope } from "./qk_norm_rope.op.js";

@@ -1,0 +1,36 @@
+// The half of the C interface that does not depend on the target: kernel table, validation, the last error.
+// Copied as it is into generated/common.
+#pragma once
+
+#include <cstdint>
+
+#include "normrope.h"
+
+namespace normrope {
+
+// What validation must know of a kernel. The dispatch file of the target defines the table.
+struct KernelFacts {
+  const char *id;
+  int head_dim;
+  int vector_elements;
+};
+
+extern const KernelFacts KERNELS[];
+extern const int KERNEL_COUNT;
+extern const char *const MANIFEST;
+
+// Keeps the formatted text as this thread's last error and returns the status.
+int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// The status of an index that is no kernel's, or NORMROPE_OK.
+int check_kernel(int kernel);
+
+// NORMROPE_OK where a kernel may run on the arguments. Reads no data.
+int validate(const KernelFacts &kernel, const normrope_args *args);
+
+// Whether valid arguments ask for nothing.
+inline bool is_empty(const normrope_args &args) {
+  return args.num_tokens == 0 || (args.q.num_heads == 0 && args.k.num_heads == 0);
+}
+
+}  // namespace normrope

@@ -1,0 +1,49 @@
+// Kernel table and call. Emitted from templates/cpu/dispatch.cpp.hbs by `normrope emit`.
+#include "abi.hpp"
+
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args *args);
+
+namespace normrope {
+
+const KernelFacts KERNELS[] = {
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 4 },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 4 },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 4 },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 4 },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 4 },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 4 },
+};
+const int KERNEL_COUNT = 6;
+
+const char *const MANIFEST =
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"cbb4897c93c52b81f345b69f70f36e8b12cc86f034b6984bfd73cd4d5c6568da","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+
+namespace {
+
+void (*const FUNCTIONS[])(const normrope_args *) = {
+    qk_norm_rope__bf16_d64_r64_interleaved,
+    qk_norm_rope__bf16_d64_r64_neox,
+    qk_norm_rope__bf16_d128_r128_interleaved,
+    qk_norm_rope__bf16_d128_r128_neox,
+    qk_norm_rope__bf16_d256_r256_interleaved,
+    qk_norm_rope__bf16_d256_r256_neox,
+};
+
+}  // namespace
+}  // namespace normrope
+
+using namespace normrope;
+
+int normrope_prepare(int kernel) { return check_kernel(kernel); }
+
+int normrope_run(int kernel, const normrope_args *args, void *) {
+  if (int status = check_kernel(kernel)) return status;
+  if (int status = validate(KERNELS[kernel], args)) return status;
+  if (!is_empty(*args)) FUNCTIONS[kernel](args);
+  return NORMROPE_OK;
+}

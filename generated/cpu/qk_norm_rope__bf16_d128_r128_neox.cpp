@@ -1,0 +1,79 @@
+// qk_norm_rope__bf16_d128_r128_neox
+//
+// Norm and RoPE of every q and k head of a batch of tokens: head_dim 128, rotary_dim 128, neox, bf16.
+// Emitted from dsl/qk_norm_rope.op.ts and templates/cpu/kernel.cpp.hbs by `normrope emit`: change those, not this file.
+#include <cmath>
+
+#include "simd.hpp"
+
+namespace {
+
+using namespace normrope;
+
+constexpr int HEAD_DIM = 128;
+constexpr int ROTARY_PAIRS = 64;
+constexpr int PAIRS = HEAD_DIM / 2;
+
+// Pair i is elements i and i + ROTARY_PAIRS of what rotates.
+inline void load_pairs(const uint16_t *from, float *a, float *b) {
+#pragma omp simd
+  for (int i = 0; i < ROTARY_PAIRS; ++i) {
+    a[i] = widen_bf16(from[i]);
+    b[i] = widen_bf16(from[i + ROTARY_PAIRS]);
+  }
+}
+
+inline void store_pairs(const float *a, const float *b, uint16_t *to) {
+#pragma omp simd
+  for (int i = 0; i < ROTARY_PAIRS; ++i) {
+    to[i] = narrow_bf16(a[i]);
+    to[i + ROTARY_PAIRS] = narrow_bf16(b[i]);
+  }
+}
+
+// All the q heads or all the k heads of one token.
+void run_heads(const normrope_heads &heads, int64_t token, float eps, const float *cosine, const float *sine) {
+  const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
+  auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
+  float weight_a[PAIRS], weight_b[PAIRS];
+  for (int64_t head = 0; head < heads.num_heads; ++head) {
+    if (head == 0 || heads.weight_head_stride != 0) {
+      load_pairs(static_cast<const uint16_t *>(heads.weight) + head * heads.weight_head_stride, weight_a, weight_b);
+    }
+    float a[PAIRS], b[PAIRS];
+    load_pairs(in + head * heads.in_head_stride, a, b);
+
+    // y = x * rsqrt(mean(x^2) + eps) * weight
+    float sum = 0.0f;
+    #pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
+    const float scale = 1.0f / std::sqrt(sum / HEAD_DIM + eps);
+    #pragma omp simd
+    for (int i = 0; i < PAIRS; ++i) {
+      a[i] *= scale * weight_a[i];
+      b[i] *= scale * weight_b[i];
+    }
+
+    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
+    #pragma omp simd
+    for (int i = 0; i < ROTARY_PAIRS; ++i) {
+      const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
+      b[i] = b[i] * cosine[i] + a[i] * sine[i];
+      a[i] = rotated_a;
+    }
+
+    store_pairs(a, b, out + head * heads.out_head_stride);
+  }
+}
+
+}  // namespace
+
+extern "C" void qk_norm_rope__bf16_d128_r128_neox(const normrope_args *args) {
+#pragma omp parallel for schedule(static)
+  for (int64_t token = 0; token < args->num_tokens; ++token) {
+    float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
+    angles(args->rope_table, position_of(*args, token), args->attention_factor, ROTARY_PAIRS, cosine, sine);
+    run_heads(args->q, token, args->eps, cosine, sine);
+    run_heads(args->k, token, args->eps, cosine, sine);
+  }
+}

@@ -1,0 +1,141 @@
+// Kernel table and launch. Emitted from templates/cuda/dispatch.cu.hbs by `normrope emit`.
+#include <cuda_runtime.h>
+
+#include "abi.hpp"
+#include "device.cuh"
+
+extern "C" __global__ void qk_norm_rope__bf16_d64_r64_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d64_r64_neox(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d128_r128_neox(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d256_r256_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d256_r256_neox(const __grid_constant__ normrope::Params params);
+
+namespace normrope {
+
+const KernelFacts KERNELS[] = {
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 4 },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 4 },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 4 },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 4 },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 4 },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 4 },
+};
+const int KERNEL_COUNT = 6;
+
+const char *const MANIFEST =
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"cbb4897c93c52b81f345b69f70f36e8b12cc86f034b6984bfd73cd4d5c6568da","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+
+namespace {
+
+struct Launch {
+  const void *function;
+  int heads_per_warp;
+  int block_threads;
+};
+
+const Launch LAUNCHES[] = {
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved), 4, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox), 4, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved), 2, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox), 2, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved), 1, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox), 1, 128 },
+};
+
+int fail_cuda(cudaError_t error, const char *call) {
+  cudaGetLastError();  // it is reported here: the caller's next check must not find it again
+  const bool no_device = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
+  return fail(no_device ? NORMROPE_ERROR_NO_DEVICE : NORMROPE_ERROR_DEVICE, "%s: %s", call, cudaGetErrorString(error));
+}
+
+Divisor divisor_of(uint32_t d) {
+  uint32_t shift = 0;
+  while ((uint64_t{1} << shift) < d) ++shift;
+  return {static_cast<uint32_t>((((uint64_t{1} << shift) - d) << 32) / d + 1), shift};
+}
+
+uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
+
+// A batch that fills the device many times over gives a warp two groups of heads, which share the token's angles;
+// a smaller one spreads over as many warps as there are.
+int heads_per_span(const Launch &launch, const normrope_args &args, int multiprocessors) {
+  constexpr int64_t WARPS_PER_MULTIPROCESSOR = 64;
+  constexpr int64_t FILLS = 8;
+  const int64_t groups = args.num_tokens * (divide_up(args.q.num_heads, launch.heads_per_warp) +
+                                            divide_up(args.k.num_heads, launch.heads_per_warp));
+  const bool weight_for_each_head = args.q.weight_head_stride != 0 || args.k.weight_head_stride != 0;
+  const bool fills = groups >= FILLS * WARPS_PER_MULTIPROCESSOR * multiprocessors;
+  return launch.heads_per_warp * (fills && !weight_for_each_head ? 2 : 1);
+}
+
+// False where the spans of the batch cannot be counted in 31 bits.
+bool set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_span) {
+  to.in = static_cast<const uint16_t *>(from.in);
+  to.out = static_cast<uint16_t *>(from.out);
+  to.weight = static_cast<const uint16_t *>(from.weight);
+  to.in_token_stride = from.in_token_stride;
+  to.in_head_stride = from.in_head_stride;
+  to.out_token_stride = from.out_token_stride;
+  to.out_head_stride = from.out_head_stride;
+  to.weight_head_stride = from.weight_head_stride;
+  to.num_heads = from.num_heads;
+  to.spans_per_token = divide_up(from.num_heads, heads_per_span);
+  to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
+  const int64_t spans = num_tokens * to.spans_per_token;
+  to.num_spans = static_cast<uint32_t>(spans);
+  return spans <= INT32_MAX / 2;
+}
+
+}  // namespace
+}  // namespace normrope
+
+using namespace normrope;
+
+int normrope_prepare(int kernel) {
+  if (int status = check_kernel(kernel)) return status;
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, LAUNCHES[kernel].function);
+  return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaFuncGetAttributes");
+}
+
+int normrope_run(int kernel, const normrope_args *args, void *stream) {
+  if (int status = check_kernel(kernel)) return status;
+  if (int status = validate(KERNELS[kernel], args)) return status;
+  if (is_empty(*args)) return NORMROPE_OK;
+
+  int device, multiprocessors;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error != cudaSuccess) return fail_cuda(error, "cudaGetDevice");
+  error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
+
+  const Launch &launch = LAUNCHES[kernel];
+  Params params = {};
+  params.heads_per_span = heads_per_span(launch, *args, multiprocessors);
+  if (!set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span) ||
+      !set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span)) {
+    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "num_tokens is %lld: too many heads for one launch, split the batch",
+                static_cast<long long>(args->num_tokens));
+  }
+  const uint32_t warps_per_block = launch.block_threads / 32;
+  params.positions = args->positions;
+  params.rope_table = args->rope_table;
+  params.q_blocks = divide_up(params.heads[0].num_spans, warps_per_block);
+  params.position_bits = args->position_bits;
+  params.eps = args->eps;
+  params.attention_factor = args->attention_factor;
+
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(params.q_blocks + divide_up(params.heads[1].num_spans, warps_per_block));
+  config.blockDim = dim3(launch.block_threads);
+  config.stream = static_cast<cudaStream_t>(stream);
+  config.attrs = &attribute;
+  config.numAttrs = (args->flags & NORMROPE_PDL) != 0 ? 1 : 0;
+  void *arguments[] = {&params};
+  error = cudaLaunchKernelExC(&config, launch.function, arguments);
+  return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");
+}

@@ -1,0 +1,114 @@
+// qk_norm_rope__bf16_d64_r64_neox
+//
+// Norm and RoPE of every q and k head of a batch of tokens: head_dim 64, rotary_dim 64, neox, bf16.
+// Emitted from dsl/qk_norm_rope.op.ts and templates/cuda/kernel.cu.hbs by `normrope emit`: change those, not this file.
+#include "device.cuh"
+
+namespace {
+
+constexpr int HEAD_DIM = 64;
+constexpr int LANES_PER_HEAD = 8;
+constexpr int PAIRS_PER_LANE = 4;
+constexpr int HEADS_PER_WARP = 4;
+constexpr int BLOCK_THREADS = 128;
+
+using Vector = uint2;  // 4 x bf16
+
+// Slot j of a head is two vectors; element i of the first rotates with element i of the second, as pair 4 j + i.
+__device__ __forceinline__ int first_vector(int j) { return 4 * j; }
+__device__ __forceinline__ int second_vector(int j) { return 32 + 4 * j; }
+__device__ __forceinline__ int pair_of(int j, int i) { return 4 * j + i; }
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    qk_norm_rope__bf16_d64_r64_neox(const __grid_constant__ normrope::Params params) {
+  using namespace normrope;
+
+  // Which heads of which token: the same in all lanes of a warp, and q or k in all warps of a block.
+  const bool is_k = blockIdx.x >= params.q_blocks;
+  const Heads &heads = params.heads[is_k];
+  const uint32_t block = is_k ? blockIdx.x - params.q_blocks : blockIdx.x;
+  const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
+  if (warp >= heads.num_spans) return;
+  const Span span = nth_span(heads, warp, params.heads_per_span);
+  const int lane = threadIdx.x % 32;
+  const int slot = lane % LANES_PER_HEAD;
+  int head = span.first_head + lane / LANES_PER_HEAD;
+
+  // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use.
+  allow_next_kernel();
+  uint64_t turns[PAIRS_PER_LANE];
+  Vector first_weight = {}, second_weight = {};
+  #pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    turns[i] = params.rope_table[pair_of(slot, i)];
+  }
+  if (head < span.end_head) {
+    const uint16_t *const weight = heads.weight + head * heads.weight_head_stride;
+    first_weight = *reinterpret_cast<const Vector *>(weight + first_vector(slot));
+    second_weight = *reinterpret_cast<const Vector *>(weight + second_vector(slot));
+  }
+
+  wait_for_previous_kernel();
+  const int64_t position = load_position(params.positions, params.position_bits, span.token);
+  const uint16_t *const token_in = heads.in + span.token * heads.in_token_stride;
+  uint16_t *const token_out = heads.out + span.token * heads.out_token_stride;
+  Vector first = {}, second = {};
+  const auto load_head = [&] {
+    if (head >= span.end_head) return;
+    const uint16_t *const in = token_in + head * heads.in_head_stride;
+    first = *reinterpret_cast<const Vector *>(in + first_vector(slot));
+    second = *reinterpret_cast<const Vector *>(in + second_vector(slot));
+  };
+  load_head();
+
+  float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
+  float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
+  widen_bf16(first_weight, weight_a);
+  widen_bf16(second_weight, weight_b);
+  #pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sincos_of_turns(turns[i], position, sine[i], cosine[i]);
+    sine[i] *= params.attention_factor, cosine[i] *= params.attention_factor;
+  }
+
+  for (int left = span.end_head - span.first_head; left > 0; left -= HEADS_PER_WARP) {
+    // Pair i of the lane is (a[i], b[i]). The next head is on its way while this one is worked on.
+    float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
+    widen_bf16(first, a);
+    widen_bf16(second, b);
+    uint16_t *const out = token_out + head * heads.out_head_stride;
+    const bool is_head = head < span.end_head;
+    head += HEADS_PER_WARP;
+    load_head();
+
+    // y = x * rsqrt(mean(x^2) + eps) * weight
+    float sum = 0.0f;
+    #pragma unroll
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum += a[i] * a[i] + b[i] * b[i];
+    sum = sum_over_lanes(sum, LANES_PER_HEAD);
+    const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM) + params.eps);
+    #pragma unroll
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) {
+      a[i] *= scale * weight_a[i];
+      b[i] *= scale * weight_b[i];
+    }
+
+    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
+    #pragma unroll
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) {
+      const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
+      b[i] = b[i] * cosine[i] + a[i] * sine[i];
+      a[i] = rotated_a;
+    }
+
+    if (is_head) {
+      Vector first_out, second_out;
+      narrow_bf16(a, first_out);
+      narrow_bf16(b, second_out);
+      *reinterpret_cast<Vector *>(out + first_vector(slot)) = first_out;
+      *reinterpret_cast<Vector *>(out + second_vector(slot)) = second_out;
+    }
+  }
+}

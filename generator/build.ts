@@ -1,0 +1,260 @@
+/**
+ * Emitted files → shared library.
+ *
+ * In: a file set, a target and its compiler. Out: build/<target>/libnormrope.so and manifest.json. Objects are made in
+ * parallel, each from exactly the texts that its key covers, in a folder of the cache; the user's folders are only
+ * written to at the end. No string reaches a shell.
+ */
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { execa } from "execa";
+import pMap from "p-map";
+import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
+import { manifestSchema, parseBuiltManifest } from "../runtime/manifest.js";
+import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
+import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
+import type { EmittedFile, FileSet } from "./ir.js";
+import { parsePtxasReport } from "./ptxas.js";
+import type { TargetCompiler } from "./target_compiler.js";
+
+export const LIBRARY_NAME = "libnormrope.so";
+export const MANIFEST_NAME = "manifest.json";
+
+export interface BuildRequest {
+  readonly files: FileSet;
+  readonly compiler: TargetCompiler;
+  /** Holds a folder for each target: `build/`. */
+  readonly buildFolder: string;
+  readonly cacheRoot: string;
+  readonly jobs: number;
+  /** Called when the compiler has finished a file, cached ones left out. */
+  readonly onCompiled?: (done: { name: string; seconds: number; finished: number; total: number }) => void;
+}
+
+export interface BuildResult {
+  readonly target: Target;
+  readonly library: string;
+  readonly manifest: BuiltManifest;
+  /** Kernel ids, by whether a compiler ran for them. */
+  readonly compiled: readonly string[];
+  readonly cached: readonly string[];
+  /** Kernels that spill registers: they run, and slower than they should. */
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** A source file with the headers that it includes: what one run of the compiler reads. */
+interface Unit {
+  readonly name: string;
+  readonly source: EmittedFile;
+  readonly inputs: FileSet;
+}
+
+const OBJECT = "unit.o";
+const REPORT = "report.txt";
+
+/** @throws UserError `compile-failed` with the output of every compiler that failed. */
+export async function build(request: BuildRequest): Promise<BuildResult> {
+  const { files, compiler, cacheRoot } = request;
+  const units = unitsOf(files, compiler.target);
+  const objects = await compileAll(request, units);
+  const kernels = readEmittedManifest(files);
+
+  const exports = find(files, "common/exports.map");
+  const objectFiles = objects.map(({ entry }) => join(entry.folder, OBJECT));
+  const linkKey = cacheKey([compiler.identity, compiler.linkArgs, exports, objects.map(({ key }) => key)]);
+  const linked = await cached(cacheRoot, linkKey, [LIBRARY_NAME], async (folder) => {
+    writeInputs(folder, [exports]);
+    // Short names in the folder itself: nvcc splits paths at spaces.
+    const names = objectFiles.map((_, i) => `${i}.o`);
+    objectFiles.forEach((file, i) => {
+      symlinkSync(file, join(folder, `${i}.o`));
+    });
+    await run(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], folder, LIBRARY_NAME);
+    for (const name of names) rmSync(join(folder, name));
+  });
+
+  const resources = Object.fromEntries(
+    kernels.kernels.map(({ id }) => [
+      id,
+      resourcesOf(objects.find(({ unit }) => unit.name === id)?.entry, id),
+    ]),
+  );
+  const manifest: BuiltManifest = {
+    ...kernels,
+    build: {
+      target: compiler.target,
+      toolchain: compiler.identity,
+      flags: [...compiler.compileArgs],
+      archs: [...compiler.archs],
+      cpuFeatures: [...compiler.cpuFeatures],
+      cpuArch: process.arch,
+      librarySha256: sha256(readFileSync(join(linked.folder, LIBRARY_NAME))),
+      resources,
+    },
+  };
+  const library = publish(join(request.buildFolder, compiler.target), linked.folder, manifest);
+  const isKernel = new Set(kernels.kernels.map(({ id }) => id));
+  const ids = (hit: boolean) =>
+    objects
+      .filter(({ unit, entry }) => isKernel.has(unit.name) && entry.hit === hit)
+      .map(({ unit }) => unit.name);
+  return {
+    target: compiler.target,
+    library,
+    manifest,
+    compiled: ids(false),
+    cached: ids(true),
+    warnings: Object.entries(resources).flatMap(([id, list]) =>
+      list.flatMap((found) => spillWarning(id, found)),
+    ),
+  };
+}
+
+interface CompiledUnit {
+  readonly unit: Unit;
+  readonly key: string;
+  readonly entry: CacheEntry;
+}
+
+async function compileAll(request: BuildRequest, units: readonly Unit[]): Promise<CompiledUnit[]> {
+  const { compiler, cacheRoot, jobs, onCompiled } = request;
+  const failures: Diagnostic[] = [];
+  let finished = 0;
+  const compileOne = async (unit: Unit): Promise<CompiledUnit | undefined> => {
+    const key = cacheKey([compiler.identity, compiler.compileArgs, unit.source.path, unit.inputs]);
+    const start = performance.now();
+    try {
+      const entry = await cached(cacheRoot, key, [OBJECT, REPORT], async (folder) => {
+        writeInputs(folder, unit.inputs);
+        const args = [...compiler.compileArgs, "-c", unit.source.path, "-o", OBJECT];
+        writeFileSync(join(folder, REPORT), await run(compiler.path, args, folder, unit.name));
+        for (const { path } of unit.inputs) rmSync(join(folder, path));
+      });
+      finished += 1;
+      const seconds = (performance.now() - start) / 1000;
+      if (!entry.hit) onCompiled?.({ name: unit.name, seconds, finished, total: units.length });
+      return { unit, key, entry };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      failures.push(...error.diagnostics);
+      return undefined;
+    }
+  };
+  const objects = await pMap(units, compileOne, { concurrency: jobs });
+  if (failures.length > 0) throw new UserError(failures);
+  return objects.filter((object) => object !== undefined);
+}
+
+/** The emitted sources of a target, each with the headers of its folder and the common ones. */
+function unitsOf(files: FileSet, target: Target): Unit[] {
+  const isSource = ({ path }: EmittedFile) => /\.(cu|cpp)$/.test(path);
+  const folder = `${target}/`;
+  const own = files.filter(({ path }) => path.startsWith(folder));
+  const common = files.filter(({ path }) => /^(common|include)\//.test(path));
+  const headers = [...own, ...common].filter((file) => /\.(cuh|hpp|h)$/.test(file.path));
+  const sources = [...own, ...common].filter(isSource);
+  return sources.map((source) => {
+    const included = headers.filter((header) => includes(source, header, headers));
+    const name = source.path.replace(/^.*\//, "").replace(/\.[^.]+$/, "");
+    return { name, source, inputs: [source, ...included] };
+  });
+}
+
+/** Whether a file includes a header, itself or through other headers: a header that it does not read must not recompile it. */
+function includes(file: EmittedFile, header: EmittedFile, headers: FileSet): boolean {
+  return headers.some((candidate) => {
+    const name = candidate.path.replace(/^.*\//, "");
+    if (candidate === file || !file.text.includes(`#include "${name}"`)) return false;
+    return candidate === header || includes(candidate, header, headers);
+  });
+}
+
+function writeInputs(folder: string, files: FileSet): void {
+  for (const { path, text } of files) {
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+}
+
+async function run(path: string, args: readonly string[], cwd: string, name: string): Promise<string> {
+  const result = await execa(path, args, { cwd, all: true, reject: false, stdin: "ignore" });
+  if (result.exitCode === 0) return result.all;
+  const ended = result.signal === undefined ? `exit status ${result.exitCode}` : `signal ${result.signal}`;
+  throw new UserError([
+    {
+      code: "compile-failed",
+      message: `${name}: the compiler failed (${result.exitCode === undefined && result.signal === undefined ? result.shortMessage : ended})\n  ${result.escapedCommand}\n${result.all ?? ""}`,
+      fix: "read the compiler's output above; `normrope doctor` checks the compilers themselves",
+    },
+  ]);
+}
+
+function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {
+  if (entry === undefined) throw internalError("build", "the kernel was not compiled", id);
+  return [...(parsePtxasReport(readFileSync(join(entry.folder, REPORT), "utf8")).get(id) ?? [])];
+}
+
+function spillWarning(id: string, { arch, spillStoreBytes, spillLoadBytes }: Resources): Diagnostic[] {
+  if (spillStoreBytes === 0 && spillLoadBytes === 0) return [];
+  return [
+    {
+      code: "register-spill",
+      message: `${id} spills ${spillStoreBytes} bytes on ${arch}`,
+      fix: "report it: the plan for this geometry keeps too much in registers",
+    },
+  ];
+}
+
+/** Puts the library and its manifest in place; neither is touched where both are there already. */
+function publish(folder: string, linked: string, manifest: BuiltManifest): string {
+  const library = join(folder, LIBRARY_NAME);
+  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
+  if (isPublished(folder, text, manifest.build.librarySha256)) return library;
+  mkdirSync(folder, { recursive: true });
+  const suffix = `.${process.pid}.tmp`;
+  copyFileSync(join(linked, LIBRARY_NAME), library + suffix);
+  writeFileSync(join(folder, MANIFEST_NAME + suffix), text);
+  // The manifest holds the library's hash: between the two renames, `open` finds that they do not belong together.
+  renameSync(library + suffix, library);
+  renameSync(join(folder, MANIFEST_NAME + suffix), join(folder, MANIFEST_NAME));
+  return library;
+}
+
+function isPublished(folder: string, manifest: string, librarySha256: string): boolean {
+  try {
+    const old = readFileSync(join(folder, MANIFEST_NAME), "utf8");
+    return old === manifest && sha256(readFileSync(join(folder, LIBRARY_NAME))) === librarySha256;
+  } catch {
+    return false; // not there, or not readable: to be written
+  }
+}
+
+function readEmittedManifest(files: FileSet) {
+  return manifestSchema.parse(JSON.parse(find(files, "manifest.json").text));
+}
+
+function find(files: FileSet, path: string): EmittedFile {
+  const file = files.find((candidate) => candidate.path === path);
+  if (file === undefined) throw internalError("build", `the file set lacks ${path}`);
+  return file;
+}
+
+/** The manifest of a library that was built, or undefined where there is none. */
+export function readBuiltManifest(buildFolder: string, target: Target): BuiltManifest | undefined {
+  const path = join(buildFolder, target, MANIFEST_NAME);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  return parseBuiltManifest(text, path);
+}

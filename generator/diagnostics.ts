@@ -1,0 +1,94 @@
+/**
+ * The compiler's two kinds of error: the user's, which have a place and a fix, and ours.
+ *
+ * In: what a stage found. Out: diagnostics, sorted by place; one error that carries them all. Must not print.
+ */
+
+/** Every diagnostic of the compiler, and what it is about. */
+export const DIAGNOSTIC_CODES = {
+  "config-not-found": "there is no config file at the path",
+  "config-unreadable": "the config file cannot be read",
+  "not-a-space": "the config does not export `defineSpace(op, …)` as its default",
+  "not-an-op": "the first argument of `defineSpace` does not lead to `defineOp({…})`",
+  "unsupported-expression": "the expression would have to be run to be understood",
+  "type-error": "TypeScript rejects the file",
+  "unknown-axis": "the op has no such axis",
+  "missing-axis": "an entry leaves out an axis that has no default",
+  "value-not-in-axis": "the value lies outside its axis",
+  "duplicate-value": "an axis lists a value twice",
+  "duplicate-point": "two entries ask for the same kernel",
+  "empty-axis": "an axis lists no value",
+  "empty-space": "the space has no entry",
+  "entry-without-kernel": "the rules forbid every point of an entry",
+  "bad-op": "the op is one that no kernel can be made for",
+  "value-present": "`add` was given a value that the config already has",
+  "entry-needed": "`add` cannot tell which entry of the space is meant",
+  "file-exists": "a file that would be written over is not normrope's",
+  "template-error": "a template and its view do not fit together",
+  "stale-output": "generated/ is not what the compiler emits",
+  "no-compiler": "the compiler that a target needs was not found",
+  "compile-failed": "a compiler rejected an emitted file",
+  "register-spill": "a kernel does not fit the registers",
+  "bad-option": "an option's value cannot be used",
+  "nothing-built": "the command needs a built library",
+} as const;
+
+export type DiagnosticCode = keyof typeof DIAGNOSTIC_CODES;
+
+/** A place in a file; line and column count from 1. */
+export interface Span {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Diagnostic {
+  readonly code: DiagnosticCode;
+  /** What is wrong, with the offending value in it. */
+  readonly message: string;
+  /** What to write or do instead. */
+  readonly fix: string;
+  readonly span?: Span | undefined;
+}
+
+/** The user's errors: all that were found, in the order of the file. */
+export class UserError extends Error {
+  override readonly name = "UserError";
+  readonly diagnostics: readonly Diagnostic[];
+
+  constructor(diagnostics: readonly Diagnostic[]) {
+    const sorted = [...diagnostics].sort(byPlace);
+    super(sorted.map(formatDiagnostic).join("\n"));
+    this.diagnostics = sorted;
+  }
+}
+
+export function userError(code: DiagnosticCode, message: string, fix: string, span?: Span): UserError {
+  return new UserError([{ code, message, fix, span }]);
+}
+
+/** A bug of ours: names the stage and, where there is one, the kernel. */
+export class InternalError extends Error {
+  override readonly name = "InternalError";
+}
+
+export function internalError(stage: string, message: string, kernelId?: string): InternalError {
+  return new InternalError(`${stage}${kernelId === undefined ? "" : ` (${kernelId})`}: ${message}`);
+}
+
+/** `file:line:col: error [code]: message`, and the fix on a line of its own. */
+export function formatDiagnostic({ code, message, fix, span }: Diagnostic): string {
+  const place = span === undefined ? "" : `${span.file}:${span.line}:${span.column}: `;
+  return `${place}error [${code}]: ${message}\n  fix: ${fix}`;
+}
+
+function byPlace(a: Diagnostic, b: Diagnostic): number {
+  const [x, y] = [a.span, b.span];
+  if (x === undefined || y === undefined) return Number(x !== undefined) - Number(y !== undefined);
+  return compareText(x.file, y.file) || x.line - y.line || x.column - y.column || compareText(a.code, b.code);
+}
+
+/** Order by code unit, the same in every locale. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,95 @@
+/**
+ * The emitted files on disk: write them, or compare with them.
+ *
+ * In: a file set and the folder that it belongs in. Out: what was done, or what differs. Touches nothing outside the
+ * folder, writes only what changed, and removes only files that are named like kernels.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join, relative, sep } from "node:path";
+import { createTwoFilesPatch } from "diff";
+import type { FileSet } from "./ir.js";
+import { parseKernelId } from "./name.js";
+
+export interface Difference {
+  readonly path: string;
+  readonly kind: "changed" | "missing" | "extra";
+  /** Unified, from what is on disk to what the compiler emits. */
+  readonly patch: string;
+}
+
+/** What separates a folder from a file set, sorted by path. */
+export function compareFileSet(folder: string, files: FileSet): Difference[] {
+  const onDisk = readFolder(folder);
+  const wanted = new Map(files.map(({ path, text }) => [path, text]));
+  const differences: Difference[] = [];
+  for (const path of [...new Set([...onDisk.keys(), ...wanted.keys()])].sort()) {
+    const [old, text] = [onDisk.get(path), wanted.get(path)];
+    if (old === text) continue;
+    const kind = old === undefined ? "missing" : text === undefined ? "extra" : "changed";
+    differences.push({
+      path,
+      kind,
+      patch: createTwoFilesPatch(path, path, old ?? "", text ?? "", "on disk", "emitted"),
+    });
+  }
+  return differences;
+}
+
+export interface WriteResult {
+  readonly written: readonly string[];
+  readonly removed: readonly string[];
+  /** Files that no normrope wrote, left where they are; `check` fails on them. */
+  readonly foreign: readonly string[];
+}
+
+/** Makes the folder hold the file set. Every text is on disk before the first file is replaced. */
+export function writeFileSet(folder: string, files: FileSet): WriteResult {
+  const differences = compareFileSet(folder, files);
+  const extras = differences.filter(({ kind }) => kind === "extra").map(({ path }) => path);
+  const removed = extras.filter(isKernelFile);
+  const texts = new Map(files.map(({ path, text }) => [path, text]));
+  const written = differences.filter(({ kind }) => kind !== "extra").map(({ path }) => path);
+
+  const suffix = `.${randomBytes(6).toString("hex")}.tmp`;
+  const staged: string[] = [];
+  try {
+    for (const path of written) {
+      const target = join(folder, path);
+      mkdirSync(dirname(target), { recursive: true });
+      staged.push(target + suffix);
+      writeFileSync(target + suffix, texts.get(path) ?? "");
+    }
+    for (const path of written) renameSync(join(folder, path) + suffix, join(folder, path));
+  } finally {
+    for (const path of staged) rmSync(path, { force: true });
+  }
+  for (const path of removed) rmSync(join(folder, path));
+  return { written, removed, foreign: extras.filter((path) => !isKernelFile(path)) };
+}
+
+function isKernelFile(path: string): boolean {
+  const extension = extname(path);
+  return (
+    (extension === ".cu" || extension === ".cpp") && parseKernelId(basename(path, extension)) !== undefined
+  );
+}
+
+function readFolder(folder: string): Map<string, string> {
+  let entries: ReturnType<typeof listFiles>;
+  try {
+    entries = listFiles(folder);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return new Map();
+    throw error;
+  }
+  return new Map(
+    entries.map((path) => [relative(folder, path).split(sep).join("/"), readFileSync(path, "utf8")]),
+  );
+}
+
+function listFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}

@@ -1,0 +1,98 @@
+/**
+ * The types that flow between the stages of the compiler.
+ *
+ * Readonly, flat and JSON-printable; each is made in one place, which its comment names.
+ * The config point and the op's stages are part of the manifest too, so their types live there.
+ */
+import type { ConfigPoint, ManifestKernel, Stage } from "../runtime/manifest.js";
+import type { Span } from "./diagnostics.js";
+
+export type { ConfigPoint, Stage };
+
+export type AxisName = keyof ConfigPoint;
+export type AxisValue = string | number;
+
+/** The range of an axis, as the op declares it. Made by `load`. */
+export type AxisRange =
+  | {
+      readonly kind: "integer";
+      readonly name: AxisName;
+      readonly step: number;
+      readonly min: number;
+      /** A number, or the axis whose value bounds this one. */
+      readonly max: number | AxisName;
+      readonly default?: AxisName | undefined;
+    }
+  | { readonly kind: "enum"; readonly name: AxisName; readonly values: readonly string[] };
+
+/** Made by `load`. */
+export interface Op {
+  readonly name: string;
+  /** Where the op is written, as headers of emitted files name it. */
+  readonly source: string;
+  readonly axes: readonly AxisRange[];
+  readonly stages: readonly Stage[];
+}
+
+/** A value and where it is written. */
+export interface Located<T> {
+  readonly value: T;
+  readonly span: Span;
+}
+
+/** What an entry says of one axis. */
+export interface EntryAxis {
+  readonly name: AxisName;
+  readonly values: readonly Located<AxisValue>[];
+  readonly span: Span;
+}
+
+/** One product of axis values, as written. Made by `load`. */
+export interface Entry {
+  readonly axes: readonly EntryAxis[];
+  readonly span: Span;
+  /** False where a part of it could not be read: what follows from the missing part is not reported. */
+  readonly complete: boolean;
+}
+
+/** Made by `load`. */
+export interface Space {
+  readonly entries: readonly Entry[];
+  readonly span: Span;
+}
+
+/** A combination that a rule forbids: not an error, and listed. Made by `legality`. */
+export interface Rejection {
+  readonly rule: string;
+  readonly reason: string;
+  readonly values: Readonly<Record<string, AxisValue>>;
+}
+
+export interface RejectedPoint extends Rejection {
+  readonly point: ConfigPoint;
+}
+
+/** A stage with the values that its arguments have at the point. Made by `plan`. */
+export interface PlannedStage {
+  readonly name: string;
+  readonly args: Readonly<Record<string, AxisValue>>;
+}
+
+/** Everything that decides the bits of a kernel's result. Made by `plan`. */
+export interface KernelPlan extends Readonly<ManifestKernel> {
+  readonly stages: readonly PlannedStage[];
+  /** Pairs of a head that rotate. */
+  readonly rotaryPairs: number;
+  /** Where the second vector of a rotated slot and of a pass-through slot starts, for slot 0. */
+  readonly secondVectorRotated: number;
+  readonly secondVectorPassThrough: number;
+}
+
+/** One emitted file: its path below generated/ and its text. Made by `render`. */
+export interface EmittedFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** The emitted files, sorted by path. */
+export type FileSet = readonly EmittedFile[];

@@ -1,0 +1,139 @@
+/**
+ * Reads values out of expressions without running them.
+ *
+ * In: syntax nodes. Out: literals with the place where each is written, or a diagnostic that says what to write.
+ * Accepted: literals, `const` names (imported ones too), arrays, objects, spreads, and type annotations around them.
+ */
+import { type Expression, Node, type ObjectLiteralExpression, SyntaxKind } from "ts-morph";
+import type { Diagnostic } from "../diagnostics.js";
+import type { AxisValue, Located } from "../ir.js";
+import { LANGUAGE_FILE, spanOf } from "./project.js";
+
+/** Where the readers leave what they could not read. */
+export type Report = (diagnostic: Diagnostic) => void;
+
+/** A chain of `const` names longer than this is a circle. */
+const NAME_CHAIN_MAX = 100;
+
+/** The expression behind parentheses, type annotations and `const` names. */
+export function unwrap(expression: Expression): Expression {
+  let current = expression;
+  for (let links = 0; links < NAME_CHAIN_MAX; links++) {
+    const inner = unwrapOnce(current);
+    if (inner === undefined) return current;
+    current = inner;
+  }
+  return current;
+}
+
+function unwrapOnce(expression: Expression): Expression | undefined {
+  if (
+    Node.isParenthesizedExpression(expression) ||
+    Node.isAsExpression(expression) ||
+    Node.isSatisfiesExpression(expression)
+  ) {
+    return expression.getExpression();
+  }
+  if (!Node.isIdentifier(expression)) return undefined;
+  const symbol = expression.getSymbol();
+  const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
+  if (!Node.isVariableDeclaration(declaration)) return undefined;
+  const isConst = declaration.getVariableStatement()?.getDeclarationKind() === "const";
+  return isConst ? declaration.getInitializer() : undefined;
+}
+
+/** The name of the DSL function that a call calls, whatever the file imports it as. */
+export function dslFunction(callee: Expression): string | undefined {
+  const symbol = callee.getSymbol();
+  const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
+  if (!Node.isFunctionDeclaration(declaration)) return undefined;
+  return declaration.getSourceFile().getFilePath() === LANGUAGE_FILE ? declaration.getName() : undefined;
+}
+
+/** A number or a string, or undefined and a report. */
+export function readScalar(expression: Expression, report: Report): Located<AxisValue> | undefined {
+  const literal = unwrap(expression);
+  const value = scalarOf(literal);
+  if (value !== undefined) return { value, span: spanOf(literal) };
+  report(unsupported(expression, "a number, a string, or the name of a const that is one"));
+  return undefined;
+}
+
+function scalarOf(literal: Expression): AxisValue | undefined {
+  if (Node.isStringLiteral(literal) || Node.isNoSubstitutionTemplateLiteral(literal)) {
+    return literal.getLiteralValue();
+  }
+  if (Node.isNumericLiteral(literal)) return literal.getLiteralValue();
+  if (!Node.isPrefixUnaryExpression(literal)) return undefined;
+  const operand = literal.getOperand();
+  if (!Node.isNumericLiteral(operand)) return undefined;
+  return literal.getOperatorToken() === SyntaxKind.MinusToken ? -operand.getLiteralValue() : undefined;
+}
+
+/** The elements of an array, spreads laid out; undefined and a report where it is no array. */
+export function readElements(expression: Expression, report: Report): Expression[] | undefined {
+  const array = unwrap(expression);
+  if (!Node.isArrayLiteralExpression(array)) {
+    report(unsupported(expression, "an array in brackets, or the name of a const that is one"));
+    return undefined;
+  }
+  return array.getElements().flatMap((element) => {
+    if (!Node.isSpreadElement(element)) return [element];
+    return readElements(element.getExpression(), report) ?? [];
+  });
+}
+
+export interface Property {
+  readonly name: string;
+  /** Where the property is written. */
+  readonly node: Node;
+  readonly value: Expression;
+}
+
+/** The properties of an object, spreads laid out and later ones over earlier; undefined where it is no object. */
+export function readProperties(expression: Expression, report: Report): Map<string, Property> | undefined {
+  const object = unwrap(expression);
+  if (!Node.isObjectLiteralExpression(object)) {
+    report(unsupported(expression, "an object in braces, or the name of a const that is one"));
+    return undefined;
+  }
+  const properties = new Map<string, Property>();
+  for (const member of object.getProperties()) {
+    for (const property of readMember(member, report)) properties.set(property.name, property);
+  }
+  return properties;
+}
+
+type Member = ReturnType<ObjectLiteralExpression["getProperties"]>[number];
+
+function readMember(member: Member, report: Report): Property[] {
+  if (Node.isSpreadAssignment(member)) {
+    return [...(readProperties(member.getExpression(), report)?.values() ?? [])];
+  }
+  if (Node.isShorthandPropertyAssignment(member)) {
+    return [{ name: member.getName(), node: member, value: member.getNameNode() }];
+  }
+  if (Node.isPropertyAssignment(member)) {
+    const nameNode = member.getNameNode();
+    const value = member.getInitializer();
+    if (Node.isIdentifier(nameNode) && value !== undefined) {
+      return [{ name: nameNode.getText(), node: nameNode, value }];
+    }
+    if (Node.isStringLiteral(nameNode) && value !== undefined) {
+      return [{ name: nameNode.getLiteralValue(), node: nameNode, value }];
+    }
+  }
+  report(unsupported(member, "`name: value`, `name`, or `...name`"));
+  return [];
+}
+
+export function unsupported(node: Node, want: string): Diagnostic {
+  const text = node.getText().replaceAll(/\s+/g, " ");
+  const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return {
+    code: "unsupported-expression",
+    message: `\`${shown}\` would have to be run to be understood, and a config is only read`,
+    fix: `write ${want}`,
+    span: spanOf(node),
+  };
+}

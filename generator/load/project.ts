@@ -1,0 +1,99 @@
+/**
+ * A config file as a type-checked syntax tree.
+ *
+ * In: the path of a config. Out: its source file with the running package's `normrope/dsl` behind it, and
+ * TypeScript's own complaints. The user's tsconfig is not consulted and nothing of the file is run.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { type Node, Project, type SourceFile, ts } from "ts-morph";
+import { type Diagnostic, type Span, userError } from "../diagnostics.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+
+const DSL_INDEX = join(PACKAGE_ROOT, "dsl", "index.ts");
+export const LANGUAGE_FILE = join(PACKAGE_ROOT, "dsl", "language.ts");
+
+/** @throws UserError `config-not-found`, `config-unreadable`. */
+export function openConfig(path: string): SourceFile {
+  const absolute = resolve(path);
+  const text = readConfig(path);
+  const project = new Project({
+    skipAddingFilesFromTsConfig: true,
+    skipLoadingLibFiles: false,
+    compilerOptions: {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      skipLibCheck: true,
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind.Bundler,
+      lib: ["lib.es2015.d.ts"],
+      types: [],
+      paths: { "normrope/dsl": [DSL_INDEX] },
+    },
+  });
+  return project.createSourceFile(absolute, text, { overwrite: true });
+}
+
+function readConfig(path: string): string {
+  try {
+    if (statSync(path).isDirectory()) {
+      throw userError("config-unreadable", `${path} is a folder`, "name the config file with --config FILE");
+    }
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") {
+      throw userError(
+        "config-not-found",
+        `there is no ${path}`,
+        "run `normrope init` to write one, or name yours with --config FILE",
+      );
+    }
+    throw userError(
+      "config-unreadable",
+      `${path} cannot be read: ${error.message}`,
+      "make the file readable",
+    );
+  }
+}
+
+/** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */
+export function typeErrors(
+  config: SourceFile,
+): { diagnostic: Diagnostic; file: SourceFile; start: number }[] {
+  const project = config.getProject();
+  return project.getPreEmitDiagnostics().flatMap((found) => {
+    const file = found.getSourceFile();
+    const start = found.getStart();
+    if (file === undefined || start === undefined) return [];
+    const { line, column } = file.getLineAndColumnAtPos(start);
+    const message = ts.flattenDiagnosticMessageText(found.compilerObject.messageText, " ");
+    const diagnostic: Diagnostic = {
+      code: "type-error",
+      message: `TypeScript (TS${found.getCode()}): ${message}`,
+      fix: "make the file type-check; an editor shows what `normrope/dsl` expects here",
+      span: { file: displayPath(file.getFilePath()), line, column },
+    };
+    return [{ diagnostic, file, start }];
+  });
+}
+
+export function spanOf(node: Node): Span {
+  const file = node.getSourceFile();
+  const { line, column } = file.getLineAndColumnAtPos(node.getStart());
+  return { file: displayPath(file.getFilePath()), line, column };
+}
+
+/** A path as a user would type it: relative where the file lies below the working folder. */
+export function displayPath(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere === "" || fromHere.startsWith("..") ? path : fromHere;
+}
+
+/** A path as headers of emitted files name it: the same on every machine. */
+export function portablePath(path: string, configPath: string): string {
+  const inPackage = relative(PACKAGE_ROOT, path);
+  return inPackage.startsWith("..") ? relative(dirname(resolve(configPath)), path) : inPackage;
+}

@@ -1,0 +1,62 @@
+/**
+ * Reads a space: its entries, and what each says of each axis.
+ *
+ * In: the `defineSpace` call of a config. Out: the space with the place of every value; what cannot be read is
+ * reported and left out, and its entry marked incomplete.
+ */
+import { type CallExpression, type Expression, Node } from "ts-morph";
+import { closest } from "../closest.js";
+import type { AxisName, AxisValue, Entry, EntryAxis, Located, Op, Space } from "../ir.js";
+import { type Report, readElements, readProperties, readScalar, unwrap } from "./literals.js";
+import { spanOf } from "./project.js";
+
+/** The expression of each entry: one object, or the elements of a list. */
+export function entryExpressions(call: CallExpression, report: Report): Expression[] {
+  const argument = call.getArguments()[1];
+  if (!Node.isExpression(argument)) return [];
+  const value = unwrap(argument);
+  return Node.isArrayLiteralExpression(value) ? (readElements(value, report) ?? []) : [argument];
+}
+
+export function readSpace(call: CallExpression, op: Op, report: Report): Space {
+  const entries = entryExpressions(call, report).map((expression) => readEntry(expression, op, report));
+  return { entries, span: spanOf(call) };
+}
+
+function readEntry(expression: Expression, op: Op, report: Report): Entry {
+  let complete = true;
+  const reportPart: Report = (diagnostic) => {
+    complete = false;
+    report(diagnostic);
+  };
+  const axes: EntryAxis[] = [];
+  for (const property of readProperties(expression, reportPart)?.values() ?? []) {
+    const name = op.axes.find((range) => range.name === property.name)?.name;
+    if (name === undefined) {
+      reportUnknownAxis(property.name, property.node, op, reportPart);
+      continue;
+    }
+    axes.push(readAxis(name, property.node, property.value, reportPart));
+  }
+  return { axes, span: spanOf(unwrap(expression)), complete };
+}
+
+function readAxis(name: AxisName, node: Node, list: Expression, report: Report): EntryAxis {
+  const values: Located<AxisValue>[] = [];
+  for (const element of readElements(list, report) ?? []) {
+    const value = readScalar(element, report);
+    if (value !== undefined) values.push(value);
+  }
+  return { name, values, span: spanOf(node) };
+}
+
+function reportUnknownAxis(name: string, node: Node, op: Op, report: Report): void {
+  const names = op.axes.map((range) => range.name);
+  const near = closest(name, names);
+  report({
+    code: "unknown-axis",
+    message: `${op.name} has no axis ${JSON.stringify(name)}`,
+    fix: near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`,
+    span: spanOf(node),
+  });
+}

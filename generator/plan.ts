@@ -1,0 +1,61 @@
+/**
+ * Config point → kernel plan: everything that decides the bits of a result.
+ *
+ * In: the op and a point. Out: vector width, how a head lies over the lanes, block size, resolved stages.
+ * Pure. The grid and the heads per warp depend on tokens, heads and the device, and are one formula in the
+ * emitted dispatch; nothing after this stage derives a size again.
+ */
+import { resolveStageArgs } from "../runtime/manifest.js";
+import { internalError } from "./diagnostics.js";
+import type { ConfigPoint, KernelPlan, Op } from "./ir.js";
+import { kernelId } from "./name.js";
+
+const WARP_LANES = 32;
+
+/**
+ * Vectors of 4 sixteen-bit elements beat vectors of 8 at nearly every size (H100, November 2026): fewer registers
+ * in use and more loads in flight.
+ */
+const VECTOR_ELEMENTS_MAX = 4;
+
+/** Four warps: small enough that a block's last warps do not hold up the next block (H100, November 2026). */
+const BLOCK_THREADS = 128;
+
+/**
+ * A slot is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
+ * both members of a pair. With r = rotary_dim and D = head_dim, slot j holds
+ *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
+ *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), which halve what lies behind r;
+ *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs.
+ */
+export function plan(op: Op, point: ConfigPoint): KernelPlan {
+  const id = kernelId(op.name, point);
+  const { headDim, rotaryDim, rope } = point;
+  const vectorElements =
+    rope === "neox" ? greatestCommonDivisor(rotaryDim / 2, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
+  const slots = headDim / (2 * vectorElements);
+  if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
+  const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
+  return {
+    id,
+    point,
+    stages: op.stages.map((stage) => ({ name: stage.name, args: resolveStageArgs(stage, point) })),
+    vectorElements,
+    slots,
+    lanesPerHead,
+    slotsPerLane: Math.ceil(slots / lanesPerHead),
+    headsPerWarp: WARP_LANES / lanesPerHead,
+    blockThreads: BLOCK_THREADS,
+    rotaryPairs: rotaryDim / 2,
+    secondVectorRotated: rope === "neox" ? rotaryDim / 2 : headDim / 2,
+    secondVectorPassThrough: headDim / 2,
+  };
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+function powerOfTwoAtLeast(n: number): number {
+  return 2 ** Math.ceil(Math.log2(n));
+}

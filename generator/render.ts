@@ -1,0 +1,114 @@
+/**
+ * Views + templates → text.
+ *
+ * In: the texts of templates/ and the plans. Out: the file set. Pure, and the only user of Handlebars. Strict: a
+ * template that reads what its view does not have is an error, also inside `#if`, `#each` and partials, where
+ * Handlebars' own strict mode does not look.
+ */
+import { createHash } from "node:crypto";
+import Handlebars from "handlebars";
+import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
+import { compareText, internalError } from "./diagnostics.js";
+import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
+import { bindingsView, cpuKernelView, cudaKernelView, dispatchView, headerView, type View } from "./view.js";
+
+/** The texts of templates/ by path: `.hbs` are rendered or are partials, the others are copied as they are. */
+export type Templates = ReadonlyMap<string, string>;
+
+export function render(
+  templates: Templates,
+  op: Op,
+  plans: readonly KernelPlan[],
+  compiler: string,
+): FileSet {
+  const cuda = targetRenderer(templates, "cuda");
+  const cpu = targetRenderer(templates, "cpu");
+  const other = targetRenderer(templates, "");
+  const sources: EmittedFile[] = [
+    ...[...templates].filter(([path]) => !path.endsWith(".hbs")).map(([path, text]) => ({ path, text })),
+    ...plans.map((plan) => ({
+      path: `cuda/${plan.id}.cu`,
+      text: cuda("kernel.cu", cudaKernelView(op, plan), plan.id),
+    })),
+    ...plans.map((plan) => ({
+      path: `cpu/${plan.id}.cpp`,
+      text: cpu("kernel.cpp", cpuKernelView(op, plan), plan.id),
+    })),
+    { path: "include/normrope.h", text: other("include/normrope.h", headerView()) },
+  ].sort(byPath);
+
+  const manifest = manifestOf(op, plans, compiler, sources);
+  const tables = dispatchView(plans, manifest);
+  return [
+    ...sources,
+    { path: "cuda/dispatch.cu", text: cuda("dispatch.cu", tables) },
+    { path: "cpu/dispatch.cpp", text: cpu("dispatch.cpp", tables) },
+    { path: "ts/kernels.ts", text: other("ts/kernels.ts", bindingsView(plans)) },
+    { path: "manifest.json", text: `${JSON.stringify(manifest, undefined, 2)}\n` },
+  ].sort(byPath);
+}
+
+function manifestOf(op: Op, plans: readonly KernelPlan[], compiler: string, sources: FileSet): Manifest {
+  const hash = createHash("sha256");
+  for (const { path, text } of sources) hash.update(JSON.stringify([path, text]));
+  return {
+    abi: ABI_VERSION,
+    compiler,
+    op: { name: op.name, stages: [...op.stages] },
+    sourcesSha256: hash.digest("hex"),
+    kernels: plans.map((plan) => ({
+      id: plan.id,
+      point: plan.point,
+      vectorElements: plan.vectorElements,
+      slots: plan.slots,
+      lanesPerHead: plan.lanesPerHead,
+      slotsPerLane: plan.slotsPerLane,
+      headsPerWarp: plan.headsPerWarp,
+      blockThreads: plan.blockThreads,
+    })),
+  };
+}
+
+type Renderer = (template: string, view: View, kernelId?: string) => string;
+
+/** Renders the templates below a folder; each of them can be a partial of the others. */
+export function targetRenderer(templates: Templates, folder: string): Renderer {
+  const handlebars = Handlebars.create();
+  const prefix = folder === "" ? "" : `${folder}/`;
+  const compiled = new Map<string, Handlebars.TemplateDelegate>();
+  for (const [path, text] of templates) {
+    if (!path.startsWith(prefix) || !path.endsWith(".hbs")) continue;
+    const name = path.slice(prefix.length, -".hbs".length);
+    const template = handlebars.compile(text, { strict: true, noEscape: true, knownHelpersOnly: true });
+    compiled.set(name, template);
+    handlebars.registerPartial(name, template);
+  }
+  return (name, view, kernelId) => {
+    const template = compiled.get(name);
+    if (template === undefined)
+      throw internalError("render", `there is no template ${prefix}${name}.hbs`, kernelId);
+    try {
+      return template(strictView(view, name));
+    } catch (error) {
+      throw internalError("render", error instanceof Error ? error.message : String(error), kernelId);
+    }
+  };
+}
+
+/** The view behind a proxy that throws where a template reads what is not there. */
+function strictView(view: View, path: string): View {
+  return new Proxy(view, {
+    get(target, name) {
+      if (typeof name === "symbol") return Reflect.get(target, name);
+      const value = target[name];
+      if (value === undefined || value === null) {
+        throw internalError("render", `${path} reads \`${name}\`, which its view does not have`);
+      }
+      return Array.isArray(value) ? value.map((item: View) => strictView(item, `${path}/${name}`)) : value;
+    },
+  });
+}
+
+function byPath(a: EmittedFile, b: EmittedFile): number {
+  return compareText(a.path, b.path);
+}

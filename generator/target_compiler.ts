@@ -1,0 +1,95 @@
+/**
+ * A target's compiler with its arguments: everything besides the sources that decides what is built.
+ *
+ * In: a found compiler, architectures or CPU features. Out: arguments, and an identity for the cache key. Pure.
+ */
+import { COMPILER_FLAGS } from "../runtime/cpu_features.js";
+import type { Target } from "../runtime/manifest.js";
+import { userError } from "./diagnostics.js";
+import type { Compiler } from "./toolchain.js";
+
+export interface TargetCompiler {
+  readonly target: Target;
+  readonly path: string;
+  /** The versions of the compilers involved, in their own words. */
+  readonly identity: string;
+  readonly compileArgs: readonly string[];
+  readonly linkArgs: readonly string[];
+  readonly archs: readonly string[];
+  readonly cpuFeatures: readonly string[];
+}
+
+/** What is built for where there is no GPU and no `--arch`: Hopper, with PTX for what comes after it. */
+export const DEFAULT_ARCHS: readonly string[] = ["sm_90"];
+
+const VERSION_SCRIPT = "common/exports.map";
+const INCLUDES = ["-Icommon", "-Iinclude"];
+
+/** nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it. */
+export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly string[]): TargetCompiler {
+  const numbers = archs.map(archNumber).sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+  const newest = numbers.at(-1);
+  const code = numbers.map((number) => {
+    const targets = number === newest ? `[sm_${number},compute_${number}]` : `sm_${number}`;
+    return `-gencode=arch=compute_${number},code=${targets}`;
+  });
+  return {
+    target: "cuda",
+    path: nvcc.path,
+    identity: `${nvcc.version}\n${host.version}`,
+    compileArgs: [
+      "-std=c++17",
+      "-O3",
+      "-ccbin",
+      host.path,
+      ...code,
+      "-Xptxas=-v",
+      "-Xcompiler=-fPIC,-Wall",
+      ...INCLUDES,
+    ],
+    linkArgs: [
+      "-shared",
+      "-cudart=static",
+      "-ccbin",
+      host.path,
+      "-Xlinker",
+      `--version-script=${VERSION_SCRIPT}`,
+    ],
+    archs: numbers.map((number) => `sm_${number}`),
+    cpuFeatures: [],
+  };
+}
+
+function archNumber(arch: string): string {
+  const number = /^sm_(\d{2,3}[af]?)$/.exec(arch)?.[1];
+  if (number !== undefined && Number.parseInt(number, 10) >= 80) return number;
+  throw userError(
+    "bad-option",
+    `--arch ${JSON.stringify(arch)} is no architecture that normrope builds for`,
+    "write sm_80 or newer, several with commas: --arch sm_90,sm_100",
+  );
+}
+
+/** The C++ compiler for the features of this CPU. */
+export function cpuCompiler(cxx: Compiler, features: readonly string[]): TargetCompiler {
+  const instructions = features.flatMap((feature) => COMPILER_FLAGS[feature] ?? []);
+  return {
+    target: "cpu",
+    path: cxx.path,
+    identity: cxx.version,
+    compileArgs: [
+      "-std=c++17",
+      "-O3",
+      "-fPIC",
+      "-Wall",
+      "-Wextra",
+      "-fno-math-errno",
+      "-fopenmp",
+      ...instructions,
+      ...INCLUDES,
+    ],
+    linkArgs: ["-shared", "-fopenmp", `-Wl,--version-script=${VERSION_SCRIPT}`],
+    archs: [],
+    cpuFeatures: features,
+  };
+}

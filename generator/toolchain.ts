@@ -1,0 +1,97 @@
+/**
+ * The compilers and the GPU of this machine.
+ *
+ * In: the environment. Out: where nvcc and the C++ compiler are, their versions, and the GPU that a driver shows.
+ * Compiles nothing; asks each tool for its version only.
+ */
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { execa } from "execa";
+import { userError } from "./diagnostics.js";
+
+/** A tool that does not say its version in this time is broken. */
+const QUERY_TIMEOUT_MS = 30_000;
+
+export interface Compiler {
+  readonly path: string;
+  /** The compiler's own words, whole: part of the key of what it makes. */
+  readonly version: string;
+}
+
+export interface Gpu {
+  readonly name: string;
+  /** As nvcc writes it: `sm_90`. */
+  readonly arch: string;
+  readonly driver: string;
+}
+
+/**
+ * nvcc by `NORMROPE_NVCC` (a path, or `none` to do without), then `CUDA_HOME`, the PATH, /usr/local/cuda.
+ * @throws UserError `no-compiler` where NORMROPE_NVCC names a file that cannot be run.
+ */
+export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
+  const named = env.NORMROPE_NVCC;
+  if (named === "none") return undefined;
+  if (named) {
+    const compiler = isExecutable(named) ? await askVersion(named) : undefined;
+    if (compiler !== undefined) return compiler;
+    throw userError(
+      "no-compiler",
+      `NORMROPE_NVCC is ${named}, which does not run`,
+      "set it to the path of nvcc, or to `none` to do without CUDA",
+    );
+  }
+  const candidates = [
+    ...(env.CUDA_HOME ? [join(env.CUDA_HOME, "bin", "nvcc")] : []),
+    ...onPath("nvcc", env),
+    "/usr/local/cuda/bin/nvcc",
+  ];
+  return firstThatRuns(candidates);
+}
+
+/** The C++ compiler: `CXX`, then g++, c++ and clang++ on the PATH. */
+export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
+  const names = [...(env.CXX ? [env.CXX] : []), "g++", "c++", "clang++"];
+  return firstThatRuns(names.flatMap((name) => (name.includes("/") ? [name] : onPath(name, env))));
+}
+
+/** The first GPU that the driver shows, or undefined where there is no driver or no GPU. */
+export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu | undefined> {
+  const [tool] = onPath("nvidia-smi", env).filter(isExecutable);
+  if (tool === undefined) return undefined;
+  const query = ["--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"];
+  const { exitCode, stdout } = await execa(tool, query, { reject: false, timeout: QUERY_TIMEOUT_MS });
+  const [name, capability, driver] = (stdout.split("\n")[0] ?? "").split(",").map((part) => part.trim());
+  const number = /^(\d+)\.(\d+)$/.exec(capability ?? "");
+  if (exitCode !== 0 || !name || !driver || number === null) return undefined;
+  return { name, arch: `sm_${number[1]}${number[2]}`, driver };
+}
+
+async function firstThatRuns(candidates: readonly string[]): Promise<Compiler | undefined> {
+  for (const path of candidates.filter(isExecutable)) {
+    const compiler = await askVersion(path);
+    if (compiler !== undefined) return compiler;
+  }
+  return undefined;
+}
+
+async function askVersion(path: string): Promise<Compiler | undefined> {
+  const { exitCode, stdout } = await execa(path, ["--version"], { reject: false, timeout: QUERY_TIMEOUT_MS });
+  return exitCode === 0 ? { path, version: stdout.trim() } : undefined;
+}
+
+function onPath(name: string, env: NodeJS.ProcessEnv): string[] {
+  return (env.PATH ?? "")
+    .split(delimiter)
+    .filter((folder) => folder !== "")
+    .map((folder) => join(folder, name));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Plans → views: what each template reads.
+ *
+ * In: the op and its plans. Out: one flat record of strings, integers and booleans for each template, lists of such
+ * records where a template repeats itself. Pure. A view derives nothing that decides a result: it only names and
+ * spells what `plan` fixed.
+ */
+import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
+import type { KernelPlan, Op } from "./ir.js";
+import { rawString, vectorType } from "./spelling.js";
+
+export type ViewValue = string | number | boolean | readonly View[];
+export interface View {
+  readonly [name: string]: ViewValue;
+}
+
+export function cudaKernelView(op: Op, plan: KernelPlan): View {
+  const { point, slots, lanesPerHead, slotsPerLane, vectorElements } = plan;
+  const manySlots = slotsPerLane > 1;
+  const surplusLanes = slots < lanesPerHead * slotsPerLane;
+  const interleaved = point.rope === "interleaved";
+  const partial = point.rotaryDim < point.headDim;
+  return {
+    id: plan.id,
+    opSource: op.source,
+    ...point,
+    interleaved,
+    vectorType: vectorType(vectorElements),
+    vectorElements,
+    slots,
+    lanesPerHead,
+    slotsPerLane,
+    manySlots,
+    surplusLanes,
+    pairsPerLane: slotsPerLane * vectorElements,
+    headsPerWarp: plan.headsPerWarp,
+    blockThreads: plan.blockThreads,
+    rotaryPairs: plan.rotaryPairs,
+    rotatedSlots: plan.rotaryPairs / vectorElements,
+    /** Some lane holds a pair that does not rotate, or none. */
+    checkPairs: partial || surplusLanes,
+    splitPassThrough: partial && !interleaved,
+    secondVectorRotated: plan.secondVectorRotated,
+    secondVectorPassThrough: plan.secondVectorPassThrough,
+    // How a slot of the lane is spelled: with a loop over slots, or without.
+    slotArray: manySlots ? "[SLOTS_PER_LANE]" : "",
+    slot: manySlots ? "slot + s * LANES_PER_HEAD" : "slot",
+    at: manySlots ? "[s]" : "",
+    pair0: manySlots ? `s * ${vectorElements} + ` : "",
+    pairPointer: manySlots ? ` + s * ${vectorElements}` : "",
+    stages: stageViews(plan),
+  };
+}
+
+export function cpuKernelView(op: Op, plan: KernelPlan): View {
+  const { point } = plan;
+  return {
+    id: plan.id,
+    opSource: op.source,
+    ...point,
+    interleaved: point.rope === "interleaved",
+    partial: point.rotaryDim < point.headDim,
+    rotaryPairs: plan.rotaryPairs,
+    stages: stageViews(plan),
+  };
+}
+
+function stageViews(plan: KernelPlan): View[] {
+  return plan.stages.map(({ name, args }) => ({ ...args, partial: `stages/${name}` }));
+}
+
+export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): View {
+  return {
+    kernelCount: plans.length,
+    manifest: rawString(JSON.stringify(manifest)),
+    kernels: plans.map(({ id, point, vectorElements, headsPerWarp, blockThreads }) => ({
+      id,
+      headDim: point.headDim,
+      vectorElements,
+      headsPerWarp,
+      blockThreads,
+    })),
+  };
+}
+
+export function headerView(): View {
+  return { abi: ABI_VERSION };
+}
+
+export function bindingsView(plans: readonly KernelPlan[]): View {
+  return {
+    kernels: plans.map(({ id, point }) => ({ id, ...point, wholeHead: point.rotaryDim === point.headDim })),
+  };
+}

@@ -1,0 +1,27 @@
+/**
+ * What this CPU can execute.
+ *
+ * In: /proc/cpuinfo. Out: feature names in its spelling. A library built for a feature must not be opened on a CPU
+ * without it: the first such instruction would kill the process.
+ */
+import { readFileSync } from "node:fs";
+
+/** Features that the CPU target can be compiled for, with the flag of g++ and clang++. */
+export const COMPILER_FLAGS: Readonly<Record<string, string>> = {
+  avx2: "-mavx2",
+  fma: "-mfma",
+  f16c: "-mf16c",
+  bmi1: "-mbmi",
+  bmi2: "-mbmi2",
+  avx512f: "-mavx512f",
+  avx512bw: "-mavx512bw",
+  avx512cd: "-mavx512cd",
+  avx512dq: "-mavx512dq",
+  avx512vl: "-mavx512vl",
+};
+
+/** Those of COMPILER_FLAGS that this CPU has; none on other architectures than x86-64. */
+export function cpuFeatures(cpuinfo = readFileSync("/proc/cpuinfo", "utf8")): string[] {
+  const flags = new Set(/^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim().split(/\s+/) ?? []);
+  return Object.keys(COMPILER_FLAGS).filter((feature) => flags.has(feature));
+}

@@ -1,0 +1,53 @@
+/**
+ * The errors of the runtime.
+ *
+ * In: what went wrong. Out: one error type that names the value and the fix. Must not import anything.
+ */
+
+export type ErrorCode =
+  /** An argument is wrong; nothing was launched or written. */
+  | "invalid-argument"
+  /** A library, buffer, stream or event was used after it was closed or freed. */
+  | "closed"
+  /** There is no shared library or manifest at the path. */
+  | "library-not-found"
+  /** The file is there and is not a whole normrope library of this version. */
+  | "library-invalid"
+  /** The library was built for instructions that this CPU lacks. */
+  | "cpu-unsupported"
+  /** The library holds no kernel for the point. */
+  | "kernel-not-found"
+  /** The call needs a device and there is none. */
+  | "no-device"
+  | "out-of-memory"
+  /** The device or its driver reported an error. */
+  | "device-error";
+
+export class NormropeError extends Error {
+  override readonly name = "NormropeError";
+  readonly code: ErrorCode;
+  /** What the user can do about it. */
+  readonly fix: string;
+
+  constructor(code: ErrorCode, message: string, fix: string, options?: ErrorOptions) {
+    super(`${message}. ${fix}`, options);
+    this.code = code;
+    this.fix = fix;
+  }
+}
+
+/** An argument error that names the field, the value that was given, and what is wanted instead. */
+export function invalidArgument(field: string, value: unknown, want: string): NormropeError {
+  return new NormropeError("invalid-argument", `${field} is ${show(value)}`, `${field} must be ${want}`);
+}
+
+/** A value as a user would write it, short enough for one line. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${value.byteLength} bytes`;
+  if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  return `an object of type ${value.constructor?.name ?? "null"}`;
+}

@@ -1,0 +1,186 @@
+/**
+ * The door to the shared library: the only file that speaks koffi.
+ *
+ * In: the path of a built library. Out: its C functions with typed arguments, after the checks that loading cannot
+ * undo: the file is the one that its manifest describes, this CPU can execute it, the C interface is this version's.
+ * koffi checks no argument, so every caller must have.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import koffi from "koffi";
+import { cpuFeatures } from "./cpu_features.js";
+import { type ErrorCode, NormropeError } from "./errors.js";
+import { ABI_VERSION, type BuiltManifest, parseBuiltManifest } from "./manifest.js";
+
+/** The driver and OpenMP run on the stack of the call. */
+const CALL_STACK_BYTES = 8 * 1024 * 1024;
+
+const REBUILD = "Run `normrope build` to make it anew";
+
+/** Address in the memory of the library's device; 0n is NULL. */
+export type Address = bigint;
+
+/** The C functions of normrope.h. Those that return a number return a status, 0 or negative. */
+export interface NativeFunctions {
+  readonly abi: () => number;
+  readonly manifest: () => string;
+  readonly find: (id: string) => number;
+  readonly prepare: (kernel: number) => number;
+  readonly run: (kernel: number, args: Uint8Array, stream: Address) => number;
+  readonly statusText: (status: number) => string;
+  readonly lastError: () => string;
+  readonly ropeTable: (invFreq: Float64Array, n: number, table: BigUint64Array) => number;
+  readonly deviceCount: (count: Uint8Array) => number;
+  readonly deviceGet: (device: Uint8Array) => number;
+  readonly deviceSet: (device: number) => number;
+  readonly deviceGetInfo: (device: number, info: Uint8Array) => number;
+  readonly allocate: (bytes: number, memory: Uint8Array) => number;
+  readonly free: (memory: Address) => number;
+  readonly fill: (memory: Address, byte: number, bytes: number, stream: Address) => number;
+  readonly copyToDevice: (device: Address, host: Uint8Array, bytes: number, stream: Address) => number;
+  readonly copyToHost: (host: Uint8Array, device: Address, bytes: number, stream: Address) => number;
+  readonly copyOnDevice: (to: Address, from: Address, bytes: number, stream: Address) => number;
+  readonly streamCreate: (stream: Uint8Array) => number;
+  readonly streamDestroy: (stream: Address) => number;
+  readonly streamSynchronize: (stream: Address) => number;
+  readonly eventCreate: (event: Uint8Array) => number;
+  readonly eventDestroy: (event: Address) => number;
+  readonly eventRecord: (event: Address, stream: Address) => number;
+  readonly eventElapsed: (milliseconds: Uint8Array, start: Address, end: Address) => number;
+}
+
+const P = "void *";
+const SIGNATURES: Readonly<
+  Record<keyof NativeFunctions, readonly [symbol: string, result: string, args: string[]]>
+> = {
+  abi: ["normrope_abi", "int", []],
+  manifest: ["normrope_manifest", "str", []],
+  find: ["normrope_find", "int", ["str"]],
+  prepare: ["normrope_prepare", "int", ["int"]],
+  run: ["normrope_run", "int", ["int", P, P]],
+  statusText: ["normrope_status_text", "str", ["int"]],
+  lastError: ["normrope_last_error", "str", []],
+  ropeTable: ["normrope_rope_table", "int", [P, "int32_t", P]],
+  deviceCount: ["normrope_device_count", "int", [P]],
+  deviceGet: ["normrope_device_get", "int", [P]],
+  deviceSet: ["normrope_device_set", "int", ["int"]],
+  deviceGetInfo: ["normrope_device_get_info", "int", ["int", P]],
+  allocate: ["normrope_memory_allocate", "int", ["size_t", P]],
+  free: ["normrope_memory_free", "int", [P]],
+  fill: ["normrope_memory_fill", "int", [P, "int", "size_t", P]],
+  copyToDevice: ["normrope_copy_to_device", "int", [P, P, "size_t", P]],
+  copyToHost: ["normrope_copy_to_host", "int", [P, P, "size_t", P]],
+  copyOnDevice: ["normrope_copy_on_device", "int", [P, P, "size_t", P]],
+  streamCreate: ["normrope_stream_create", "int", [P]],
+  streamDestroy: ["normrope_stream_destroy", "int", [P]],
+  streamSynchronize: ["normrope_stream_synchronize", "int", [P]],
+  eventCreate: ["normrope_event_create", "int", [P]],
+  eventDestroy: ["normrope_event_destroy", "int", [P]],
+  eventRecord: ["normrope_event_record", "int", [P, P]],
+  eventElapsed: ["normrope_event_elapsed", "int", [P, P, P]],
+};
+
+/** A library that is loaded. It stays mapped until the process ends: its threads may outlive every use of it. */
+export interface NativeLibrary {
+  readonly path: string;
+  readonly manifest: BuiltManifest;
+  readonly functions: NativeFunctions;
+}
+
+/**
+ * Loads a library that `normrope build` made; its manifest lies beside it.
+ * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`.
+ */
+export function loadLibrary(path: string): NativeLibrary {
+  const file = readBuilt(path);
+  const manifestPath = join(dirname(path), "manifest.json");
+  const manifest = parseBuiltManifest(readBuilt(manifestPath).toString("utf8"), manifestPath);
+  const { librarySha256 } = manifest.build;
+  if (createHash("sha256").update(file).digest("hex") !== librarySha256) {
+    throw new NormropeError(
+      "library-invalid",
+      `${path} is not the library that ${manifestPath} describes`,
+      REBUILD,
+    );
+  }
+  checkCpu(path, manifest);
+  const functions = bind(path);
+  if (functions.abi() !== ABI_VERSION) {
+    const message = `${path} has version ${functions.abi()} of the C interface, and this is ${ABI_VERSION}`;
+    throw new NormropeError("library-invalid", message, REBUILD);
+  }
+  return { path, manifest, functions };
+}
+
+/** GPUs that the driver of this machine shows; 0 where there is no driver. */
+export function gpuCount(): number {
+  try {
+    setStack();
+    const driver = koffi.load("libcuda.so.1");
+    const count = new Int32Array(1);
+    if (driver.func("cuInit", "int", ["uint"])(0) !== 0) return 0;
+    return driver.func("cuDeviceGetCount", "int", [P])(count) === 0 ? (count[0] ?? 0) : 0;
+  } catch {
+    return 0; // no driver is installed
+  }
+}
+
+function readBuilt(path: string): Buffer {
+  try {
+    if (statSync(path).isFile()) return readFileSync(path);
+  } catch (cause) {
+    throw new NormropeError("library-not-found", `there is no ${path}`, "Run `normrope build` to make it", {
+      cause,
+    });
+  }
+  throw new NormropeError("library-invalid", `${path} is not a file`, REBUILD);
+}
+
+function checkCpu(path: string, { build }: BuiltManifest): void {
+  if (build.cpuArch !== process.arch) {
+    const message = `${path} was built for ${build.cpuArch}, and this is ${process.arch}`;
+    throw new NormropeError("cpu-unsupported", message, REBUILD);
+  }
+  const missing = build.cpuFeatures.filter((feature) => !cpuFeatures().includes(feature));
+  if (missing.length === 0) return;
+  const message = `${path} was built for instructions that this CPU lacks: ${missing.join(", ")}`;
+  throw new NormropeError("cpu-unsupported", message, "Run `normrope build --target cpu` on this machine");
+}
+
+function bind(path: string): NativeFunctions {
+  try {
+    setStack();
+    const library = koffi.load(path);
+    const entries = Object.entries(SIGNATURES).map(([name, [symbol, result, args]]) => [
+      name,
+      library.func(symbol, result, [...args]),
+    ]);
+    return Object.fromEntries(entries);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new NormropeError("library-invalid", `${path} cannot be loaded: ${reason}`, REBUILD, { cause });
+  }
+}
+
+function setStack(): void {
+  try {
+    koffi.config({ sync_stack_size: CALL_STACK_BYTES });
+  } catch {
+    // A library of the application's own was loaded before: its setting stands.
+  }
+}
+
+const ERROR_CODES: Readonly<Record<number, { code: ErrorCode; fix: string }>> = {
+  [-1]: { code: "invalid-argument", fix: "Correct the argument" },
+  [-2]: { code: "kernel-not-found", fix: "`normrope list` shows the kernels" },
+  [-3]: { code: "no-device", fix: 'Open the library of target "cpu", or see `normrope doctor`' },
+  [-4]: { code: "out-of-memory", fix: "Free buffers, or use smaller ones" },
+};
+
+/** @throws NormropeError for every status but 0, with the library's own account of it. */
+export function checkStatus(functions: NativeFunctions, status: number): void {
+  if (status === 0) return;
+  const { code, fix } = ERROR_CODES[status] ?? { code: "device-error", fix: "See the CUDA error" };
+  throw new NormropeError(code, `${functions.statusText(status)}: ${functions.lastError()}`, fix);
+}

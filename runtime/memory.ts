@@ -1,0 +1,215 @@
+/**
+ * Device memory, streams and events.
+ *
+ * In: the functions of a loaded library. Out: objects that own what they hold, free it once, and refuse use after.
+ */
+import { invalidArgument, NormropeError } from "./errors.js";
+import { type Address, checkStatus, type NativeFunctions } from "./library.js";
+
+/** What a buffer holds, and bytes of one element. */
+export const ELEMENT_BYTES = { bf16: 2, f16: 2, int32: 4, int64: 8, uint64: 8 } as const;
+export type ElementType = keyof typeof ELEMENT_BYTES;
+
+/** Host data for a buffer: sixteen-bit floats are given as their bit patterns. */
+export interface HostData {
+  readonly bf16: Uint16Array;
+  readonly f16: Uint16Array;
+  readonly int32: Int32Array;
+  readonly int64: BigInt64Array;
+  readonly uint64: BigUint64Array;
+}
+
+const HOST_ARRAYS = {
+  bf16: Uint16Array,
+  f16: Uint16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+} as const;
+
+/** What an open library shares with everything made from it. */
+export interface Session {
+  readonly functions: NativeFunctions;
+  /** Everything to be freed on close. */
+  readonly owned: Set<Owned>;
+  closed: boolean;
+}
+
+/** A handle of the library: used while open, freed once. */
+abstract class Owned implements Disposable {
+  readonly #session: Session;
+  readonly #what: string;
+  #address: Address | undefined;
+
+  constructor(session: Session, what: string, address: Address) {
+    this.#session = session;
+    this.#what = what;
+    this.#address = address;
+    session.owned.add(this);
+  }
+
+  protected abstract release(functions: NativeFunctions, address: Address): number;
+
+  protected get functions(): NativeFunctions {
+    return this.#session.functions;
+  }
+
+  /** Where it is. @throws NormropeError `closed` after it was freed. */
+  get address(): Address {
+    if (this.#address !== undefined) return this.#address;
+    throw new NormropeError("closed", `the ${this.#what} was freed`, "Make a new one");
+  }
+
+  belongsTo(session: Session): boolean {
+    return this.#session === session;
+  }
+
+  /** Gives it back; a second call does nothing. */
+  free(): void {
+    const address = this.#address;
+    if (address === undefined) return;
+    this.#address = undefined;
+    this.#session.owned.delete(this);
+    checkStatus(this.functions, this.release(this.functions, address));
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}
+
+export type { Owned };
+
+/** Memory of the library's device: `length` elements of one type, 256-byte aligned. */
+export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
+  readonly type: T;
+  readonly length: number;
+
+  constructor(session: Session, type: T, length: number) {
+    if (!(type in ELEMENT_BYTES))
+      throw invalidArgument("type", type, `one of ${Object.keys(ELEMENT_BYTES).join(", ")}`);
+    if (!Number.isSafeInteger(length) || length < 0)
+      throw invalidArgument("length", length, "a whole number from 0");
+    const bytes = length * ELEMENT_BYTES[type];
+    super(
+      session,
+      "buffer",
+      takeHandle(session, (out) => session.functions.allocate(bytes, out)),
+    );
+    this.type = type;
+    this.length = length;
+  }
+
+  get byteLength(): number {
+    return this.length * ELEMENT_BYTES[this.type];
+  }
+
+  protected override release(functions: NativeFunctions, address: Address): number {
+    return functions.free(address);
+  }
+
+  /** Copies from the host, to element `offset` on; done when it returns. */
+  write(data: HostData[T], offset = 0, stream?: Stream): void {
+    this.#checkHost(data, offset);
+    const bytes = bytesOf(data);
+    const to = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
+    checkStatus(this.functions, this.functions.copyToDevice(to, bytes, bytes.length, stream?.address ?? 0n));
+  }
+
+  /** Copies to the host, from element `offset` on; done when it returns. */
+  read(into: HostData[T], offset = 0, stream?: Stream): HostData[T] {
+    this.#checkHost(into, offset);
+    const bytes = bytesOf(into);
+    const from = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
+    checkStatus(this.functions, this.functions.copyToHost(bytes, from, bytes.length, stream?.address ?? 0n));
+    return into;
+  }
+
+  #checkHost(data: unknown, offset: number): void {
+    const HostArray = HOST_ARRAYS[this.type];
+    if (!(data instanceof HostArray))
+      throw invalidArgument("data", data, `a ${HostArray.name} for ${this.type}`);
+    if (
+      data.buffer instanceof ArrayBuffer &&
+      data.buffer.byteLength === 0 &&
+      this.length > 0 &&
+      data.length === 0
+    ) {
+      if (isDetached(data.buffer))
+        throw invalidArgument("data", data, "an array that was not transferred away");
+    }
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + data.length > this.length) {
+      throw invalidArgument(
+        "offset",
+        offset,
+        `such that ${data.length} elements fit the buffer's ${this.length}`,
+      );
+    }
+  }
+}
+
+/** Work in one stream is done in its order. On the CPU target every call has finished when it returns. */
+export class Stream extends Owned {
+  constructor(session: Session) {
+    super(
+      session,
+      "stream",
+      takeHandle(session, (out) => session.functions.streamCreate(out)),
+    );
+  }
+
+  protected override release(functions: NativeFunctions, address: Address): number {
+    return functions.streamDestroy(address);
+  }
+
+  /** Waits until everything launched on it is done. */
+  synchronize(): void {
+    checkStatus(this.functions, this.functions.streamSynchronize(this.address));
+  }
+}
+
+/** A mark in a stream, with a time. */
+export class Event extends Owned {
+  constructor(session: Session) {
+    super(
+      session,
+      "event",
+      takeHandle(session, (out) => session.functions.eventCreate(out)),
+    );
+  }
+
+  protected override release(functions: NativeFunctions, address: Address): number {
+    return functions.eventDestroy(address);
+  }
+
+  record(stream?: Stream): void {
+    checkStatus(this.functions, this.functions.eventRecord(this.address, stream?.address ?? 0n));
+  }
+
+  /** Milliseconds from an earlier event to this one, after waiting for it. */
+  millisecondsSince(start: Event): number {
+    const out = new Float32Array(1);
+    checkStatus(this.functions, this.functions.eventElapsed(bytesOf(out), start.address, this.address));
+    return out[0] ?? Number.NaN;
+  }
+}
+
+function takeHandle(session: Session, create: (out: Uint8Array) => number): Address {
+  if (session.closed) throw new NormropeError("closed", "the library was closed", "Open it again");
+  const out = new BigUint64Array(1);
+  checkStatus(session.functions, create(bytesOf(out)));
+  return out[0] ?? 0n;
+}
+
+export function bytesOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+function isDetached(buffer: ArrayBuffer): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
+}

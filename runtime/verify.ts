@@ -1,0 +1,300 @@
+/**
+ * Runs kernels on made-up batches and holds every byte of the memory around them against the oracle.
+ *
+ * In: an open library. Out: for each kernel how many batches ran, the largest error, and whether it passes. Outputs are
+ * judged by `accuracy`; whatever no head covers (v, padding, guards, inputs of out-of-place calls) must keep its bits.
+ */
+import { Accuracy, REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
+import { decodingTable, encode } from "./dtype.js";
+import type { ManifestKernel, Stage } from "./manifest.js";
+import type { Heads, HeadsLayout, Kernel } from "./op.js";
+import type { Library } from "./open.js";
+import { angleAt, oracleHead } from "./oracle.js";
+import { type RopeTable, ropeTable } from "./rope_table.js";
+
+/** Where a batch's heads lie in its buffer, in elements. */
+interface Layout {
+  readonly offset: number;
+  readonly tokenStride: number;
+  readonly headStride: number;
+}
+
+/** One batch for a kernel. */
+export interface Batch {
+  readonly name: string;
+  readonly numTokens: number;
+  readonly numQHeads: number;
+  readonly numKHeads: number;
+  /** `packed`: rows of q, k and v heads, in place. `strided`: gaps between heads and rows. `separate`: out of place. */
+  readonly layout: "packed" | "strided" | "separate";
+  readonly positions: Int32Array | BigInt64Array;
+  readonly rope: RopeTable;
+  readonly eps: number;
+  /** One weight for each head, instead of one for all. */
+  readonly weightForEachHead?: boolean;
+  /** Tokens that the oracle judges; default all. What surrounds the heads is held against the input everywhere. */
+  readonly judgeEvery?: number;
+}
+
+export interface BatchResult {
+  readonly accuracy: Accuracy;
+  /** Index of the first element outside the heads that changed, or -1. */
+  readonly firstTouched: number;
+}
+
+export interface KernelResult {
+  readonly id: string;
+  readonly cases: number;
+  readonly maxError: number;
+  readonly relError: number;
+  readonly pass: boolean;
+  /** What failed, in words; empty where it passes. */
+  readonly failures: readonly string[];
+}
+
+/** Elements before, between and after what a batch covers; they must keep their bits. */
+const GUARD = 64;
+const V_HEADS = 1;
+
+/** Positions at which peers of this op were wrong, and the ends of the range. */
+export const VERIFY_POSITIONS = [0, 1, 4095, 131071, 1_000_000, 2 ** 31 - 1, -1, -4095, -(2 ** 31)] as const;
+
+export async function verifyLibrary(
+  library: Library,
+  onKernel: (result: KernelResult) => void = () => {},
+): Promise<KernelResult[]> {
+  const results: KernelResult[] = [];
+  for (const facts of library.manifest.kernels) {
+    const kernel = await library.kernel(facts.point);
+    const result = verifyKernel(library, kernel, facts);
+    results.push(result);
+    onKernel(result);
+  }
+  return results;
+}
+
+function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): KernelResult {
+  const { dtype } = facts.point;
+  const pooled = { maxError: 0, relError: 0 };
+  const failures: string[] = [];
+  const batches = batchesFor(facts, library.target === "cuda");
+  batches.forEach((batch, seed) => {
+    const { accuracy, firstTouched } = runBatch(library, kernel, facts, batch, seed + 1);
+    pooled.maxError = Math.max(pooled.maxError, accuracy.maxError);
+    if (accuracy.elements >= REL_ERROR_MIN_ELEMENTS)
+      pooled.relError = Math.max(pooled.relError, accuracy.relError);
+    if (!(accuracy.maxError <= 1))
+      failures.push(`${batch.name}: error ${accuracy.maxError} times what is allowed`);
+    if (firstTouched >= 0)
+      failures.push(`${batch.name}: element ${firstTouched} outside the heads was written`);
+  });
+  if (!(pooled.relError <= REL_ERROR_LIMIT[dtype])) failures.push(`relative error ${pooled.relError}`);
+  return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
+}
+
+/** The batches that every kernel is run on. `large` adds one that fills a GPU many times over. */
+export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boolean): Batch[] {
+  const { headDim, rotaryDim } = point;
+  const plain = ropeTable({ base: 10_000, rotaryDim });
+  const yarn = ropeTable({
+    base: 1_000_000,
+    rotaryDim,
+    scaling: { type: "yarn", factor: 4, originalMaxPosition: 32_768 },
+  });
+  const cycle = (numTokens: number) =>
+    Int32Array.from({ length: numTokens }, (_, i) => VERIFY_POSITIONS[i % VERIFY_POSITIONS.length] ?? 0);
+  const wide = (numTokens: number) =>
+    BigInt64Array.from({ length: numTokens }, (_, i) => {
+      const position = BigInt(VERIFY_POSITIONS[i % VERIFY_POSITIONS.length] ?? 0);
+      return i % 4 === 3 ? position * 1009n : position;
+    });
+  const many = Math.ceil(REL_ERROR_MIN_ELEMENTS / (5 * headDim));
+  const batch = (
+    name: string,
+    numTokens: number,
+    numQHeads: number,
+    numKHeads: number,
+    rest: Partial<Batch>,
+  ) => ({
+    ...{ name, numTokens, numQHeads, numKHeads, layout: "packed" as const },
+    ...{ positions: cycle(numTokens), rope: plain, eps: 1e-6, ...rest },
+  });
+  const batches: Batch[] = [
+    batch("packed", many, 3, 2, {}),
+    batch("strided, YaRN, int64 positions", 37, 5, 1, { layout: "strided", positions: wide(37), rope: yarn }),
+    batch("out of place", 13, 2, 7, { layout: "separate", rope: yarn, eps: 1e-5 }),
+    batch("a weight for each head", 9, 5, 3, { weightForEachHead: true }),
+    batch("no k heads", 7, 3, 0, {}),
+    batch("no q heads", 7, 0, 3, { layout: "separate" }),
+    batch("one token", 1, 32, 8, { rope: yarn }),
+    batch("no tokens", 0, 3, 2, {}),
+  ];
+  if (large) {
+    const tokens = 9001; // with 9 groups of q and k heads each: past the size at which a warp takes two groups
+    const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
+    batches.push(batch("large", tokens, heads, heads, { judgeEvery: 211 }));
+  }
+  return batches;
+}
+
+/** Runs one batch, on random data, and judges everything that it could have written. */
+export function runBatch(
+  library: Library,
+  kernel: Kernel,
+  facts: ManifestKernel,
+  batch: Batch,
+  seed: number,
+): BatchResult {
+  const { headDim, dtype } = facts.point;
+  const layouts = layoutsFor(headDim, batch);
+  const random = randomNumbers(seed);
+  const before = randomBits(dtype, layouts.length, random);
+  const destination = layouts.isOutOfPlace ? randomBits(dtype, layouts.length, random) : before;
+  const weights = {
+    q: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numQHeads : 1), random),
+    k: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numKHeads : 1), random),
+  };
+
+  using input = library.upload(dtype, before);
+  using separate = layouts.isOutOfPlace ? library.upload(dtype, destination) : undefined;
+  using qWeight = library.upload(dtype, weights.q);
+  using kWeight = library.upload(dtype, weights.k);
+  using positions =
+    batch.positions instanceof Int32Array
+      ? library.upload("int32", batch.positions)
+      : library.upload("int64", batch.positions);
+  using rope = library.uploadRope(batch.rope);
+  const heads = (layout: Layout, numHeads: number, weight: typeof qWeight): Heads => {
+    const out: HeadsLayout | undefined = separate && { ...layout, buffer: separate };
+    const weightHeadStride = batch.weightForEachHead ? headDim : 0;
+    return { ...layout, buffer: input, numHeads, weight, weightHeadStride, out };
+  };
+  kernel.run({
+    q: heads(layouts.q, batch.numQHeads, qWeight),
+    k: heads(layouts.k, batch.numKHeads, kWeight),
+    ...{ numTokens: batch.numTokens, positions, rope, eps: batch.eps },
+  });
+  library.synchronize();
+  const after = (separate ?? input).read(new Uint16Array(layouts.length));
+
+  const judge = new Judge(facts, library.manifest.op.stages, batch, before, after);
+  judge.heads(layouts.q, batch.numQHeads, weights.q);
+  judge.heads(layouts.k, batch.numKHeads, weights.k);
+  let firstTouched = judge.firstTouched(destination);
+  if (separate !== undefined && firstTouched < 0) {
+    const inputAfter = input.read(new Uint16Array(layouts.length));
+    firstTouched = inputAfter.findIndex((bits, i) => bits !== before[i]);
+  }
+  return { accuracy: judge.accuracy, firstTouched };
+}
+
+class Judge {
+  readonly accuracy: Accuracy;
+  readonly #facts: ManifestKernel;
+  readonly #stages: readonly Stage[];
+  readonly #batch: Batch;
+  readonly #before: Uint16Array;
+  readonly #after: Uint16Array;
+  readonly #covered: Uint8Array;
+  readonly #numbers: Float64Array;
+
+  constructor(
+    facts: ManifestKernel,
+    stages: readonly Stage[],
+    batch: Batch,
+    before: Uint16Array,
+    after: Uint16Array,
+  ) {
+    this.accuracy = new Accuracy(facts.point.dtype);
+    this.#facts = facts;
+    this.#stages = stages;
+    this.#batch = batch;
+    this.#before = before;
+    this.#after = after;
+    this.#covered = new Uint8Array(after.length);
+    this.#numbers = decodingTable(facts.point.dtype);
+  }
+
+  heads(layout: Layout, numHeads: number, weights: Uint16Array): void {
+    const { headDim } = this.#facts.point;
+    const { numTokens, positions, rope, eps, judgeEvery = 1 } = this.#batch;
+    for (let token = 0; token < numTokens; token++) {
+      const judged = token % judgeEvery === 0 || token === numTokens - 1;
+      const angle = judged
+        ? angleAt(rope.invFreq, Number(positions[token] ?? 0), rope.attentionFactor)
+        : undefined;
+      for (let head = 0; head < numHeads; head++) {
+        const start = layout.offset + token * layout.tokenStride + head * layout.headStride;
+        this.#covered.fill(1, start, start + headDim);
+        if (angle === undefined) continue;
+        const weightStart = this.#batch.weightForEachHead ? head * headDim : 0;
+        const weight = this.#decode(weights, weightStart, headDim);
+        const x = this.#decode(this.#before, start, headDim);
+        const exact = oracleHead(this.#stages, this.#facts.point, x, { weight, eps, angle });
+        this.accuracy.addHead(this.#decode(this.#after, start, headDim), exact);
+      }
+    }
+  }
+
+  /** The first element that no head covers and that is not what it was. */
+  firstTouched(was: Uint16Array): number {
+    return this.#after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
+  }
+
+  #decode(bits: Uint16Array, start: number, length: number): Float64Array {
+    return Float64Array.from({ length }, (_, i) => this.#numbers[bits[start + i] ?? 0] ?? Number.NaN);
+  }
+}
+
+function layoutsFor(headDim: number, batch: Batch) {
+  const { numTokens, numQHeads, numKHeads, layout } = batch;
+  const gap = layout === "packed" ? 0 : 8;
+  const headStride = headDim + gap;
+  const qkHeads = numQHeads + numKHeads;
+  const rowHeads = qkHeads + (layout === "separate" ? 0 : V_HEADS);
+  const tokenStride = rowHeads * headStride + 3 * gap;
+  const q: Layout = { offset: GUARD, tokenStride, headStride };
+  const k: Layout = { offset: GUARD + numQHeads * headStride, tokenStride, headStride };
+  return { q, k, length: GUARD + numTokens * tokenStride + GUARD, isOutOfPlace: layout === "separate" };
+}
+
+/** xorshift32: uniform in [0, 1), the same on every machine. */
+export function randomNumbers(seed: number): () => number {
+  let state = (seed * 0x9e3779b9) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    state >>>= 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Roughly normal values, in blocks of different scale; a period of a prime length stands in for long arrays. */
+const RANDOM_PERIOD = 1_000_003;
+
+export function randomBits(
+  dtype: ManifestKernel["point"]["dtype"],
+  length: number,
+  random: () => number,
+): Uint16Array {
+  const bits = new Uint16Array(length);
+  const period = Math.min(length, RANDOM_PERIOD);
+  let scale = 1;
+  for (let i = 0; i < period; i++) {
+    if (i % 256 === 0) scale = 2 ** Math.round(6 * random() - 3);
+    bits[i] = encode(dtype, scale * (random() + random() + random() + random() - 2));
+  }
+  for (let filled = period; filled < length; filled += period) {
+    bits.copyWithin(filled, 0, Math.min(period, length - filled));
+  }
+  return bits;
+}
+
+function randomWeights(
+  dtype: ManifestKernel["point"]["dtype"],
+  length: number,
+  random: () => number,
+): Uint16Array {
+  return Uint16Array.from({ length }, () => encode(dtype, 0.5 + random()));
+}
