@@ -2,6 +2,7 @@
 //
 // Norm and RoPE of every q and k head of a batch of tokens: head_dim 64, rotary_dim 64, interleaved, bf16.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cpu/kernel.cpp.hbs by `normrope emit`: change those, not this file.
+#include <algorithm>
 #include <cmath>
 
 #include "simd.hpp"
@@ -13,6 +14,7 @@ using namespace normrope;
 constexpr int HEAD_DIM = 64;
 constexpr int ROTARY_PAIRS = 32;
 constexpr int PAIRS = HEAD_DIM / 2;
+constexpr int BLOCK_HEADS = 8;
 
 // Pair i is elements 2i and 2i + 1, one 32-bit word; the first ROTARY_PAIRS rotate.
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
@@ -33,38 +35,47 @@ inline void store_pairs(const float *a, const float *b, uint16_t *to) {
   }
 }
 
-// All the q heads or all the k heads of one token.
+// All the q heads or all the k heads of one token, in blocks: first what each head of a block must know of all its
+// elements, then the heads themselves, so that none waits for the square root of the one before.
 void run_heads(const normrope_heads &heads, int64_t token, float eps, const float *cosine, const float *sine) {
   const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
   auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
-  float weight_a[PAIRS], weight_b[PAIRS];
-  for (int64_t head = 0; head < heads.num_heads; ++head) {
-    if (head == 0 || heads.weight_head_stride != 0) {
-      load_pairs(static_cast<const uint16_t *>(heads.weight) + head * heads.weight_head_stride, weight_a, weight_b);
+  float weight_a[PAIRS], weight_b[PAIRS], a[PAIRS], b[PAIRS];
+  for (int64_t first = 0; first < heads.num_heads; first += BLOCK_HEADS) {
+    const int64_t end = std::min<int64_t>(first + BLOCK_HEADS, heads.num_heads);
+    float measured[BLOCK_HEADS];
+    for (int64_t head = first; head < end; ++head) {
+      prefetch(in + (head + BLOCK_HEADS) * heads.in_head_stride, HEAD_DIM);
+      load_pairs(in + head * heads.in_head_stride, a, b);
+      float sum = 0.0f;
+      #pragma omp simd reduction(+ : sum)
+      for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
+      measured[head - first] = 1.0f / std::sqrt(sum / HEAD_DIM + eps);
     }
-    float a[PAIRS], b[PAIRS];
-    load_pairs(in + head * heads.in_head_stride, a, b);
+    for (int64_t head = first; head < end; ++head) {
+      if (head == 0 || heads.weight_head_stride != 0) {
+        load_pairs(static_cast<const uint16_t *>(heads.weight) + head * heads.weight_head_stride, weight_a, weight_b);
+      }
+      load_pairs(in + head * heads.in_head_stride, a, b);
 
-    // y = x * rsqrt(mean(x^2) + eps) * weight
-    float sum = 0.0f;
-    #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
-    const float scale = 1.0f / std::sqrt(sum / HEAD_DIM + eps);
-    #pragma omp simd
-    for (int i = 0; i < PAIRS; ++i) {
-      a[i] *= scale * weight_a[i];
-      b[i] *= scale * weight_b[i];
+      // y = x * rsqrt(mean(x^2) + eps) * weight
+      const float scale = measured[head - first];
+      #pragma omp simd
+      for (int i = 0; i < PAIRS; ++i) {
+        a[i] *= scale * weight_a[i];
+        b[i] *= scale * weight_b[i];
+      }
+
+      // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
+      #pragma omp simd
+      for (int i = 0; i < ROTARY_PAIRS; ++i) {
+        const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
+        b[i] = b[i] * cosine[i] + a[i] * sine[i];
+        a[i] = rotated_a;
+      }
+
+      store_pairs(a, b, out + head * heads.out_head_stride);
     }
-
-    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
-    #pragma omp simd
-    for (int i = 0; i < ROTARY_PAIRS; ++i) {
-      const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
-      b[i] = b[i] * cosine[i] + a[i] * sine[i];
-      a[i] = rotated_a;
-    }
-
-    store_pairs(a, b, out + head * heads.out_head_stride);
   }
 }
 

@@ -23,11 +23,10 @@ static inline uint32_t bits_of(float x) {
 
 static inline float widen_bf16(uint32_t element) { return float_of(element << 16); }
 
-// To nearest, ties to even; a NaN stays one.
+// To nearest, ties to even. A NaN stays one: those that arise from 16-bit data have no bits below for a carry.
 static inline uint32_t narrow_bf16(float x) {
   const uint32_t bits = bits_of(x);
-  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  return (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded;
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
 
 static inline float widen_f16(uint32_t element) {
@@ -47,6 +46,12 @@ static inline uint32_t narrow_f16(float x) {
   half = magnitude >= 0x477ff000u ? 0x7c00u : half;
   half = magnitude > 0x7f800000u ? 0x7e00u : half;
   return half | (bits >> 16 & 0x8000u);
+}
+
+// Asks for elements that are read soon; an address outside the data is allowed and does nothing.
+static inline void prefetch(const uint16_t *elements, int count) {
+  constexpr int LINE_ELEMENTS = 32;
+  for (int i = 0; i < count; i += LINE_ELEMENTS) __builtin_prefetch(elements + i);
 }
 
 static inline int64_t position_of(const normrope_args &args, int64_t token) {

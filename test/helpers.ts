@@ -1,0 +1,103 @@
+/** What several test files share: temporary folders, configs on disk, the points of the repository's own configs. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { onTestFinished } from "vitest";
+import { type Diagnostic, UserError } from "../generator/diagnostics.js";
+import type { ConfigPoint } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { type Compilation, compile } from "../generator/pipeline.js";
+
+/** The configs that the emitted text is examined over. */
+export const CONFIG_FILES = ["normrope.config.ts", "test/geometries.config.ts"].map((path) =>
+  join(PACKAGE_ROOT, path),
+);
+
+/** A new folder that is removed when the test ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "normrope-test-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Files by their path below a folder. */
+export type Texts = Readonly<Record<string, string>>;
+
+export function writeFiles(folder: string, texts: Texts): void {
+  for (const [path, text] of Object.entries(texts)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+}
+
+/** Writes a config, and the files that it imports, into a new folder. */
+export function writeConfig(text: string, imported: Texts = {}): string {
+  const folder = temporaryFolder();
+  writeFiles(folder, { "normrope.config.ts": text, ...imported });
+  return join(folder, "normrope.config.ts");
+}
+
+export function compileText(text: string, imported: Texts = {}): Compilation {
+  return compile(writeConfig(text, imported));
+}
+
+export function pointsOf(text: string, imported: Texts = {}): ConfigPoint[] {
+  return compileText(text, imported).plans.map(({ point }) => point);
+}
+
+/** The diagnostics that a call throws; none where it succeeds. */
+export function diagnosticsOf(run: () => unknown): readonly Diagnostic[] {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof UserError) return error.diagnostics;
+    throw error;
+  }
+  return [];
+}
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A text without its `▸` marks, and the places that they marked. */
+export function readMarks(marked: string): { text: string; places: Place[] } {
+  const [first = "", ...rest] = marked.split("▸");
+  let text = first;
+  const places: Place[] = [];
+  for (const part of rest) {
+    const lines = text.split("\n");
+    places.push({ line: lines.length, column: (lines.at(-1) ?? "").length + 1 });
+    text += part;
+  }
+  return { text, places };
+}
+
+/** A config over the shipped op, from the text of its entries. */
+export const spaceOf = (entries: string) =>
+  `import { defineSpace, qkNormRope } from "normrope/dsl";\nexport default defineSpace(qkNormRope, ${entries});\n`;
+
+const OP_PARTS = {
+  name: '"my_op"',
+  headDim: "multipleOf(8, { min: 16, max: 1024 })",
+  rotaryDim: 'even({ min: 2, max: "headDim", default: "headDim" })',
+  rope: 'oneOf("neox", "interleaved")',
+  dtype: 'oneOf("bf16", "f16")',
+  head: `(x, { axes, weight, eps, angle }) =>
+    rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`,
+  entry: '{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }',
+};
+
+/** A config with an op of its own, from the parts that differ from the shipped op. */
+export function opConfig(changed: Partial<typeof OP_PARTS> = {}): string {
+  const { name, headDim, rotaryDim, rope, dtype, head, entry } = { ...OP_PARTS, ...changed };
+  return `import { defineOp, defineSpace, even, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";
+const myOp = defineOp({
+  name: ${name},
+  axes: { headDim: ${headDim}, rotaryDim: ${rotaryDim}, rope: ${rope}, dtype: ${dtype} },
+  head: ${head},
+});
+export default defineSpace(myOp, ${entry});
+`;
+}

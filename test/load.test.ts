@@ -1,0 +1,254 @@
+/** Reading configs: what may be written, what it means, and that nothing of it is run. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { InternalError } from "../generator/diagnostics.js";
+import type { Op } from "../generator/ir.js";
+import { load } from "../generator/load/index.js";
+import { compile } from "../generator/pipeline.js";
+import {
+  CONFIG_FILES,
+  compileText,
+  diagnosticsOf,
+  opConfig,
+  pointsOf,
+  readMarks,
+  spaceOf,
+  temporaryFolder,
+  writeConfig,
+} from "./helpers.js";
+
+const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
+const neox = (...headDims: number[]) =>
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }));
+const REST = 'rope: ["neox"], dtype: ["bf16"]';
+
+describe("a space", () => {
+  it.each([
+    ["literals", spaceOf(`{ headDim: [64, 128], ${REST} }`)],
+    ["quoted names", spaceOf(`{ "headDim": [64, 128], 'rope': ["neox"], dtype: [\`bf16\`] }`)],
+    ["other spellings of numbers", spaceOf(`{ headDim: [0x40, 1_28], ${REST} }`)],
+    ["a list of entries", spaceOf(`[{ headDim: [64], ${REST} }, { headDim: [128], ${REST} }]`)],
+    ["as const", spaceOf(`{ headDim: [64, 128] as const, ${REST} } as const`)],
+    ["satisfies", spaceOf(`({ headDim: [64, 128] satisfies number[], ${REST} }) satisfies object`)],
+    [
+      "const names for values, lists and the whole",
+      `${IMPORT}const small = 64;
+const dims = [small, 128];
+const entry = { headDim: dims, rope: ["neox"], dtype: ["bf16"] } as const;
+const space = defineSpace(qkNormRope, entry);
+export default space;\n`,
+    ],
+    [
+      "spreads of arrays",
+      `${IMPORT}const small = [64] as const;
+const more = [{ headDim: [128], ${REST} }] as const;
+export default defineSpace(qkNormRope, [{ headDim: [...small], ${REST} }, ...more]);\n`,
+    ],
+    [
+      "spreads of objects, later properties over earlier ones",
+      `${IMPORT}const base = { headDim: [256], rope: ["interleaved"], dtype: ["bf16"] } as const;
+export default defineSpace(qkNormRope, { ...base, rope: ["neox"], headDim: [64, 128] });\n`,
+    ],
+    [
+      "shorthand properties",
+      `${IMPORT}const headDim = [64, 128];
+const rope = ["neox"] as const;
+export default defineSpace(qkNormRope, { headDim, rope, dtype: ["bf16"] });\n`,
+    ],
+    [
+      "renamed imports",
+      `import { defineSpace as space, qkNormRope as op } from "normrope/dsl";
+export default space(op, { headDim: [64, 128], ${REST} });\n`,
+    ],
+    [
+      "types, interfaces and comments around it",
+      `${IMPORT}// A comment.
+type Dims = readonly number[];
+const dims: Dims = [/* small */ 64, 128];
+export default defineSpace(qkNormRope, { headDim: dims, ${REST} });\n`,
+    ],
+  ])("is read from %s", (_, text) => {
+    expect(pointsOf(text)).toEqual(neox(64, 128));
+  });
+
+  it.each(["./models.js", "./models"])("is read through consts imported from %s", (module) => {
+    const text = `${IMPORT}import { dims as headDim, rest } from "${module}";
+export default defineSpace(qkNormRope, { ...rest, headDim: headDim });\n`;
+    const models = `const small = 64;
+export const dims = [small, 128];
+export const rest = { ${REST} } as const;\n`;
+    expect(pointsOf(text, { "models.ts": models })).toEqual(neox(64, 128));
+  });
+
+  it("takes headDim for rotaryDim where it is left out, and only there", () => {
+    expect(pointsOf(spaceOf(`[{ headDim: [64, 96], rotaryDim: [32], ${REST} }]`))).toEqual([
+      { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16" },
+      { headDim: 96, rotaryDim: 32, rope: "neox", dtype: "bf16" },
+    ]);
+  });
+
+  it.each(CONFIG_FILES)("is read from %s", (path) => {
+    const { diagnostics, typeErrorsInSpace } = load(path);
+    expect([...diagnostics, ...typeErrorsInSpace]).toEqual([]);
+  });
+});
+
+describe("the text of a config", () => {
+  const { text, places } = readMarks(spaceOf(`{\n  headDim: [64, ▸65],\n  ${REST},\n}`));
+  const valid = text.replace("65", "128");
+
+  it.each([
+    ["with CRLF line ends", (lines: string) => lines.replaceAll("\n", "\r\n")],
+    ["with a byte order mark", (lines: string) => `\uFEFF${lines}`],
+    ["without a line break at the end", (lines: string) => lines.trimEnd()],
+  ])("is read %s, and places in it are found", (_, edit) => {
+    expect(pointsOf(edit(valid))).toEqual(neox(64, 128));
+    const [found, ...others] = diagnosticsOf(() => compileText(edit(text)));
+    expect(others).toEqual([]);
+    expect(found).toMatchObject({ code: "value-not-in-axis", span: places[0] });
+  });
+
+  it("does not count a byte order mark as a column", () => {
+    const marked = readMarks(spaceOf(`{ headDim: [▸65], ${REST} }`).replaceAll("\n", " "));
+    const [found] = diagnosticsOf(() => compileText(`\uFEFF${marked.text}`));
+    expect(found).toMatchObject({ code: "value-not-in-axis", span: marked.places[0] });
+  });
+});
+
+describe("nothing is run", () => {
+  it("of a config with effects at its top level", () => {
+    const marker = join(temporaryFolder(), "was-run");
+    const text = `${spaceOf(`{ headDim: [64], ${REST} }`)}
+interface Files { writeFileSync(path: string, text: string): void }
+interface Host { process: { getBuiltinModule(name: string): Files } }
+(globalThis as unknown as Host).process.getBuiltinModule("node:fs").writeFileSync(${JSON.stringify(marker)}, "");
+throw new Error("the config was run");\n`;
+    expect(pointsOf(text)).toEqual(neox(64));
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  it("of a file that a config imports", () => {
+    const text = `${IMPORT}import { dims } from "./dims.js";
+export default defineSpace(qkNormRope, { headDim: dims, ${REST} });\n`;
+    const dims = 'export const dims = [64];\nif (dims.length > 0) throw new Error("the import was run");\n';
+    expect(pointsOf(text, { "dims.ts": dims })).toEqual(neox(64));
+  });
+});
+
+describe("an op", () => {
+  const shipped = load(CONFIG_FILES[0] ?? "").op;
+  const own = (changed: Parameters<typeof opConfig>[0]): Op => load(writeConfig(opConfig(changed))).op;
+  const EXPECTED_STAGES = [
+    {
+      name: "rmsNorm",
+      args: { weight: { kind: "input", name: "weight" }, eps: { kind: "input", name: "eps" } },
+    },
+    {
+      name: "rotate",
+      args: {
+        angle: { kind: "input", name: "angle" },
+        pairs: { kind: "axis", axis: "rope" },
+        dim: { kind: "axis", axis: "rotaryDim" },
+      },
+    },
+  ];
+
+  it("ships with the package", () => {
+    expect(shipped).toEqual({
+      name: "qk_norm_rope",
+      source: "dsl/qk_norm_rope.op.ts",
+      axes: [
+        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024 },
+        { kind: "integer", name: "rotaryDim", step: 2, min: 2, max: "headDim", default: "headDim" },
+        { kind: "enum", name: "rope", values: ["neox", "interleaved"] },
+        { kind: "enum", name: "dtype", values: ["bf16", "f16"] },
+      ],
+      stages: EXPECTED_STAGES,
+    });
+  });
+
+  it.each([
+    ["destructured", {}],
+    [
+      "destructured and renamed",
+      {
+        head: `(h, { axes: a, weight: w, eps: e, angle: t }) =>
+    rotate(rmsNorm(h, { weight: w, eps: e }), { angle: t, pairs: a.rope, dim: a.rotaryDim })`,
+      },
+    ],
+    [
+      "not destructured",
+      {
+        head: `(x, c) =>
+    rotate(rmsNorm(x, { weight: c.weight, eps: c.eps }), { angle: c.angle, pairs: c.axes.rope, dim: c.axes.rotaryDim })`,
+      },
+    ],
+  ])("of the user's own is read from a context that is %s", (_, changed) => {
+    expect(own(changed)).toMatchObject({
+      name: "my_op",
+      source: "normrope.config.ts",
+      stages: EXPECTED_STAGES,
+    });
+  });
+
+  it("has its stages in the order of application", () => {
+    const head = `(x, { axes, weight, eps, angle }) =>
+    rmsNorm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })`;
+    expect(own({ head }).stages).toEqual(EXPECTED_STAGES.toReversed());
+  });
+
+  it("has axes of its own range", () => {
+    const entry = '{ headDim: [48], rope: ["neox"], dtype: ["f16"] }';
+    const [plan] = compileText(
+      opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })", dtype: 'oneOf("f16")', entry }),
+    ).plans;
+    expect(plan?.id).toBe("my_op__f16_d48_r48_neox");
+    const outside = opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })" });
+    expect(pointsOf(outside)).toEqual(neox(64));
+    expect(diagnosticsOf(() => compileText(outside.replace("[64]", "[56]")))).toMatchObject([
+      { code: "value-not-in-axis", fix: "headDim is a multiple of 16 from 48 to 96" },
+    ]);
+  });
+
+  it("names the file it is imported from, as seen from the config", () => {
+    const [, ...lines] = opConfig().split("\n");
+    const op = `import { defineOp, even, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";\nexport ${lines
+      .slice(0, -2)
+      .join("\n")}\n`;
+    const text = `import { defineSpace } from "normrope/dsl";\nimport { myOp } from "./ops/mine.js";
+export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
+    const { op: read, plans } = compileText(text, { "ops/mine.ts": op });
+    expect(read.source).toBe("ops/mine.ts");
+    expect(plans.map(({ id }) => id)).toEqual(["my_op__bf16_d64_r64_neox"]);
+  });
+
+  it.each([
+    ["an odd rotary_dim", { rotaryDim: "multipleOf(1, { min: 1, max: 64 })" }, "rotaryDim: [3]"],
+    [
+      "a head_dim that is no multiple of 8",
+      { headDim: "multipleOf(1, { min: 16, max: 64 })" },
+      "rotaryDim: [2]",
+    ],
+  ])("whose axes allow %s is refused as the user's mistake", (_, changed, rotary) => {
+    const entry = `{ headDim: [${"headDim" in changed ? 30 : 64}], ${rotary}, rope: ["interleaved"], dtype: ["bf16"] }`;
+    const path = writeConfig(opConfig({ ...changed, entry }));
+    expect(() => compile(path)).not.toThrow(InternalError);
+    expect(diagnosticsOf(() => compile(path))).toHaveLength(1);
+  });
+});
+
+describe("a config that goes in a circle", () => {
+  it.each([
+    [
+      "of names",
+      "const dims: readonly number[] = more;\nconst more: readonly number[] = dims;",
+      "headDim: dims",
+    ],
+    ["of array spreads", "const dims: readonly number[] = [...dims];", "headDim: dims"],
+    ["of object spreads", "const base: { headDim: readonly number[] } = { ...base };", "...base"],
+  ])("%s is refused", (_, declarations, property) => {
+    const text = `${IMPORT}${declarations}\nexport default defineSpace(qkNormRope, { ${property}, ${REST} });\n`;
+    expect(diagnosticsOf(() => compileText(text))).not.toEqual([]);
+  });
+});

@@ -1,0 +1,91 @@
+/** Kernel ids: injective, read back exactly, and nothing else is taken for one. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ConfigPoint } from "../generator/ir.js";
+import { kernelId, OP_NAME, parseKernelId } from "../generator/name.js";
+
+const ROPES = ["neox", "interleaved"] as const;
+const DTYPES = ["bf16", "f16"] as const;
+
+const anyPoint: fc.Arbitrary<ConfigPoint> = fc.integer({ min: 2, max: 128 }).chain((eighths) =>
+  fc.record({
+    headDim: fc.constant(eighths * 8),
+    rotaryDim: fc.integer({ min: 1, max: eighths * 4 }).map((pairs) => pairs * 2),
+    rope: fc.constantFrom(...ROPES),
+    dtype: fc.constantFrom(...DTYPES),
+  }),
+);
+const anyOp = fc.stringMatching(OP_NAME);
+
+describe("kernelId", () => {
+  it("spells every axis", () => {
+    const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+    expect(kernelId("qk_norm_rope", point)).toBe("qk_norm_rope__bf16_d128_r64_neox");
+  });
+
+  it("is read back to the op and the point that it names", () => {
+    fc.assert(
+      fc.property(anyOp, anyPoint, (op, point) => {
+        expect(parseKernelId(kernelId(op, point))).toEqual({ op, point });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives different points different ids", () => {
+    const points = Array.from({ length: 127 }, (_, i) => 8 * (i + 2)).flatMap((headDim) =>
+      [2, headDim / 2, headDim].flatMap((rotaryDim) =>
+        ROPES.flatMap((rope) => DTYPES.map((dtype) => ({ headDim, rotaryDim, rope, dtype }))),
+      ),
+    );
+    expect(new Set(points.map((point) => kernelId("qk_norm_rope", point))).size).toBe(points.length);
+  });
+
+  it("gives different ops different ids", () => {
+    fc.assert(
+      fc.property(anyOp, anyPoint, anyOp, anyPoint, (op, point, otherOp, otherPoint) => {
+        fc.pre(op !== otherOp);
+        expect(kernelId(op, point)).not.toBe(kernelId(otherOp, otherPoint));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("is a C identifier", () => {
+    fc.assert(
+      fc.property(anyOp, anyPoint, (op, point) => expect(kernelId(op, point)).toMatch(/^[a-z][a-z0-9_]*$/)),
+    );
+  });
+});
+
+describe("parseKernelId", () => {
+  it.each([
+    ["nothing", ""],
+    ["no point", "qk_norm_rope"],
+    ["an empty point", "qk_norm_rope__"],
+    ["no op", "__bf16_d128_r64_neox"],
+    ["a single underscore before the point", "qk_norm_rope_bf16_d128_r64_neox"],
+    ["a doubled underscore in the op", "qk__norm_rope__bf16_d128_r64_neox"],
+    ["a doubled underscore in the point", "qk_norm_rope__bf16_d128__r64_neox"],
+    ["a third part", "qk_norm_rope__bf16_d128_r64_neox__x"],
+    ["an op in capitals", "QK_norm_rope__bf16_d128_r64_neox"],
+    ["a point in capitals", "qk_norm_rope__BF16_d128_r64_neox"],
+    ["an op that starts with a digit", "1op__bf16_d128_r64_neox"],
+    ["an op that ends in an underscore", "qk____bf16_d128_r64_neox"],
+    ["a leading zero in head_dim", "qk_norm_rope__bf16_d0128_r64_neox"],
+    ["a leading zero in rotary_dim", "qk_norm_rope__bf16_d128_r064_neox"],
+    ["a head_dim of zero", "qk_norm_rope__bf16_d0_r64_neox"],
+    ["a negative head_dim", "qk_norm_rope__bf16_d-128_r64_neox"],
+    ["a head_dim with a fraction", "qk_norm_rope__bf16_d128.5_r64_neox"],
+    ["a head_dim beyond exact integers", "qk_norm_rope__bf16_d99999999999999999999_r64_neox"],
+    ["an unknown rope", "qk_norm_rope__bf16_d128_r64_spiral"],
+    ["an unknown dtype", "qk_norm_rope__f32_d128_r64_neox"],
+    ["a missing axis", "qk_norm_rope__bf16_d128_neox"],
+    ["axes in another order", "qk_norm_rope__bf16_r64_d128_neox"],
+    ["a space before", " qk_norm_rope__bf16_d128_r64_neox"],
+    ["a line break after", "qk_norm_rope__bf16_d128_r64_neox\n"],
+    ["a file name", "qk_norm_rope__bf16_d128_r64_neox.cu"],
+  ])("refuses %s", (_, id) => {
+    expect(parseKernelId(id)).toBeUndefined();
+  });
+});
