@@ -25,6 +25,8 @@ export interface Batch {
   readonly numTokens: number;
   readonly numQHeads: number;
   readonly numKHeads: number;
+  /** Heads behind q and k in a row, which must keep their bits; default 1, none for `separate`. */
+  readonly numVHeads?: number;
   /** `packed`: rows of q, k and v heads, in place. `strided`: gaps between heads and rows. `separate`: out of place. */
   readonly layout: "packed" | "strided" | "separate";
   readonly positions: Int32Array | BigInt64Array;
@@ -54,7 +56,6 @@ export interface KernelResult {
 
 /** Elements before, between and after what a batch covers; they must keep their bits. */
 const GUARD = 64;
-const V_HEADS = 1;
 
 /** Positions at which peers of this op were wrong, and the ends of the range. */
 export const VERIFY_POSITIONS = [0, 1, 4095, 131071, 1_000_000, 2 ** 31 - 1, -1, -4095, -(2 ** 31)] as const;
@@ -247,12 +248,10 @@ class Judge {
 }
 
 function layoutsFor(headDim: number, batch: Batch) {
-  const { numTokens, numQHeads, numKHeads, layout } = batch;
+  const { numTokens, numQHeads, numKHeads, layout, numVHeads = layout === "separate" ? 0 : 1 } = batch;
   const gap = layout === "packed" ? 0 : 8;
   const headStride = headDim + gap;
-  const qkHeads = numQHeads + numKHeads;
-  const rowHeads = qkHeads + (layout === "separate" ? 0 : V_HEADS);
-  const tokenStride = rowHeads * headStride + 3 * gap;
+  const tokenStride = (numQHeads + numKHeads + numVHeads) * headStride + 3 * gap;
   const q: Layout = { offset: GUARD, tokenStride, headStride };
   const k: Layout = { offset: GUARD + numQHeads * headStride, tokenStride, headStride };
   return { q, k, length: GUARD + numTokens * tokenStride + GUARD, isOutOfPlace: layout === "separate" };

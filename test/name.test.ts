@@ -53,7 +53,9 @@ describe("kernelId", () => {
 
   it("is a C identifier", () => {
     fc.assert(
-      fc.property(anyOp, anyPoint, (op, point) => expect(kernelId(op, point)).toMatch(/^[a-z][a-z0-9_]*$/)),
+      fc.property(anyOp, anyPoint, (op, point) => {
+        expect(kernelId(op, point)).toMatch(/^[a-z][a-z0-9_]*$/);
+      }),
     );
   });
 });

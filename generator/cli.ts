@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+/**
+ * The command line: parses, runs one command, turns errors into messages and exit codes.
+ *
+ * Exit codes: 0 done, 1 the user's input or a failed check, 2 usage, 70 a bug of ours.
+ */
+import { realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import yargs from "yargs";
+import { NormropeError } from "../runtime/errors.js";
+import { closest } from "./closest.js";
+import { registerAdd } from "./commands/add.js";
+import { registerBuild } from "./commands/build.js";
+import { registerDemo } from "./commands/demo.js";
+import { registerDoctor } from "./commands/doctor.js";
+import { registerCheck, registerEmit } from "./commands/emit.js";
+import { registerExplain } from "./commands/explain.js";
+import { registerInit } from "./commands/init.js";
+import { type Io, terminalIo } from "./commands/io.js";
+import { registerList } from "./commands/list.js";
+import { registerVerify } from "./commands/verify.js";
+import { UserError } from "./diagnostics.js";
+import { COMPILER_VERSION } from "./package_root.js";
+
+const EXIT = { done: 0, failed: 1, usage: 2, bug: 70 } as const;
+
+class UsageError extends Error {}
+
+/** Runs one command line and returns its exit code. */
+export async function main(args: readonly string[], io: Io = terminalIo()): Promise<number> {
+  let exitCode: number = EXIT.done;
+  const fail = () => {
+    exitCode = EXIT.failed;
+  };
+  const cli = yargs(args)
+    .scriptName("normrope")
+    .usage(
+      "$0 <command>\n\nCUDA and CPU kernels for the fused norm + RoPE of attention, one for each config point.",
+    )
+    .version(COMPILER_VERSION)
+    .exitProcess(false)
+    .demandCommand(1, "Name a command.")
+    .recommendCommands()
+    .strict()
+    .parserConfiguration({ "parse-positional-numbers": false, "camel-case-expansion": false })
+    .epilogue("A new project: normrope init, normrope add headDim 96, normrope build, normrope verify")
+    .wrap(110);
+  registerInit(cli, io);
+  registerList(cli, io);
+  registerExplain(cli, io);
+  registerEmit(cli, io);
+  registerCheck(cli, io);
+  registerBuild(cli, io);
+  registerAdd(cli, io);
+  registerVerify(cli, io, fail);
+  registerDemo(cli, io, fail);
+  registerDoctor(cli, io);
+  cli.fail((message, error) => {
+    throw error ?? new UsageError(message);
+  });
+  try {
+    await cli.parseAsync(args, {}, (_error, _args, output) => {
+      if (output !== "") io.print(output);
+    });
+    return exitCode;
+  } catch (error) {
+    return report(error, io);
+  }
+}
+
+function report(error: unknown, io: Io): number {
+  const { red } = io.color;
+  if (error instanceof UsageError) {
+    io.note(`${red("usage:")} ${error.message}${suggestion(error.message)}`);
+    io.note("`normrope --help` lists the commands, `normrope <command> --help` its options");
+    return EXIT.usage;
+  }
+  if (error instanceof UserError) {
+    io.note(error.message.replaceAll(/error \[/g, red("error [").replace("[", "[")));
+    return EXIT.failed;
+  }
+  if (error instanceof NormropeError) {
+    io.note(`${red(`error [${error.code}]:`)} ${error.message}`);
+    return EXIT.failed;
+  }
+  io.note(
+    `${red("This is a bug in normrope.")} ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+  );
+  return EXIT.bug;
+}
+
+const OPTIONS = ["config", "json", "target", "arch", "jobs", "rejected", "entry", "help", "version"];
+
+/** Yargs suggests commands; this suggests options. */
+function suggestion(message: string): string {
+  const unknown = /^Unknown arguments?: ([\w-]+)/.exec(message)?.[1];
+  const near = unknown === undefined ? undefined : closest(unknown, OPTIONS);
+  return near === undefined ? "" : `. Did you mean --${near}?`;
+}
+
+const invoked = process.argv[1];
+if (invoked !== undefined && realpathSync(invoked) === fileURLToPath(import.meta.url)) {
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,28 @@
+/** `normrope add`: adds values to an axis, in the config itself. */
+import type { Argv } from "yargs";
+import type { Io } from "./io.js";
+import { configOption } from "./project.js";
+
+export function registerAdd(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "add <axis> <values..>",
+    "Add values to an axis, by editing the config in place",
+    (command) =>
+      configOption(command)
+        .positional("axis", { type: "string", demandOption: true, describe: "Such as headDim" })
+        .positional("values", { type: "string", array: true, demandOption: true, describe: "Such as 96 192" })
+        .option("entry", {
+          type: "number",
+          requiresArg: true,
+          describe: "Which entry of a list of products, from 1; needed where several can take the values",
+        })
+        .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
+    async ({ config, axis, values, entry }) => {
+      const { addValues } = await import("../edit.js");
+      const added = addValues(config, axis, values.map(String), entry);
+      io.print(`${config}: ${axis} ${values.join(", ")} added, for ${added.length} new kernels`);
+      for (const id of added) io.print(`  ${id}`);
+      io.print("`normrope build` builds them");
+    },
+  );
+}

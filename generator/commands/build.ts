@@ -1,0 +1,41 @@
+/** `normrope build`: emits, and compiles what changed into a shared library. */
+import type { Argv } from "yargs";
+import type { Target } from "../../runtime/manifest.js";
+import { userError } from "../diagnostics.js";
+import { findGpu } from "../toolchain.js";
+import { type Io, printJson } from "./io.js";
+import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
+
+export function registerBuild(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "build",
+    "Emit, and build the shared library of a target",
+    (command) =>
+      targetOption(jsonOption(configOption(command)))
+        .option("arch", {
+          type: "string",
+          requiresArg: true,
+          describe: "CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90",
+        })
+        .option("jobs", {
+          type: "number",
+          requiresArg: true,
+          describe: "Compilers at once; default: one a core",
+        })
+        .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
+    async ({ config, target, arch, jobs, json }) => {
+      if (jobs !== undefined && !(Number.isInteger(jobs) && jobs > 0)) {
+        throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
+      }
+      const chosen: Target = target !== "auto" ? target : (await findGpu()) === undefined ? "cpu" : "cuda";
+      const compiler = await compilerFor(chosen, arch?.split(","));
+      const { files } = await emitProject(config, io);
+      const { library, compiled, cached } = await buildProject(config, files, compiler, io, jobs);
+      if (json) return printJson(io, { target: chosen, library, compiled, cached });
+      const what = chosen === "cuda" ? compiler.archs.join(", ") : "this CPU";
+      io.print(
+        `${library} for ${what}: ${compiled.length} kernels compiled, ${cached.length} from the cache`,
+      );
+    },
+  );
+}

@@ -1,0 +1,67 @@
+/** `normrope doctor`: what was found on this machine, and what that allows. */
+import type { Argv } from "yargs";
+import { cpuFeatures } from "../../runtime/cpu_features.js";
+import { cacheRoot } from "../cache.js";
+import { findCxx, findGpu, findNvcc } from "../toolchain.js";
+import { type Io, printJson, printTable } from "./io.js";
+import { jsonOption } from "./project.js";
+
+interface Finding {
+  readonly what: string;
+  /** Null where it was not found. */
+  readonly found: string | null;
+  readonly allows: string;
+}
+
+export function registerDoctor(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "doctor",
+    "Show which compilers and GPU were found, and what that allows",
+    jsonOption,
+    async ({ json }) => {
+      const findings = await examine();
+      if (json) return printJson(io, findings);
+      printTable(io, [
+        ["", "found", "so"],
+        ...findings.map(({ what, found, allows }) => [what, found ?? "nothing", allows]),
+      ]);
+    },
+  );
+}
+
+async function examine(): Promise<Finding[]> {
+  const [nvcc, cxx, gpu] = await Promise.all([findNvcc(), findCxx(), findGpu()]);
+  const release = /release ([\d.]+)/.exec(nvcc?.version ?? "")?.[1];
+  const features = cpuFeatures();
+  return [
+    { what: "Node", found: process.version, allows: "the compiler and the runtime" },
+    {
+      what: "C++ compiler",
+      found: cxx === undefined ? null : `${cxx.path}: ${cxx.version.split("\n")[0]}`,
+      allows:
+        cxx === undefined ? "no build: install g++" : "build --target cpu; the host side of --target cuda",
+    },
+    {
+      what: "nvcc",
+      found: nvcc === undefined ? null : `${nvcc.path}, release ${release ?? "unknown"}`,
+      allows:
+        nvcc === undefined
+          ? "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC"
+          : "build --target cuda, for any architecture from sm_80",
+    },
+    {
+      what: "GPU",
+      found: gpu === undefined ? null : `${gpu.name}, ${gpu.arch}, driver ${gpu.driver}`,
+      allows:
+        gpu === undefined
+          ? "target auto is cpu; CUDA libraries can be built here and run elsewhere"
+          : "target auto is cuda; a CUDA 13 library needs driver 580 or newer",
+    },
+    {
+      what: "CPU",
+      found: `${process.arch}${features.length === 0 ? "" : `: ${features.join(" ")}`}`,
+      allows: "CPU libraries use these; they open only where all of them are",
+    },
+    { what: "cache", found: cacheRoot(), allows: "set NORMROPE_CACHE_DIR for another place" },
+  ];
+}

@@ -1,0 +1,43 @@
+/** `normrope emit` and `normrope check`: bring generated/ up to date, or prove that it is. */
+import type { Argv } from "yargs";
+import { userError } from "../diagnostics.js";
+import type { Io } from "./io.js";
+import { configOption, emitProject, projectFolders } from "./project.js";
+
+export function registerEmit(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "emit",
+    "Write the sources of every kernel into generated/",
+    configOption,
+    async ({ config }) => {
+      const { compilation, files } = await emitProject(config, io);
+      const { generated } = projectFolders(config);
+      io.print(`${generated} holds ${compilation.plans.length} kernels in ${files.length} files`);
+    },
+  );
+}
+
+export function registerCheck(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "check",
+    "Fail with a diff where generated/ has a changed, missing or extra file",
+    configOption,
+    async ({ config }) => {
+      const [{ compile, emit }, { compareFileSet }] = await Promise.all([
+        import("../pipeline.js"),
+        import("../fileset.js"),
+      ]);
+      const { generated } = projectFolders(config);
+      const files = emit(compile(config));
+      const differences = compareFileSet(generated, files);
+      if (differences.length === 0) return io.print(`${generated} is up to date: ${files.length} files`);
+      for (const { patch } of differences) io.print(patch);
+      const list = differences.map(({ kind, path }) => `${path} is ${kind}`).join(", ");
+      throw userError(
+        "stale-output",
+        `${generated}: ${list}`,
+        "run `normrope emit`; move files that are not normrope's",
+      );
+    },
+  );
+}

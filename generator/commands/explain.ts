@@ -1,0 +1,79 @@
+/** `normrope explain`: how one kernel works, in numbers. */
+import type { Argv } from "yargs";
+import { closest } from "../closest.js";
+import { userError } from "../diagnostics.js";
+import type { KernelPlan } from "../ir.js";
+import { type Io, printJson, printTable } from "./io.js";
+import { configOption, jsonOption, projectFolders } from "./project.js";
+
+const ELEMENT_BYTES = 2;
+
+export function registerExplain(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "explain <kernel>",
+    "Show how a kernel lies over the lanes, what it moves and what it takes",
+    (command) =>
+      jsonOption(configOption(command))
+        .positional("kernel", {
+          type: "string",
+          demandOption: true,
+          describe: "A kernel id, as `list` shows it",
+        })
+        .example("$0 explain qk_norm_rope__bf16_d128_r128_neox", "The kernel of Qwen3"),
+    async ({ config, kernel, json }) => {
+      const [{ compile }, { readBuiltManifest }] = await Promise.all([
+        import("../pipeline.js"),
+        import("../build.js"),
+      ]);
+      const { plans } = compile(config);
+      const plan = plans.find(({ id }) => id === kernel) ?? missing(kernel, plans);
+      const resources =
+        readBuiltManifest(projectFolders(config).build, "cuda")?.build.resources[plan.id] ?? [];
+      const bytesPerHead = 2 * ELEMENT_BYTES * plan.point.headDim;
+      if (json) return printJson(io, { ...plan, bytesPerHead, resources });
+      printTable(io, [
+        ["kernel", plan.id],
+        [
+          "point",
+          Object.entries(plan.point)
+            .map(([axis, value]) => `${axis} ${value}`)
+            .join(", "),
+        ],
+        ["stages", plan.stages.map(({ name }) => name).join(", then ")],
+        [
+          "vectors",
+          `${plan.vectorElements} elements, ${plan.vectorElements * ELEMENT_BYTES} bytes an access`,
+        ],
+        ["slots", `${plan.slots} of two vectors each; the members of a pair are in one slot, so in one lane`],
+        [
+          "lanes",
+          `${plan.lanesPerHead} a head with ${plan.slotsPerLane} slots each, ${idleLanes(plan)} lanes left over`,
+        ],
+        ["launch", `${plan.headsPerWarp} heads a warp at once, ${plan.blockThreads} threads a block`],
+        [
+          "bytes",
+          `${bytesPerHead} a head (read and written): ${40 * bytesPerHead} a token of 32 q and 8 k heads`,
+        ],
+        ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
+        ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
+          `  ${arch}`,
+          `${registers} registers, ${stackBytes} bytes of stack, ${spillStoreBytes + spillLoadBytes} bytes spilled`,
+        ]),
+      ]);
+    },
+  );
+}
+
+function idleLanes({ lanesPerHead, slotsPerLane, slots }: KernelPlan): number {
+  return Math.floor((lanesPerHead * slotsPerLane - slots) / slotsPerLane);
+}
+
+function missing(kernel: string, plans: readonly KernelPlan[]): never {
+  const ids = plans.map(({ id }) => id);
+  const near = closest(kernel, ids);
+  throw userError(
+    "bad-option",
+    `the config asks for no kernel ${JSON.stringify(kernel)}`,
+    near === undefined ? `\`normrope list\` shows its ${ids.length} kernels` : `did you mean ${near}?`,
+  );
+}

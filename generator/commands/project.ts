@@ -1,0 +1,109 @@
+/**
+ * A user's project as the commands see it: the config, and generated/ and build/ beside it.
+ *
+ * In: the path of a config. Out: emitted files on disk, built libraries. What several commands share lives here.
+ */
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import type { Argv } from "yargs";
+import { cpuFeatures } from "../../runtime/cpu_features.js";
+import type { Target } from "../../runtime/manifest.js";
+import type { BuildResult } from "../build.js";
+import { cacheRoot } from "../cache.js";
+import { formatDiagnostic, userError } from "../diagnostics.js";
+import type { FileSet } from "../ir.js";
+import type { Compilation } from "../pipeline.js";
+import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "../target_compiler.js";
+import { findCxx, findGpu, findNvcc } from "../toolchain.js";
+import type { Io } from "./io.js";
+
+export const DEFAULT_CONFIG = "normrope.config.ts";
+
+/** The folder that holds the config is the project. */
+export function projectFolders(config: string): { generated: string; build: string } {
+  return { generated: join(dirname(config), "generated"), build: join(dirname(config), "build") };
+}
+
+export function configOption<T>(cli: Argv<T>) {
+  return cli.option("config", {
+    type: "string",
+    default: DEFAULT_CONFIG,
+    requiresArg: true,
+    describe: "The config file; generated/ and build/ are beside it",
+  });
+}
+
+export function jsonOption<T>(cli: Argv<T>) {
+  return cli.option("json", { type: "boolean", default: false, describe: "Print JSON" });
+}
+
+export function targetOption<T>(cli: Argv<T>) {
+  return cli.option("target", {
+    choices: ["auto", "cuda", "cpu"] as const,
+    default: "auto" as const,
+    describe: "auto is cuda where there is a GPU, else cpu",
+  });
+}
+
+/** Reads the config and brings generated/ up to date. The compiler is imported only here: it takes its time. */
+export async function emitProject(
+  config: string,
+  io: Io,
+): Promise<{ compilation: Compilation; files: FileSet }> {
+  const [{ compile, emit }, { writeFileSet }] = await Promise.all([
+    import("../pipeline.js"),
+    import("../fileset.js"),
+  ]);
+  const compilation = compile(config);
+  const files = emit(compilation);
+  const { generated } = projectFolders(config);
+  const { written, removed, foreign } = writeFileSet(generated, files);
+  if (written.length + removed.length > 0) {
+    io.note(`${generated}: ${written.length} files written, ${removed.length} removed`);
+  }
+  for (const path of foreign) io.note(`${join(generated, path)} is not normrope's and was left alone`);
+  return { compilation, files };
+}
+
+/**
+ * The compiler of a target on this machine.
+ * @throws UserError `no-compiler`, `bad-option`.
+ */
+export async function compilerFor(
+  target: Target,
+  archs: readonly string[] | undefined,
+): Promise<TargetCompiler> {
+  const cxx = await findCxx();
+  if (cxx === undefined) {
+    throw userError("no-compiler", "no C++ compiler was found", "install g++, or set CXX to the path of one");
+  }
+  if (target === "cpu") return cpuCompiler(cxx, cpuFeatures());
+  const nvcc = await findNvcc();
+  if (nvcc === undefined) {
+    const fix = "install the CUDA toolkit, or set NORMROPE_NVCC to the path of nvcc; --target cpu needs none";
+    throw userError("no-compiler", "nvcc was not found, and target cuda needs it", fix);
+  }
+  const gpu = archs === undefined ? await findGpu() : undefined;
+  return cudaCompiler(nvcc, cxx, archs ?? (gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]));
+}
+
+export async function buildProject(
+  config: string,
+  files: FileSet,
+  compiler: TargetCompiler,
+  io: Io,
+  jobs = availableParallelism(),
+): Promise<BuildResult> {
+  const { build } = await import("../build.js");
+  const result = await build({
+    files,
+    compiler,
+    jobs,
+    buildFolder: projectFolders(config).build,
+    cacheRoot: cacheRoot(),
+    onCompiled: ({ name, seconds, finished, total }) =>
+      io.note(`[${finished}/${total}] ${compiler.target} ${name} ${seconds.toFixed(1)} s`),
+  });
+  for (const warning of result.warnings) io.note(formatDiagnostic(warning).replace("error", "warning"));
+  return result;
+}
