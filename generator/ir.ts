@@ -72,10 +72,11 @@ export interface RejectedPoint extends Rejection {
   readonly point: ConfigPoint;
 }
 
-/** A stage with the values that its arguments have at the point. Made by `plan`. */
+/** A stage as the templates see it: its axes and inputs are the kernel's own. Made by `plan`. */
 export interface PlannedStage {
   readonly name: string;
-  readonly args: Readonly<Record<string, AxisValue>>;
+  /** The arguments that the op gives as constants. */
+  readonly constants: Readonly<Record<string, AxisValue>>;
 }
 
 /** Everything that decides the bits of a kernel's result. Made by `plan`. */

@@ -5,9 +5,8 @@
  * Pure. The grid and the heads per warp depend on tokens, heads and the device, and are one formula in the
  * emitted dispatch; nothing after this stage derives a size again.
  */
-import { resolveStageArgs } from "../runtime/manifest.js";
 import { internalError } from "./diagnostics.js";
-import type { ConfigPoint, KernelPlan, Op } from "./ir.js";
+import type { ConfigPoint, KernelPlan, Op, PlannedStage, Stage } from "./ir.js";
 import { kernelId } from "./name.js";
 
 const WARP_LANES = 32;
@@ -39,7 +38,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   return {
     id,
     point,
-    stages: op.stages.map((stage) => ({ name: stage.name, args: resolveStageArgs(stage, point) })),
+    stages: op.stages.map(planStage),
     vectorElements,
     slots,
     lanesPerHead,
@@ -50,6 +49,13 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     secondVectorRotated: rope === "neox" ? rotaryDim / 2 : headDim / 2,
     secondVectorPassThrough: headDim / 2,
   };
+}
+
+function planStage({ name, args }: Stage): PlannedStage {
+  const constants = Object.entries(args).flatMap(([key, argument]) =>
+    argument.kind === "constant" ? [[key, argument.value] as const] : [],
+  );
+  return { name, constants: Object.fromEntries(constants) };
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

@@ -23,3 +23,10 @@ export function rawString(text: string): string {
   if (text.includes(')json"')) throw internalError("spelling", "the text would end its raw string literal");
   return text;
 }
+
+/** A constant of the op: a float32 literal, or a name as it is. */
+export function constantLiteral(value: number | string): string {
+  if (typeof value === "string") return value;
+  const digits = String(Math.fround(value));
+  return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;
+}

@@ -7,7 +7,7 @@
  */
 import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
 import type { KernelPlan, Op } from "./ir.js";
-import { rawString, vectorType } from "./spelling.js";
+import { constantLiteral, rawString, vectorType } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | readonly View[];
 export interface View {
@@ -66,7 +66,10 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
 }
 
 function stageViews(plan: KernelPlan): View[] {
-  return plan.stages.map(({ name, args }) => ({ ...args, partial: `stages/${name}` }));
+  return plan.stages.map(({ name, constants }) => {
+    const spelled = Object.entries(constants).map(([key, value]) => [key, constantLiteral(value)]);
+    return { ...Object.fromEntries(spelled), partial: `stages/${name}` };
+  });
 }
 
 export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): View {

@@ -129,15 +129,8 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     const HostArray = HOST_ARRAYS[this.type];
     if (!(data instanceof HostArray))
       throw invalidArgument("data", data, `a ${HostArray.name} for ${this.type}`);
-    if (
-      data.buffer instanceof ArrayBuffer &&
-      data.buffer.byteLength === 0 &&
-      this.length > 0 &&
-      data.length === 0
-    ) {
-      if (isDetached(data.buffer))
-        throw invalidArgument("data", data, "an array that was not transferred away");
-    }
+    if (isDetached(data.buffer))
+      throw invalidArgument("data", data, "an array whose memory was not given away");
     if (!Number.isSafeInteger(offset) || offset < 0 || offset + data.length > this.length) {
       throw invalidArgument(
         "offset",
@@ -205,7 +198,8 @@ export function bytesOf(data: ArrayBufferView): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-function isDetached(buffer: ArrayBuffer): boolean {
+function isDetached(buffer: ArrayBufferLike): boolean {
+  if (buffer.byteLength > 0) return false;
   try {
     new Uint8Array(buffer);
     return false;

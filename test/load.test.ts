@@ -85,6 +85,19 @@ export const rest = { ${REST} } as const;\n`;
     expect(pointsOf(text, { "models.ts": models })).toEqual(neox(64, 128));
   });
 
+  it("is read without the project's tsconfig and packages", () => {
+    const tsconfig =
+      '{ "compilerOptions": { "paths": { "normrope/dsl": ["./other.ts"] }, "noUnusedLocals": true } }';
+    const other = "export const defineSpace = () => 1;\n";
+    const unused = `const unused = 1;\n${spaceOf(`{ headDim: [64], ${REST} }`)}`;
+    const texts = {
+      "tsconfig.json": tsconfig,
+      "other.ts": other,
+      "node_modules/normrope/dsl/index.ts": other,
+    };
+    expect(pointsOf(unused, texts)).toEqual(neox(64));
+  });
+
   it("takes headDim for rotaryDim where it is left out, and only there", () => {
     expect(pointsOf(spaceOf(`[{ headDim: [64, 96], rotaryDim: [32], ${REST} }]`))).toEqual([
       { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16" },

@@ -1,0 +1,171 @@
+/** The C interface: the struct as C lays it out, every status of normrope_run, and the errors' words. */
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { compile, emit } from "../generator/pipeline.js";
+import { findCxx } from "../generator/toolchain.js";
+import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
+import { ARGS, HEADS } from "../runtime/op.js";
+import { buildFixture, CONFIGS } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
+
+const snake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+test("the runtime writes the struct where C reads it", async () => {
+  const folder = temporaryFolder();
+  const header = emit(compile(CONFIGS.default)).find(({ path }) => path === "include/normrope.h");
+  writeFileSync(join(folder, "normrope.h"), header?.text ?? "");
+  const { size, ...args } = ARGS;
+  const lines = [
+    ...Object.keys(args).map((name) => `P("${name}", offsetof(normrope_args, ${snake(name)}));`),
+    ...Object.keys(HEADS).map((name) => `P("heads.${name}", offsetof(normrope_heads, ${snake(name)}));`),
+    `P("size", sizeof(normrope_args));`,
+  ];
+  const source = `#include <stdio.h>\n#include "normrope.h"
+#define P(name, at) printf("%s %zu\\n", name, (size_t)(at))
+int main(void) { ${lines.join("\n")} return 0; }\n`;
+  writeFileSync(join(folder, "offsets.c"), source);
+  const cxx = await findCxx();
+  execFileSync(
+    cxx?.path ?? "g++",
+    ["-x", "c", "-std=c99", "-Wall", "-Werror", "-pedantic", "offsets.c", "-o", "offsets"],
+    {
+      cwd: folder,
+    },
+  );
+  const printed = execFileSync(join(folder, "offsets"), { encoding: "utf8" }).trim().split("\n");
+  const heads = Object.entries(HEADS).map(([name, at]) => `heads.${name} ${at}`);
+  expect(printed).toEqual([
+    ...Object.entries(args).map(([name, at]) => `${name} ${at}`),
+    ...heads,
+    `size ${size}`,
+  ]);
+});
+
+describe("normrope_run", () => {
+  let c: NativeFunctions;
+  let kernel: number;
+  const headDim = 64;
+  const data = new Uint16Array(4 * headDim).fill(0x3f80);
+  let memory: bigint;
+  beforeAll(async () => {
+    c = loadLibrary((await buildFixture("default", "cpu")).library).functions;
+    kernel = c.find("qk_norm_rope__bf16_d64_r64_neox");
+    const out = new BigUint64Array(1);
+    expect(c.allocate(4096, new Uint8Array(out.buffer))).toBe(0);
+    memory = out[0] ?? 0n;
+  });
+
+  /** Valid arguments: one token, two q heads and one k head; positions, table and weight are zeros behind them. */
+  function validArgs(): DataView {
+    const view = new DataView(new ArrayBuffer(ARGS.size));
+    view.setUint32(ARGS.structSize, ARGS.size, true);
+    for (const [at, offset, heads] of [
+      [ARGS.q, 0n, 2],
+      [ARGS.k, 256n, 1],
+    ] as const) {
+      view.setBigUint64(at + HEADS.in, memory + offset, true);
+      view.setBigUint64(at + HEADS.out, memory + offset, true);
+      view.setBigUint64(at + HEADS.weight, memory + 1024n, true);
+      for (const stride of [
+        HEADS.inTokenStride,
+        HEADS.inHeadStride,
+        HEADS.outTokenStride,
+        HEADS.outHeadStride,
+      ]) {
+        view.setBigInt64(at + stride, BigInt(headDim), true);
+      }
+      view.setInt32(at + HEADS.numHeads, heads, true);
+    }
+    view.setBigUint64(ARGS.positions, memory + 2048n, true);
+    view.setBigUint64(ARGS.ropeTable, memory + 2560n, true);
+    view.setBigInt64(ARGS.numTokens, 1n, true);
+    view.setInt32(ARGS.positionBits, 32, true);
+    view.setFloat32(ARGS.eps, 1e-6, true);
+    view.setFloat32(ARGS.attentionFactor, 1, true);
+    return view;
+  }
+
+  function run(change: (view: DataView) => void, index = kernel): number {
+    const view = validArgs();
+    change(view);
+    return c.run(index, new Uint8Array(view.buffer), 0n);
+  }
+  const bytes = new Uint8Array(data.buffer);
+  const fill = () => c.copyToDevice(memory, bytes, bytes.length, 0n);
+  const contents = () => {
+    const read = new Uint8Array(bytes.length);
+    c.copyToHost(read, memory, read.length, 0n);
+    return read;
+  };
+
+  test("runs valid arguments", () => {
+    fill();
+    expect(run(() => undefined)).toBe(0);
+    expect(contents()).not.toEqual(bytes);
+  });
+
+  const q = (field: keyof typeof HEADS) => ARGS.q + HEADS[field];
+  const BAD: [field: string, change: (view: DataView) => void][] = [
+    ["struct_size", (v) => v.setUint32(ARGS.structSize, ARGS.size - 8, true)],
+    ["flags", (v) => v.setUint32(ARGS.flags, 2, true)],
+    ["reserved32", (v) => v.setInt32(ARGS.attentionFactor + 4, 1, true)],
+    ["num_tokens", (v) => v.setBigInt64(ARGS.numTokens, -1n, true)],
+    ["num_tokens", (v) => v.setBigInt64(ARGS.numTokens, 2n ** 40n, true)],
+    ["position_bits", (v) => v.setInt32(ARGS.positionBits, 16, true)],
+    ["eps", (v) => v.setFloat32(ARGS.eps, Number.NaN, true)],
+    ["eps", (v) => v.setFloat32(ARGS.eps, -1, true)],
+    ["eps", (v) => v.setFloat32(ARGS.eps, Number.POSITIVE_INFINITY, true)],
+    ["attention_factor", (v) => v.setFloat32(ARGS.attentionFactor, Number.NaN, true)],
+    ["positions", (v) => v.setBigUint64(ARGS.positions, 0n, true)],
+    ["positions", (v) => v.setBigUint64(ARGS.positions, memory + 2n, true)],
+    ["rope_table", (v) => v.setBigUint64(ARGS.ropeTable, 0n, true)],
+    ["rope_table", (v) => v.setBigUint64(ARGS.ropeTable, memory + 4n, true)],
+    ["q.in", (v) => v.setBigUint64(q("in"), 0n, true)],
+    ["q.in", (v) => v.setBigUint64(q("in"), memory + 2n, true)],
+    ["q.out", (v) => v.setBigUint64(q("out"), memory + 6n, true)],
+    ["q.weight", (v) => v.setBigUint64(q("weight"), 0n, true)],
+    ["q.bias", (v) => v.setBigUint64(ARGS.q + 24, memory, true)],
+    ["q.reserved", (v) => v.setBigInt64(ARGS.q + 80, 1n, true)],
+    ["q.num_heads", (v) => v.setInt32(q("numHeads"), -1, true)],
+    ["q.in_token_stride", (v) => v.setBigInt64(q("inTokenStride"), 66n, true)],
+    ["q.out_head_stride", (v) => v.setBigInt64(q("outHeadStride"), 1n, true)],
+    ["q.in_head_stride", (v) => v.setBigInt64(q("inHeadStride"), 2n ** 62n, true)],
+    ["q.weight_head_stride", (v) => v.setBigInt64(q("weightHeadStride"), 3n, true)],
+    ["q.out equals q.in", (v) => v.setBigInt64(q("outTokenStride"), 128n, true)],
+    ["k.weight", (v) => v.setBigUint64(ARGS.k + HEADS.weight, 0n, true)],
+  ];
+  test.each(BAD)("refuses a bad %s by name, and writes nothing", (field, change) => {
+    fill();
+    expect(run(change)).toBe(-1);
+    expect(c.lastError()).toContain(field);
+    expect(contents()).toEqual(bytes);
+  });
+
+  test.each([-1, 6, 1 << 30])("has no kernel %i", (index) => {
+    expect(run(() => undefined, index)).toBe(-2);
+    expect(c.prepare(index)).toBe(-2);
+    expect(c.lastError()).toContain(`${index}`);
+  });
+
+  test("succeeds at once with nothing to do, whatever the pointers are", () => {
+    fill();
+    const noPointers = (v: DataView) => {
+      for (const at of [q("in"), q("out"), ARGS.positions, ARGS.ropeTable]) v.setBigUint64(at, 0n, true);
+    };
+    expect(run((v) => [noPointers(v), v.setBigInt64(ARGS.numTokens, 0n, true)])).toBe(0);
+    const noHeads = (v: DataView) =>
+      [q("numHeads"), ARGS.k + HEADS.numHeads].map((at) => v.setInt32(at, 0, true));
+    expect(run((v) => [noPointers(v), noHeads(v)])).toBe(0);
+    expect(contents()).toEqual(bytes);
+  });
+
+  test("names its statuses, and finds kernels by id", () => {
+    const texts = [0, -1, -2, -3, -4, -5, -99].map((status) => c.statusText(status));
+    expect(new Set(texts).size).toBe(7);
+    expect(c.find("qk_norm_rope__bf16_d96_r96_neox")).toBe(-2);
+    expect(c.lastError()).toContain("qk_norm_rope__bf16_d96_r96_neox");
+    expect(c.abi()).toBe(1);
+  });
+});

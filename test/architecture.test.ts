@@ -1,0 +1,205 @@
+/** The rules of the house: who may import what, and what no source holds. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { join } from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+
+interface Import {
+  readonly from: string;
+  /** A source by its path in the repository, or a package by its name. */
+  readonly to: string;
+  readonly kind: "static" | "dynamic" | "type";
+}
+
+interface Source {
+  readonly path: string;
+  readonly text: string;
+  readonly syntax: ts.SourceFile;
+}
+
+const SOURCES: readonly Source[] = ["dsl", "generator", "runtime"].flatMap((folder) =>
+  readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => join(entry.parentPath, entry.name).slice(PACKAGE_ROOT.length + 1))
+    .map((path) => {
+      const text = readFileSync(join(PACKAGE_ROOT, path), "utf8");
+      return { path, text, syntax: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true) };
+    }),
+);
+
+function nodesOf({ syntax }: Source): ts.Node[] {
+  const nodes: ts.Node[] = [];
+  const visit = (node: ts.Node): void => {
+    nodes.push(node);
+    ts.forEachChild(node, visit);
+  };
+  visit(syntax);
+  return nodes;
+}
+
+function importsOf(source: Source): Import[] {
+  return nodesOf(source).flatMap((node): Import[] => {
+    const found = specifierOf(node);
+    if (found === undefined) return [];
+    return [{ from: source.path, to: resolveSpecifier(source.path, found.specifier), kind: found.kind }];
+  });
+}
+
+function specifierOf(node: ts.Node): { specifier: string; kind: Import["kind"] } | undefined {
+  if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
+    return { specifier: node.moduleSpecifier.text, kind: isTypeOnly(node.importClause) ? "type" : "static" };
+  }
+  if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
+    return { specifier: node.moduleSpecifier.text, kind: node.isTypeOnly ? "type" : "static" };
+  }
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+    return { specifier: node.argument.literal.getText().slice(1, -1), kind: "type" };
+  }
+  if (!ts.isCallExpression(node) || node.expression.kind !== ts.SyntaxKind.ImportKeyword) return undefined;
+  const [argument] = node.arguments;
+  const specifier = argument && ts.isStringLiteral(argument) ? argument.text : (argument?.getText() ?? "");
+  return { specifier, kind: "dynamic" };
+}
+
+function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
+  if (clause === undefined) return false;
+  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
+  const named = clause.namedBindings;
+  if (clause.name !== undefined || named === undefined || !ts.isNamedImports(named)) return false;
+  return named.elements.every(({ isTypeOnly: only }) => only);
+}
+
+function resolveSpecifier(from: string, specifier: string): string {
+  if (!specifier.startsWith(".")) return isBuiltin(specifier) ? "node" : packageOf(specifier);
+  return join(from, "..", specifier).replace(/\.js$/, ".ts");
+}
+
+const packageOf = (specifier: string) =>
+  specifier.startsWith("@") ? specifier.split("/").slice(0, 2).join("/") : (specifier.split("/")[0] ?? "");
+
+const IMPORTS = SOURCES.flatMap(importsOf);
+const show = (imports: readonly Import[]) =>
+  imports.map(({ from, to, kind }) => `${from} -> ${to} (${kind})`);
+
+describe("imports", () => {
+  it("are found, and lead to files that are there", () => {
+    expect(IMPORTS.length).toBeGreaterThan(100);
+    const broken = IMPORTS.filter(({ to }) => to.endsWith(".ts") && !existsSync(join(PACKAGE_ROOT, to)));
+    expect(show(broken)).toEqual([]);
+  });
+
+  it("of dsl stay in dsl", () => {
+    expect(show(IMPORTS.filter(({ from, to }) => from.startsWith("dsl/") && !to.startsWith("dsl/")))).toEqual(
+      [],
+    );
+  });
+
+  it("of runtime stay in runtime, but for zod, koffi, node and the rules", () => {
+    const allowed = new Set(["node", "zod", "koffi", "generator/legality.ts"]);
+    const others = IMPORTS.filter(
+      ({ from, to }) => from.startsWith("runtime/") && !to.startsWith("runtime/") && !allowed.has(to),
+    );
+    expect(show(others.filter(({ kind }) => kind !== "dynamic"))).toEqual([]);
+    // Compiling on first use.
+    expect(others.filter(({ kind }) => kind === "dynamic").length).toBeLessThanOrEqual(1);
+  });
+
+  it.each<[string, RegExp]>([
+    ["ts-morph", /^generator\/(load\/.*|edit)\.ts$/],
+    ["handlebars", /^generator\/render\.ts$/],
+    ["execa", /^generator\/(build|toolchain)\.ts$/],
+    ["yargs", /^generator\/cli\.ts$/],
+    ["koffi", /^runtime\/library\.ts$/],
+  ])("of %s go through one door", (library, door) => {
+    const typesOnly = /^generator\/commands\//;
+    const others = IMPORTS.filter(({ from, to, kind }) => {
+      if (to !== library || door.test(from)) return false;
+      return !(library === "yargs" && kind === "type" && typesOnly.test(from));
+    });
+    expect(show(others)).toEqual([]);
+  });
+
+  it("of the stages go against the flow nowhere, and of the runtime's files take only the manifest", () => {
+    const flow = ["load/", "expand.ts", "plan.ts", "view.ts", "render.ts", "fileset.ts", "build.ts"];
+    const stageOf = (path: string) => flow.findIndex((stage) => path.startsWith(`generator/${stage}`));
+    const wrong = IMPORTS.filter(({ from, to }) => {
+      if (stageOf(from) === -1) return false;
+      if (to.startsWith("runtime/")) return to !== "runtime/manifest.ts";
+      return stageOf(to) > stageOf(from) || /^generator\/(cli|pipeline|commands)/.test(to);
+    });
+    expect(show(wrong)).toEqual([]);
+  });
+
+  it("of commands come from the command line only", () => {
+    const others = IMPORTS.filter(
+      ({ from, to }) => /^generator\/(cli|commands)/.test(to) && !/^generator\/(cli|commands)/.test(from),
+    );
+    expect(show(others)).toEqual([]);
+  });
+
+  it("go in no circle", () => {
+    const next = new Map<string, string[]>();
+    for (const { from, to, kind } of IMPORTS) {
+      if (kind !== "type") next.set(from, [...(next.get(from) ?? []), to]);
+    }
+    const done = new Set<string>();
+    const circleFrom = (path: string, trail: readonly string[]): string[] => {
+      if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+      if (done.has(path)) return [];
+      for (const to of next.get(path) ?? []) {
+        const circle = circleFrom(to, [...trail, path]);
+        if (circle.length > 0) return circle;
+      }
+      done.add(path);
+      return [];
+    };
+    for (const path of next.keys()) expect(circleFrom(path, []).join(" -> ")).toBe("");
+  });
+});
+
+describe("sources", () => {
+  it.each<[string, (node: ts.Node) => boolean]>([
+    ["any", ({ kind }) => kind === ts.SyntaxKind.AnyKeyword],
+    ["non-null assertion", ts.isNonNullExpression],
+  ])("hold no %s", (_, isForbidden) => {
+    const found = SOURCES.flatMap((source) =>
+      nodesOf(source)
+        .filter(isForbidden)
+        .map((node) => {
+          const { line } = source.syntax.getLineAndCharacterOfPosition(node.getStart());
+          return `${source.path}:${line + 1}`;
+        }),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it("hold no comment that turns the checks off", () => {
+    const pattern = /@ts-(ignore|expect-error|nocheck)|biome-ignore|eslint-disable/;
+    expect(SOURCES.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it("are at most 300 lines long", () => {
+    const long = SOURCES.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }));
+    expect(long.filter(({ lines }) => lines > 300)).toEqual([]);
+  });
+
+  it("open with a comment that says what they do", () => {
+    const silent = SOURCES.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+it.skipIf(!existsSync(join(PACKAGE_ROOT, ".git")))("no file mentions a path of a developer's machine", () => {
+  const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+  const paths = execFileSync("git", list, { cwd: PACKAGE_ROOT, encoding: "utf8" }).split("\0");
+  const texts = paths
+    .filter((path) => path !== "" && existsSync(join(PACKAGE_ROOT, path)))
+    .map((path) => ({ path, text: readFileSync(join(PACKAGE_ROOT, path), "utf8") }))
+    .filter(({ text }) => !text.includes("\0"));
+  const pattern = /(?<![\w.~-])\/(?:home|root|work|Users|tmp)\/\w/;
+  const found = texts.filter(({ text }) => pattern.test(text));
+  expect(found.map(({ path }) => path)).toEqual([]);
+});

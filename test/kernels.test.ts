@@ -1,0 +1,132 @@
+/** Every kernel of the default space and of the further geometries, on the CPU library, against the oracle. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compile } from "../generator/pipeline.js";
+import { REL_ERROR_LIMIT } from "../runtime/accuracy.js";
+import { findKernel } from "../runtime/manifest.js";
+import { type Library, open } from "../runtime/open.js";
+import { ropeTable } from "../runtime/rope_table.js";
+import { batchesFor, runBatch, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
+import { buildFixture, buildFolder, CONFIGS, type ConfigName } from "./fixture.js";
+
+const names = Object.keys(CONFIGS) as ConfigName[];
+
+describe.each(names)("the %s config on the CPU", (name) => {
+  let library: Library;
+  beforeAll(async () => {
+    await buildFixture(name, "cpu");
+    library = await open({ target: "cpu", path: buildFolder(name) });
+  });
+  afterAll(() => library?.close());
+
+  const { plans } = compile(CONFIGS[name]);
+
+  test("holds a kernel for each point", () => {
+    expect(library.manifest.kernels.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
+  });
+
+  test("passes on every batch, with every byte around the heads unchanged", async () => {
+    const results = await verifyLibrary(library);
+    expect(results.filter(({ pass }) => !pass)).toEqual([]);
+    for (const { maxError, relError, id } of results) {
+      expect(maxError, id).toBeGreaterThan(0.5); // it rounded something: the batches were not empty
+      expect(relError, id).toBeGreaterThan(REL_ERROR_LIMIT[id.includes("bf16") ? "bf16" : "f16"] / 2);
+    }
+  });
+});
+
+test("the geometries are at least 30 beyond the default space", () => {
+  const ids = (name: ConfigName) => compile(CONFIGS[name]).plans.map(({ id }) => id);
+  expect(ids("geometries").filter((id) => !ids("default").includes(id)).length).toBeGreaterThanOrEqual(30);
+});
+
+test("the batches take every position, layout and count that the op allows", () => {
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+  const facts = compile(CONFIGS.geometries).plans.find((plan) => findKernel([plan], point) === 0);
+  const batches = facts === undefined ? [] : batchesFor(facts, true);
+  const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
+  for (const position of VERIFY_POSITIONS) expect(positions).toContain(position);
+  expect(new Set(batches.map(({ layout }) => layout))).toEqual(new Set(["packed", "strided", "separate"]));
+  expect(batches.some(({ numTokens }) => numTokens === 0)).toBe(true);
+  expect(batches.some(({ numKHeads }) => numKHeads === 0)).toBe(true);
+  expect(batches.some(({ positions }) => positions instanceof BigInt64Array)).toBe(true);
+  expect(batches.some(({ weightForEachHead }) => weightForEachHead)).toBe(true);
+});
+
+describe("the judge of a batch", () => {
+  let library: Library;
+  beforeAll(async () => {
+    await buildFixture("default", "cpu");
+    library = await open({ target: "cpu", path: buildFolder("default") });
+  });
+  afterAll(() => library?.close());
+
+  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+  const batch = {
+    name: "small",
+    numTokens: 5,
+    numQHeads: 3,
+    numKHeads: 2,
+    layout: "packed",
+    positions: Int32Array.of(0, 1, 7, 100, 4095),
+    rope: ropeTable({ base: 10_000, rotaryDim: 64 }),
+    eps: 1e-6,
+  } as const;
+
+  /** Runs the kernel of `point` and judges it as if it were another, or with changed facts. */
+  async function judge(change: { point?: object; batch?: object }) {
+    const facts = library.manifest.kernels.find((kernel) => findKernel([kernel], point) === 0);
+    if (facts === undefined) throw new Error("the default config lacks the kernel");
+    const kernel = await library.kernel(point);
+    const judged = { ...facts, point: { ...facts.point, ...change.point } };
+    return runBatch(library, kernel, judged, { ...batch, ...change.batch }, 3);
+  }
+
+  test("passes the right kernel", async () => {
+    const { accuracy, firstTouched } = await judge({});
+    expect(accuracy.maxError).toBeLessThanOrEqual(1);
+    expect(firstTouched).toBe(-1);
+  });
+
+  test("fails a kernel of the other rope style", async () => {
+    const { accuracy } = await judge({ point: { rope: "interleaved" } });
+    expect(accuracy.maxError).toBeGreaterThan(10);
+  });
+
+  test("fails a kernel that rotates too much", async () => {
+    const { accuracy } = await judge({ point: { rotaryDim: 32 } });
+    expect(accuracy.maxError).toBeGreaterThan(10);
+  });
+
+  test("fails a table that is off by one part in a million at a far position", async () => {
+    const { invFreq, ...rest } = ropeTable({ base: 10_000, rotaryDim: 64 });
+    const rope = { ...rest, invFreq: invFreq.map((frequency) => frequency * (1 + 1e-6)) };
+    const positions = Int32Array.of(131071, 131071, 131071, 131071, 131071);
+    expect((await judge({ batch: { rope, positions } })).accuracy.maxError).toBeGreaterThan(10);
+  });
+});
+
+test("a head's bits do not depend on the batch that it came in", async () => {
+  await buildFixture("default", "cpu");
+  using library = await open({ target: "cpu", path: buildFolder("default") });
+  const kernel = await library.kernel({ headDim: 64, rope: "interleaved", dtype: "bf16" });
+  const tokens = 33;
+  const data = Uint16Array.from({ length: tokens * 64 }, (_, i) => 0x3e00 + ((i * 2654435761) >>> 23));
+  const positions = Int32Array.from({ length: tokens }, (_, i) => 1000 * i);
+  using weight = library.upload("bf16", new Uint16Array(64).fill(0x3f80));
+  using rope = library.uploadRope(ropeTable({ base: 10_000, rotaryDim: 64 }));
+  const run = (bits: Uint16Array, at: Int32Array) => {
+    using buffer = library.upload("bf16", bits);
+    using where = library.upload("int32", at);
+    const q = { buffer, tokenStride: 64, numHeads: 1, weight };
+    kernel.run({ q, numTokens: at.length, positions: where, rope, eps: 1e-6 });
+    return buffer.read(new Uint16Array(bits.length));
+  };
+  const together = run(data, positions);
+  const alone = positions
+    .map((_, i) => i)
+    .reduce((all, i) => {
+      all.set(run(data.slice(64 * i, 64 * (i + 1)), positions.slice(i, i + 1)), 64 * i);
+      return all;
+    }, new Uint16Array(data.length));
+  expect(alone).toEqual(together);
+});

@@ -1,0 +1,204 @@
+/** What the runtime refuses before the call reaches C, and that nothing was written when it does. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NormropeError } from "../runtime/errors.js";
+import type { DeviceBuffer } from "../runtime/memory.js";
+import { type DeviceRope, type Kernel, packedHeads, type RunOptions } from "../runtime/op.js";
+import { type Library, open } from "../runtime/open.js";
+import { ropeTable } from "../runtime/rope_table.js";
+import { buildFixture, buildFolder } from "./fixture.js";
+
+const HEAD_DIM = 64;
+const TOKENS = 3;
+const ROW = 4 * HEAD_DIM; // two q heads, one k head, one v head
+const FILL = 0x3f80;
+
+let library: Library;
+let other: Library;
+let kernel: Kernel;
+let qkv: DeviceBuffer<"bf16">;
+let weight: DeviceBuffer;
+let positions: DeviceBuffer;
+let rope: DeviceRope;
+
+beforeAll(async () => {
+  await buildFixture("default", "cpu");
+  const options = { target: "cpu", path: buildFolder("default") } as const;
+  library = await open(options);
+  other = await open(options);
+  kernel = await library.kernel({ headDim: HEAD_DIM, rope: "neox", dtype: "bf16" });
+  qkv = library.upload("bf16", new Uint16Array(TOKENS * ROW).fill(FILL));
+  weight = library.upload("bf16", new Uint16Array(HEAD_DIM).fill(FILL));
+  positions = library.upload("int32", Int32Array.of(1, 2, 3));
+  rope = library.uploadRope(ropeTable({ base: 10_000, rotaryDim: HEAD_DIM }));
+});
+afterAll(() => {
+  library?.close();
+  other?.close();
+});
+
+function validCall(): RunOptions {
+  const heads = packedHeads({
+    ...{ qkv, headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 },
+    ...{ qWeight: weight, kWeight: weight },
+  });
+  return { ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6 };
+}
+
+const contents = () => qkv.read(new Uint16Array(TOKENS * ROW));
+
+/** Changes to a valid call, as a caller without types could make them; the field that the error must name. */
+const BAD: [what: string, field: string, change: () => object][] = [
+  ["a NaN eps", "eps", () => ({ eps: Number.NaN })],
+  ["a negative eps", "eps", () => ({ eps: -1e-6 })],
+  ["an infinite eps", "eps", () => ({ eps: Number.POSITIVE_INFINITY })],
+  ["eps as text", "eps", () => ({ eps: "small" })],
+  ["a negative number of tokens", "numTokens", () => ({ numTokens: -1 })],
+  ["half a token", "numTokens", () => ({ numTokens: 1.5 })],
+  ["too few positions", "positions", () => ({ numTokens: TOKENS + 1 })],
+  ["positions of another type", "positions", () => ({ positions: weight })],
+  ["positions that are no buffer", "positions", () => ({ positions: Int32Array.of(1, 2, 3) })],
+  ["no positions", "positions", () => ({ positions: undefined })],
+  ["a table that is too short", "rope.turns", () => ({ rope: shortTable() })],
+  [
+    "a NaN attention factor",
+    "rope.attentionFactor",
+    () => ({ rope: { ...rope, attentionFactor: Number.NaN } }),
+  ],
+  ["a stream that is none", "stream", () => ({ stream: 7 })],
+  ["a stream of another library", "stream", () => ({ stream: other.createStream() })],
+  ["q of another dtype", "q.buffer", () => withQ({ buffer: library.allocate("f16", TOKENS * ROW) })],
+  ["q in another library", "q.buffer", () => withQ({ buffer: other.allocate("bf16", TOKENS * ROW) })],
+  ["q beyond its buffer", "q.buffer", () => withQ({ offset: HEAD_DIM * 3 })],
+  ["a row stride beyond the buffer", "q.buffer", () => withQ({ tokenStride: 2 * ROW })],
+  ["a head stride beyond the buffer", "q.buffer", () => withQ({ headStride: 4 * HEAD_DIM })],
+  ["more heads than the buffer holds", "q.buffer", () => withQ({ numHeads: 5 })],
+  ["a misaligned offset", "q.offset", () => withQ({ offset: 2 })],
+  ["a misaligned row stride", "q.tokenStride", () => withQ({ tokenStride: ROW - 2 })],
+  ["a misaligned head stride", "q.headStride", () => withQ({ headStride: HEAD_DIM + 1 })],
+  ["a negative row stride", "q.tokenStride", () => withQ({ tokenStride: -ROW })],
+  ["a NaN row stride", "q.tokenStride", () => withQ({ tokenStride: Number.NaN })],
+  ["a negative number of heads", "q.numHeads", () => withQ({ numHeads: -1 })],
+  ["a weight that is too short", "q.weight", () => withQ({ weight: library.allocate("bf16", HEAD_DIM - 1) })],
+  ["a weight of another dtype", "q.weight", () => withQ({ weight: library.allocate("f16", HEAD_DIM) })],
+  ["one weight where each head has its own", "q.weight", () => withQ({ weightHeadStride: HEAD_DIM })],
+  [
+    "an output beyond its buffer",
+    "q.out.buffer",
+    () => withQ({ out: { buffer: qkv, offset: ROW, tokenStride: ROW } }),
+  ],
+  ["a misaligned output", "q.out.offset", () => withQ({ out: { buffer: qkv, offset: 1, tokenStride: ROW } })],
+];
+
+const withQ = (change: object) => ({ q: { ...validCall().q, ...change } });
+const shortTable = () => library.uploadRope(ropeTable({ base: 10_000, rotaryDim: HEAD_DIM - 2 }));
+
+describe("a call with", () => {
+  test.each(BAD)("%s is refused, naming %s, and writes nothing", (_, field, change) => {
+    const before = contents();
+    const call = { ...validCall(), ...change() } as RunOptions;
+    expect(() => kernel.run(call)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+    expect(() => kernel.run(call)).toThrow(`${field} `);
+    expect(contents()).toEqual(before);
+  });
+});
+
+test("the valid call that the bad ones are made from writes q and k, and leaves v", () => {
+  const before = contents();
+  kernel.run(validCall());
+  const after = contents();
+  for (let head = 0; head < 4 * TOKENS; head++) {
+    const slice = (bits: Uint16Array) => bits.slice(head * HEAD_DIM, (head + 1) * HEAD_DIM);
+    if (head % 4 === 3) expect(slice(after)).toEqual(slice(before));
+    else expect(slice(after)).not.toEqual(slice(before));
+  }
+});
+
+describe("a buffer", () => {
+  test("copies what it is given, whole or in part", () => {
+    using buffer = library.upload("int64", BigInt64Array.of(1n, -2n, 3n));
+    buffer.write(BigInt64Array.of(9n), 1);
+    expect(buffer.read(new BigInt64Array(3))).toEqual(BigInt64Array.of(1n, 9n, 3n));
+    expect(buffer.read(new BigInt64Array(1), 2)).toEqual(BigInt64Array.of(3n));
+  });
+
+  test.each([
+    ["another kind of array", () => qkv.read(new Int32Array(1) as never)],
+    ["more than it holds", () => qkv.read(new Uint16Array(TOKENS * ROW + 1))],
+    ["a negative offset", () => qkv.write(new Uint16Array(1), -1)],
+    ["a type that there is none of", () => library.allocate("f64" as never, 1)],
+    ["a negative length", () => library.allocate("bf16", -1)],
+    ["a length that is no number", () => library.allocate("bf16", Number.NaN)],
+    ["an array whose memory was transferred away", () => library.upload("bf16", detached())],
+  ])("refuses %s", (_, call) => {
+    expect(call).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+  });
+
+  test("refuses more memory than there is", () => {
+    expect(() => library.allocate("bf16", 2 ** 52)).toThrow(
+      expect.objectContaining({ code: "out-of-memory" }),
+    );
+  });
+
+  test("is refused after it was freed, which may be done twice", () => {
+    const buffer = library.allocate("bf16", TOKENS * ROW);
+    buffer.free();
+    buffer.free();
+    expect(() => buffer.read(new Uint16Array(1))).toThrow(expect.objectContaining({ code: "closed" }));
+    const call = { ...validCall(), ...withQ({ buffer }) };
+    expect(() => kernel.run(call)).toThrow(expect.objectContaining({ code: "closed" }));
+  });
+});
+
+function detached(): Uint16Array {
+  const array = new Uint16Array(8);
+  structuredClone(array.buffer, { transfer: [array.buffer] });
+  return array;
+}
+
+describe("a library", () => {
+  test("finds kernels by their point, with rotaryDim given or not", async () => {
+    const point = { headDim: 128, rope: "interleaved", dtype: "bf16" } as const;
+    expect((await library.kernel(point)).id).toBe("qk_norm_rope__bf16_d128_r128_interleaved");
+    expect((await library.kernel({ ...point, rotaryDim: 128 })).id).toBe((await library.kernel(point)).id);
+  });
+
+  test("says how to add a point that it lacks, and why one cannot be", async () => {
+    const missing = library.kernel({ headDim: 96, rope: "neox", dtype: "bf16" });
+    await expect(missing).rejects.toMatchObject({ code: "kernel-not-found" });
+    await expect(missing).rejects.toThrow("normrope add");
+    const impossible = library.kernel({ headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16" });
+    await expect(impossible).rejects.toThrow("a head of 64 elements has no 96 to rotate");
+  });
+
+  test("frees what was made from it when it is closed, and refuses use after", async () => {
+    const closing = await open({ target: "cpu", path: buildFolder("default") });
+    const left = closing.allocate("bf16", 8);
+    const closedKernel = await closing.kernel({ headDim: HEAD_DIM, rope: "neox", dtype: "bf16" });
+    closing.close();
+    closing.close();
+    const closed = expect.objectContaining({ code: "closed" });
+    expect(() => left.read(new Uint16Array(1))).toThrow(closed);
+    expect(() => closing.allocate("bf16", 8)).toThrow(closed);
+    expect(() => closedKernel.run(validCall())).toThrow(closed);
+  });
+
+  test.each([
+    [{ target: "tpu" as never }, "invalid-argument"],
+    [{ target: "cpu", path: "/nonexistent" } as const, "library-not-found"],
+  ])("%j is refused as %s", async (options, code) => {
+    await expect(open(options)).rejects.toMatchObject({ code });
+    await expect(open(options)).rejects.toBeInstanceOf(NormropeError);
+  });
+
+  test("has one CPU device, streams and events", () => {
+    expect(library.devices).toMatchObject([{ name: "CPU", arch: "" }]);
+    using stream = library.createStream();
+    using start = library.createEvent();
+    using end = library.createEvent();
+    start.record(stream);
+    kernel.run({ ...validCall(), stream });
+    end.record(stream);
+    stream.synchronize();
+    expect(end.millisecondsSince(start)).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,171 @@
+/** The oracle against what the equations imply, and the accuracy rule against outputs that are wrong on purpose. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Accuracy } from "../runtime/accuracy.js";
+import { decode, encode } from "../runtime/dtype.js";
+import type { Stage } from "../runtime/manifest.js";
+import { angleAt, oracleHead } from "../runtime/oracle.js";
+import { ropeTable } from "../runtime/rope_table.js";
+
+const input = (name: "weight" | "eps" | "angle") => ({ kind: "input", name }) as const;
+const NORM: Stage = { name: "rmsNorm", args: { weight: input("weight"), eps: input("eps") } };
+const ROTATE: Stage = {
+  name: "rotate",
+  args: {
+    angle: input("angle"),
+    pairs: { kind: "axis", axis: "rope" },
+    dim: { kind: "axis", axis: "rotaryDim" },
+  },
+};
+const HEAD_DIM = 12;
+const ROTARY_DIM = 8;
+const elements = fc.double({ min: -8, max: 8, noNaN: true }).map((x) => x + 0); // no -0
+const heads = fc.array(elements, { minLength: HEAD_DIM, maxLength: HEAD_DIM });
+const positions = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+const ropes = fc.constantFrom("neox" as const, "interleaved" as const);
+const { invFreq } = ropeTable({ base: 10_000, rotaryDim: ROTARY_DIM });
+const weight = Float64Array.from({ length: HEAD_DIM }, (_, i) => 1 + i / 10);
+
+function run(
+  stages: Stage[],
+  x: number[],
+  rope: "neox" | "interleaved",
+  position: number,
+  attentionFactor = 1,
+) {
+  const point = { headDim: HEAD_DIM, rotaryDim: ROTARY_DIM, rope, dtype: "bf16" } as const;
+  const angle = angleAt(invFreq, position, attentionFactor);
+  return oracleHead(stages, point, Float64Array.from(x), { weight, eps: 1e-6, angle }).y;
+}
+
+const pairOf = (rope: "neox" | "interleaved", i: number): [number, number] =>
+  rope === "neox" ? [i, i + ROTARY_DIM / 2] : [2 * i, 2 * i + 1];
+
+describe("the oracle", () => {
+  test("norms to the weight's own mean square", () => {
+    fc.assert(
+      fc.property(heads, (x) => {
+        fc.pre(x.some((value) => Math.abs(value) > 0.1));
+        const y = run([NORM], x, "neox", 0).map((value, i) => value / (weight[i] ?? 1));
+        const meanSquare = y.reduce((sum, value) => sum + value * value, 0) / HEAD_DIM;
+        expect(meanSquare).toBeCloseTo(1, 3);
+      }),
+    );
+  });
+
+  test("is the identity at position 0, keeps a pair's norm anywhere, and passes the rest through", () => {
+    fc.assert(
+      fc.property(heads, ropes, positions, (x, rope, position) => {
+        expect(Array.from(run([ROTATE], x, rope, 0), (value) => value + 0)).toEqual(x);
+        const y = run([ROTATE], x, rope, position);
+        for (let i = 0; i < ROTARY_DIM / 2; i++) {
+          const [first, second] = pairOf(rope, i);
+          const before = Math.hypot(x[first] ?? 0, x[second] ?? 0);
+          expect(Math.hypot(y[first] ?? 0, y[second] ?? 0)).toBeCloseTo(before, 9);
+        }
+        expect([...y.slice(ROTARY_DIM)]).toEqual(x.slice(ROTARY_DIM));
+      }),
+    );
+  });
+
+  test("turns by the sum of two positions when it turns twice, and scales by the attention factor", () => {
+    fc.assert(
+      fc.property(
+        heads,
+        ropes,
+        fc.integer({ min: -1e6, max: 1e6 }),
+        fc.integer({ min: -1e6, max: 1e6 }),
+        (x, rope, p, q) => {
+          const twice = run([ROTATE], [...run([ROTATE], x, rope, p, 1.5)], rope, q, 2);
+          const once = run([ROTATE], x, rope, p + q, 3);
+          for (let i = 0; i < ROTARY_DIM; i++) expect(twice[i]).toBeCloseTo(once[i] ?? Number.NaN, 7);
+        },
+      ),
+    );
+  });
+
+  test("turns a unit vector by position times inverse frequency", () => {
+    const x = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    expect(run([ROTATE], x, "neox", 3)[4]).toBeCloseTo(Math.sin(3), 12);
+    expect(run([ROTATE], x, "interleaved", 3)[1]).toBeCloseTo(Math.sin(3), 12);
+  });
+
+  test("has no stage that the op language does not have", () => {
+    expect(() => run([{ name: "softcap", args: {} }], [], "neox", 0)).toThrow("softcap");
+  });
+});
+
+describe("angles", () => {
+  /** sin of an exact product of a position and a float64, by reduction in integers of 2^-200. */
+  function exactSine(position: bigint, frequency: number): number {
+    const scale = 200n;
+    const twoPi = 2n * piTimes2To(scale);
+    const bits = new DataView(new ArrayBuffer(8));
+    bits.setFloat64(0, frequency);
+    const stored = bits.getBigUint64(0);
+    const exponent = Number((stored >> 52n) & 0x7ffn) - 1075;
+    const integer = (stored & 0xfffffffffffffn) | (1n << 52n);
+    const product = position * integer * 2n ** (scale + BigInt(exponent));
+    const rest = ((product % twoPi) + twoPi) % twoPi;
+    return Math.sin(Number(rest >> 100n) / 2 ** 100);
+  }
+
+  test("are exact where a plain float64 product is not", () => {
+    for (const position of [131071, 2 ** 31 - 1, 2 ** 40 + 12345, -(2 ** 31)]) {
+      const { sine } = angleAt(invFreq, position, 1);
+      sine.forEach((value, i) => {
+        expect(value).toBeCloseTo(exactSine(BigInt(position), invFreq[i] ?? 0), 12);
+      });
+    }
+  });
+});
+
+function piTimes2To(bits: bigint): bigint {
+  const one = 1n << (bits + 32n);
+  const arctan = (n: bigint) => {
+    let [term, sum, k, sign] = [one / n, one / n, 3n, -1n];
+    while (term !== 0n) {
+      term /= n * n;
+      sum += (sign * term) / k;
+      k += 2n;
+      sign = -sign;
+    }
+    return sum;
+  };
+  return (4n * (4n * arctan(5n) - arctan(239n))) >> 32n;
+}
+
+describe("the accuracy rule", () => {
+  const judge = (output: number, y: number, magnitude: number) => {
+    const accuracy = new Accuracy("bf16");
+    accuracy.add(output, y, magnitude);
+    return accuracy.maxError;
+  };
+
+  test("lets one rounding pass, and no more", () => {
+    for (const y of [1.003, 0.1234567, 777.7, -2.71]) {
+      expect(judge(decode("bf16", encode("bf16", y)), y, Math.abs(y))).toBeLessThanOrEqual(1);
+      const wrong = decode("bf16", encode("bf16", y) + 1);
+      expect(judge(wrong, y, Math.abs(y))).toBeGreaterThan(0.9);
+      expect(judge(decode("bf16", encode("bf16", y) + 2), y, Math.abs(y))).toBeGreaterThan(2);
+    }
+  });
+
+  test("allows for cancellation by the size of the pair", () => {
+    expect(judge(1e-6, 0, 1)).toBeLessThanOrEqual(1);
+    expect(judge(1e-5, 0, 1)).toBeGreaterThan(1);
+  });
+
+  test("never passes a NaN, nor an infinity", () => {
+    expect(judge(Number.NaN, 1, 1)).toBe(Number.POSITIVE_INFINITY);
+    expect(judge(Number.POSITIVE_INFINITY, 1, 1)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("pools the relative error", () => {
+    const accuracy = new Accuracy("f16");
+    accuracy.add(1.1, 1, 1);
+    accuracy.add(2, 2, 2);
+    expect(accuracy.relError).toBeCloseTo(0.1 / Math.sqrt(5), 12);
+    expect(accuracy.elements).toBe(2);
+  });
+});

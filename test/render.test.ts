@@ -1,0 +1,384 @@
+/** Templates and views fit, what does not fit throws, and the emitted text keeps its promises. */
+import { join } from "node:path";
+import Handlebars from "handlebars";
+import { afterEach, describe, expect, it } from "vitest";
+import { InternalError } from "../generator/diagnostics.js";
+import { compareFileSet } from "../generator/fileset.js";
+import type { FileSet } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { type Compilation, compile, emit } from "../generator/pipeline.js";
+import { render, targetRenderer } from "../generator/render.js";
+import { readTemplates } from "../generator/templates.js";
+import {
+  bindingsView,
+  cpuKernelView,
+  cudaKernelView,
+  dispatchView,
+  headerView,
+  type View,
+} from "../generator/view.js";
+import { manifestSchema } from "../runtime/manifest.js";
+import { CONFIG_FILES, opConfig, spaceOf, temporaryFolder, writeFiles } from "./helpers.js";
+
+const templates = readTemplates();
+const compilations = CONFIG_FILES.map(compile);
+const fileSets = compilations.map(emit);
+const emitted = fileSets.flat();
+
+/** What a template reads of one kind of view: names by where in the view they are, `stages[].partial`. */
+interface Reads {
+  readonly names: Set<string>;
+  /** Names that some view at that place does not have. */
+  readonly unknown: Set<string>;
+  /** Conditions by name, with the values that they take. */
+  readonly conditions: Map<string, Set<boolean>>;
+}
+
+/** Views at one place, and what a partial was given besides. */
+interface Context {
+  readonly place: string;
+  readonly views: readonly View[];
+  readonly given: Readonly<Record<string, unknown>>;
+}
+
+/** Follows a template through both branches of every `#if`, its loops and its partials. */
+function collectReads(folder: string, name: string, views: readonly View[], reads: Reads): void {
+  const walk = (template: string, context: Context): void => {
+    const text = templates.get(`${folder}${template}.hbs`);
+    if (text === undefined) throw new Error(`there is no template ${folder}${template}.hbs`);
+    walkProgram(Handlebars.parse(text), context);
+  };
+
+  const walkProgram = (program: hbs.AST.Program | undefined, context: Context): void => {
+    for (const statement of program?.body ?? []) {
+      if (isMustache(statement)) read(pathOf(statement.path), context);
+      else if (isBlock(statement)) walkBlock(statement, context);
+      else if (isPartial(statement)) walkPartial(statement, context);
+    }
+  };
+
+  const walkBlock = (block: hbs.AST.BlockStatement, context: Context): void => {
+    const [parameter] = block.params;
+    const path = pathOf(parameter);
+    const values = read(path, context);
+    if (pathOf(block.path) === "each") {
+      const items = values.flatMap((value) => (Array.isArray(value) ? (value as readonly View[]) : []));
+      walkProgram(block.program, { place: `${context.place}${path}[].`, views: items, given: {} });
+    } else {
+      const seen = reads.conditions.get(`${context.place}${path}`) ?? new Set();
+      for (const value of values) seen.add(Boolean(value));
+      reads.conditions.set(`${context.place}${path}`, seen);
+      walkProgram(block.program, context);
+      walkProgram(block.inverse, context);
+    }
+  };
+
+  /** A partial is named in place, or by `(lookup this "name")`: then by every value that the views have there. */
+  const walkPartial = (partial: hbs.AST.PartialStatement, context: Context): void => {
+    const hash = (partial.hash?.pairs ?? []).map(({ key, value }) => [key, literalOf(value)] as const);
+    const given = { ...context.given, ...Object.fromEntries(hash) };
+    if (!isSubExpression(partial.name)) {
+      walk(pathOf(partial.name), { ...context, given });
+      return;
+    }
+    const key = String(literalOf(partial.name.params[1]));
+    const names = read(key, context);
+    for (const name of new Set(names.map(String))) {
+      const views = key in context.given ? context.views : context.views.filter((view) => view[key] === name);
+      walk(name, { ...context, views, given });
+    }
+  };
+
+  /** The values of a name in the views of a context. */
+  const read = (name: string, { place, views, given }: Context): readonly unknown[] => {
+    if (given[name] !== undefined) return [given[name]];
+    reads.names.add(place + name);
+    if (views.length === 0 || !views.every((view) => name in view)) reads.unknown.add(place + name);
+    return views.map((view) => view[name]);
+  };
+
+  walk(name, { place: "", views, given: {} });
+}
+
+const isMustache = (node: hbs.AST.Node): node is hbs.AST.MustacheStatement =>
+  node.type === "MustacheStatement";
+const isBlock = (node: hbs.AST.Node): node is hbs.AST.BlockStatement => node.type === "BlockStatement";
+const isPartial = (node: hbs.AST.Node): node is hbs.AST.PartialStatement => node.type === "PartialStatement";
+const isSubExpression = (node: hbs.AST.Node): node is hbs.AST.SubExpression => node.type === "SubExpression";
+const pathOf = (node: hbs.AST.Node | undefined): string =>
+  node !== undefined && "original" in node ? String(node.original) : "";
+const literalOf = (node: hbs.AST.Node | undefined): unknown =>
+  node !== undefined && "value" in node ? node.value : undefined;
+
+/** Every key of a view, and of the views in it, by place. */
+function keysOf(view: View, place = ""): string[] {
+  return Object.entries(view).flatMap(([name, value]) => [
+    place + name,
+    ...(Array.isArray(value)
+      ? (value as readonly View[]).flatMap((item) => keysOf(item, `${place}${name}[].`))
+      : []),
+  ]);
+}
+
+const views = (make: (compilation: Compilation) => View[]) => compilations.flatMap(make);
+const manifestOf = (files: FileSet) =>
+  manifestSchema.parse(JSON.parse(files.find(({ path }) => path === "manifest.json")?.text ?? ""));
+
+describe.each<[string, readonly (readonly [folder: string, template: string])[], readonly View[]]>([
+  [
+    "cudaKernelView",
+    [["cuda/", "kernel.cu"]],
+    views(({ op, plans }) => plans.map((planned) => cudaKernelView(op, planned))),
+  ],
+  [
+    "cpuKernelView",
+    [["cpu/", "kernel.cpp"]],
+    views(({ op, plans }) => plans.map((planned) => cpuKernelView(op, planned))),
+  ],
+  [
+    "dispatchView",
+    [
+      ["cuda/", "dispatch.cu"],
+      ["cpu/", "dispatch.cpp"],
+    ],
+    compilations.map(({ plans }, i) => dispatchView(plans, manifestOf(fileSets[i] ?? []))),
+  ],
+  ["headerView", [["", "include/normrope.h"]], [headerView()]],
+  ["bindingsView", [["", "ts/kernels.ts"]], views(({ plans }) => [bindingsView(plans)])],
+])("%s and its templates", (_, readers, all) => {
+  const reads: Reads = { names: new Set(), unknown: new Set(), conditions: new Map() };
+  for (const [folder, template] of readers) collectReads(folder, template, all, reads);
+
+  it("read nothing that a view does not have", () => {
+    expect([...reads.unknown]).toEqual([]);
+  });
+
+  it("leave no key of a view unread", () => {
+    const keys = new Set(all.flatMap((view) => keysOf(view)));
+    expect([...keys].filter((key) => !reads.names.has(key))).toEqual([]);
+  });
+
+  it("take both branches of every condition over the points of the configs", () => {
+    const oneSided = [...reads.conditions].filter(([, seen]) => seen.size < 2).map(([name]) => name);
+    expect(oneSided).toEqual([]);
+  });
+});
+
+it.each([...templates.keys()].filter((path) => path.endsWith(".hbs")))("%s is used", (path) => {
+  const broken = new Map([...templates, [path, "{{notInAnyView}}"]]);
+  const renderAll = () => compilations.map(({ op, plans }) => render(broken, op, plans, "test"));
+  expect(renderAll).toThrow(InternalError);
+});
+
+describe("a read of what is not there throws", () => {
+  const item = { name: "item" };
+  const view: View = { here: "x", list: [item], nothing: "" };
+  it.each([
+    ["in a value", { "t.hbs": "{{missing}}" }],
+    ["in #if", { "t.hbs": "{{#if missing}}x{{/if}}" }],
+    ["in #if with an else", { "t.hbs": "{{#if missing}}x{{else}}y{{/if}}" }],
+    ["in a nested #if", { "t.hbs": "{{#if here}}{{#if missing}}x{{/if}}{{/if}}" }],
+    ["in #each", { "t.hbs": "{{#each missing}}x{{/each}}" }],
+    ["in a value inside #each", { "t.hbs": "{{#each list}}{{missing}}{{/each}}" }],
+    ["in #if inside #each", { "t.hbs": "{{#each list}}{{#if missing}}x{{/if}}{{/each}}" }],
+    ["of the outer view inside #each", { "t.hbs": "{{#each list}}{{here}}{{/each}}" }],
+    ["in a partial", { "t.hbs": "{{> p}}", "p.hbs": "{{missing}}" }],
+    ["in #if of a partial", { "t.hbs": "{{> p}}", "p.hbs": "{{#if missing}}x{{/if}}" }],
+    [
+      "in a partial inside #each",
+      { "t.hbs": "{{#each list}}{{> p}}{{/each}}", "p.hbs": "{{#if missing}}x{{/if}}" },
+    ],
+    ["in a value of a partial with an argument", { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{missing}}" }],
+    [
+      "in #if of a partial with an argument",
+      { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{#if missing}}x{{/if}}" },
+    ],
+    [
+      "in #each of a partial with an argument",
+      { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{#each missing}}x{{/each}}" },
+    ],
+    [
+      "in a partial named by an argument",
+      {
+        "t.hbs": '{{> p body="q"}}',
+        "p.hbs": '{{> (lookup this "body")}}',
+        "q.hbs": "{{#if missing}}x{{/if}}",
+      },
+    ],
+    ["in the name of a partial", { "t.hbs": '{{> (lookup this "missing")}}' }],
+    ["in an argument of a partial", { "t.hbs": "{{> p a=missing}}", "p.hbs": "x" }],
+    ["of a partial", { "t.hbs": "{{> missing}}" }],
+    ["of what every object has", { "t.hbs": "{{#if constructor}}x{{/if}}" }],
+    ["of a helper", { "t.hbs": "{{missing here}}" }],
+  ])("%s", (_, texts) => {
+    expect(() => targetRenderer(new Map(Object.entries(texts)), "")("t", view)).toThrow(InternalError);
+  });
+
+  it.each([undefined, null])("and a read of %s does, too", (value) => {
+    const values = { value } as unknown as View;
+    for (const text of ["{{value}}", "{{#if value}}x{{/if}}", "{{#each value}}x{{/each}}", "{{> p}}"]) {
+      const files = new Map([
+        ["t.hbs", text],
+        ["p.hbs", "{{value}}"],
+      ]);
+      expect(() => targetRenderer(files, "")("t", values), text).toThrow(InternalError);
+    }
+  });
+
+  it("and what is there is rendered, empty or false as it may be", () => {
+    const text = '{{here}}{{nothing}}{{#each list}}{{> p a="1"}}{{/each}}{{#if no}}x{{else}}y{{/if}}{{zero}}';
+    const files = new Map([
+      ["t.hbs", text],
+      ["p.hbs", "{{name}}{{a}}"],
+    ]);
+    expect(targetRenderer(files, "")("t", { ...view, no: false, zero: 0 })).toBe("xitem1y0");
+  });
+
+  it("and names the template, the name and the kernel", () => {
+    const renderer = targetRenderer(new Map([["cuda/t.hbs", "{{#if missing}}x{{/if}}"]]), "cuda");
+    expect(() => renderer("t", view, "op__x")).toThrow(/op__x.*t reads `missing`/);
+    expect(() => renderer("none", view, "op__x")).toThrow(/op__x.*cuda\/none\.hbs/);
+  });
+});
+
+describe("the emitted text", () => {
+  const start = process.cwd();
+  afterEach(() => process.chdir(start));
+
+  it("is the same for the same input, in any working folder", () => {
+    process.chdir(temporaryFolder());
+    expect(CONFIG_FILES.map((path) => emit(compile(path)))).toEqual(fileSets);
+  });
+
+  it("does not depend on where the project is", () => {
+    const emitFrom = (folder: string) => {
+      writeFiles(folder, { "normrope.config.ts": opConfig() });
+      return emit(compile(join(folder, "normrope.config.ts")));
+    };
+    expect(emitFrom(join(temporaryFolder(), "deeper"))).toEqual(emitFrom(temporaryFolder()));
+  });
+
+  it("does not depend on the order in which a space is written", () => {
+    const emitText = (entries: string) => {
+      const folder = temporaryFolder();
+      writeFiles(folder, { "normrope.config.ts": spaceOf(entries) });
+      return emit(compile(join(folder, "normrope.config.ts")));
+    };
+    expect(
+      emitText(
+        '[{ dtype: ["f16"], rope: ["interleaved", "neox"], headDim: [128] }, { headDim: [64], rope: ["neox"], dtype: ["f16"] }]',
+      ),
+    ).toEqual(
+      emitText(
+        '[{ headDim: [64, 128], rope: ["neox"], dtype: ["f16"] }, { headDim: [128], rope: ["interleaved"], dtype: ["f16"] }]',
+      ),
+    );
+  });
+
+  it.each<[string, RegExp]>([
+    ["path of this machine", new RegExp(`${PACKAGE_ROOT}|${process.cwd()}|file://`)],
+    ["path from the root", /(^|[\s"'(])\/(home|root|tmp|usr|var|opt|mnt|Users)\//m],
+    ["time", /\b20\d\d-\d\d-\d\d\b|\b\d\d:\d\d:\d\d\b/],
+    ["tag of a template", /\{\{/],
+    ["object that is no text", /\[object Object\]/],
+    ["space at the end of a line", /[ \t]$/m],
+    ["carriage return", /\r/],
+  ])("holds no %s", (_, pattern) => {
+    const found = emitted.filter(({ text }) => pattern.test(text));
+    expect(found.map(({ path, text }) => `${path}: ${pattern.exec(text)?.[0]}`)).toEqual([]);
+  });
+
+  it("holds no value in a kernel that is no C++ number or name", () => {
+    const kernels = emitted.filter(({ path }) => /__.*\.(cu|cpp)$/.test(path));
+    const pattern = /\b(undefined|null|NaN|true|false)\b/;
+    expect(kernels.filter(({ text }) => pattern.test(withoutComments(text))).map(({ path }) => path)).toEqual(
+      [],
+    );
+  });
+
+  it("ends every file with one line break", () => {
+    expect(emitted.filter(({ text }) => !/[^\n]\n$/.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it("is sorted by path, and each path is there once", () => {
+    for (const files of fileSets) {
+      const paths = files.map(({ path }) => path);
+      expect(paths).toEqual([...new Set(paths)].sort());
+    }
+  });
+
+  it("has one file a kernel and target, under its id", () => {
+    compilations.forEach(({ plans }, i) => {
+      const kernels = (fileSets[i] ?? []).filter(({ path }) => /__.*\.(cu|cpp)$/.test(path));
+      const expected = plans.flatMap(({ id }) => [`cpu/${id}.cpp`, `cuda/${id}.cu`]);
+      expect(kernels.map(({ path }) => path)).toEqual(expected.sort());
+      for (const { path, text } of kernels) expect(text).toContain(` ${/(\w+)\.\w+$/.exec(path)?.[1]}(`);
+    });
+  });
+
+  it("holds a manifest of this version, whose hash follows every source", () => {
+    const [{ op, plans } = { op: undefined, plans: [] }] = compilations;
+    if (op === undefined) throw new Error("there is no config");
+    const hashOf = (texts: typeof templates) => manifestOf(render(texts, op, plans, "test")).sourcesSha256;
+    const hashes = [
+      "cuda/device.cuh",
+      "cuda/stages/rotate.hbs",
+      "cpu/simd.hpp",
+      "include/normrope.h.hbs",
+    ].map((path) => hashOf(new Map([...templates, [path, `${templates.get(path)}// changed\n`]])));
+    expect(new Set([hashOf(templates), ...hashes]).size).toBe(5);
+    expect(hashOf(templates)).toBe(hashOf(templates));
+  });
+
+  it("lies in generated/, fresh", () => {
+    const differences = compareFileSet(join(PACKAGE_ROOT, "generated"), fileSets[0] ?? []);
+    expect(differences.map(({ path, kind, patch }) => `${kind} ${path}\n${patch}`)).toEqual([]);
+  });
+});
+
+describe("emitted CUDA", () => {
+  const cuda = emitted.filter(({ path }) => path.startsWith("cuda/"));
+  const outside = (name: string) => cuda.filter(({ path }) => path !== name);
+
+  it.each<[string, RegExp, string]>([
+    ["__shfl", /__shfl/, "cuda/device.cuh"],
+    ["inline assembly", /\basm\b/, "cuda/device.cuh"],
+    ["__restrict__", /__restrict__/, ""],
+    ["__ldg or another non-coherent load", /__ldg|ld\.global\.nc|__ldcs/, ""],
+    ["a stride cut to 32 bits", /(int|int32_t|uint32_t|unsigned)[>)]\s*\([^;]*_stride/, ""],
+    ["a stride held in 32 bits", /\b(int|int32_t|uint32_t|unsigned|auto)\s+\w*_stride/, ""],
+    ["a powf or a sine of its own", /\b(powf?|__sinf|__cosf|sinf|cosf|sincosf)\s*\(/, ""],
+    ["an include of a kernel besides device.cuh", /#include (?!"device\.cuh")/, "dispatch, devices"],
+  ])("has no %s", (_, pattern, allowed) => {
+    const files = allowed.startsWith("cuda/")
+      ? outside(allowed)
+      : cuda.filter(({ path }) => allowed === "" || /__.*\.cu$/.test(path));
+    const found = files.filter(({ text }) => pattern.test(withoutComments(text)));
+    expect(found.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("keeps every stride in 64 bits", () => {
+    const files = emitted.filter(({ path }) => path === "cuda/device.cuh" || path === "include/normrope.h");
+    for (const { text } of files) {
+      const declarations = [...withoutComments(text).matchAll(/^\s*(\w+) [^;(]*\w+_stride\b[^;(]*;/gm)];
+      const fields = declarations.flatMap(([line]) =>
+        [...line.matchAll(/\w+_stride\b/g)].map(([name]) => name),
+      );
+      expect(declarations.map(([, type]) => type).filter((type) => type !== "int64_t")).toEqual([]);
+      expect(new Set(fields).size).toBe(5);
+    }
+  });
+});
+
+/** C++ text as the compiler reads it. */
+function withoutComments(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+}
+
+it("control tags of templates stand on lines of their own", () => {
+  const inline = [...templates]
+    .filter(([path]) => path.endsWith(".hbs"))
+    .flatMap(([path, text]) => text.split("\n").map((line, i) => ({ place: `${path}:${i + 1}`, line })))
+    .filter(({ line }) => /\{\{[#/>^]|\{\{else/.test(line) && !/^\s*\{\{[^{}]*\}\}$/.test(line));
+  expect(inline.map(({ place, line }) => `${place} ${line.trim()}`)).toEqual([]);
+});
