@@ -3,7 +3,7 @@
  *
  * In: nothing. Out: types, and functions that return frozen data.
  * The compiler type-checks and reads the files written in this language and never runs them
- * (`generator/load.ts`), so nothing here computes: a function's signature is its meaning.
+ * (`generator/load/`), so nothing here computes: a function's signature is its meaning.
  */
 
 /** A whole number: a multiple of `step` from `min` to `max`. A `max` that names an axis is that axis's value. */

@@ -24,7 +24,6 @@ export const DIAGNOSTIC_CODES = {
   "value-present": "`add` was given a value that the config already has",
   "entry-needed": "`add` cannot tell which entry of the space is meant",
   "file-exists": "a file that would be written over is not normrope's",
-  "template-error": "a template and its view do not fit together",
   "stale-output": "generated/ is not what the compiler emits",
   "no-compiler": "the compiler that a target needs was not found",
   "compile-failed": "a compiler rejected an emitted file",

@@ -19,7 +19,7 @@ export interface Expansion {
 export function expand(op: Op, space: Space): Expansion {
   const diagnostics: Diagnostic[] = [];
   const points = new Map<string, { point: ConfigPoint; entry: Entry }>();
-  const rejections: RejectedPoint[] = [];
+  const rejections = new Map<string, RejectedPoint>();
 
   if (space.entries.length === 0) {
     diagnostics.push({
@@ -35,17 +35,17 @@ export function expand(op: Op, space: Space): Expansion {
     const combinations = product(op.axes, axes);
     const rejected: RejectedPoint[] = [];
     for (const point of combinations) {
+      const id = kernelId(op.name, point);
       const rejection = rejectionOf(point);
       if (rejection !== undefined) {
         rejected.push({ ...rejection, point });
+        rejections.set(id, { ...rejection, point });
         continue;
       }
-      const id = kernelId(op.name, point);
       const earlier = points.get(id);
       if (earlier === undefined) points.set(id, { point, entry });
       else if (earlier.entry !== entry) diagnostics.push(duplicatePoint(id, earlier.entry, entry));
     }
-    rejections.push(...rejected);
     if (entry.complete && combinations.length > 0 && rejected.length === combinations.length) {
       diagnostics.push({
         code: "entry-without-kernel",
@@ -57,7 +57,7 @@ export function expand(op: Op, space: Space): Expansion {
   }
   return {
     points: [...points.values()].map(({ point }) => point).sort(canonicalOrder),
-    rejections,
+    rejections: [...rejections.values()].sort((a, b) => canonicalOrder(a.point, b.point)),
     diagnostics,
   };
 }
@@ -108,7 +108,7 @@ function readAxis(
     } else {
       diagnostics.push({
         code: "value-not-in-axis",
-        message: `${JSON.stringify(value)} is no value of ${axis.name}`,
+        message: `${typeof value === "string" ? JSON.stringify(value) : value} is no value of ${axis.name}`,
         fix: `${axis.name} is ${describeRange(op, range)}${suggestion(range, value)}`,
         span,
       });

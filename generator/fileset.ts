@@ -5,9 +5,10 @@
  * folder, writes only what changed, and removes only files that are named like kernels.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { createTwoFilesPatch } from "diff";
+import { userError } from "./diagnostics.js";
 import type { FileSet } from "./ir.js";
 import { parseKernelId } from "./name.js";
 
@@ -51,6 +52,8 @@ export function writeFileSet(folder: string, files: FileSet): WriteResult {
   const texts = new Map(files.map(({ path, text }) => [path, text]));
   const written = differences.filter(({ kind }) => kind !== "extra").map(({ path }) => path);
 
+  for (const path of written) requireReplaceable(join(folder, path));
+
   const suffix = `.${randomBytes(6).toString("hex")}.tmp`;
   const staged: string[] = [];
   try {
@@ -66,6 +69,17 @@ export function writeFileSet(folder: string, files: FileSet): WriteResult {
   }
   for (const path of removed) rmSync(join(folder, path));
   return { written, removed, foreign: extras.filter((path) => !isKernelFile(path)) };
+}
+
+/** What a rename cannot replace must be found before the first rename. */
+function requireReplaceable(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || stat.isFile()) return;
+  throw userError(
+    "file-exists",
+    `${path} is not a file, and one is to be written there`,
+    "move it elsewhere",
+  );
 }
 
 function isKernelFile(path: string): boolean {

@@ -10,7 +10,15 @@ import Handlebars from "handlebars";
 import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
 import { compareText, internalError } from "./diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
-import { bindingsView, cpuKernelView, cudaKernelView, dispatchView, headerView, type View } from "./view.js";
+import {
+  bindingsView,
+  cpuKernelView,
+  cudaKernelView,
+  dispatchView,
+  headerView,
+  type View,
+  type ViewValue,
+} from "./view.js";
 
 /** The texts of templates/ by path: `.hbs` are rendered or are partials, the others are copied as they are. */
 export type Templates = ReadonlyMap<string, string>;
@@ -79,6 +87,7 @@ export function targetRenderer(templates: Templates, folder: string): Renderer {
   for (const [path, text] of templates) {
     if (!path.startsWith(prefix) || !path.endsWith(".hbs")) continue;
     const name = path.slice(prefix.length, -".hbs".length);
+    new PartialCheck(path).accept(Handlebars.parse(text));
     const template = handlebars.compile(text, { strict: true, noEscape: true, knownHelpersOnly: true });
     compiled.set(name, template);
     handlebars.registerPartial(name, template);
@@ -95,18 +104,44 @@ export function targetRenderer(templates: Templates, folder: string): Renderer {
   };
 }
 
+/** Handlebars gives a partial with named arguments a copy of its context, and the copy checks no reads. */
+class PartialCheck extends Handlebars.Visitor {
+  readonly #path: string;
+
+  constructor(path: string) {
+    super();
+    this.#path = path;
+  }
+
+  override PartialStatement(partial: hbs.AST.PartialStatement): void {
+    if (partial.hash !== undefined) {
+      throw internalError(
+        "render",
+        `${this.#path}: give a partial a record of the view, not named arguments`,
+      );
+    }
+    super.PartialStatement(partial);
+  }
+}
+
 /** The view behind a proxy that throws where a template reads what is not there. */
 function strictView(view: View, path: string): View {
   return new Proxy(view, {
     get(target, name) {
       if (typeof name === "symbol") return Reflect.get(target, name);
-      const value = target[name];
+      const value: ViewValue | null | undefined = Object.hasOwn(target, name) ? target[name] : undefined;
       if (value === undefined || value === null) {
         throw internalError("render", `${path} reads \`${name}\`, which its view does not have`);
       }
-      return Array.isArray(value) ? value.map((item: View) => strictView(item, `${path}/${name}`)) : value;
+      if (typeof value !== "object") return value;
+      const inner = `${path}/${name}`;
+      return isList(value) ? value.map((item) => strictView(item, inner)) : strictView(value, inner);
     },
   });
+}
+
+function isList(value: View | readonly View[]): value is readonly View[] {
+  return Array.isArray(value);
 }
 
 function byPath(a: EmittedFile, b: EmittedFile): number {

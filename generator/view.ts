@@ -9,7 +9,7 @@ import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
 import type { KernelPlan, Op } from "./ir.js";
 import { constantLiteral, rawString, vectorType } from "./spelling.js";
 
-export type ViewValue = string | number | boolean | readonly View[];
+export type ViewValue = string | number | boolean | View | readonly View[];
 export interface View {
   readonly [name: string]: ViewValue;
 }
@@ -20,7 +20,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const surplusLanes = slots < lanesPerHead * slotsPerLane;
   const interleaved = point.rope === "interleaved";
   const partial = point.rotaryDim < point.headDim;
-  return {
+  const slot = manySlots ? "slot + s * LANES_PER_HEAD" : "slot";
+  const view = {
     id: plan.id,
     opSource: op.source,
     ...point,
@@ -44,11 +45,22 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     secondVectorPassThrough: plan.secondVectorPassThrough,
     // How a slot of the lane is spelled: with a loop over slots, or without.
     slotArray: manySlots ? "[SLOTS_PER_LANE]" : "",
-    slot: manySlots ? "slot + s * LANES_PER_HEAD" : "slot",
+    slot,
+    loadSlot: surplusLanes ? `min(${slot}, SLOTS - 1)` : slot,
     at: manySlots ? "[s]" : "",
     pair0: manySlots ? `s * ${vectorElements} + ` : "",
     pairPointer: manySlots ? ` + s * ${vectorElements}` : "",
     stages: stageViews(plan),
+  };
+  /** The view with what is to be done for each slot of the lane. */
+  const forEachSlot = (body: string): View => ({ ...view, body: `slot/${body}` });
+  return {
+    ...view,
+    loadConstants: forEachSlot("load_constants"),
+    loadVectors: forEachSlot("load_vectors"),
+    prepare: forEachSlot("prepare"),
+    widenVectors: forEachSlot("widen_vectors"),
+    storeVectors: forEachSlot("store_vectors"),
   };
 }
 
@@ -61,7 +73,8 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
     interleaved: point.rope === "interleaved",
     partial: point.rotaryDim < point.headDim,
     rotaryPairs: plan.rotaryPairs,
-    stages: stageViews(plan),
+    measuring: stageViews(plan).map((stage) => ({ ...stage, measuring: true })),
+    applying: stageViews(plan).map((stage) => ({ ...stage, measuring: false })),
   };
 }
 
@@ -92,6 +105,10 @@ export function headerView(): View {
 
 export function bindingsView(plans: readonly KernelPlan[]): View {
   return {
-    kernels: plans.map(({ id, point }) => ({ id, ...point, wholeHead: point.rotaryDim === point.headDim })),
+    kernels: plans.map(({ id, point }) => ({
+      id,
+      ...point,
+      optional: point.rotaryDim === point.headDim ? "?" : "",
+    })),
   };
 }

@@ -351,6 +351,23 @@ export default defineSpace(qkNormRope, [{ headDim: [128], ${REST} }, ▸entry()]
     }).replace("head:", "▸head:"),
     shows: "`pairs` of rotate",
   },
+  {
+    what: "an op that norms what it has rotated",
+    code: "bad-op",
+    config: opConfig({
+      head: head("rmsNorm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })"),
+    }).replace("head:", "▸head:"),
+    shows: "rmsNorm is not the first stage",
+  },
+  {
+    what: "an op that norms twice",
+    code: "bad-op",
+    config: opConfig({
+      head: head(`rotate(rmsNorm(rmsNorm(x, { weight, eps }), { weight, eps }),
+    { angle, pairs: axes.rope, dim: axes.rotaryDim })`),
+    }).replace("head:", "▸head:"),
+    shows: "rmsNorm is not the first stage",
+  },
 ];
 
 describe("a mistake in a config", () => {

@@ -209,12 +209,6 @@ describe("an op", () => {
     });
   });
 
-  it("has its stages in the order of application", () => {
-    const head = `(x, { axes, weight, eps, angle }) =>
-    rmsNorm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })`;
-    expect(own({ head }).stages).toEqual(EXPECTED_STAGES.toReversed());
-  });
-
   it("has axes of its own range", () => {
     const entry = '{ headDim: [48], rope: ["neox"], dtype: ["f16"] }';
     const [plan] = compileText(
@@ -265,5 +259,14 @@ describe("a config that goes in a circle", () => {
   ])("%s is refused", (_, declarations, property) => {
     const text = `${IMPORT}${declarations}\nexport default defineSpace(qkNormRope, { ${property}, ${REST} });\n`;
     expect(diagnosticsOf(() => compileText(text))).not.toEqual([]);
+  });
+
+  it("of a head that is made of itself is refused", () => {
+    const rest = "{ angle, pairs: axes.rope, dim: axes.rotaryDim }";
+    const circle = opConfig({ head: `(x, { axes, angle }) => y` }).replace(
+      "const myOp",
+      `import type { Head } from "normrope/dsl";\nconst y: Head = rotate(y, ${rest} as never);\nconst myOp`,
+    );
+    expect(diagnosticsOf(() => compileText(circle))).toMatchObject([{ code: "unsupported-expression" }]);
   });
 });

@@ -113,8 +113,8 @@ it("fixes all that decides the bits of a result", () => {
     id: "qk_norm_rope__bf16_d128_r64_neox",
     point,
     stages: [
-      { name: "rmsNorm", args: { weight: "weight", eps: "eps" } },
-      { name: "rotate", args: { angle: "angle", pairs: "neox", dim: 64 } },
+      { name: "rmsNorm", constants: {} },
+      { name: "rotate", constants: {} },
     ],
     vectorElements: 4,
     slots: 16,

@@ -34,11 +34,10 @@ interface Reads {
   readonly conditions: Map<string, Set<boolean>>;
 }
 
-/** Views at one place, and what a partial was given besides. */
+/** Views at one place. */
 interface Context {
   readonly place: string;
   readonly views: readonly View[];
-  readonly given: Readonly<Record<string, unknown>>;
 }
 
 /** Follows a template through both branches of every `#if`, its loops and its partials. */
@@ -63,41 +62,44 @@ function collectReads(folder: string, name: string, views: readonly View[], read
     const values = read(path, context);
     if (pathOf(block.path) === "each") {
       const items = values.flatMap((value) => (Array.isArray(value) ? (value as readonly View[]) : []));
-      walkProgram(block.program, { place: `${context.place}${path}[].`, views: items, given: {} });
+      walkProgram(block.program, { place: `${context.place}${path}[].`, views: items });
     } else {
-      const seen = reads.conditions.get(`${context.place}${path}`) ?? new Set();
+      const seen = reads.conditions.get(path) ?? new Set();
       for (const value of values) seen.add(Boolean(value));
-      reads.conditions.set(`${context.place}${path}`, seen);
+      reads.conditions.set(path, seen);
       walkProgram(block.program, context);
       walkProgram(block.inverse, context);
     }
   };
 
-  /** A partial is named in place, or by `(lookup this "name")`: then by every value that the views have there. */
+  /**
+   * A partial is named in place, or by `(lookup this "name")`: then by every value that the views have there. It sees
+   * the views of its context, or a record in each of them, which then has the same keys as the view around it.
+   */
   const walkPartial = (partial: hbs.AST.PartialStatement, context: Context): void => {
-    const hash = (partial.hash?.pairs ?? []).map(({ key, value }) => [key, literalOf(value)] as const);
-    const given = { ...context.given, ...Object.fromEntries(hash) };
+    if (partial.hash !== undefined)
+      throw new Error("a partial with named arguments sees an unchecked copy of its view");
+    const [parameter] = partial.params;
+    const views =
+      parameter === undefined ? context.views : (read(pathOf(parameter), context) as readonly View[]);
     if (!isSubExpression(partial.name)) {
-      walk(pathOf(partial.name), { ...context, given });
+      walk(pathOf(partial.name), { ...context, views });
       return;
     }
     const key = String(literalOf(partial.name.params[1]));
-    const names = read(key, context);
-    for (const name of new Set(names.map(String))) {
-      const views = key in context.given ? context.views : context.views.filter((view) => view[key] === name);
-      walk(name, { ...context, views, given });
+    for (const name of new Set(read(key, { ...context, views }).map(String))) {
+      walk(name, { ...context, views: views.filter((view) => view[key] === name) });
     }
   };
 
   /** The values of a name in the views of a context. */
-  const read = (name: string, { place, views, given }: Context): readonly unknown[] => {
-    if (given[name] !== undefined) return [given[name]];
+  const read = (name: string, { place, views }: Context): readonly unknown[] => {
     reads.names.add(place + name);
     if (views.length === 0 || !views.every((view) => name in view)) reads.unknown.add(place + name);
     return views.map((view) => view[name]);
   };
 
-  walk(name, { place: "", views, given: {} });
+  walk(name, { place: "", views });
 }
 
 const isMustache = (node: hbs.AST.Node): node is hbs.AST.MustacheStatement =>
@@ -172,7 +174,7 @@ it.each([...templates.keys()].filter((path) => path.endsWith(".hbs")))("%s is us
 
 describe("a read of what is not there throws", () => {
   const item = { name: "item" };
-  const view: View = { here: "x", list: [item], nothing: "" };
+  const view: View = { here: "x", list: [item], nothing: "", record: { body: "q" } };
   it.each([
     ["in a value", { "t.hbs": "{{missing}}" }],
     ["in #if", { "t.hbs": "{{#if missing}}x{{/if}}" }],
@@ -188,25 +190,21 @@ describe("a read of what is not there throws", () => {
       "in a partial inside #each",
       { "t.hbs": "{{#each list}}{{> p}}{{/each}}", "p.hbs": "{{#if missing}}x{{/if}}" },
     ],
-    ["in a value of a partial with an argument", { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{missing}}" }],
+    ["in #if of a partial over a record", { "t.hbs": "{{> p record}}", "p.hbs": "{{#if here}}x{{/if}}" }],
     [
-      "in #if of a partial with an argument",
-      { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{#if missing}}x{{/if}}" },
-    ],
-    [
-      "in #each of a partial with an argument",
-      { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{#each missing}}x{{/each}}" },
-    ],
-    [
-      "in a partial named by an argument",
+      "in a partial named by a record",
       {
-        "t.hbs": '{{> p body="q"}}',
+        "t.hbs": "{{> p record}}",
         "p.hbs": '{{> (lookup this "body")}}',
-        "q.hbs": "{{#if missing}}x{{/if}}",
+        "q.hbs": "{{#each missing}}x{{/each}}",
       },
     ],
+    [
+      "of named arguments, which Handlebars would not check",
+      { "t.hbs": '{{> p a="1"}}', "p.hbs": "{{here}}" },
+    ],
     ["in the name of a partial", { "t.hbs": '{{> (lookup this "missing")}}' }],
-    ["in an argument of a partial", { "t.hbs": "{{> p a=missing}}", "p.hbs": "x" }],
+    ["in the record of a partial", { "t.hbs": "{{> p missing}}", "p.hbs": "x" }],
     ["of a partial", { "t.hbs": "{{> missing}}" }],
     ["of what every object has", { "t.hbs": "{{#if constructor}}x{{/if}}" }],
     ["of a helper", { "t.hbs": "{{missing here}}" }],
@@ -226,12 +224,14 @@ describe("a read of what is not there throws", () => {
   });
 
   it("and what is there is rendered, empty or false as it may be", () => {
-    const text = '{{here}}{{nothing}}{{#each list}}{{> p a="1"}}{{/each}}{{#if no}}x{{else}}y{{/if}}{{zero}}';
+    const text =
+      "{{here}}{{nothing}}{{#each list}}{{> p}}{{/each}}{{> q record}}{{#if no}}x{{else}}y{{/if}}{{zero}}";
     const files = new Map([
       ["t.hbs", text],
-      ["p.hbs", "{{name}}{{a}}"],
+      ["p.hbs", "{{name}}"],
+      ["q.hbs", "{{body}}"],
     ]);
-    expect(targetRenderer(files, "")("t", { ...view, no: false, zero: 0 })).toBe("xitem1y0");
+    expect(targetRenderer(files, "")("t", { ...view, no: false, zero: 0 })).toBe("xitemqy0");
   });
 
   it("and names the template, the name and the kernel", () => {

@@ -16,7 +16,7 @@ constexpr int ROTARY_PAIRS = 64;
 constexpr int PAIRS = HEAD_DIM / 2;
 constexpr int BLOCK_HEADS = 8;
 
-// Pair i is elements i and i + ROTARY_PAIRS of what rotates.
+// Pair i is elements i and i + ROTARY_PAIRS.
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
   for (int i = 0; i < ROTARY_PAIRS; ++i) {

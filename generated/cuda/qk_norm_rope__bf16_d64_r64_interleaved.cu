@@ -36,32 +36,30 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
   const int slot = lane % LANES_PER_HEAD;
   int head = span.first_head + lane / LANES_PER_HEAD;
 
-  // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use.
-  allow_next_kernel();
+  // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use,
+  // and none is skipped: a lane without a head, or without a slot, loads a neighbour's, so that no branch is between.
+  allow_next_kernel(params.is_dependent);
   uint64_t turns[PAIRS_PER_LANE];
-  Vector first_weight = {}, second_weight = {};
+  Vector first_weight, second_weight;
+  const uint16_t *const weight = heads.weight + min(head, span.end_head - 1) * heads.weight_head_stride;
   #pragma unroll
   for (int i = 0; i < 4; ++i) {
     turns[i] = params.rope_table[pair_of(slot, i)];
   }
-  if (head < span.end_head) {
-    const uint16_t *const weight = heads.weight + head * heads.weight_head_stride;
-    first_weight = *reinterpret_cast<const Vector *>(weight + first_vector(slot));
-    second_weight = *reinterpret_cast<const Vector *>(weight + second_vector(slot));
-  }
+  first_weight = *reinterpret_cast<const Vector *>(weight + first_vector(slot));
+  second_weight = *reinterpret_cast<const Vector *>(weight + second_vector(slot));
 
-  wait_for_previous_kernel();
-  const int64_t position = load_position(params.positions, params.position_bits, span.token);
+  wait_for_previous_kernel(params.is_dependent);
   const uint16_t *const token_in = heads.in + span.token * heads.in_token_stride;
   uint16_t *const token_out = heads.out + span.token * heads.out_token_stride;
-  Vector first = {}, second = {};
+  Vector first, second;
   const auto load_head = [&] {
-    if (head >= span.end_head) return;
-    const uint16_t *const in = token_in + head * heads.in_head_stride;
+    const uint16_t *const in = token_in + min(head, span.end_head - 1) * heads.in_head_stride;
     first = *reinterpret_cast<const Vector *>(in + first_vector(slot));
     second = *reinterpret_cast<const Vector *>(in + second_vector(slot));
   };
   load_head();
+  const int64_t position = load_position(params.positions, params.position_bits, span.token);
 
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
@@ -73,15 +71,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     sine[i] *= params.attention_factor, cosine[i] *= params.attention_factor;
   }
 
-  for (int left = span.end_head - span.first_head; left > 0; left -= HEADS_PER_WARP) {
-    // Pair i of the lane is (a[i], b[i]). The next head is on its way while this one is worked on.
+  int left = span.end_head - span.first_head;
+  do {
+    // Pair i of the lane is (a[i], b[i]).
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
     widen_pairs_bf16(first, a, b);
     widen_pairs_bf16(second, a + 2, b + 2);
-    uint16_t *const out = token_out + head * heads.out_head_stride;
-    const bool is_head = head < span.end_head;
-    head += HEADS_PER_WARP;
-    load_head();
 
     // y = x * rsqrt(mean(x^2) + eps) * weight
     float sum = 0.0f;
@@ -103,12 +98,16 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
       a[i] = rotated_a;
     }
 
-    if (is_head) {
+    if (head < span.end_head) {
+      uint16_t *const out = token_out + head * heads.out_head_stride;
       Vector first_out, second_out;
       narrow_pairs_bf16(a, b, first_out);
       narrow_pairs_bf16(a + 2, b + 2, second_out);
       *reinterpret_cast<Vector *>(out + first_vector(slot)) = first_out;
       *reinterpret_cast<Vector *>(out + second_vector(slot)) = second_out;
     }
-  }
+    left -= HEADS_PER_WARP;
+    head += HEADS_PER_WARP;
+    if (left > 0) load_head();
+  } while (left > 0);
 }

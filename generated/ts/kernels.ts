@@ -1,25 +1,48 @@
 // The kernels of this project, as types. Emitted from templates/ts/kernels.ts.hbs by `normrope emit`.
 import { type Library, type OpenOptions, open as openAny } from "normrope/runtime";
 
-/** The points that kernels were emitted for; `rotaryDim` may be left out where it equals `headDim`. */
-export type Point =
-  | { readonly headDim: 64; readonly rotaryDim?: 64; readonly rope: "interleaved"; readonly dtype: "bf16" }
-  | { readonly headDim: 64; readonly rotaryDim?: 64; readonly rope: "neox"; readonly dtype: "bf16" }
-  | { readonly headDim: 128; readonly rotaryDim?: 128; readonly rope: "interleaved"; readonly dtype: "bf16" }
-  | { readonly headDim: 128; readonly rotaryDim?: 128; readonly rope: "neox"; readonly dtype: "bf16" }
-  | { readonly headDim: 256; readonly rotaryDim?: 256; readonly rope: "interleaved"; readonly dtype: "bf16" }
-  | { readonly headDim: 256; readonly rotaryDim?: 256; readonly rope: "neox"; readonly dtype: "bf16" }
-;
+/** The points that kernels were emitted for, by kernel id; `rotaryDim` may be left out where it is `headDim`. */
+export interface Points {
+  readonly qk_norm_rope__bf16_d64_r64_interleaved: {
+    readonly headDim: 64;
+    readonly rotaryDim?: 64;
+    readonly rope: "interleaved";
+    readonly dtype: "bf16";
+  };
+  readonly qk_norm_rope__bf16_d64_r64_neox: {
+    readonly headDim: 64;
+    readonly rotaryDim?: 64;
+    readonly rope: "neox";
+    readonly dtype: "bf16";
+  };
+  readonly qk_norm_rope__bf16_d128_r128_interleaved: {
+    readonly headDim: 128;
+    readonly rotaryDim?: 128;
+    readonly rope: "interleaved";
+    readonly dtype: "bf16";
+  };
+  readonly qk_norm_rope__bf16_d128_r128_neox: {
+    readonly headDim: 128;
+    readonly rotaryDim?: 128;
+    readonly rope: "neox";
+    readonly dtype: "bf16";
+  };
+  readonly qk_norm_rope__bf16_d256_r256_interleaved: {
+    readonly headDim: 256;
+    readonly rotaryDim?: 256;
+    readonly rope: "interleaved";
+    readonly dtype: "bf16";
+  };
+  readonly qk_norm_rope__bf16_d256_r256_neox: {
+    readonly headDim: 256;
+    readonly rotaryDim?: 256;
+    readonly rope: "neox";
+    readonly dtype: "bf16";
+  };
+}
 
-/** The ids of the emitted kernels, in the order of the library. */
-export const KERNEL_IDS = [
-  "qk_norm_rope__bf16_d64_r64_interleaved",
-  "qk_norm_rope__bf16_d64_r64_neox",
-  "qk_norm_rope__bf16_d128_r128_interleaved",
-  "qk_norm_rope__bf16_d128_r128_neox",
-  "qk_norm_rope__bf16_d256_r256_interleaved",
-  "qk_norm_rope__bf16_d256_r256_neox",
-] as const;
+export type KernelId = keyof Points;
+export type Point = Points[KernelId];
 
 /** `open` of normrope/runtime, for these points only: any other is a compile error. */
 export function open(options?: OpenOptions): Promise<Library<Point>> {

@@ -35,6 +35,9 @@ export function readConfig(config: SourceFile): LoadedConfig {
     return new UserError(read);
   };
 
+  const syntax = complaints.filter(({ isSyntax }) => isSyntax);
+  if (syntax.length > 0) throw new UserError(syntax.map(({ diagnostic }) => diagnostic));
+
   const space = findSpaceCall(config);
   if (space === undefined) {
     if (complaints.length === 0) report(notASpace(config));

@@ -4,7 +4,13 @@
  * In: syntax nodes. Out: literals with the place where each is written, or a diagnostic that says what to write.
  * Accepted: literals, `const` names (imported ones too), arrays, objects, spreads, and type annotations around them.
  */
-import { type Expression, Node, type ObjectLiteralExpression, SyntaxKind } from "ts-morph";
+import {
+  type Expression,
+  Node,
+  type NumericLiteral,
+  type ObjectLiteralExpression,
+  SyntaxKind,
+} from "ts-morph";
 import type { Diagnostic } from "../diagnostics.js";
 import type { AxisValue, Located } from "../ir.js";
 import { LANGUAGE_FILE, spanOf } from "./project.js";
@@ -35,7 +41,10 @@ function unwrapOnce(expression: Expression): Expression | undefined {
     return expression.getExpression();
   }
   if (!Node.isIdentifier(expression)) return undefined;
-  const symbol = expression.getSymbol();
+  const parent = expression.getParent();
+  const symbol = Node.isShorthandPropertyAssignment(parent)
+    ? parent.getValueSymbol()
+    : expression.getSymbol();
   const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
   if (!Node.isVariableDeclaration(declaration)) return undefined;
   const isConst = declaration.getVariableStatement()?.getDeclarationKind() === "const";
@@ -63,23 +72,32 @@ function scalarOf(literal: Expression): AxisValue | undefined {
   if (Node.isStringLiteral(literal) || Node.isNoSubstitutionTemplateLiteral(literal)) {
     return literal.getLiteralValue();
   }
-  if (Node.isNumericLiteral(literal)) return literal.getLiteralValue();
+  if (Node.isNumericLiteral(literal)) return numberOf(literal);
   if (!Node.isPrefixUnaryExpression(literal)) return undefined;
   const operand = literal.getOperand();
   if (!Node.isNumericLiteral(operand)) return undefined;
-  return literal.getOperatorToken() === SyntaxKind.MinusToken ? -operand.getLiteralValue() : undefined;
+  return literal.getOperatorToken() === SyntaxKind.MinusToken ? -numberOf(operand) : undefined;
+}
+
+/** TypeScript has the literal's value in decimal: hexadecimal and exponents are read right. */
+function numberOf(literal: NumericLiteral): number {
+  return Number(literal.compilerNode.text);
 }
 
 /** The elements of an array, spreads laid out; undefined and a report where it is no array. */
-export function readElements(expression: Expression, report: Report): Expression[] | undefined {
+export function readElements(
+  expression: Expression,
+  report: Report,
+  within: readonly Node[] = [],
+): Expression[] | undefined {
   const array = unwrap(expression);
-  if (!Node.isArrayLiteralExpression(array)) {
+  if (!Node.isArrayLiteralExpression(array) || within.includes(array)) {
     report(unsupported(expression, "an array in brackets, or the name of a const that is one"));
     return undefined;
   }
   return array.getElements().flatMap((element) => {
     if (!Node.isSpreadElement(element)) return [element];
-    return readElements(element.getExpression(), report) ?? [];
+    return readElements(element.getExpression(), report, [...within, array]) ?? [];
   });
 }
 
@@ -91,24 +109,29 @@ export interface Property {
 }
 
 /** The properties of an object, spreads laid out and later ones over earlier; undefined where it is no object. */
-export function readProperties(expression: Expression, report: Report): Map<string, Property> | undefined {
+export function readProperties(
+  expression: Expression,
+  report: Report,
+  within: readonly Node[] = [],
+): Map<string, Property> | undefined {
   const object = unwrap(expression);
-  if (!Node.isObjectLiteralExpression(object)) {
+  if (!Node.isObjectLiteralExpression(object) || within.includes(object)) {
     report(unsupported(expression, "an object in braces, or the name of a const that is one"));
     return undefined;
   }
   const properties = new Map<string, Property>();
   for (const member of object.getProperties()) {
-    for (const property of readMember(member, report)) properties.set(property.name, property);
+    for (const property of readMember(member, report, [...within, object]))
+      properties.set(property.name, property);
   }
   return properties;
 }
 
 type Member = ReturnType<ObjectLiteralExpression["getProperties"]>[number];
 
-function readMember(member: Member, report: Report): Property[] {
+function readMember(member: Member, report: Report, within: readonly Node[]): Property[] {
   if (Node.isSpreadAssignment(member)) {
-    return [...(readProperties(member.getExpression(), report)?.values() ?? [])];
+    return [...(readProperties(member.getExpression(), report, within)?.values() ?? [])];
   }
   if (Node.isShorthandPropertyAssignment(member)) {
     return [{ name: member.getName(), node: member, value: member.getNameNode() }];
@@ -128,7 +151,7 @@ function readMember(member: Member, report: Report): Property[] {
 }
 
 export function unsupported(node: Node, want: string): Diagnostic {
-  const text = node.getText().replaceAll(/\s+/g, " ");
+  const text = node.getText().replaceAll(/\s+/g, " ") || "an empty place";
   const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text;
   return {
     code: "unsupported-expression",

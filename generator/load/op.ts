@@ -58,6 +58,12 @@ function readAxes(axes: Property, report: Report): AxisRange[] | undefined {
   return known.length === AXIS_NAMES.length ? known : undefined;
 }
 
+/** What `plan` can lay out over lanes: an op may narrow it. */
+const LIMITS = {
+  headDim: { step: 8, min: 16, max: 1024 },
+  rotaryDim: { step: 2, min: 2, max: 1024 },
+} as const;
+
 function readRange(name: AxisName, property: Property, report: Report): AxisRange | undefined {
   const call = unwrap(property.value);
   const callee = Node.isCallExpression(call) ? dslFunction(call.getExpression()) : undefined;
@@ -71,21 +77,51 @@ function readRange(name: AxisName, property: Property, report: Report): AxisRang
     return { kind: "enum", name, values: values.filter((value) => typeof value === "string") };
   }
   const [first, second] = args;
-  const bounds = callee === "even" ? first : second;
-  const step = callee === "even" ? 2 : first && readScalar(first, report)?.value;
+  const isEven = callee === "even";
+  const range = readIntegerRange(name, isEven ? undefined : first, isEven ? first : second, report);
+  if (range !== undefined) return range;
+  const { step, min, max } = name === "rotaryDim" ? LIMITS.rotaryDim : LIMITS.headDim;
+  report({
+    code: "bad-op",
+    message: `\`${property.value.getText()}\` is no range that kernels can be made for`,
+    fix: `${name} takes multiples of ${step} from ${min} to ${max}, or fewer`,
+    span: spanOf(property.value),
+  });
+  return undefined;
+}
+
+function readIntegerRange(
+  name: AxisName,
+  stepArgument: Expression | undefined,
+  bounds: Expression | undefined,
+  report: Report,
+): AxisRange | undefined {
+  if (name !== "headDim" && name !== "rotaryDim") return undefined;
+  const limits = LIMITS[name];
   const range = bounds && readProperties(bounds, report);
-  if (typeof step !== "number" || range === undefined) return undefined;
   const scalar = (key: string) => {
-    const value = range.get(key)?.value;
+    const value = range?.get(key)?.value;
     return value && readScalar(value, report)?.value;
   };
+  const step = stepArgument === undefined ? 2 : readScalar(stepArgument, report)?.value;
   const [min, max, fallback] = [scalar("min"), scalar("max"), scalar("default")];
-  if (typeof min !== "number" || max === undefined) return undefined;
   const bound = typeof max === "number" ? max : AXIS_NAMES.find((axis) => axis === max);
-  const defaultAxis = AXIS_NAMES.find((axis) => axis === fallback);
-  if (bound === undefined) return undefined;
-  return { kind: "integer", name, step, min, max: bound, default: defaultAxis };
+  if (typeof step !== "number" || typeof min !== "number" || bound === undefined || bound === name)
+    return undefined;
+  const isLegal = step > 0 && step % limits.step === 0 && min >= limits.min && !(Number(bound) > limits.max);
+  if (!isLegal) return undefined;
+  return {
+    kind: "integer",
+    name,
+    step,
+    min,
+    max: bound,
+    default: AXIS_NAMES.find((axis) => axis === fallback),
+  };
 }
+
+/** More stages than this are a head that is made of itself. */
+const STAGES_MAX = 100;
 
 /** `f(g(x, a), b)` is the stages g, f: the innermost is applied first. */
 function readHead(head: Property, report: Report): Stage[] | undefined {
@@ -113,6 +149,10 @@ function readHead(head: Property, report: Report): Stage[] | undefined {
     const read = Node.isExpression(args) ? readStageArgs(args, paths, report) : {};
     if (read === undefined) return undefined;
     stages.unshift({ name, args: read });
+    if (stages.length > STAGES_MAX) {
+      report(unsupported(body, "a head that does not lead back to itself"));
+      return undefined;
+    }
     current = unwrap(inner);
   }
   const problem = stageProblem(stages);
@@ -175,17 +215,23 @@ function pathOf(expression: Expression, paths: ReadonlyMap<string, string>): str
   return base === "" ? expression.getName() : `${base}.${expression.getName()}`;
 }
 
-/** The layout over lanes, the RoPE table's length and the C ABI follow from one rotation over the op's own axes. */
+/**
+ * The norm measures the head as it comes in; the layout over lanes, the RoPE table's length and the C interface
+ * follow from one rotation over the op's own axes.
+ */
 function stageProblem(stages: readonly Stage[]): { message: string; fix: string } | undefined {
   const rotations = stages.filter(({ name }) => name === "rotate");
+  const { pairs, dim } = rotations[0]?.args ?? {};
   const fix = "rotate once, with `pairs: axes.rope, dim: axes.rotaryDim`";
   if (rotations.length !== 1) return { message: `the head is rotated ${rotations.length} times`, fix };
-  const { pairs, dim } = rotations[0]?.args ?? {};
-  if (pairs?.kind !== "axis" || pairs.axis !== "rope") {
+  if (pairs?.kind !== "axis" || pairs.axis !== "rope")
     return { message: "`pairs` of rotate is not `axes.rope`", fix };
-  }
-  if (dim?.kind !== "axis" || dim.axis !== "rotaryDim") {
+  if (dim?.kind !== "axis" || dim.axis !== "rotaryDim")
     return { message: "`dim` of rotate is not `axes.rotaryDim`", fix };
-  }
-  return undefined;
+  const norms = stages.filter(({ name }) => name === "rmsNorm");
+  if (norms.length === 1 && stages[0] === norms[0]) return undefined;
+  return {
+    message: "rmsNorm is not the first stage, and the only norm",
+    fix: "apply rmsNorm to x itself, and only there",
+  };
 }

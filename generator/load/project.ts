@@ -41,7 +41,7 @@ function readConfig(path: string): string {
     if (statSync(path).isDirectory()) {
       throw userError("config-unreadable", `${path} is a folder`, "name the config file with --config FILE");
     }
-    return readFileSync(path, "utf8");
+    return readFileSync(path, "utf8").replace(/^\ufeff/, "");
   } catch (error) {
     if (!(error instanceof Error && "code" in error)) throw error;
     if (error.code === "ENOENT" || error.code === "ENOTDIR") {
@@ -59,10 +59,16 @@ function readConfig(path: string): string {
   }
 }
 
+export interface TypeError {
+  readonly diagnostic: Diagnostic;
+  readonly file: SourceFile;
+  readonly start: number;
+  /** The text is not TypeScript at all, so that nothing else can be said of it. */
+  readonly isSyntax: boolean;
+}
+
 /** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */
-export function typeErrors(
-  config: SourceFile,
-): { diagnostic: Diagnostic; file: SourceFile; start: number }[] {
+export function typeErrors(config: SourceFile): TypeError[] {
   const project = config.getProject();
   return project.getPreEmitDiagnostics().flatMap((found) => {
     const file = found.getSourceFile();
@@ -76,7 +82,7 @@ export function typeErrors(
       fix: "make the file type-check; an editor shows what `normrope/dsl` expects here",
       span: { file: displayPath(file.getFilePath()), line, column },
     };
-    return [{ diagnostic, file, start }];
+    return [{ diagnostic, file, start, isSyntax: found.getCode() < 2000 }];
   });
 }
 

@@ -33,6 +33,7 @@ struct Params {
   uint32_t q_blocks;           // blocks before this one work on q, the others on k
   int32_t heads_per_span;
   int32_t position_bits;
+  uint32_t is_dependent;  // launched with programmatic dependent launch
   float eps;
   float attention_factor;
 };
@@ -53,21 +54,26 @@ __device__ __forceinline__ Span nth_span(const Heads &heads, uint32_t n, int hea
   return {token, first_head, min(first_head + heads_per_span, heads.num_heads)};
 }
 
+// Both words are loaded whatever the width, so that no branch stands between this load and the others.
 __device__ __forceinline__ int64_t load_position(const void *positions, int bits, int64_t token) {
-  return bits == 64 ? static_cast<const int64_t *>(positions)[token] : static_cast<const int32_t *>(positions)[token];
+  const auto *const words = static_cast<const int32_t *>(positions);
+  const bool is_wide = bits == 64;
+  const int32_t low = words[is_wide ? 2 * token : token];
+  const int32_t high = words[is_wide ? 2 * token + 1 : token];
+  return static_cast<int64_t>(is_wide ? high : low >> 31) << 32 | static_cast<uint32_t>(low);
 }
 
 // With programmatic dependent launch: lets the next kernel start its prologue, and waits until the kernel before
-// has finished and its writes are visible. Without it, both do nothing.
-__device__ __forceinline__ void allow_next_kernel() {
+// has finished and its writes are visible. They cost 0.1 us where they do nothing (H100, November 2026).
+__device__ __forceinline__ void allow_next_kernel(uint32_t is_dependent) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %0, 0; @p griddepcontrol.launch_dependents; }" ::"r"(is_dependent) : "memory");
 #endif
 }
 
-__device__ __forceinline__ void wait_for_previous_kernel() {
+__device__ __forceinline__ void wait_for_previous_kernel(uint32_t is_dependent) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %0, 0; @p griddepcontrol.wait; }" ::"r"(is_dependent) : "memory");
 #endif
 }
 

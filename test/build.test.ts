@@ -1,0 +1,472 @@
+/** Builds with the real compilers: what is compiled, what is reused, what is published, and what `open` refuses. */
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BuildRequest, type BuildResult, build, readBuiltManifest } from "../generator/build.js";
+import { sha256 } from "../generator/cache.js";
+import { UserError } from "../generator/diagnostics.js";
+import type { FileSet } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
+import { type Compiler, findCxx, findNvcc } from "../generator/toolchain.js";
+import { cpuFeatures } from "../runtime/cpu_features.js";
+import { NormropeError } from "../runtime/errors.js";
+import { gpuCount } from "../runtime/library.js";
+import { type BuiltManifest, parseBuiltManifest, type Target } from "../runtime/manifest.js";
+import { open } from "../runtime/open.js";
+import { neoxId, neoxSpace } from "./cli_helpers.js";
+import { compileText, temporaryFolder } from "./helpers.js";
+
+const [cxx, nvcc] = [await findCxx(), await findNvcc()];
+const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
+const hasNm = spawnSync("nm", ["--version"]).status === 0;
+const FEATURES = cpuFeatures();
+const JOBS = 2;
+
+/** What builds share that are not about the cache; removed after the last test. */
+const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
+afterAll(() => rmSync(shared, { recursive: true, force: true }));
+const sharedCache = join(shared, "cache");
+
+function needed(compiler: Compiler | undefined): Compiler {
+  if (compiler === undefined) throw new Error("these tests need a C++ compiler, and the CUDA ones nvcc");
+  return compiler;
+}
+
+const cpu = () => cpuCompiler(needed(cxx), FEATURES);
+const cuda = (...archs: string[]) => cudaCompiler(needed(nvcc), needed(cxx), archs);
+const filesOf = (...headDims: number[]): FileSet => emit(compileText(neoxSpace(...headDims)));
+const ids = (...headDims: number[]) => headDims.map((headDim) => neoxId(headDim));
+const pointOf = (headDim: number) => ({ headDim, rope: "neox", dtype: "bf16" }) as const;
+const published = ({ library }: BuildResult) =>
+  [library, join(library, "..", "manifest.json")].map((path) => {
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
+    return [path, ino, mtimeNs, size];
+  });
+
+/** A project's builds: one cache, one build folder. */
+function project(folder = temporaryFolder()) {
+  const [cacheRoot, buildFolder] = [join(folder, "cache"), join(folder, "build")];
+  const run = (files: FileSet, changed: Partial<BuildRequest> = {}) =>
+    build({ files, compiler: cpu(), buildFolder, cacheRoot, jobs: JOBS, ...changed });
+  return { cacheRoot, buildFolder, run };
+}
+
+/** Text put at the end of an emitted file. */
+function withLine(files: FileSet, path: string, line: string): FileSet {
+  expect(files.map((file) => file.path)).toContain(path);
+  return files.map((file) => (file.path === path ? { path, text: `${file.text}${line}\n` } : file));
+}
+
+describe("a second build", () => {
+  it("compiles nothing, and leaves library and manifest untouched", async () => {
+    const { run, cacheRoot } = project();
+    const first = await run(filesOf(16));
+    expect([first.compiled, first.cached]).toEqual([ids(16), []]);
+    const before = published(first);
+    const second = await run(filesOf(16));
+    expect([second.compiled, second.cached]).toEqual([[], ids(16)]);
+    expect(published(second)).toEqual(before);
+    expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
+  });
+
+  it("compiles only the kernels that a value adds, and none where one is removed", async () => {
+    const { run, buildFolder } = project();
+    await run(filesOf(16));
+    const grown = await run(filesOf(16, 24));
+    expect([grown.compiled, grown.cached]).toEqual([ids(24), ids(16)]);
+    const shrunk = await run(filesOf(24));
+    expect([shrunk.compiled, shrunk.cached]).toEqual([[], ids(24)]);
+    using library = await open({ target: "cpu", path: buildFolder });
+    expect((await library.kernel(pointOf(24))).id).toBe(neoxId(24));
+    await expect(library.kernel(pointOf(16))).rejects.toMatchObject({ code: "kernel-not-found" });
+  });
+
+  it.each<[string, string, string[]]>([
+    ["its own text", `cpu/${neoxId(16)}.cpp`, ids(16)],
+    ["the header that all include", "cpu/simd.hpp", ids(16, 24)],
+    ["a header that no kernel includes", "common/abi.hpp", []],
+    ["a source beside the kernels", "cpu/dispatch.cpp", []],
+    ["a file of the other target", `cuda/${neoxId(16)}.cu`, []],
+  ])("compiles the kernels that a change reaches: %s", async (_, path, compiled) => {
+    const { run } = project();
+    await run(filesOf(16, 24), { cacheRoot: sharedCache });
+    const changed = withLine(filesOf(16, 24), path, `// a change to ${path}`);
+    expect((await run(changed, { cacheRoot: sharedCache })).compiled).toEqual(compiled);
+  });
+
+  it.skipIf(FEATURES.length === 0)(
+    "reuses nothing for other CPU features (needs a CPU with some)",
+    async () => {
+      const { run } = project();
+      const plain = await run(filesOf(16), { compiler: cpuCompiler(needed(cxx), []) });
+      const tuned = await run(filesOf(16));
+      expect([plain.compiled, tuned.compiled]).toEqual([ids(16), ids(16)]);
+      expect([plain, tuned].map(({ manifest }) => manifest.build.cpuFeatures)).toEqual([[], FEATURES]);
+      expect(plain.manifest.build.librarySha256).not.toBe(tuned.manifest.build.librarySha256);
+    },
+  );
+
+  it("reuses nothing of another compiler", async () => {
+    const { run } = project();
+    await run(filesOf(16));
+    const { compiled } = await run(filesOf(16), { compiler: { ...cpu(), identity: "another version" } });
+    expect(compiled).toEqual(ids(16));
+  });
+});
+
+describe("a compiler that fails", () => {
+  /** The real compiler, but for what the shell commands in `cases` do to matching arguments. */
+  function wrapper(...cases: [pattern: string, commands: string][]): string {
+    const path = join(temporaryFolder(), "g++");
+    const arms = cases.map(([pattern, commands]) => `  ${pattern}) ${commands} ;;\n`).join("");
+    const script = `#!/bin/sh\ncase "$*" in\n${arms}esac\nexec '${needed(cxx).path}' "$@"\n`;
+    writeFileSync(path, script, { mode: 0o755 });
+    return path;
+  }
+
+  async function failureOf(run: Promise<unknown>): Promise<UserError> {
+    const error: unknown = await run.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(UserError);
+    if (!(error instanceof UserError)) throw error;
+    return error;
+  }
+
+  const OUTPUT = ["the first line", ...Array.from({ length: 200 }, (_, i) => `line ${i}`), "the last line"];
+  const talk = `printf '%s\\n' ${OUTPUT.map((line) => `'${line}'`).join(" ")}`;
+
+  it("is reported whole; nothing is published, and what was compiled is kept", async () => {
+    const { run, buildFolder, cacheRoot } = project();
+    const path = wrapper([`*-c*_d24_*`, `${talk}; echo 'on stderr' >&2; exit 3`]);
+    const error = await failureOf(run(filesOf(16, 24), { compiler: { ...cpu(), path } }));
+    expect(error.diagnostics.map(({ code }) => code)).toEqual(["compile-failed"]);
+    for (const part of [neoxId(24), path, "exit status 3", "-O3", `-c cpu/${neoxId(24)}.cpp`, "on stderr"]) {
+      expect(error.message).toContain(part);
+    }
+    expect(error.message).toContain(OUTPUT.join("\n"));
+    expect(existsSync(join(buildFolder, "cpu"))).toBe(false);
+    expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
+
+    const mended = await run(filesOf(16, 24));
+    expect([mended.compiled, mended.cached]).toEqual([ids(24), ids(16)]);
+    using library = await open({ target: "cpu", path: buildFolder });
+    expect(library.manifest.kernels.map(({ id }) => id)).toEqual(ids(16, 24));
+  });
+
+  it.each<[string, [string, string], string]>([
+    ["on a kernel", ["*-c*_d24_*", "echo no >&2; exit 1"], neoxId(24)],
+    ["on the linking", ["*-shared*", "echo no >&2; exit 1"], "libnormrope.so"],
+  ])("%s leaves the library that was there", async (_, failure, name) => {
+    const { run, buildFolder } = project();
+    const first = await run(filesOf(16));
+    const before = published(first);
+    const path = wrapper(failure);
+    const error = await failureOf(run(filesOf(16, 24), { compiler: { ...cpu(), path } }));
+    expect(error.diagnostics.map(({ code }) => code)).toEqual(["compile-failed"]);
+    expect(error.message).toContain(name);
+    expect(published(first)).toEqual(before);
+    using library = await open({ target: "cpu", path: buildFolder });
+    expect(library.manifest.kernels.map(({ id }) => id)).toEqual(ids(16));
+  });
+
+  it("on several kernels is reported for each", async () => {
+    const path = wrapper(
+      ["*-c*_d24_*", "echo 'no to 24' >&2; exit 1"],
+      ["*-c*_d40_*", "echo 'no to 40' >&2; exit 1"],
+    );
+    const error = await failureOf(project().run(filesOf(16, 24, 40), { compiler: { ...cpu(), path } }));
+    expect(error.diagnostics.map(({ code }) => code)).toEqual(["compile-failed", "compile-failed"]);
+    for (const part of [...ids(24, 40), "no to 24", "no to 40"]) expect(error.message).toContain(part);
+    expect(error.message).not.toContain(neoxId(16));
+  });
+
+  it("because it is killed is reported with the signal", async () => {
+    const path = wrapper(["*-c*_d16_*", "kill -9 $$"]);
+    const error = await failureOf(project().run(filesOf(16), { compiler: { ...cpu(), path } }));
+    expect(error.message).toMatch(/compile-failed.*qk_norm_rope__bf16_d16_r16_neox.*SIGKILL/);
+  });
+
+  it("because it is not there is reported with its path", async () => {
+    const path = join(temporaryFolder(), "no-compiler");
+    const error = await failureOf(project().run(filesOf(16), { compiler: { ...cpu(), path } }));
+    expect(error.diagnostics.map(({ code }) => code)).toContain("compile-failed");
+    expect(error.message).toContain(path);
+    expect(error.message).toContain("ENOENT");
+  });
+
+  it("because the source is wrong says what the compiler says", async () => {
+    const wrong = withLine(filesOf(16), `cpu/${neoxId(16)}.cpp`, '#error "made to fail"');
+    const error = await failureOf(project().run(wrong));
+    expect(error.message).toMatch(/compile-failed[\s\S]*d16_r16_neox\.cpp:\d+[\s\S]*made to fail/);
+  });
+});
+
+const targets: readonly [Target, () => BuildRequest["compiler"], boolean][] = [
+  ["cpu", cpu, true],
+  ["cuda", () => cuda("sm_90"), nvcc !== undefined],
+];
+
+describe.each(targets)("a build for %s", (target, compiler, canBuild) => {
+  const skipped = target === "cuda" ? nvccMissing : "";
+
+  it.skipIf(!canBuild)(`works in folders with any name${skipped}`, async () => {
+    const folder = join(temporaryFolder(), `it's "one" of\t$HOME; müller 漢字 %20 #1`);
+    const { run, buildFolder } = project(folder);
+    const result = await run(filesOf(16), { compiler: compiler() });
+    expect(result.compiled).toEqual(ids(16));
+    using library = await open({ target, path: buildFolder });
+    expect(library.manifest).toEqual(result.manifest);
+    expect(readBuiltManifest(buildFolder, target)).toEqual(result.manifest);
+    expect((await library.kernel(pointOf(16))).id).toBe(neoxId(16));
+  });
+
+  it.skipIf(!canBuild || !hasNm)(
+    `exports what normrope.h declares, and nothing else (needs nm)${skipped}`,
+    async () => {
+      const files = filesOf(16);
+      const request = { compiler: compiler(), cacheRoot: sharedCache };
+      const { library } = await project().run(files, request);
+      const symbols = execFileSync("nm", ["-D", "--defined-only", library], { encoding: "utf8" });
+      const header = files.find(({ path }) => path === "include/normrope.h")?.text ?? "";
+      const declared = [...header.matchAll(/^[\w ]+[ *](normrope_\w+)\(/gm)].map(([, name]) => name);
+      expect(declared).toContain("normrope_run");
+      expect(
+        symbols
+          .trim()
+          .split("\n")
+          .map((line) => line.split(" ").at(-1))
+          .sort(),
+      ).toEqual(declared.sort());
+    },
+  );
+});
+
+describe("two builds at once", () => {
+  it("of one cache both succeed", async () => {
+    const { cacheRoot } = project();
+    const both = [project(), project()];
+    const results = await Promise.all(both.map(({ run }) => run(filesOf(16, 24), { cacheRoot })));
+    expect(new Set(results.map(({ manifest }) => manifest.build.librarySha256)).size).toBe(1);
+    for (const { buildFolder } of both) {
+      using library = await open({ target: "cpu", path: buildFolder });
+      expect(library.manifest.kernels.map(({ id }) => id)).toEqual(ids(16, 24));
+    }
+    expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
+  });
+
+  it("of one build folder leave a library and its own manifest", async () => {
+    const { run, buildFolder } = project();
+    await Promise.all([run(filesOf(16)), run(filesOf(16, 24))]);
+    using library = await open({ target: "cpu", path: buildFolder });
+    expect([ids(16), ids(16, 24)]).toContainEqual(library.manifest.kernels.map(({ id }) => id));
+    expect(readdirSync(join(buildFolder, "cpu")).sort()).toEqual(["libnormrope.so", "manifest.json"]);
+  });
+});
+
+describe("open refuses", () => {
+  const [good, other] = [join(shared, "good"), join(shared, "other")];
+  beforeAll(async () => {
+    const run = (buildFolder: string, space: string) => {
+      const config = join(shared, "normrope.config.ts");
+      writeFileSync(config, space);
+      const files = emit(compile(config));
+      return build({ files, compiler: cpu(), buildFolder, cacheRoot: sharedCache, jobs: JOBS });
+    };
+    await run(good, neoxSpace(16));
+    await run(other, neoxSpace(24));
+  });
+
+  /** A copy of the good build folder, damaged. */
+  const damaged = (damage: (library: string, manifest: string) => void) => {
+    const folder = temporaryFolder();
+    cpSync(good, folder, { recursive: true });
+    damage(join(folder, "cpu", "libnormrope.so"), join(folder, "cpu", "manifest.json"));
+    return open({ target: "cpu", path: folder }).then(
+      (library) => library.manifest,
+      (error: unknown) => error,
+    );
+  };
+  const withBuild = (changed: Partial<BuiltManifest["build"]>) => (_: string, path: string) => {
+    const manifest = parseBuiltManifest(readFileSync(path, "utf8"), path);
+    writeFileSync(path, JSON.stringify({ ...manifest, build: { ...manifest.build, ...changed } }));
+  };
+
+  it("nothing of what a build leaves", async () => {
+    expect(await damaged(() => {})).toEqual(readBuiltManifest(good, "cpu"));
+  });
+
+  it.each<[string, (library: string, manifest: string) => void, string, RegExp]>([
+    [
+      "a library that is cut short",
+      (library) => truncateSync(library, statSync(library).size / 2),
+      "library-invalid",
+      /is not the library that .*manifest\.json describes/,
+    ],
+    ["an empty library", (library) => truncateSync(library), "library-invalid", /is not the library/],
+    [
+      "a library with a byte too many",
+      (library) => appendFileSync(library, "x"),
+      "library-invalid",
+      /is not the library/,
+    ],
+    [
+      "a manifest of another library",
+      (_, manifest) => cpSync(join(other, "cpu", "manifest.json"), manifest),
+      "library-invalid",
+      /is not the library/,
+    ],
+    [
+      "a library of another manifest",
+      (library) => cpSync(join(other, "cpu", "libnormrope.so"), library),
+      "library-invalid",
+      /is not the library/,
+    ],
+    [
+      "a manifest that is cut short",
+      (_, manifest) => truncateSync(manifest, 100),
+      "library-invalid",
+      /manifest\.json is not JSON/,
+    ],
+    [
+      "a manifest of another version of the C interface",
+      (_, path) => writeFileSync(path, readFileSync(path, "utf8").replace('"abi": 1', '"abi": 2')),
+      "library-invalid",
+      /is not a manifest of this version/,
+    ],
+    [
+      "what is no library, though its manifest says so",
+      (library, manifest) => {
+        writeFileSync(library, "no library");
+        withBuild({ librarySha256: sha256("no library") })(library, manifest);
+      },
+      "library-invalid",
+      /cannot be loaded/,
+    ],
+    [
+      "a folder in the place of the library",
+      (library) => {
+        rmSync(library);
+        mkdirSync(library);
+      },
+      "library-invalid",
+      /is not a file/,
+    ],
+    ["no library", (library) => rmSync(library), "library-not-found", /libnormrope\.so.*normrope build/],
+    ["no manifest", (_, manifest) => rmSync(manifest), "library-not-found", /manifest\.json.*normrope build/],
+    [
+      "a library for a CPU with more features",
+      withBuild({ cpuFeatures: [...FEATURES, "future9"] }),
+      "cpu-unsupported",
+      /lacks: future9/,
+    ],
+    ["a library for another kind of CPU", withBuild({ cpuArch: "riscv128" }), "cpu-unsupported", /riscv128/],
+  ])("%s", async (_, damage, code, message) => {
+    const error = await damaged(damage);
+    expect(error).toBeInstanceOf(NormropeError);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+});
+
+describe("cudaCompiler", () => {
+  const [host, device] = [
+    { path: "g++", version: "g++ 12" },
+    { path: "nvcc", version: "nvcc 13" },
+  ];
+  const archsOf = (...archs: string[]) => cudaCompiler(device, host, archs);
+
+  it("names each architecture once, in order, and keeps the newest as PTX", () => {
+    const { archs, compileArgs } = archsOf("sm_100", "sm_90", "sm_120", "sm_90");
+    expect(archs).toEqual(["sm_90", "sm_100", "sm_120"]);
+    expect(compileArgs.filter((argument) => argument.startsWith("-gencode"))).toEqual([
+      "-gencode=arch=compute_90,code=sm_90",
+      "-gencode=arch=compute_100,code=sm_100",
+      "-gencode=arch=compute_120,code=[sm_120,compute_120]",
+    ]);
+  });
+
+  it.each(["sm_70", "sm_79", "sm_9", "sm90", "90", "banana", "", "sm_90 ", "sm_90x"])(
+    "refuses %j",
+    (arch) => {
+      expect(() => archsOf("sm_90", arch)).toThrow(`error [bad-option]: --arch ${JSON.stringify(arch)}`);
+    },
+  );
+});
+
+describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
+  it("compiles a kernel for every architecture that is promised", async () => {
+    const archs = ["sm_80", "sm_89", "sm_90", "sm_100", "sm_120"];
+    const { manifest } = await project().run(filesOf(16), { compiler: cuda(...archs) });
+    expect(manifest.build.archs).toEqual(archs);
+    const resources = manifest.build.resources[neoxId(16)] ?? [];
+    expect(resources.map(({ arch }) => arch).sort()).toEqual(archs.sort());
+    expect(resources.filter(({ registers }) => registers < 8)).toEqual([]);
+  });
+
+  describe("on the default config", () => {
+    let built: BuildResult | undefined;
+    const result = (): BuildResult => {
+      if (built === undefined) throw new Error("the build failed");
+      return built;
+    };
+    beforeAll(async () => {
+      const files = emit(compile(join(PACKAGE_ROOT, "normrope.config.ts")));
+      const buildFolder = join(shared, "default");
+      built = await build({
+        files,
+        compiler: cuda("sm_90"),
+        buildFolder,
+        cacheRoot: sharedCache,
+        jobs: JOBS,
+      });
+    });
+
+    it("spills nothing and needs no stack", () => {
+      const { manifest, warnings } = result();
+      const kernels = Object.entries(manifest.build.resources);
+      expect(kernels.map(([id]) => id).sort()).toEqual(manifest.kernels.map(({ id }) => id).sort());
+      expect(kernels.length).toBeGreaterThan(0);
+      for (const [id, resources] of kernels) {
+        expect(resources, id).toMatchObject([
+          { arch: "sm_90", stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0 },
+        ]);
+      }
+      expect(warnings).toEqual([]);
+    });
+
+    it("makes a library that is not opened as one for the CPU", async () => {
+      const opening = open({ target: "cpu", path: result().library });
+      await expect(opening).rejects.toMatchObject({ code: "invalid-argument" });
+    });
+
+    const gpus = gpuCount();
+    it.skipIf(gpus > 0)(
+      `makes a library that opens without a GPU, and says so on use${gpus > 0 ? ` (skipped: there are ${gpus})` : ""}`,
+      async () => {
+        using library = await open({ target: "cuda", path: join(shared, "default") });
+        expect(library.target).toBe("cuda");
+        expect(library.devices).toEqual([]);
+        expect(() => library.allocate("bf16", 16)).toThrow(
+          expect.objectContaining({ name: "NormropeError", code: "no-device" }),
+        );
+      },
+    );
+  });
+});

@@ -1,0 +1,418 @@
+/** `add`: what it writes into a config, what it leaves as it was, and when it refuses. */
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { addValues } from "../generator/edit.js";
+import { compile } from "../generator/pipeline.js";
+import { neoxEntry, neoxId } from "./cli_helpers.js";
+import { diagnosticsOf, readMarks, spaceOf, type Texts, writeConfig } from "./helpers.js";
+
+const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
+const REST = 'rope: ["neox"], dtype: ["bf16"]';
+const withCrlf = (text: string) => text.replaceAll("\n", "\r\n");
+const withBom = (text: string) => `\ufeff${text}`;
+const idsOf = (config: string) => compile(config).plans.map(({ id }) => id);
+
+type Add = readonly [axis: string, values: readonly string[], entry?: number];
+
+/** Adds, and checks what must hold whatever the text: the ids are the difference, and nothing is lost or left over. */
+function add(before: string, [axis, values, entry]: Add, imported: Texts = {}): string {
+  const config = writeConfig(before, imported);
+  const files = readdirSync(dirname(config));
+  const old = idsOf(config);
+  const added = addValues(config, axis, values, entry);
+  const now = idsOf(config);
+  expect(added).toEqual(now.filter((id) => !old.includes(id)));
+  expect(added).not.toEqual([]);
+  expect(now).toEqual(expect.arrayContaining(old));
+  expect(readdirSync(dirname(config))).toEqual(files);
+  return readFileSync(config, "utf8");
+}
+
+describe("a value", () => {
+  it.each<[string, string, Add, string]>([
+    [
+      "goes into its place in a sorted list",
+      neoxEntry(64, 256),
+      ["headDim", ["128"]],
+      neoxEntry(64, 128, 256),
+    ],
+    ["goes before the first", neoxEntry(64, 256), ["headDim", ["16"]], neoxEntry(16, 64, 256)],
+    ["goes after the last", neoxEntry(64, 256), ["headDim", ["512"]], neoxEntry(64, 256, 512)],
+    [
+      "goes to the end of a list out of order",
+      neoxEntry(256, 64),
+      ["headDim", ["128"]],
+      neoxEntry(256, 64, 128),
+    ],
+    [
+      "comes with others",
+      neoxEntry(64, 256),
+      ["headDim", ["512", "16", "128"]],
+      neoxEntry(16, 64, 128, 256, 512),
+    ],
+    ["may have a leading zero", neoxEntry(64), ["headDim", ["096"]], neoxEntry(64, 96)],
+    [
+      "of an axis of words goes to the end",
+      `{ headDim: [16], rope: ["neox"], dtype: ["f16"] }`,
+      ["dtype", ["bf16"]],
+      `{ headDim: [16], rope: ["neox"], dtype: ["f16", "bf16"] }`,
+    ],
+    [
+      "goes among values with type annotations",
+      `{ headDim: [16 as const, 64], ${REST} }`,
+      ["headDim", ["32"]],
+      `{ headDim: [16 as const, 32, 64], ${REST} }`,
+    ],
+    [
+      "keeps a trailing comma",
+      `{ headDim: [16, 64,], ${REST}, }`,
+      ["headDim", ["128"]],
+      `{ headDim: [16, 64, 128,], ${REST}, }`,
+    ],
+    [
+      "goes on a line of its own among lines, and comments stay",
+      `{\n  // which ones\n  headDim: [\n    16, // small\n    /* big */ 64,\n  ], // all\n  ${REST}, /* fixed */\n}`,
+      ["headDim", ["32"]],
+      `{\n  // which ones\n  headDim: [\n    16, // small\n    32,\n    /* big */ 64,\n  ], // all\n  ${REST}, /* fixed */\n}`,
+    ],
+    [
+      "goes on a last line of its own",
+      `{\n  headDim: [\n    16,\n    64, // big\n  ],\n  ${REST},\n}`,
+      ["headDim", ["128"]],
+      `{\n  headDim: [\n    16,\n    64, // big\n    128,\n  ],\n  ${REST},\n}`,
+    ],
+    [
+      "goes on a line of its own indented by tabs, without a trailing comma",
+      `{\n\theadDim: [\n\t\t16,\n\t\t64\n\t],\n\t${REST}\n}`,
+      ["headDim", ["32", "128"]],
+      `{\n\theadDim: [\n\t\t16,\n\t\t32,\n\t\t64,\n\t\t128\n\t],\n\t${REST}\n}`,
+    ],
+  ])("%s", (_, before, what, after) => {
+    expect(add(spaceOf(before), what)).toBe(spaceOf(after));
+  });
+
+  it.each<[string, (text: string) => string]>([
+    ["CRLF", withCrlf],
+    ["a BOM", withBom],
+    ["a BOM and CRLF", (text) => withBom(withCrlf(text))],
+  ])("is added to a file with %s, which stays", (_, mark) => {
+    const list = (...dims: number[]) =>
+      mark(spaceOf(`{\n  headDim: [${dims.join(", ")}], // dims\n  ${REST},\n}`));
+    expect(add(list(16, 64), ["headDim", ["32"]])).toBe(list(16, 32, 64));
+  });
+
+  it("is added on a line of its own to a file with CRLF, which stays", () => {
+    const list = (...dims: number[]) =>
+      withCrlf(spaceOf(`{\n  headDim: [\n${dims.map((dim) => `    ${dim},\n`).join("")}  ],\n  ${REST},\n}`));
+    expect(add(list(16, 64), ["headDim", ["32"]])).toBe(list(16, 32, 64));
+  });
+});
+
+describe("a list elsewhere", () => {
+  it.each<[string, string, Add, string]>([
+    [
+      "in a const is edited there",
+      `const dims = [64, 128] as const;\nexport default defineSpace(qkNormRope, { headDim: dims, ${REST} });\n`,
+      ["headDim", ["96"]],
+      `const dims = [64, 96, 128] as const;\nexport default defineSpace(qkNormRope, { headDim: dims, ${REST} });\n`,
+    ],
+    [
+      "that is spread stays, and the value follows it",
+      `const dims = [64, 128] as const;\nexport default defineSpace(qkNormRope, { headDim: [...dims, 256], ${REST} });\n`,
+      ["headDim", ["96"]],
+      `const dims = [64, 128] as const;\nexport default defineSpace(qkNormRope, { headDim: [...dims, 256, 96], ${REST} });\n`,
+    ],
+    [
+      "with a const among its values keeps its order",
+      `const big = 256;\nexport default defineSpace(qkNormRope, { headDim: [64, big], ${REST} });\n`,
+      ["headDim", ["128"]],
+      `const big = 256;\nexport default defineSpace(qkNormRope, { headDim: [64, 128, big], ${REST} });\n`,
+    ],
+    [
+      "in an entry that is spread is edited there",
+      `const base = { headDim: [64], ${REST} } as const;\nexport default defineSpace(qkNormRope, [{ ...base }]);\n`,
+      ["headDim", ["96"]],
+      `const base = { headDim: [64, 96], ${REST} } as const;\nexport default defineSpace(qkNormRope, [{ ...base }]);\n`,
+    ],
+  ])("%s", (_, before, what, after) => {
+    expect(add(IMPORT + before, what)).toBe(IMPORT + after);
+  });
+
+  it("in another file: no kernel is claimed that the config does not get", () => {
+    const text = `${IMPORT}import { dims } from "./dims.js";\nexport default defineSpace(qkNormRope, { headDim: dims, ${REST} });\n`;
+    const config = writeConfig(text, { "dims.ts": "export const dims = [64, 128];\n" });
+    const old = idsOf(config);
+    let added: string[] = [];
+    diagnosticsOf(() => {
+      added = addValues(config, "headDim", ["96"]);
+    });
+    expect(added).toEqual(idsOf(config).filter((id) => !old.includes(id)));
+  });
+});
+
+describe("an axis at its default", () => {
+  const base = (...dims: number[]) => `{ headDim: [${dims.join(", ")}], ${REST} }`;
+  const partial = (dims: string, rotary: string) => `{ headDim: [${dims}], rotaryDim: [${rotary}], ${REST} }`;
+
+  it.each<[string, string, Add, string]>([
+    [
+      "gets an entry of its own, and one object becomes a list",
+      base(64, 128),
+      ["rotaryDim", ["32"]],
+      `[\n  ${base(64, 128)},\n  ${partial("64, 128", "32")},\n]`,
+    ],
+    [
+      "gets several values",
+      base(64),
+      ["rotaryDim", ["16", "32"]],
+      `[\n  ${base(64)},\n  ${partial("64", "16, 32")},\n]`,
+    ],
+    [
+      "gets them where they are possible and new",
+      base(32, 64, 128),
+      ["rotaryDim", ["64"]],
+      `[\n  ${base(32, 64, 128)},\n  ${partial("128", "64")},\n]`,
+    ],
+    [
+      "keeps the comments of the object",
+      `{\n  headDim: [64], // dims\n  ${REST},\n}`,
+      ["rotaryDim", ["32"]],
+      `[\n  {\n    headDim: [64], // dims\n    ${REST},\n  },\n  ${partial("64", "32")},\n]`,
+    ],
+    [
+      "gets an entry at the end of a list",
+      `[${base(64)}]`,
+      ["rotaryDim", ["32"]],
+      `[${base(64)}, ${partial("64", "32")}]`,
+    ],
+    [
+      "gets a line at the end of a list of lines",
+      `[\n  ${base(64)},\n  ${partial("128", "64")},\n]`,
+      ["rotaryDim", ["32"], 1],
+      `[\n  ${base(64)},\n  ${partial("128", "64")},\n  ${partial("64", "32")},\n]`,
+    ],
+  ])("%s", (_, before, what, after) => {
+    expect(add(spaceOf(before), what)).toBe(spaceOf(after));
+  });
+
+  it("gets an entry in a file with CRLF, which stays", () => {
+    const text = withCrlf(spaceOf(`{\n  headDim: [64],\n  ${REST},\n}`));
+    const after = `[\n  {\n    headDim: [64],\n    ${REST},\n  },\n  ${partial("64", "32")},\n]`;
+    expect(add(text, ["rotaryDim", ["32"]])).toBe(withCrlf(spaceOf(after)));
+  });
+
+  it("gets an entry beside one that a const holds", () => {
+    const entry = `const entry = { headDim: [64], ${REST} } as const;\nexport default defineSpace(qkNormRope, `;
+    expect(add(`${IMPORT}${entry}entry);\n`, ["rotaryDim", ["32"]])).toBe(
+      `${IMPORT}${entry}[\n  entry,\n  ${partial("64", "32")},\n]);\n`,
+    );
+  });
+});
+
+describe("a list of entries", () => {
+  const [full, partial] = [
+    (...dims: number[]) => neoxEntry(...dims),
+    (...dims: number[]) => `{ headDim: [${dims.join(", ")}], rotaryDim: [96], ${REST} }`,
+  ];
+
+  it.each<[string, string, Add, string]>([
+    [
+      "is edited where one entry can take the value: the other allows no kernel",
+      `[${partial(128)}, ${full(64)}]`,
+      ["headDim", ["32"]],
+      `[${partial(128)}, ${full(32, 64)}]`,
+    ],
+    [
+      "is edited where one entry can take the value: the other has it",
+      `[${full(64)}, ${partial(128)}]`,
+      ["headDim", ["128"]],
+      `[${full(64, 128)}, ${partial(128)}]`,
+    ],
+    [
+      "is edited at the entry that is named",
+      `[\n  ${full(64)},\n  ${partial(128)},\n]`,
+      ["headDim", ["256"], 2],
+      `[\n  ${full(64)},\n  ${partial(128, 256)},\n]`,
+    ],
+    [
+      "of one is edited without a name",
+      `[\n  ${full(64)}, // only\n]`,
+      ["headDim", ["128"]],
+      `[\n  ${full(64, 128)}, // only\n]`,
+    ],
+  ])("%s", (_, before, what, after) => {
+    expect(add(spaceOf(before), what)).toBe(spaceOf(after));
+  });
+});
+
+describe("nothing is written, and the reason is said, for", () => {
+  const several = `[\n  ${neoxEntry(64)},\n  { headDim: [128], rotaryDim: [96], ${REST} },\n]`;
+  it.each<[string, string, Add, string, RegExp]>([
+    [
+      "several entries that can take it",
+      several,
+      ["headDim", ["256"]],
+      "entry-needed",
+      /1 \(line 3\), 2 \(line 4\)[\s\S]*--entry N/,
+    ],
+    ["an entry past the last", several, ["headDim", ["256"], 3], "bad-option", /--entry is 3[\s\S]*2/],
+    ["entry 0", several, ["headDim", ["256"], 0], "bad-option", /--entry is 0/],
+    ["half an entry", several, ["headDim", ["256"], 1.5], "bad-option", /--entry is 1\.5/],
+    ["an entry that is no number", several, ["headDim", ["256"], Number.NaN], "bad-option", /--entry/],
+    [
+      "a value that is there",
+      `{ headDim: ▸[64], ${REST} }`,
+      ["headDim", ["64"]],
+      "value-present",
+      /headDim has 64/,
+    ],
+    [
+      "a value that is there, among new ones",
+      `{ headDim: ▸[64], ${REST} }`,
+      ["headDim", ["96", "64", "128"]],
+      "value-present",
+      /headDim has 64/,
+    ],
+    [
+      "a value that the named entry has",
+      several,
+      ["headDim", ["128"], 2],
+      "value-present",
+      /headDim has 128/,
+    ],
+    [
+      "a value that two spellings give",
+      neoxEntry(64),
+      ["headDim", ["96", "096"]],
+      "duplicate-value",
+      /96 twice/,
+    ],
+    [
+      "an axis with a slip in it",
+      neoxEntry(64),
+      ["headdims", ["96"]],
+      "unknown-axis",
+      /"headdims"[\s\S]*did you mean headDim\?/,
+    ],
+    [
+      "an axis that there is none like",
+      neoxEntry(64),
+      ["blocks", ["96"]],
+      "unknown-axis",
+      /its axes are headDim, rotaryDim, rope, dtype/,
+    ],
+    ["a number outside the axis", neoxEntry(64), ["headDim", ["65"]], "value-not-in-axis", /multiple of 8/],
+    [
+      "a number past the end",
+      neoxEntry(64),
+      ["headDim", ["96", "1032"]],
+      "value-not-in-axis",
+      /"1032".*\n.*1024/,
+    ],
+    [
+      "what is no whole number",
+      neoxEntry(64),
+      ["headDim", ["9.6e1"]],
+      "value-not-in-axis",
+      /"9\.6e1" is no value of headDim/,
+    ],
+    [
+      "a word outside the axis",
+      neoxEntry(64),
+      ["rope", ["neo"]],
+      "value-not-in-axis",
+      /one of "neox", "interleaved"/,
+    ],
+    [
+      "a value that the rules reject with all others",
+      `{ headDim: [64], rotaryDim: [32], ${REST} }`,
+      ["rotaryDim", ["96"]],
+      "entry-without-kernel",
+      /rotaryDim 96 adds no kernel: a head of 64 elements has no 96/,
+    ],
+    [
+      "a value that the rules reject, of an axis at its default",
+      neoxEntry(64),
+      ["rotaryDim", ["96"]],
+      "entry-without-kernel",
+      /rotaryDim 96 adds no kernel/,
+    ],
+    [
+      "a value that is the default",
+      neoxEntry(64),
+      ["rotaryDim", ["64"]],
+      "entry-without-kernel",
+      /rotaryDim 64 adds no kernel/,
+    ],
+    [
+      "a config with an error in it",
+      `{ headDim: [▸65], ${REST} }`,
+      ["headDim", ["64"]],
+      "value-not-in-axis",
+      /65 is no value/,
+    ],
+  ])("%s", (_, marked, [axis, values, entry], code, message) => {
+    const { text, places } = readMarks(spaceOf(marked));
+    const config = writeConfig(text);
+    const found = diagnosticsOf(() => addValues(config, axis, values, entry));
+    expect(readFileSync(config, "utf8")).toBe(text);
+    expect(readdirSync(dirname(config))).toEqual([basename(config)]);
+    expect(found.map((diagnostic) => diagnostic.code)).toEqual([code]);
+    expect(found.map((diagnostic) => `${diagnostic.message}\n${diagnostic.fix}`).join()).toMatch(message);
+    const spans = found.flatMap(({ span }) => (span === undefined ? [] : [span]));
+    if (places.length > 0) expect(spans).toEqual(places.map((place) => ({ ...place, file: config })));
+  });
+
+  it("a value that a spread brings", () => {
+    const text = `${IMPORT}const dims = [64] as const;\nexport default defineSpace(qkNormRope, { headDim: [...dims, 96], ${REST} });\n`;
+    const config = writeConfig(text);
+    const found = diagnosticsOf(() => addValues(config, "headDim", ["64"]));
+    expect(found.map(({ code }) => code)).toEqual(["value-present"]);
+    expect(readFileSync(config, "utf8")).toBe(text);
+  });
+
+  it("a file that is not there", () => {
+    const config = join(dirname(writeConfig("")), "other.config.ts");
+    const found = diagnosticsOf(() => addValues(config, "headDim", ["64"]));
+    expect(found.map(({ code }) => code)).toEqual(["config-not-found"]);
+    expect(readdirSync(dirname(config))).toEqual(["normrope.config.ts"]);
+  });
+});
+
+describe("the file", () => {
+  it("keeps its permissions", () => {
+    const config = writeConfig(spaceOf(neoxEntry(16)));
+    chmodSync(config, 0o600);
+    expect(addValues(config, "headDim", ["32"])).toEqual([neoxId(32)]);
+    expect(statSync(config).mode & 0o777).toBe(0o600);
+  });
+
+  it("stays a link where it is one, and what it leads to is edited", () => {
+    const config = writeConfig(spaceOf(neoxEntry(16)));
+    const real = join(dirname(config), "real.ts");
+    renameSync(config, real);
+    symlinkSync("real.ts", config);
+    expect(addValues(config, "headDim", ["32"])).toEqual([neoxId(32)]);
+    expect(readFileSync(real, "utf8")).toBe(spaceOf(neoxEntry(16, 32)));
+    expect(lstatSync(config).isSymbolicLink()).toBe(true);
+  });
+
+  it("takes one addition after the other", () => {
+    const config = writeConfig("");
+    writeFileSync(config, spaceOf(neoxEntry(16)));
+    expect(addValues(config, "headDim", ["64"])).toEqual([neoxId(64)]);
+    expect(addValues(config, "headDim", ["32"])).toEqual([neoxId(32)]);
+    expect(addValues(config, "rotaryDim", ["16"])).toEqual([neoxId(32, 16), neoxId(64, 16)]);
+    expect(addValues(config, "rotaryDim", ["8"], 2)).toEqual([neoxId(32, 8), neoxId(64, 8)]);
+  });
+});
