@@ -42,6 +42,12 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
     .demandCommand(1, "Name a command.")
     .recommendCommands()
     .strict()
+    .locale("en")
+    .check((parsed) => {
+      const twice = OPTIONS.find((name) => Array.isArray(parsed[name]));
+      if (twice !== undefined) throw new UsageError(`--${twice} is given more than once`);
+      return true;
+    })
     .parserConfiguration({ "parse-positional-numbers": false, "camel-case-expansion": false })
     .epilogue("A new project: normrope init, normrope add headDim 96, normrope build, normrope verify")
     .wrap(110);
@@ -56,7 +62,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
   cli.fail((message, error) => {
-    throw error ?? new UsageError(message);
+    throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
   });
   try {
     await cli.parseAsync(args, {}, (_error, _args, output) => {
@@ -69,18 +75,24 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
 }
 
 function report(error: unknown, io: Io): number {
-  const { red } = io.color;
+  const { red } = io.noteColor;
   if (error instanceof UsageError) {
     io.note(`${red("usage:")} ${error.message}${suggestion(error.message)}`);
     io.note("`normrope --help` lists the commands, `normrope <command> --help` its options");
     return EXIT.usage;
   }
   if (error instanceof UserError) {
-    io.note(error.message.replaceAll(/error \[/g, red("error [").replace("[", "[")));
+    io.note(error.message.replaceAll("error [", `${red("error")} [`));
     return EXIT.failed;
   }
   if (error instanceof NormropeError) {
     io.note(`${red(`error [${error.code}]:`)} ${error.message}`);
+    return EXIT.failed;
+  }
+  if (error instanceof Error && "syscall" in error && "path" in error) {
+    io.note(
+      `${red("error")} [file]: ${error.message}\n  fix: make ${error.path} a place that can be read and written`,
+    );
     return EXIT.failed;
   }
   io.note(

@@ -2,10 +2,11 @@
  * Edits a config in place: adds values to an axis.
  *
  * In: the path of a config, an axis, values as typed. Out: the ids of the kernels that this adds; the file is written
- * once, by a rename, after the edited text was read and expanded without an error. Formatting elsewhere stays.
+ * once, by a rename, after the edited text was read and expanded without an error. Text is inserted where the syntax
+ * tree says, so that comments, line ends and formatting stay.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { closest } from "./closest.js";
 import { internalError, UserError, userError } from "./diagnostics.js";
@@ -14,7 +15,7 @@ import type { AxisRange, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { rejectionOf } from "./legality.js";
 import { findSpaceCall, readConfig } from "./load/index.js";
 import { readElements, readProperties, readScalar, unwrap } from "./load/literals.js";
-import { openConfig, spanOf } from "./load/project.js";
+import { openConfig, parseConfig, spanOf } from "./load/project.js";
 import { entryExpressions } from "./load/space.js";
 import { type Compilation, planSpace } from "./pipeline.js";
 
@@ -29,12 +30,12 @@ export function addValues(
   words: readonly string[],
   entryNumber?: number,
 ): string[] {
-  const before = compileText(openConfig(configPath));
+  const before = compileSource(openConfig(configPath));
   const range = findRange(before.op, axisName);
   const values = readValues(before.op, range, words);
-
-  const choices = candidates(openConfig(configPath), entryNumber);
-  const outcomes = choices.map((index) => tryEntry(configPath, before, range, values, index));
+  const outcomes = candidates(openConfig(configPath), entryNumber).map((index) =>
+    tryEntry(configPath, before, range, values, index),
+  );
   const possible = outcomes.filter((outcome) => outcome.kind === "edited");
   const [only] = possible;
   if (only === undefined) throw outcomes.find((outcome) => outcome.kind === "failed")?.error ?? noEntry();
@@ -43,15 +44,13 @@ export function addValues(
   return only.added;
 }
 
-type Outcome =
-  | {
-      readonly kind: "edited";
-      readonly text: string;
-      readonly added: string[];
-      readonly line: number;
-      readonly entry: number;
-    }
-  | { readonly kind: "failed"; readonly error: UserError };
+interface Edited {
+  readonly kind: "edited";
+  readonly text: string;
+  readonly added: string[];
+  readonly entry: number;
+  readonly line: number;
+}
 
 /** The edit of one entry, on a copy of its own. */
 function tryEntry(
@@ -60,17 +59,17 @@ function tryEntry(
   range: AxisRange,
   values: readonly AxisValue[],
   index: number,
-): Outcome {
+): Edited | { readonly kind: "failed"; readonly error: UserError } {
   try {
-    const config = openConfig(configPath);
-    const entry = entriesOf(config)[index];
-    if (entry === undefined) throw noEntry();
-    const { line } = spanOf(entry);
-    const list = readProperties(entry, ignore)?.get(range.name)?.value;
-    if (list === undefined) appendEntry(config, entry, before.op, range, values);
-    else extendList(list, range, values);
-    const after = compileText(config);
+    let config = openConfig(configPath);
+    const { line } = spanOf(entryAt(config, index));
+    if (readProperties(entryAt(config, index), ignore)?.has(range.name)) {
+      for (const value of values) config = parseConfig(configPath, withValue(config, index, range, value));
+    } else {
+      config = parseConfig(configPath, withEntry(config, entryAt(config, index), before.op, range, values));
+    }
     const old = new Set(before.plans.map(({ id }) => id));
+    const after = compileSource(config);
     const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
     if (added.length === 0) throw nothingAdded(range, values, after);
     return { kind: "edited", text: config.getFullText(), added, line, entry: index + 1 };
@@ -80,78 +79,126 @@ function tryEntry(
   }
 }
 
-/** Puts the values into the list, in order where the list is in order. */
-function extendList(list: Expression, range: AxisRange, values: readonly AxisValue[]): void {
-  const array = unwrap(list);
+/** The text with a value in the axis's list, in order where the list is in order. */
+function withValue(config: SourceFile, index: number, range: AxisRange, value: AxisValue): string {
+  const list = readProperties(entryAt(config, index), ignore)?.get(range.name)?.value;
+  const array = list && unwrap(list);
   if (!Node.isArrayLiteralExpression(array)) throw internalError("edit", `${range.name} is no list`);
-  const present = (readElements(array, ignore) ?? []).map((element) => readScalar(element, ignore)?.value);
-  for (const value of values) {
-    if (present.includes(value)) {
-      throw userError(
-        "value-present",
-        `${range.name} has ${JSON.stringify(value)} already`,
-        "`normrope list` shows the kernels of the config",
-        spanOf(array),
-      );
-    }
-    array.insertElement(insertionIndex(array, value), JSON.stringify(value));
+  if (array.getSourceFile() !== config) {
+    const fix = "add the value there; `add` edits only the config itself";
+    throw userError(
+      "unsupported-expression",
+      `the list of ${range.name} is in another file`,
+      fix,
+      spanOf(array),
+    );
   }
-}
-
-function insertionIndex(array: ArrayLiteralExpression, value: AxisValue): number {
-  const numbers = array.getElements().map((element) => readScalar(element, ignore)?.value);
-  const isSorted = numbers.every(
-    (number, i) => typeof number === "number" && Number(numbers[i - 1] ?? number) <= number,
+  const present = (readElements(array, ignore) ?? []).map((element) => readScalar(element, ignore)?.value);
+  if (present.includes(value)) {
+    const fix = "`normrope list` shows the kernels of the config";
+    throw userError(
+      "value-present",
+      `${range.name} has ${JSON.stringify(value)} already`,
+      fix,
+      spanOf(array),
+    );
+  }
+  const written = array.getElements().map((element) => readScalar(element, ignore)?.value);
+  const isSorted = written.every(
+    (number, i) => typeof number === "number" && Number(written[i - 1] ?? number) <= number,
   );
-  const index = isSorted ? numbers.findIndex((number) => Number(number) > Number(value)) : -1;
-  return index < 0 ? numbers.length : index;
+  const place = isSorted ? written.findIndex((number) => Number(number) > Number(value)) : -1;
+  return insertElement(array, place < 0 ? written.length : place, JSON.stringify(value));
 }
 
 /**
- * The axis is at its default in the entry: writing it there would take the default's kernels away. A second entry is
- * added instead, with those head_dims for which the values are possible and new.
+ * The text with one more entry. The axis is at its default in the given one: writing it there would take the
+ * default's kernels away, so the values get an entry of their own, with the head_dims for which they are possible.
  */
-function appendEntry(
+function withEntry(
   config: SourceFile,
   entry: Expression,
   op: Op,
   range: AxisRange,
   values: readonly AxisValue[],
-): void {
+): string {
   const properties = readProperties(entry, ignore) ?? new Map();
-  const text = op.axes.flatMap(({ name }) => {
-    if (name === range.name) return [`${name}: [${values.map((value) => JSON.stringify(value)).join(", ")}]`];
+  const axes = op.axes.flatMap(({ name }) => {
+    if (name === range.name) return [`${name}: ${listOf(values)}`];
     const property = properties.get(name);
     if (property === undefined) return [];
-    const written = (readElements(property.value, ignore) ?? []).map(
-      (element) => readScalar(element, ignore)?.value,
+    const written = (readElements(property.value, ignore) ?? []).flatMap(
+      (element) => readScalar(element, ignore)?.value ?? [],
     );
     const useful =
-      name === "headDim" ? written.filter((headDim) => takesAll(op, range, values, headDim)) : written;
-    return [`${name}: [${useful.map((value) => JSON.stringify(value)).join(", ")}]`];
+      name === "headDim" ? written.filter((headDim) => isUseful(op, range, values, headDim)) : written;
+    if (useful.length === 0) throw nothingAdded(range, values);
+    return [`${name}: ${listOf(useful)}`];
   });
-  const added = `{ ${text.join(", ")} }`;
-  const argument = findSpaceCall(config)?.getArguments()[1];
-  const list = Node.isExpression(argument) ? unwrap(argument) : undefined;
-  if (Node.isArrayLiteralExpression(list)) {
-    list.addElement(added);
-    return;
+  const added = `{ ${axes.join(", ")} }`;
+
+  const entries = findSpaceCall(config)?.getArguments()[1];
+  if (!Node.isExpression(entries)) throw noEntry();
+  const list = unwrap(entries);
+  if (Node.isArrayLiteralExpression(list) && list.getSourceFile() === config) {
+    return insertElement(list, list.getElements().length, added);
   }
-  const indented = argument?.getText().replaceAll("\n", "\n  ");
-  argument?.replaceWithText(`[\n  ${indented},\n  ${added},\n]`);
+  const newline = newlineOf(config);
+  const indented = entries.getText().replaceAll("\n", "\n  ");
+  const replaced = `[${newline}  ${indented},${newline}  ${added},${newline}]`;
+  return splice(config.getFullText(), entries.getStart(), entries.getEnd(), replaced);
 }
 
-function takesAll(op: Op, range: AxisRange, values: readonly AxisValue[], headDim: unknown): boolean {
-  const [rope, dtype] = [firstOf(op, "rope"), firstOf(op, "dtype")];
-  return values.every((value) => {
-    const point = { headDim, rotaryDim: headDim, rope, dtype, [range.name]: value } as ConfigPoint;
-    return rejectionOf(point) === undefined && point.rotaryDim !== point.headDim;
-  });
+/** Whether a head_dim gives a new kernel with some of the values, and none that the default gives already. */
+function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDim: AxisValue): boolean {
+  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
+  const points = values.map((value): ConfigPoint => ({ ...Object.fromEntries(first), [range.name]: value }));
+  return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
 }
 
-function firstOf(op: Op, name: string): string | undefined {
-  const range = op.axes.find((axis) => axis.name === name);
-  return range?.kind === "enum" ? range.values[0] : undefined;
+/** The file's text with an element put into a list: on a line of its own where the others are. */
+function insertElement(list: ArrayLiteralExpression, index: number, element: string): string {
+  const config = list.getSourceFile();
+  const text = config.getFullText();
+  const elements = list.getElements();
+  const [first, last, next] = [elements[0], elements.at(-1), elements[index]];
+  if (first === undefined || last === undefined)
+    return splice(text, list.getStart() + 1, list.getStart() + 1, element);
+  const isOnLines = text.slice(list.getStart(), first.getStart()).includes("\n");
+  const newline = newlineOf(config);
+
+  if (next !== undefined) {
+    if (!isOnLines) return splice(text, next.getStart(), next.getStart(), `${element}, `);
+    const lineStart = text.indexOf("\n", next.getFullStart()) + 1;
+    return splice(text, lineStart, lineStart, `${indentAt(text, lineStart)}${element},${newline}`);
+  }
+  if (!isOnLines) return splice(text, last.getEnd(), last.getEnd(), `, ${element}`);
+  const indent = indentAt(text, text.lastIndexOf("\n", last.getStart()) + 1);
+  const { hasTrailingComma } = list.compilerNode.elements;
+  const lineEnd = text.indexOf(newline, last.getEnd());
+  const withLine = splice(
+    text,
+    lineEnd,
+    lineEnd,
+    `${newline}${indent}${element}${hasTrailingComma ? "," : ""}`,
+  );
+  return hasTrailingComma ? withLine : splice(withLine, last.getEnd(), last.getEnd(), ",");
+}
+
+function splice(text: string, start: number, end: number, inserted: string): string {
+  return text.slice(0, start) + inserted + text.slice(end);
+}
+
+function indentAt(text: string, lineStart: number): string {
+  return /^[ \t]*/.exec(text.slice(lineStart))?.[0] ?? "";
+}
+
+function newlineOf(config: SourceFile): string {
+  return config.getFullText().includes("\r\n") ? "\r\n" : "\n";
+}
+
+function listOf(values: readonly AxisValue[]): string {
+  return `[${values.map((value) => JSON.stringify(value)).join(", ")}]`;
 }
 
 function candidates(config: SourceFile, entryNumber: number | undefined): number[] {
@@ -161,12 +208,18 @@ function candidates(config: SourceFile, entryNumber: number | undefined): number
   throw userError("bad-option", `--entry is ${entryNumber}`, `the space has ${count}, counted from 1`);
 }
 
+function entryAt(config: SourceFile, index: number): Expression {
+  const entry = entriesOf(config)[index];
+  if (entry === undefined) throw noEntry();
+  return entry;
+}
+
 function entriesOf(config: SourceFile): Expression[] {
   const space = findSpaceCall(config);
   return space === undefined ? [] : entryExpressions(space, ignore);
 }
 
-function compileText(config: SourceFile): Compilation {
+function compileSource(config: SourceFile): Compilation {
   return planSpace(readConfig(config));
 }
 
@@ -175,53 +228,54 @@ function findRange(op: Op, name: string): AxisRange {
   if (range !== undefined) return range;
   const names = op.axes.map((axis) => axis.name);
   const near = closest(name, names);
-  throw userError(
-    "unknown-axis",
-    `${op.name} has no axis ${JSON.stringify(name)}`,
-    near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`,
-  );
+  const fix = near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`;
+  throw userError("unknown-axis", `${op.name} has no axis ${JSON.stringify(name)}`, fix);
 }
 
 function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisValue[] {
-  return words.map((word) => {
+  const values: AxisValue[] = [];
+  for (const word of words) {
     const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
-    if (isInRange(op, range, value)) return value;
-    throw userError(
-      "value-not-in-axis",
-      `${JSON.stringify(word)} is no value of ${range.name}`,
-      `${range.name} is ${describeRange(op, range)}`,
-    );
-  });
+    if (!isInRange(op, range, value)) {
+      const fix = `${range.name} is ${describeRange(op, range)}`;
+      throw userError("value-not-in-axis", `${JSON.stringify(word)} is no value of ${range.name}`, fix);
+    }
+    if (values.includes(value)) {
+      throw userError("duplicate-value", `the command names ${value} twice`, "name each value once");
+    }
+    values.push(value);
+  }
+  return values;
 }
 
-function nothingAdded(range: AxisRange, values: readonly AxisValue[], after: Compilation): UserError {
-  const reason = after.rejections.find(({ point }) => values.includes(point[range.name]))?.reason;
+function nothingAdded(range: AxisRange, values: readonly AxisValue[], after?: Compilation): UserError {
+  const reason = after?.rejections.find(({ point }) => values.includes(point[range.name]))?.reason;
   return userError(
     "entry-without-kernel",
     `${range.name} ${values.join(", ")} adds no kernel${reason === undefined ? "" : `: ${reason}`}`,
-    "`normrope list --rejected` shows what the rules forbid",
+    "`normrope list` shows the kernels of the config, `normrope list --rejected` what the rules forbid",
   );
 }
 
-function entryNeeded(configPath: string, possible: readonly { line: number; entry: number }[]): UserError {
+function entryNeeded(configPath: string, possible: readonly Edited[]): UserError {
   const entries = possible.map(({ entry, line }) => `${entry} (line ${line})`).join(", ");
-  return userError(
-    "entry-needed",
-    `several entries of ${configPath} can take the values: ${entries}`,
-    "name one with --entry N",
-  );
+  const message = `several entries of ${configPath} can take the values: ${entries}`;
+  return userError("entry-needed", message, "name one with --entry N");
 }
 
 function noEntry(): UserError {
   return userError("empty-space", "the space has no entry to add to", "write one with a value for each axis");
 }
 
+/** Replaces the file that the path leads to, with its permissions and its byte order mark. */
 function writeAtOnce(path: string, text: string): void {
-  const isMarked = readFileSync(path, "utf8").startsWith("\ufeff");
-  const staged = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const file = realpathSync(path);
+  const mark = readFileSync(file, "utf8").startsWith("\ufeff") ? "\ufeff" : "";
+  const staged = `${file}.${randomBytes(6).toString("hex")}.tmp`;
   try {
-    writeFileSync(staged, isMarked && !text.startsWith("\ufeff") ? `\ufeff${text}` : text);
-    renameSync(staged, path);
+    writeFileSync(staged, mark + text);
+    chmodSync(staged, statSync(file).mode);
+    renameSync(staged, file);
   } finally {
     rmSync(staged, { force: true });
   }

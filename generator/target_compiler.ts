@@ -27,7 +27,9 @@ const INCLUDES = ["-Icommon", "-Iinclude"];
 
 /** nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it. */
 export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly string[]): TargetCompiler {
-  const numbers = archs.map(archNumber).sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+  const numbers = [...new Set(archs.map(archNumber))].sort(
+    (a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10),
+  );
   const newest = numbers.at(-1);
   const code = numbers.map((number) => {
     const targets = number === newest ? `[sm_${number},compute_${number}]` : `sm_${number}`;
@@ -58,6 +60,11 @@ export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly str
     archs: numbers.map((number) => `sm_${number}`),
     cpuFeatures: [],
   };
+}
+
+/** @throws UserError `bad-option` for what is no architecture. */
+export function parseArchs(list: string): string[] {
+  return list.split(",").map((arch) => `sm_${archNumber(arch)}`);
 }
 
 function archNumber(arch: string): string {

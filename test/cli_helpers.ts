@@ -22,6 +22,7 @@ export function collectingIo(colors = false): { io: Io; out: () => string; err: 
     print: (line) => out.push(line),
     note: (line) => err.push(line),
     color: pc.createColors(colors),
+    noteColor: pc.createColors(colors),
   };
   return { io, out: () => out.join("\n"), err: () => err.join("\n") };
 }

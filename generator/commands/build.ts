@@ -2,6 +2,7 @@
 import type { Argv } from "yargs";
 import type { Target } from "../../runtime/manifest.js";
 import { userError } from "../diagnostics.js";
+import { parseArchs } from "../target_compiler.js";
 import { findGpu } from "../toolchain.js";
 import { type Io, printJson } from "./io.js";
 import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
@@ -27,8 +28,16 @@ export function registerBuild(cli: Argv, io: Io): Argv {
       if (jobs !== undefined && !(Number.isInteger(jobs) && jobs > 0)) {
         throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
       }
+      const archs = arch === undefined ? undefined : parseArchs(arch);
       const chosen: Target = target !== "auto" ? target : (await findGpu()) === undefined ? "cpu" : "cuda";
-      const compiler = await compilerFor(chosen, arch?.split(","));
+      if (archs !== undefined && chosen === "cpu") {
+        throw userError(
+          "bad-option",
+          `--arch is ${arch}, and the target is cpu`,
+          "add --target cuda, or leave --arch out",
+        );
+      }
+      const compiler = await compilerFor(chosen, archs);
       const { files } = await emitProject(config, io);
       const { library, compiled, cached } = await buildProject(config, files, compiler, io, jobs);
       if (json) return printJson(io, { target: chosen, library, compiled, cached });

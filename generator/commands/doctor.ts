@@ -1,10 +1,11 @@
 /** `normrope doctor`: what was found on this machine, and what that allows. */
+import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
 import { cacheRoot } from "../cache.js";
 import { findCxx, findGpu, findNvcc } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { jsonOption } from "./project.js";
+import { configOption, jsonOption } from "./project.js";
 
 interface Finding {
   readonly what: string;
@@ -17,9 +18,9 @@ export function registerDoctor(cli: Argv, io: Io): Argv {
   return cli.command(
     "doctor",
     "Show which compilers and GPU were found, and what that allows",
-    jsonOption,
-    async ({ json }) => {
-      const findings = await examine();
+    (command) => jsonOption(configOption(command)),
+    async ({ config, json }) => {
+      const findings = await examine(config);
       if (json) return printJson(io, findings);
       printTable(io, [
         ["", "found", "so"],
@@ -29,7 +30,7 @@ export function registerDoctor(cli: Argv, io: Io): Argv {
   );
 }
 
-async function examine(): Promise<Finding[]> {
+async function examine(config: string): Promise<Finding[]> {
   const [nvcc, cxx, gpu] = await Promise.all([findNvcc(), findCxx(), findGpu()]);
   const release = /release ([\d.]+)/.exec(nvcc?.version ?? "")?.[1];
   const features = cpuFeatures();
@@ -61,6 +62,11 @@ async function examine(): Promise<Finding[]> {
       what: "CPU",
       found: `${process.arch}${features.length === 0 ? "" : `: ${features.join(" ")}`}`,
       allows: "CPU libraries use these; they open only where all of them are",
+    },
+    {
+      what: "config",
+      found: existsSync(config) ? config : null,
+      allows: existsSync(config) ? "`normrope list` shows its kernels" : "`normrope init` writes one",
     },
     { what: "cache", found: cacheRoot(), allows: "set NORMROPE_CACHE_DIR for another place" },
   ];

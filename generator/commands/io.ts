@@ -6,14 +6,19 @@ export interface Io {
   readonly print: (line: string) => void;
   /** One line about what is going on. */
   readonly note: (line: string) => void;
-  readonly color: ReturnType<typeof pc.createColors>;
+  /** Colours of `print` and of `note`, which may go to different places. */
+  readonly color: Colors;
+  readonly noteColor: Colors;
 }
+
+type Colors = ReturnType<typeof pc.createColors>;
 
 export function terminalIo(): Io {
   return {
     print: (line) => process.stdout.write(`${line}\n`),
     note: (line) => process.stderr.write(`${line}\n`),
     color: pc.createColors(process.stdout.isTTY === true && pc.isColorSupported),
+    noteColor: pc.createColors(process.stderr.isTTY === true && pc.isColorSupported),
   };
 }
 

@@ -15,8 +15,11 @@ export const LANGUAGE_FILE = join(PACKAGE_ROOT, "dsl", "language.ts");
 
 /** @throws UserError `config-not-found`, `config-unreadable`. */
 export function openConfig(path: string): SourceFile {
-  const absolute = resolve(path);
-  const text = readConfig(path);
+  return parseConfig(path, readConfig(path));
+}
+
+/** A config that is not on disk in this form. */
+export function parseConfig(path: string, text: string): SourceFile {
   const project = new Project({
     skipAddingFilesFromTsConfig: true,
     skipLoadingLibFiles: false,
@@ -33,7 +36,7 @@ export function openConfig(path: string): SourceFile {
       paths: { "normrope/dsl": [DSL_INDEX] },
     },
   });
-  return project.createSourceFile(absolute, text, { overwrite: true });
+  return project.createSourceFile(resolve(path), text, { overwrite: true });
 }
 
 function readConfig(path: string): string {
