@@ -23,6 +23,9 @@ export interface TargetCompiler {
 export const DEFAULT_ARCHS: readonly string[] = ["sm_90"];
 
 const VERSION_SCRIPT = "common/exports.map";
+
+/** Threads of OpenMP and of the CUDA runtime outlive every use of the library: it must never be unmapped under them. */
+const NO_UNLOAD = "nodelete";
 const INCLUDES = ["-Icommon", "-Iinclude"];
 
 /** nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it. */
@@ -56,6 +59,10 @@ export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly str
       host.path,
       "-Xlinker",
       `--version-script=${VERSION_SCRIPT}`,
+      "-Xlinker",
+      "-z",
+      "-Xlinker",
+      NO_UNLOAD,
     ],
     archs: numbers.map((number) => `sm_${number}`),
     cpuFeatures: [],
@@ -95,7 +102,7 @@ export function cpuCompiler(cxx: Compiler, features: readonly string[]): TargetC
       ...instructions,
       ...INCLUDES,
     ],
-    linkArgs: ["-shared", "-fopenmp", `-Wl,--version-script=${VERSION_SCRIPT}`],
+    linkArgs: ["-shared", "-fopenmp", `-Wl,--version-script=${VERSION_SCRIPT}`, `-Wl,-z,${NO_UNLOAD}`],
     archs: [],
     cpuFeatures: features,
   };

@@ -1,5 +1,7 @@
 /** What the runtime refuses before the call reaches C, and that nothing was written when it does. */
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { NormropeError } from "../runtime/errors.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import { type DeviceRope, type Kernel, packedHeads, type RunOptions } from "../runtime/op.js";
@@ -201,4 +203,29 @@ describe("a library", () => {
     stream.synchronize();
     expect(end.millisecondsSince(start)).toBeGreaterThan(0);
   });
+});
+
+test("a process that has run a kernel ends cleanly: the library stays mapped under its threads", async () => {
+  const program = `
+    import { open, ropeTable } from "normrope/runtime";
+    const library = await open({ target: "cpu", path: ${JSON.stringify(buildFolder("default"))} });
+    const kernel = await library.kernel({ headDim: 64, rope: "neox", dtype: "bf16" });
+    const numTokens = 1000;
+    const buffer = library.upload("bf16", new Uint16Array(64 * numTokens).fill(0x3f80));
+    const weight = library.upload("bf16", new Uint16Array(64).fill(0x3f80));
+    const positions = library.upload("int32", new Int32Array(numTokens));
+    const rope = library.uploadRope(ropeTable({ base: 10000, rotaryDim: 64 }));
+    kernel.run({ q: { buffer, tokenStride: 64, numHeads: 1, weight }, numTokens, positions, rope, eps: 1e-6 });
+  `;
+  for (let run = 0; run < 5; run++) {
+    const { exitCode, signal } = await execa(
+      "node",
+      ["--import", "tsx", "--input-type=module", "-e", program],
+      {
+        cwd: PACKAGE_ROOT,
+        reject: false,
+      },
+    );
+    expect({ exitCode, signal }).toEqual({ exitCode: 0, signal: undefined });
+  }
 });
