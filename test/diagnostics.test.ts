@@ -1,8 +1,10 @@
 /** Every diagnostic: its code, its place, and the offending value in its message. A `▸` marks the place in a config. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { build } from "../generator/build.js";
 import {
+  DIAGNOSTIC_CODES,
   type Diagnostic,
   type DiagnosticCode,
   formatDiagnostic,
@@ -10,6 +12,7 @@ import {
   UserError,
 } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/target_compiler.js";
 import { findCxx, findNvcc } from "../generator/toolchain.js";
@@ -542,4 +545,12 @@ describe("errors", () => {
     expect(internalError("plan", "no slots", "op__x").message).toBe("plan (op__x): no slots");
     expect(internalError("plan", "no slots").message).toBe("plan: no slots");
   });
+});
+
+it("every code is one that some test asserts", () => {
+  const folder = join(PACKAGE_ROOT, "test");
+  const tests = readdirSync(folder).filter((name) => name.endsWith(".test.ts"));
+  const text = tests.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
+  const isAsserted = (code: string) => text.includes(`"${code}"`) || text.includes(`[${code}]`);
+  expect(Object.keys(DIAGNOSTIC_CODES).filter((code) => !isAsserted(code))).toEqual([]);
 });

@@ -1,0 +1,73 @@
+/** The main job, end to end, and what the README says of it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { gpuCount } from "../runtime/library.js";
+import { neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
+import { buildFixture, buildFolder } from "./fixture.js";
+import { writeConfig } from "./helpers.js";
+
+useCompileCache();
+const needsNoGpu = gpuCount() === 0 ? "" : " (skipped: without nvcc, a GPU is an error)";
+
+describe.skipIf(gpuCount() > 0)(`demo without nvcc${needsNoGpu}`, () => {
+  it("runs prefill and decode on the CPU, says why, and passes", async () => {
+    setEnv("NORMROPE_NVCC", "none");
+    const config = writeConfig(neoxSpace(128));
+    const { code, out, err } = await normrope(["demo", "--config", config]);
+    expect(err).toContain("there is no nvcc");
+    expect(out).toContain("Running on CPU (target cpu): no GPU was found");
+    const rows = out.split("\n").filter((line) => line.startsWith("qk_norm_rope__bf16_d128_r128_neox"));
+    expect(rows.map((row) => row.trim().split(/ {2,}/).slice(2, 3)[0])).toEqual([
+      "2048 (prefill)",
+      "64 (decode)",
+    ]);
+    for (const row of rows) {
+      expect(row).toMatch(/unchanged +passes$/);
+      const maxError = Number(row.trim().split(/ {2,}/)[5]);
+      expect(maxError).toBeGreaterThan(0.5);
+      expect(maxError).toBeLessThanOrEqual(1);
+    }
+    expect(code).toBe(0);
+  });
+
+  it("says what to add where the config lacks the model's kernel", async () => {
+    setEnv("NORMROPE_NVCC", "none");
+    const { code, err } = await normrope(["demo", "--config", writeConfig(neoxSpace(64))]);
+    expect(err).toContain("error [nothing-built]");
+    expect(err).toContain("normrope add headDim 128");
+    expect(code).toBe(1);
+  });
+});
+
+describe("the README", () => {
+  const readme = readFileSync(join(PACKAGE_ROOT, "README.md"), "utf8");
+
+  it("has the two commands in their form", () => {
+    const lines = readme.split("\n").map((line) => line.trim());
+    expect(lines).toContain("npm ci && npm run demo");
+    expect(lines).toContain("npm test");
+  });
+
+  it("has a config that is the default one", () => {
+    const config = readFileSync(join(PACKAGE_ROOT, "normrope.config.ts"), "utf8");
+    expect(readme).toContain(`\`\`\`ts\n${config}\`\`\``);
+  });
+
+  it("has a program that runs as it stands", async () => {
+    await buildFixture("default", "cpu");
+    const program = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)]
+      .map(([, text]) => text ?? "")
+      .find((text) => text.includes("open("));
+    const placed = program?.replace(
+      'open({ target: "cpu" })',
+      `open({ target: "cpu", path: ${JSON.stringify(buildFolder("default"))} })`,
+    );
+    const run = await execa("node", ["--import", "tsx", "--input-type=module", "-e", placed ?? ""], {
+      cwd: PACKAGE_ROOT,
+    });
+    expect(run.stdout).toMatch(/^qk_norm_rope__bf16_d128_r128_neox Uint16Array\(4\) \[/);
+  });
+});
