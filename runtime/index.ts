@@ -12,4 +12,5 @@ export {
   type RunOptions,
 } from "./op.js";
 export { type DeviceInfo, Library, type OpenOptions, open } from "./open.js";
-export { type RopeParameters, type RopeTable, ropeTable, tableOf, type YarnScaling } from "./rope_table.js";
+export type { RopeScaling } from "./rope_scaling.js";
+export { type RopeParameters, type RopeTable, ropeTable, tableOf } from "./rope_table.js";
