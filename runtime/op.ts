@@ -127,6 +127,8 @@ export class Kernel {
   #encode(options: RunOptions): Uint8Array {
     if (this.#session.closed) throw new NormropeError("closed", "the library was closed", "Open it again");
     const { numTokens, positions, rope, eps, stream, pdl = false } = options;
+    requireObject("q", options.q);
+    requireObject("rope", rope);
     requireCount("numTokens", numTokens);
     if (!(eps >= 0) || eps === Number.POSITIVE_INFINITY) throw invalidArgument("eps", eps, "a number from 0");
     if (!Number.isFinite(rope.attentionFactor)) {
@@ -203,6 +205,10 @@ export class Kernel {
       );
     }
   }
+}
+
+function requireObject(field: string, value: object | undefined): void {
+  if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 
 function requireCount(field: string, value: number): void {

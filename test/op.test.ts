@@ -66,6 +66,8 @@ const BAD: [what: string, field: string, change: () => object][] = [
     "rope.attentionFactor",
     () => ({ rope: { ...rope, attentionFactor: Number.NaN } }),
   ],
+  ["no rope", "rope", () => ({ rope: undefined })],
+  ["no q", "q", () => ({ q: undefined })],
   ["a stream that is none", "stream", () => ({ stream: 7 })],
   ["a stream of another library", "stream", () => ({ stream: other.createStream() })],
   ["q of another dtype", "q.buffer", () => withQ({ buffer: library.allocate("f16", TOKENS * ROW) })],
