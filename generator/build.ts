@@ -184,8 +184,19 @@ function writeInputs(folder: string, files: FileSet): void {
   }
 }
 
+/** Variables that change what a compiler makes and that no key covers. */
+const HIDDEN_INPUTS =
+  /^(NVCC_(PREPEND|APPEND)_FLAGS|C_INCLUDE_PATH|CPLUS_INCLUDE_PATH|CPATH|LIBRARY_PATH|GCC_EXEC_PREFIX)$/;
+
+function compilerEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !HIDDEN_INPUTS.test(name)));
+}
+
 async function run(path: string, args: readonly string[], cwd: string, name: string): Promise<string> {
-  const result = await execa(path, args, { cwd, all: true, reject: false, stdin: "ignore" });
+  const result = await execa(path, args, {
+    ...{ cwd, all: true, reject: false, stdin: "ignore" },
+    ...{ env: compilerEnvironment(), extendEnv: false },
+  });
   if (result.exitCode === 0) return result.all;
   const ended = result.signal === undefined ? `exit status ${result.exitCode}` : `signal ${result.signal}`;
   throw new UserError([
@@ -202,12 +213,15 @@ function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {
   return [...(parsePtxasReport(readFileSync(join(entry.folder, REPORT), "utf8")).get(id) ?? [])];
 }
 
-function spillWarning(id: string, { arch, spillStoreBytes, spillLoadBytes }: Resources): Diagnostic[] {
-  if (spillStoreBytes === 0 && spillLoadBytes === 0) return [];
+function spillWarning(
+  id: string,
+  { arch, stackBytes, spillStoreBytes, spillLoadBytes }: Resources,
+): Diagnostic[] {
+  if (stackBytes === 0 && spillStoreBytes === 0 && spillLoadBytes === 0) return [];
   return [
     {
       code: "register-spill",
-      message: `${id} spills ${spillStoreBytes} bytes on ${arch}`,
+      message: `${id} spills ${spillStoreBytes} bytes on ${arch}, with ${stackBytes} bytes of stack`,
       fix: "report it: the plan for this geometry keeps too much in registers",
     },
   ];

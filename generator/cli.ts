@@ -5,6 +5,7 @@
  * Exit codes: 0 done, 1 the user's input or a failed check, 2 usage, 70 a bug of ours.
  */
 import { realpathSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import yargs from "yargs";
 import { NormropeError } from "../runtime/errors.js";
@@ -91,7 +92,7 @@ function report(error: unknown, io: Io): number {
   }
   if (error instanceof Error && "syscall" in error && "path" in error) {
     io.note(
-      `${red("error")} [file]: ${error.message}\n  fix: make ${error.path} a place that can be read and written`,
+      `${red("error")} [file]: ${error.message}\n  fix: see that ${dirname(String(error.path))} can be read and written, and has room`,
     );
     return EXIT.failed;
   }
@@ -106,11 +107,17 @@ const OPTIONS = ["config", "json", "target", "arch", "jobs", "rejected", "entry"
 /** Yargs suggests commands; this suggests options. */
 function suggestion(message: string): string {
   const unknown = /^Unknown arguments?: ([\w-]+)/.exec(message)?.[1];
-  const near = unknown === undefined ? undefined : closest(unknown, OPTIONS);
+  const isOption = unknown !== undefined && !OPTIONS.includes(unknown);
+  const near = isOption ? closest(unknown, OPTIONS) : undefined;
   return near === undefined ? "" : `. Did you mean --${near}?`;
 }
 
 const invoked = process.argv[1];
 if (invoked !== undefined && realpathSync(invoked) === fileURLToPath(import.meta.url)) {
+  // A reader such as `head` that has seen enough is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(EXIT.done);
+  });
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -76,7 +76,7 @@ export interface RejectedPoint extends Rejection {
 export interface PlannedStage {
   readonly name: string;
   /** The arguments that the op gives as constants. */
-  readonly constants: Readonly<Record<string, AxisValue>>;
+  readonly constants: Readonly<Record<string, number>>;
 }
 
 /** Everything that decides the bits of a kernel's result. Made by `plan`. */

@@ -24,9 +24,8 @@ export function rawString(text: string): string {
   return text;
 }
 
-/** A constant of the op: a float32 literal, or a name as it is. */
-export function constantLiteral(value: number | string): string {
-  if (typeof value === "string") return value;
+/** A float32 literal. */
+export function floatLiteral(value: number): string {
   const digits = String(Math.fround(value));
   return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;
 }

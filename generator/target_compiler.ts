@@ -75,7 +75,7 @@ export function parseArchs(list: string): string[] {
 }
 
 function archNumber(arch: string): string {
-  const number = /^sm_(\d{2,3}[af]?)$/.exec(arch)?.[1];
+  const number = /^sm_(\d{2,3})$/.exec(arch)?.[1];
   if (number !== undefined && Number.parseInt(number, 10) >= 80) return number;
   throw userError(
     "bad-option",

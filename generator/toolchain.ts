@@ -49,10 +49,21 @@ export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Co
   return firstThatRuns(candidates);
 }
 
-/** The C++ compiler: `CXX`, then g++, c++ and clang++ on the PATH. */
+/**
+ * The C++ compiler: `CXX`, else g++, c++ or clang++ on the PATH.
+ * @throws UserError `no-compiler` where CXX names what cannot be run.
+ */
 export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
-  const names = [...(env.CXX ? [env.CXX] : []), "g++", "c++", "clang++"];
-  return firstThatRuns(names.flatMap((name) => (name.includes("/") ? [name] : onPath(name, env))));
+  const names = env.CXX ? [env.CXX] : ["g++", "c++", "clang++"];
+  const found = await firstThatRuns(
+    names.flatMap((name) => (name.includes("/") ? [name] : onPath(name, env))),
+  );
+  if (found !== undefined || !env.CXX) return found;
+  throw userError(
+    "no-compiler",
+    `CXX is ${env.CXX}, which does not run`,
+    "set it to the path of a C++ compiler",
+  );
 }
 
 /** The first GPU that the driver shows, or undefined where there is no driver or no GPU. */

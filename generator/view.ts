@@ -7,7 +7,7 @@
  */
 import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
 import type { KernelPlan, Op } from "./ir.js";
-import { constantLiteral, rawString, vectorType } from "./spelling.js";
+import { floatLiteral, rawString, vectorType } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
 export interface View {
@@ -48,8 +48,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     slot,
     loadSlot: surplusLanes ? `min(${slot}, SLOTS - 1)` : slot,
     at: manySlots ? "[s]" : "",
-    pair0: manySlots ? `s * ${vectorElements} + ` : "",
-    pairPointer: manySlots ? ` + s * ${vectorElements}` : "",
+    pair0: manySlots ? "s * VECTOR_ELEMENTS + " : "",
+    pairPointer: manySlots ? " + s * VECTOR_ELEMENTS" : "",
     stages: stageViews(plan),
   };
   /** The view with what is to be done for each slot of the lane. */
@@ -80,7 +80,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
 
 function stageViews(plan: KernelPlan): View[] {
   return plan.stages.map(({ name, constants }) => {
-    const spelled = Object.entries(constants).map(([key, value]) => [key, constantLiteral(value)]);
+    const spelled = Object.entries(constants).map(([key, value]) => [key, floatLiteral(value)]);
     return { ...Object.fromEntries(spelled), partial: `stages/${name}` };
   });
 }

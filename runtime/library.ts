@@ -81,7 +81,10 @@ const SIGNATURES: Readonly<
   eventElapsed: ["normrope_event_elapsed", "int", [P, P, P]],
 };
 
-/** A library that is loaded. It stays mapped until the process ends: its threads may outlive every use of it. */
+/**
+ * A library that is loaded. It stays mapped until the process ends, because its threads may outlive every use of it:
+ * it is linked so that no unloading takes it away.
+ */
 export interface NativeLibrary {
   readonly path: string;
   readonly manifest: BuiltManifest;

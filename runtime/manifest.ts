@@ -25,7 +25,7 @@ export const configPointSchema = z.strictObject({
 const stageArgumentSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("input"), name: z.enum(["weight", "eps", "angle"]) }),
   z.strictObject({ kind: z.literal("axis"), axis: configPointSchema.keyof() }),
-  z.strictObject({ kind: z.literal("constant"), value: z.union([z.string(), z.number()]) }),
+  z.strictObject({ kind: z.literal("constant"), value: z.number() }),
 ]);
 
 /** One step of the op, in the order of application. */

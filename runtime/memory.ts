@@ -3,6 +3,7 @@
  *
  * In: the functions of a loaded library. Out: objects that own what they hold, free it once, and refuse use after.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { invalidArgument, NormropeError } from "./errors.js";
 import { type Address, checkStatus, type NativeFunctions } from "./library.js";
 
@@ -54,6 +55,10 @@ abstract class Owned implements Disposable {
     return this.#session.functions;
   }
 
+  protected get session(): Session {
+    return this.#session;
+  }
+
   /** Where it is. @throws NormropeError `closed` after it was freed. */
   get address(): Address {
     if (this.#address !== undefined) return this.#address;
@@ -86,7 +91,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   readonly length: number;
 
   constructor(session: Session, type: T, length: number) {
-    if (!(type in ELEMENT_BYTES))
+    if (!Object.hasOwn(ELEMENT_BYTES, type))
       throw invalidArgument("type", type, `one of ${Object.keys(ELEMENT_BYTES).join(", ")}`);
     if (!Number.isSafeInteger(length) || length < 0)
       throw invalidArgument("length", length, "a whole number from 0");
@@ -111,17 +116,19 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   /** Copies from the host, to element `offset` on; done when it returns. */
   write(data: HostData[T], offset = 0, stream?: Stream): void {
     this.#checkHost(data, offset);
+    const queue = streamAddress(this.session, stream);
     const bytes = bytesOf(data);
     const to = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
-    checkStatus(this.functions, this.functions.copyToDevice(to, bytes, bytes.length, stream?.address ?? 0n));
+    checkStatus(this.functions, this.functions.copyToDevice(to, bytes, bytes.length, queue));
   }
 
   /** Copies to the host, from element `offset` on; done when it returns. */
   read(into: HostData[T], offset = 0, stream?: Stream): HostData[T] {
     this.#checkHost(into, offset);
+    const queue = streamAddress(this.session, stream);
     const bytes = bytesOf(into);
     const from = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
-    checkStatus(this.functions, this.functions.copyToHost(bytes, from, bytes.length, stream?.address ?? 0n));
+    checkStatus(this.functions, this.functions.copyToHost(bytes, from, bytes.length, queue));
     return into;
   }
 
@@ -176,15 +183,28 @@ export class Event extends Owned {
   }
 
   record(stream?: Stream): void {
-    checkStatus(this.functions, this.functions.eventRecord(this.address, stream?.address ?? 0n));
+    checkStatus(
+      this.functions,
+      this.functions.eventRecord(this.address, streamAddress(this.session, stream)),
+    );
   }
 
   /** Milliseconds from an earlier event to this one, after waiting for it. */
   millisecondsSince(start: Event): number {
+    if (!(start instanceof Event && start.belongsTo(this.session))) {
+      throw invalidArgument("start", start, "an event of this library");
+    }
     const out = new Float32Array(1);
     checkStatus(this.functions, this.functions.eventElapsed(bytesOf(out), start.address, this.address));
     return out[0] ?? Number.NaN;
   }
+}
+
+/** The handle of a stream, or of the default stream. */
+export function streamAddress(session: Session, stream: Stream | undefined): Address {
+  if (stream === undefined) return 0n;
+  if (stream instanceof Stream && stream.belongsTo(session)) return stream.address;
+  throw invalidArgument("stream", stream, "a stream of this library");
 }
 
 function takeHandle(session: Session, create: (out: Uint8Array) => number): Address {

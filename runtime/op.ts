@@ -7,7 +7,14 @@
 import { invalidArgument, NormropeError } from "./errors.js";
 import { checkStatus } from "./library.js";
 import type { ManifestKernel } from "./manifest.js";
-import { DeviceBuffer, ELEMENT_BYTES, type ElementType, type Session, Stream } from "./memory.js";
+import {
+  DeviceBuffer,
+  ELEMENT_BYTES,
+  type ElementType,
+  type Session,
+  type Stream,
+  streamAddress,
+} from "./memory.js";
 
 /** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
 export interface HeadsLayout {
@@ -44,7 +51,10 @@ export interface RunOptions {
   readonly eps: number;
   /** Default: the default stream. */
   readonly stream?: Stream | undefined;
-  /** Launch with programmatic dependent launch: the kernel before must not write the weights or the table. */
+  /**
+   * Launch with programmatic dependent launch: no kernel that may still be unfinished, back to the last ordinary
+   * launch in the stream, may write the weights or the table.
+   */
   readonly pdl?: boolean | undefined;
 }
 
@@ -119,26 +129,26 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`; nothing was launched.
    */
   run(options: RunOptions): void {
+    requireObject("options", options);
     const args = this.#encode(options);
+    const queue = streamAddress(this.#session, options.stream);
     const { functions } = this.#session;
-    checkStatus(functions, functions.run(this.#index, args, options.stream?.address ?? 0n));
+    checkStatus(functions, functions.run(this.#index, args, queue));
   }
 
   #encode(options: RunOptions): Uint8Array {
     if (this.#session.closed) throw new NormropeError("closed", "the library was closed", "Open it again");
-    const { numTokens, positions, rope, eps, stream, pdl = false } = options;
+    const { numTokens, positions, rope, eps, pdl = false } = options;
     requireObject("q", options.q);
+    if (options.k !== undefined) requireObject("k", options.k);
     requireObject("rope", rope);
     requireCount("numTokens", numTokens);
-    if (!(eps >= 0) || eps === Number.POSITIVE_INFINITY) throw invalidArgument("eps", eps, "a number from 0");
+    if (!(Number.isFinite(eps) && eps >= 0)) throw invalidArgument("eps", eps, "a number from 0");
     if (!Number.isFinite(rope.attentionFactor)) {
       throw invalidArgument("rope.attentionFactor", rope.attentionFactor, "a finite number");
     }
     this.#requireBuffer("positions", positions, ["int32", "int64"], numTokens);
     this.#requireBuffer("rope.turns", rope.turns, ["uint64"], this.#facts.point.rotaryDim / 2);
-    if (stream !== undefined && !(stream instanceof Stream && stream.belongsTo(this.#session))) {
-      throw invalidArgument("stream", stream, "a stream of this library");
-    }
 
     const bytes = new Uint8Array(ARGS.size);
     const view = new DataView(bytes.buffer);
@@ -159,6 +169,7 @@ export class Kernel {
     const { numHeads, weight, weightHeadStride = 0 } = heads;
     const { headDim, dtype } = this.#facts.point;
     requireCount(`${side}.numHeads`, numHeads);
+    if (heads.out !== undefined) requireObject(`${side}.out`, heads.out);
     const input = this.#locate(side, heads, numHeads, numTokens);
     const output =
       heads.out === undefined ? input : this.#locate(`${side}.out`, heads.out, numHeads, numTokens);
@@ -207,7 +218,7 @@ export class Kernel {
   }
 }
 
-function requireObject(field: string, value: object | undefined): void {
+export function requireObject(field: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 

@@ -3,6 +3,7 @@
  *
  * In: a target, or a path. Out: a `Library`. Decides which target `auto` is; never falls back in silence.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { rejectionOf } from "../generator/legality.js";
@@ -18,7 +19,7 @@ import {
   type Session,
   Stream,
 } from "./memory.js";
-import { type DeviceRope, Kernel } from "./op.js";
+import { type DeviceRope, Kernel, requireObject } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
 
 export interface OpenOptions {
@@ -46,10 +47,12 @@ export interface DeviceInfo {
 export async function open<Point extends PointQuery = PointQuery>(
   options: OpenOptions = {},
 ): Promise<Library<Point>> {
+  requireObject("options", options);
   const { target = "auto", path = "build" } = options;
   if (target !== "auto" && target !== "cuda" && target !== "cpu") {
     throw invalidArgument("target", target, '"auto", "cuda" or "cpu"');
   }
+  if (typeof path !== "string") throw invalidArgument("path", path, "a path");
   const native = loadLibrary(isFile(path) ? path : libraryIn(path, target));
   const built = native.manifest.build.target;
   if (target !== "auto" && built !== target) {
@@ -114,6 +117,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
    * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had.
    */
   async kernel(point: Point): Promise<Kernel> {
+    requireObject("point", point);
     const { kernels } = this.manifest;
     const index = findKernel(kernels, point);
     const facts = kernels[index];
@@ -151,6 +155,12 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   uploadRope(table: RopeTable): DeviceRope & Disposable {
+    requireObject("table", table);
+    if (!Number.isFinite(table.attentionFactor)) {
+      throw invalidArgument("table.attentionFactor", table.attentionFactor, "a finite number");
+    }
+    if (!(table.turns instanceof BigUint64Array))
+      throw invalidArgument("table.turns", table.turns, "a BigUint64Array");
     const turns = this.upload("uint64", table.turns);
     return { turns, attentionFactor: table.attentionFactor, [Symbol.dispose]: () => turns.free() };
   }

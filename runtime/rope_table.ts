@@ -13,7 +13,7 @@ export interface RopeParameters {
   /** Leading elements of a head that rotate: even. */
   readonly rotaryDim: number;
   /** Default: none, `inv_freq[i] = base^(-2i / rotaryDim)`. */
-  readonly scaling?: RopeScaling | undefined;
+  readonly scaling?: RopeScaling | null | undefined;
 }
 
 export interface RopeTable {
@@ -32,7 +32,7 @@ export function ropeTable({ base, rotaryDim, scaling }: RopeParameters): RopeTab
   if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0) {
     throw invalidArgument("rotaryDim", rotaryDim, "an even number of at least 2");
   }
-  if (scaling === undefined) return tableOf(plainFrequencies(base, rotaryDim), 1);
+  if (scaling === undefined || scaling === null) return tableOf(plainFrequencies(base, rotaryDim), 1);
   const { invFreq, attentionFactor } = scaledFrequencies(base, rotaryDim, scaling);
   return tableOf(invFreq, attentionFactor);
 }

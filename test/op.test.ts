@@ -53,7 +53,11 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["a NaN eps", "eps", () => ({ eps: Number.NaN })],
   ["a negative eps", "eps", () => ({ eps: -1e-6 })],
   ["an infinite eps", "eps", () => ({ eps: Number.POSITIVE_INFINITY })],
-  ["eps as text", "eps", () => ({ eps: "small" })],
+  ...[null, [], true, "1e-6", 1n].map(
+    (eps) => [`eps as ${typeof eps}`, "eps", () => ({ eps })] as [string, string, () => object],
+  ),
+  ["k that is null", "k", () => ({ k: null })],
+  ["an output that is null", "q.out", () => withQ({ out: null })],
   ["a negative number of tokens", "numTokens", () => ({ numTokens: -1 })],
   ["half a token", "numTokens", () => ({ numTokens: 1.5 })],
   ["too few positions", "positions", () => ({ numTokens: TOKENS + 1 })],
@@ -130,6 +134,20 @@ describe("a buffer", () => {
     ["more than it holds", () => qkv.read(new Uint16Array(TOKENS * ROW + 1))],
     ["a negative offset", () => qkv.write(new Uint16Array(1), -1)],
     ["a type that there is none of", () => library.allocate("f64" as never, 1)],
+    ["a type that every object has", () => library.allocate("toString" as never, 1)],
+    ["a stream that is none", () => qkv.read(new Uint16Array(1), 0, { address: 3n } as never)],
+    ["a stream of another library", () => qkv.write(new Uint16Array(1), 0, other.createStream())],
+    ["an event in a stream that is none", () => library.createEvent().record({ address: 3n } as never)],
+    [
+      "the time since what is no event",
+      () => library.createEvent().millisecondsSince({ address: 16n } as never),
+    ],
+    [
+      "the time since an event of another library",
+      () => library.createEvent().millisecondsSince(other.createEvent()),
+    ],
+    ["a table that is none", () => library.uploadRope({} as never)],
+    ["a call without options", () => kernel.run(undefined as never)],
     ["a negative length", () => library.allocate("bf16", -1)],
     ["a length that is no number", () => library.allocate("bf16", Number.NaN)],
     ["an array whose memory was transferred away", () => library.upload("bf16", detached())],
@@ -170,6 +188,7 @@ describe("a library", () => {
     const missing = library.kernel({ headDim: 96, rope: "neox", dtype: "bf16" });
     await expect(missing).rejects.toMatchObject({ code: "kernel-not-found" });
     await expect(missing).rejects.toThrow("normrope add");
+    await expect(library.kernel(undefined as never)).rejects.toMatchObject({ code: "invalid-argument" });
     const impossible = library.kernel({ headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16" });
     await expect(impossible).rejects.toThrow("a head of 64 elements has no 96 to rotate");
   });
@@ -189,6 +208,8 @@ describe("a library", () => {
   test.each([
     [{ target: "tpu" as never }, "invalid-argument"],
     [{ target: "cpu", path: "/nonexistent" } as const, "library-not-found"],
+    [{ path: 5 as never }, "invalid-argument"],
+    [null as never, "invalid-argument"],
   ])("%j is refused as %s", async (options, code) => {
     await expect(open(options)).rejects.toMatchObject({ code });
     await expect(open(options)).rejects.toBeInstanceOf(NormropeError);

@@ -80,6 +80,9 @@ describe("frequencies", () => {
       expect(invFreq[i]).toBeCloseTo(frequency, 15);
     });
     expect(attentionFactor).toBe(1);
+    expect(ropeTable({ base: 10_000, rotaryDim: 8, scaling: null })).toEqual(
+      ropeTable({ base: 10_000, rotaryDim: 8 }),
+    );
   });
 
   /** The first and last index between which frequencies are neither kept nor divided; from the YaRN formula by hand. */

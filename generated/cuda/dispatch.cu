@@ -24,7 +24,7 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"160c9c7e8098961f0f31ecd1d1b936a2e4528a2facd3f3b696cb1cbc7bac672e","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"e9a34aefaa146f1acf4d47d9baaffc42ccefcf2fb77023ab663f68963b46e80d","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -55,6 +55,20 @@ Divisor divisor_of(uint32_t d) {
   return {static_cast<uint32_t>((((uint64_t{1} << shift) - d) << 32) / d + 1), shift};
 }
 
+// Dependent launch needs kernels that wait: code for some architecture from sm_90 up to the device's.
+cudaError_t can_be_dependent(int device, bool *can) {
+  int major, minor;
+  cudaError_t error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  if (error != cudaSuccess) return error;
+  constexpr int ARCHITECTURES[] = {__CUDA_ARCH_LIST__};
+  *can = false;
+  for (int architecture : ARCHITECTURES) {
+    *can = *can || (architecture >= 900 && architecture <= 100 * major + 10 * minor);
+  }
+  return cudaSuccess;
+}
+
 uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
 
 // A warp takes one group of heads at a time, and up to four of one token in a row, which share what is made once for
@@ -65,7 +79,10 @@ int heads_per_span(const Launch &launch, const normrope_args &args, int multipro
   const int64_t capacity = WARPS_PER_MULTIPROCESSOR * multiprocessors;
   const int64_t groups = args.num_tokens * (int64_t{divide_up(args.q.num_heads, launch.heads_per_warp)} +
                                             divide_up(args.k.num_heads, launch.heads_per_warp));
-  const bool weight_for_each_head = args.q.weight_head_stride != 0 || args.k.weight_head_stride != 0;
+  const auto has_weight_for_each_head = [](const normrope_heads &heads) {
+    return heads.num_heads > 0 && heads.weight_head_stride != 0;
+  };
+  const bool weight_for_each_head = has_weight_for_each_head(args.q) || has_weight_for_each_head(args.k);
   if (weight_for_each_head || 2 * groups < capacity) return launch.heads_per_warp;
   return launch.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
 }
@@ -111,6 +128,12 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
 
+  bool is_dependent = false;
+  if ((args->flags & NORMROPE_PDL) != 0) {
+    error = can_be_dependent(device, &is_dependent);
+    if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
+  }
+
   const Launch &launch = LAUNCHES[kernel];
   Params params = {};
   params.heads_per_span = heads_per_span(launch, *args, multiprocessors);
@@ -124,7 +147,7 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   params.rope_table = args->rope_table;
   params.q_blocks = divide_up(params.heads[0].num_spans, warps_per_block);
   params.position_bits = args->position_bits;
-  params.is_dependent = args->flags & NORMROPE_PDL;
+  params.is_dependent = is_dependent;
   params.eps = args->eps;
   params.attention_factor = args->attention_factor;
 
@@ -136,7 +159,7 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   config.blockDim = dim3(launch.block_threads);
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
-  config.numAttrs = params.is_dependent != 0 ? 1 : 0;
+  config.numAttrs = is_dependent ? 1 : 0;
   void *arguments[] = {&params};
   error = cudaLaunchKernelExC(&config, launch.function, arguments);
   return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");

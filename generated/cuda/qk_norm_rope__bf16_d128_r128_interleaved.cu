@@ -8,11 +8,12 @@ namespace {
 
 constexpr int HEAD_DIM = 128;
 constexpr int LANES_PER_HEAD = 16;
+constexpr int VECTOR_ELEMENTS = 4;
 constexpr int PAIRS_PER_LANE = 4;
 constexpr int HEADS_PER_WARP = 2;
 constexpr int BLOCK_THREADS = 128;
 
-using Vector = uint2;  // 4 x bf16
+using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 
 // Slot j of a head is a vector of two pairs in either half of the head.
 __device__ __forceinline__ int first_vector(int j) { return 4 * j; }
@@ -43,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
   Vector first_weight, second_weight;
   const uint16_t *const weight = heads.weight + min(head, span.end_head - 1) * heads.weight_head_stride;
   #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
     turns[i] = params.rope_table[pair_of(slot, i)];
   }
   first_weight = *reinterpret_cast<const Vector *>(weight + first_vector(slot));
@@ -66,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
   widen_pairs_bf16(first_weight, weight_a, weight_b);
   widen_pairs_bf16(second_weight, weight_a + 2, weight_b + 2);
   #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
     sincos_of_turns(turns[i], position, sine[i], cosine[i]);
     sine[i] *= params.attention_factor, cosine[i] *= params.attention_factor;
   }

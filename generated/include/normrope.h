@@ -26,8 +26,9 @@ extern "C" {
 #define NORMROPE_ERROR_OUT_OF_MEMORY (-4)
 #define NORMROPE_ERROR_DEVICE (-5)           /* a CUDA call failed */
 
-/* Flag of normrope_args: launch with programmatic dependent launch (CUDA, sm_90 and newer; elsewhere an ordinary
- * launch). The kernel before in the stream must not write the weights or the table. */
+/* Flag of normrope_args: launch with programmatic dependent launch, where the device and the library's code for it
+ * are sm_90 or newer; elsewhere an ordinary launch. The weights and the table are read early: no kernel that may still
+ * be unfinished, back to the last ordinary launch in the stream, may write them. */
 #define NORMROPE_PDL 1u
 
 /* All the query heads, or all the key heads; ignored where num_heads is 0.

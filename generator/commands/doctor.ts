@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
 import { cacheRoot } from "../cache.js";
-import { findCxx, findGpu, findNvcc } from "../toolchain.js";
+import { UserError } from "../diagnostics.js";
+import { type Compiler, findCxx, findGpu, findNvcc } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption } from "./project.js";
 
@@ -31,24 +32,22 @@ export function registerDoctor(cli: Argv, io: Io): Argv {
 }
 
 async function examine(config: string): Promise<Finding[]> {
-  const [nvcc, cxx, gpu] = await Promise.all([findNvcc(), findCxx(), findGpu()]);
-  const release = /release ([\d.]+)/.exec(nvcc?.version ?? "")?.[1];
+  const [nvcc, cxx, gpu] = await Promise.all([look(findNvcc), look(findCxx), findGpu()]);
+  const release = /release ([\d.]+)/.exec(nvcc.compiler?.version ?? "")?.[1];
   const features = cpuFeatures();
   return [
     { what: "Node", found: process.version, allows: "the compiler and the runtime" },
     {
       what: "C++ compiler",
-      found: cxx === undefined ? null : `${cxx.path}: ${cxx.version.split("\n")[0]}`,
-      allows:
-        cxx === undefined ? "no build: install g++" : "build --target cpu; the host side of --target cuda",
+      found: found(cxx, ({ path, version }) => `${path}: ${version.split("\n")[0]}`),
+      allows: cxx.compiler ? "build --target cpu; the host side of --target cuda" : "no build: install g++",
     },
     {
       what: "nvcc",
-      found: nvcc === undefined ? null : `${nvcc.path}, release ${release ?? "unknown"}`,
-      allows:
-        nvcc === undefined
-          ? "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC"
-          : "build --target cuda, for any architecture from sm_80",
+      found: found(nvcc, ({ path }) => `${path}, release ${release ?? "unknown"}`),
+      allows: nvcc.compiler
+        ? "build --target cuda, for any architecture from sm_80"
+        : "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC",
     },
     {
       what: "GPU",
@@ -70,4 +69,23 @@ async function examine(config: string): Promise<Finding[]> {
     },
     { what: "cache", found: cacheRoot(), allows: "set NORMROPE_CACHE_DIR for another place" },
   ];
+}
+
+interface Search {
+  readonly compiler?: Compiler | undefined;
+  /** Why a compiler that the environment names cannot be used. */
+  readonly problem?: string | undefined;
+}
+
+async function look(find: () => Promise<Compiler | undefined>): Promise<Search> {
+  try {
+    return { compiler: await find() };
+  } catch (error) {
+    if (error instanceof UserError) return { problem: error.diagnostics[0]?.message };
+    throw error;
+  }
+}
+
+function found({ compiler, problem }: Search, describe: (compiler: Compiler) => string): string | null {
+  return compiler === undefined ? (problem ?? null) : describe(compiler);
 }

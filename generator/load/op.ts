@@ -203,16 +203,22 @@ function readStageArgument(
   const axis = AXIS_NAMES.find((name) => path === `axes.${name}`);
   if (axis !== undefined) return { kind: "axis", axis };
   const constant = readScalar(value, report);
-  return constant && { kind: "constant", value: constant.value };
+  if (constant === undefined) return undefined;
+  if (typeof constant.value === "number" && Number.isFinite(Math.fround(constant.value))) {
+    return { kind: "constant", value: constant.value };
+  }
+  report(unsupported(value, "a number that float32 can hold, or an input or axis of the context"));
+  return undefined;
 }
 
 /** `axes.rope` for `axes.rope`, `context.axes.rope` and a renamed `a.rope`; undefined for anything else. */
 function pathOf(expression: Expression, paths: ReadonlyMap<string, string>): string | undefined {
-  if (Node.isIdentifier(expression)) return paths.get(expression.getText());
-  if (!Node.isPropertyAccessExpression(expression)) return undefined;
-  const base = pathOf(expression.getExpression(), paths);
+  const access = unwrap(expression);
+  if (Node.isIdentifier(access)) return paths.get(access.getText());
+  if (!Node.isPropertyAccessExpression(access)) return undefined;
+  const base = pathOf(access.getExpression(), paths);
   if (base === undefined) return undefined;
-  return base === "" ? expression.getName() : `${base}.${expression.getName()}`;
+  return base === "" ? access.getName() : `${base}.${access.getName()}`;
 }
 
 /**
