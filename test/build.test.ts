@@ -29,8 +29,8 @@ import { NormropeError } from "../runtime/errors.js";
 import { gpuCount } from "../runtime/library.js";
 import { type BuiltManifest, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
-import { neoxId, neoxSpace } from "./cli_helpers.js";
-import { compileText, temporaryFolder } from "./helpers.js";
+import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
+import { compileText, temporaryFolder, writeConfig } from "./helpers.js";
 
 const [cxx, nvcc] = [await findCxx(), await findNvcc()];
 const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
@@ -469,4 +469,12 @@ describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
       },
     );
   });
+});
+
+it("hears of nothing that the key of an object does not cover", async () => {
+  setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+  setEnv("GCC_EXEC_PREFIX", "/nowhere/");
+  setEnv("NVCC_APPEND_FLAGS", "--no-such-flag");
+  const { code, err } = await normrope(["build", "--target", "cpu", "--config", writeConfig(neoxSpace(16))]);
+  expect([code, err]).toEqual([0, expect.not.stringContaining("error")]);
 });

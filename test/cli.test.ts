@@ -583,3 +583,13 @@ describe("the command itself", () => {
     expect(readFileSync(errors, "utf8")).toMatch(/^usage: Unknown argument: jsn/);
   });
 });
+
+it("a reader that stops reading is no error", () => {
+  const config = writeConfig(neoxSpace(...Array.from({ length: 127 }, (_, i) => 16 + 8 * i)));
+  const command = `"${process.execPath}" --import tsx generator/cli.ts list --json --config "${config}" | head -1`;
+  const { stdout, stderr } = spawnSync("bash", ["-c", `set -o pipefail; ${command}`], {
+    cwd: PACKAGE_ROOT,
+    encoding: "utf8",
+  });
+  expect([stdout, stderr]).toEqual(["[\n", ""]);
+});

@@ -1,12 +1,20 @@
 /** The CUDA library on a real GPU. Skipped by name where there is none, or no nvcc to build with. */
+import { dirname, join } from "node:path";
+import { execa } from "execa";
 import { describe, expect, test } from "vitest";
+import { build } from "../generator/build.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cudaCompiler } from "../generator/target_compiler.js";
+import { findCxx } from "../generator/toolchain.js";
 import { gpuCount } from "../runtime/library.js";
 import { bytesOf } from "../runtime/memory.js";
 import { packedHeads } from "../runtime/op.js";
 import { type Library, open } from "../runtime/open.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { randomBits, randomNumbers, verifyLibrary } from "../runtime/verify.js";
-import { buildFixture, buildFolder, CONFIGS, type ConfigName, nvcc } from "./fixture.js";
+import { buildFixture, buildFolder, CACHE_ROOT, CONFIGS, type ConfigName, gpu, nvcc } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
 
 const missing = [...(gpuCount() === 0 ? ["a GPU"] : []), ...(nvcc === undefined ? ["nvcc"] : [])];
 const here = missing.length === 0;
@@ -57,4 +65,31 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       expect(run(token, 1, token % 2 === 0)).toEqual(together.slice(token * row, (token + 1) * row));
     }
   });
+
+  test.each(["the GPU's own", "an older"])(
+    "a dependent launch waits, with code for %s architecture",
+    async (which) => {
+      const [cxx, device] = [await findCxx(), gpu?.arch];
+      if (nvcc === undefined || cxx === undefined || device === undefined)
+        throw new Error("should have skipped");
+      const folder = temporaryFolder();
+      const { library } = await build({
+        files: emit(compile(CONFIGS.default)),
+        compiler: cudaCompiler(nvcc, cxx, [which === "an older" ? "sm_80" : device]),
+        buildFolder: folder,
+        cacheRoot: CACHE_ROOT,
+        jobs: 2,
+      });
+      const include = ["-I", join(PACKAGE_ROOT, "generated", "include")];
+      const source = join(PACKAGE_ROOT, "test", "dependent_launch.cu");
+      const link = [library, "-Xlinker", `-rpath=${dirname(library)}`];
+      await execa(
+        nvcc.path,
+        [`-arch=${device}`, "-std=c++17", ...include, source, ...link, "-o", "program"],
+        { cwd: folder },
+      );
+      const { stdout } = await execa(join(folder, "program"), { reject: false });
+      expect(stdout).toBe("0 of 20 runs differ");
+    },
+  );
 });
