@@ -11,6 +11,6 @@ export {
   packedHeads,
   type RunOptions,
 } from "./op.js";
-export { type DeviceInfo, Library, type OpenOptions, open } from "./open.js";
+export { type DeviceInfo, Library, type OpenOptions, open, type Support } from "./open.js";
 export type { RopeScaling } from "./rope_scaling.js";
 export { type RopeParameters, type RopeTable, ropeTable, tableOf } from "./rope_table.js";

@@ -34,6 +34,8 @@ export interface Session {
   /** Everything to be freed on close. */
   readonly owned: Set<Owned>;
   closed: boolean;
+  /** Calls that were launched, by kernel id. */
+  readonly launches: Map<string, number>;
 }
 
 /** A handle of the library: used while open, freed once. */

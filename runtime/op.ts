@@ -134,6 +134,7 @@ export class Kernel {
     const queue = streamAddress(this.#session, options.stream);
     const { functions } = this.#session;
     checkStatus(functions, functions.run(this.#index, args, queue));
+    this.#session.launches.set(this.id, (this.#session.launches.get(this.id) ?? 0) + 1);
   }
 
   #encode(options: RunOptions): Uint8Array {

@@ -77,6 +77,10 @@ function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
+export type Support =
+  | { readonly isSupported: true }
+  | { readonly isSupported: false; readonly reason: string; readonly fix: string };
+
 export class Library<Point extends PointQuery = PointQuery> implements Disposable {
   readonly path: string;
   readonly manifest: BuiltManifest;
@@ -85,7 +89,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   constructor({ path, manifest, functions }: NativeLibrary) {
     this.path = path;
     this.manifest = manifest;
-    this.#session = { functions, owned: new Set(), closed: false };
+    this.#session = { functions, owned: new Set(), closed: false, launches: new Map() };
   }
 
   get target(): Target {
@@ -121,20 +125,32 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     const { kernels } = this.manifest;
     const index = findKernel(kernels, point);
     const facts = kernels[index];
-    if (facts === undefined) throw this.#notFound(point);
-    return new Kernel(this.#session, index, facts);
+    if (facts !== undefined) return new Kernel(this.#session, index, facts);
+    const { message, fix } = this.#absence(point);
+    throw new NormropeError("kernel-not-found", message, fix);
   }
 
-  #notFound(query: PointQuery): NormropeError {
+  /** Whether the library holds a kernel for a point; where not, the reason, and what would add it. */
+  supports(point: PointQuery): Support {
+    requireObject("point", point);
+    if (findKernel(this.manifest.kernels, point) >= 0) return { isSupported: true };
+    const { message, fix } = this.#absence(point);
+    return { isSupported: false, reason: message, fix };
+  }
+
+  /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
+  get launches(): ReadonlyMap<string, number> {
+    return this.#session.launches;
+  }
+
+  #absence(query: PointQuery): { message: string; fix: string } {
     const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
     const wanted = `headDim ${point.headDim}, rotaryDim ${point.rotaryDim}, ${point.rope}, ${point.dtype}`;
     const message = `${this.path} holds no kernel for ${wanted}`;
     const rejection = rejectionOf(point);
-    const fix =
-      rejection === undefined
-        ? "Add the values to normrope.config.ts (`normrope add headDim …`) and run `normrope build`"
-        : `None can be made: ${rejection.reason}`;
-    return new NormropeError("kernel-not-found", message, fix);
+    if (rejection !== undefined) return { message, fix: `None can be made: ${rejection.reason}` };
+    const fix = `Add it to normrope.config.ts (\`normrope add headDim ${point.headDim}\`, say) and run \`normrope build\``;
+    return { message, fix };
   }
 
   /** Memory for `length` elements, uninitialised. */

@@ -193,6 +193,27 @@ describe("a library", () => {
     await expect(impossible).rejects.toThrow("a head of 64 elements has no 96 to rotate");
   });
 
+  test("says whether it supports a point, and why not", () => {
+    const point = { headDim: 128, rope: "neox", dtype: "bf16" } as const;
+    expect(library.supports(point)).toEqual({ isSupported: true });
+    expect(library.supports({ ...point, dtype: "f16" })).toMatchObject({
+      isSupported: false,
+      reason: expect.stringContaining("headDim 128, rotaryDim 128, neox, f16"),
+      fix: expect.stringContaining("normrope add"),
+    });
+    expect(library.supports({ ...point, rotaryDim: 256 })).toMatchObject({
+      fix: "None can be made: a head of 128 elements has no 256 to rotate",
+    });
+  });
+
+  test("counts what it launched, and not what it refused", () => {
+    const before = library.launches.get(kernel.id) ?? 0;
+    kernel.run(validCall());
+    expect(() => kernel.run({ ...validCall(), eps: -1 })).toThrow();
+    expect(library.launches.get(kernel.id)).toBe(before + 1);
+    expect(library.launches.get("qk_norm_rope__bf16_d256_r256_neox")).toBeUndefined();
+  });
+
   test("frees what was made from it when it is closed, and refuses use after", async () => {
     const closing = await open({ target: "cpu", path: buildFolder("default") });
     const left = closing.allocate("bf16", 8);
