@@ -82,6 +82,8 @@ export interface PlannedStage {
 /** Everything that decides the bits of a kernel's result. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel> {
   readonly stages: readonly PlannedStage[];
+  /** Blocks that must fit a multiprocessor at once, where that is to be said to ptxas. */
+  readonly minBlocks: number | undefined;
   /** Pairs of a head that rotate. */
   readonly rotaryPairs: number;
   /** Where the second vector of a rotated slot and of a pass-through slot starts, for slot 0. */

@@ -21,6 +21,13 @@ const VECTOR_ELEMENTS_MAX = 4;
 const BLOCK_THREADS = 128;
 
 /**
+ * A lane with this many pairs needs more registers than ptxas gives it by its own choice: it would rather spill a
+ * few bytes. Asking for four blocks a multiprocessor allows 128 registers.
+ */
+const MANY_PAIRS = 12;
+const MANY_PAIRS_MIN_BLOCKS = 4;
+
+/**
  * A slot is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
  * both members of a pair. With r = rotary_dim and D = head_dim, slot j holds
  *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
@@ -35,6 +42,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const slots = headDim / (2 * vectorElements);
   if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
+  const slotsPerLane = Math.ceil(slots / lanesPerHead);
   return {
     id,
     point,
@@ -42,9 +50,10 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     vectorElements,
     slots,
     lanesPerHead,
-    slotsPerLane: Math.ceil(slots / lanesPerHead),
+    slotsPerLane,
     headsPerWarp: WARP_LANES / lanesPerHead,
     blockThreads: BLOCK_THREADS,
+    minBlocks: slotsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
     rotaryPairs: rotaryDim / 2,
     secondVectorRotated: rope === "neox" ? rotaryDim / 2 : headDim / 2,
     secondVectorPassThrough: headDim / 2,

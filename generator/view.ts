@@ -36,6 +36,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     pairsPerLane: slotsPerLane * vectorElements,
     headsPerWarp: plan.headsPerWarp,
     blockThreads: plan.blockThreads,
+    launchBounds: plan.minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${plan.minBlocks}`,
     rotaryPairs: plan.rotaryPairs,
     rotatedSlots: plan.rotaryPairs / vectorElements,
     /** Some lane holds a pair that does not rotate, or none. */

@@ -30,6 +30,7 @@ import { gpuCount } from "../runtime/library.js";
 import { type BuiltManifest, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
+import { CACHE_ROOT, CONFIGS } from "./fixture.js";
 import { compileText, temporaryFolder, writeConfig } from "./helpers.js";
 
 const [cxx, nvcc] = [await findCxx(), await findNvcc()];
@@ -438,17 +439,25 @@ describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
       });
     });
 
-    it("spills nothing and needs no stack", () => {
-      const { manifest, warnings } = result();
-      const kernels = Object.entries(manifest.build.resources);
-      expect(kernels.map(([id]) => id).sort()).toEqual(manifest.kernels.map(({ id }) => id).sort());
-      expect(kernels.length).toBeGreaterThan(0);
-      for (const [id, resources] of kernels) {
-        expect(resources, id).toMatchObject([
-          { arch: "sm_90", stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0 },
-        ]);
+    it("spills nothing and needs no stack, in any geometry", async () => {
+      const geometries = await build({
+        files: emit(compile(CONFIGS.geometries)),
+        compiler: cuda("sm_90"),
+        buildFolder: join(shared, "geometries"),
+        cacheRoot: CACHE_ROOT,
+        jobs: JOBS,
+      });
+      for (const { manifest, warnings } of [result(), geometries]) {
+        const kernels = Object.entries(manifest.build.resources);
+        expect(kernels.map(([id]) => id).sort()).toEqual(manifest.kernels.map(({ id }) => id).sort());
+        expect(kernels.length).toBeGreaterThan(0);
+        for (const [id, resources] of kernels) {
+          expect(resources, id).toMatchObject([
+            { arch: "sm_90", stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0 },
+          ]);
+        }
+        expect(warnings).toEqual([]);
       }
-      expect(warnings).toEqual([]);
     });
 
     it("makes a library that is not opened as one for the CPU", async () => {
