@@ -25,8 +25,8 @@ import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
 import type { TargetCompiler } from "./target_compiler.js";
 
-export const LIBRARY_NAME = "libnormrope.so";
-export const MANIFEST_NAME = "manifest.json";
+const LIBRARY_NAME = "libnormrope.so";
+const MANIFEST_NAME = "manifest.json";
 
 export interface BuildRequest {
   readonly files: FileSet;

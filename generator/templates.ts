@@ -4,7 +4,7 @@ import { join, relative, sep } from "node:path";
 import { PACKAGE_ROOT } from "./package_root.js";
 import type { Templates } from "./render.js";
 
-export const TEMPLATES_FOLDER = join(PACKAGE_ROOT, "templates");
+const TEMPLATES_FOLDER = join(PACKAGE_ROOT, "templates");
 
 export function readTemplates(folder = TEMPLATES_FOLDER): Templates {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>

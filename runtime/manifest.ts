@@ -79,7 +79,7 @@ export const manifestSchema = z.strictObject({
 });
 
 /** `build/<target>/manifest.json`: the emitted manifest and what the build adds. */
-export const builtManifestSchema = manifestSchema.extend({ build: buildSchema });
+const builtManifestSchema = manifestSchema.extend({ build: buildSchema });
 
 export type ConfigPoint = Readonly<z.infer<typeof configPointSchema>>;
 export type StageArgument = z.infer<typeof stageArgumentSchema>;

@@ -17,7 +17,7 @@ import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from ".
 import { findCxx, findGpu, findNvcc } from "../toolchain.js";
 import type { Io } from "./io.js";
 
-export const DEFAULT_CONFIG = "normrope.config.ts";
+const DEFAULT_CONFIG = "normrope.config.ts";
 
 /** The folder that holds the config is the project. */
 export function projectFolders(config: string): { generated: string; build: string } {

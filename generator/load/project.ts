@@ -96,7 +96,7 @@ export function spanOf(node: Node): Span {
 }
 
 /** A path as a user would type it: relative where the file lies below the working folder. */
-export function displayPath(path: string): string {
+function displayPath(path: string): string {
   const fromHere = relative(process.cwd(), path);
   return fromHere === "" || fromHere.startsWith("..") ? path : fromHere;
 }
