@@ -7,7 +7,7 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { gpuCount } from "../runtime/library.js";
 import { neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
 import { buildFixture, buildFolder } from "./fixture.js";
-import { writeConfig } from "./helpers.js";
+import { compileText, writeConfig } from "./helpers.js";
 
 useCompileCache();
 const why = gpuCount() === 0 ? "no GPU was found" : "there is a GPU, and no nvcc";
@@ -51,9 +51,9 @@ describe("the README", () => {
     expect(lines).toContain("npm test");
   });
 
-  it("has a config that is the default one", () => {
-    const config = readFileSync(join(PACKAGE_ROOT, "normrope.config.ts"), "utf8");
-    expect(readme).toContain(`\`\`\`ts\n${config}\`\`\``);
+  it("has a config that compiles, to six kernels", () => {
+    const config = /```ts\n(import \{ defineSpace[\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    expect(compileText(config).plans).toHaveLength(6);
   });
 
   it("has a program that runs as it stands", async () => {
