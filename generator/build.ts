@@ -5,28 +5,18 @@
  * parallel, each from exactly the texts that its key covers, in a folder of the cache; the user's folders are only
  * written to at the end. No string reaches a shell.
  */
-import {
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import pMap from "p-map";
 import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
-import { manifestSchema, parseBuiltManifest } from "../runtime/manifest.js";
+import { manifestSchema } from "../runtime/manifest.js";
 import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
 import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
 import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
+import { ARCHIVE_NAME, LIBRARY_NAME, publish } from "./publish.js";
 import type { TargetCompiler } from "./target_compiler.js";
-
-const LIBRARY_NAME = "libnormrope.so";
-const MANIFEST_NAME = "manifest.json";
 
 export interface BuildRequest {
   readonly files: FileSet;
@@ -35,6 +25,8 @@ export interface BuildRequest {
   readonly buildFolder: string;
   readonly cacheRoot: string;
   readonly jobs: number;
+  /** Whether to make a static archive of the objects too. */
+  readonly archive?: boolean | undefined;
   /** Called when the compiler has finished a file, cached ones left out. */
   readonly onCompiled?: (done: { name: string; seconds: number; finished: number; total: number }) => void;
 }
@@ -42,6 +34,7 @@ export interface BuildRequest {
 export interface BuildResult {
   readonly target: Target;
   readonly library: string;
+  readonly archive: string | undefined;
   readonly manifest: BuiltManifest;
   /** Kernel ids, by whether a compiler ran for them. */
   readonly compiled: readonly string[];
@@ -62,24 +55,13 @@ const REPORT = "report.txt";
 
 /** @throws UserError `compile-failed` with the output of every compiler that failed. */
 export async function build(request: BuildRequest): Promise<BuildResult> {
-  const { files, compiler, cacheRoot } = request;
+  const { files, compiler } = request;
   const units = unitsOf(files, compiler.target);
   const objects = await compileAll(request, units);
   const kernels = readEmittedManifest(files);
 
-  const exports = find(files, "common/exports.map");
-  const objectFiles = objects.map(({ entry }) => join(entry.folder, OBJECT));
-  const linkKey = cacheKey([compiler.identity, compiler.linkArgs, exports, objects.map(({ key }) => key)]);
-  const linked = await cached(cacheRoot, linkKey, [LIBRARY_NAME], async (folder) => {
-    writeInputs(folder, [exports]);
-    // Short names in the folder itself: nvcc splits paths at spaces.
-    const names = objectFiles.map((_, i) => `${i}.o`);
-    objectFiles.forEach((file, i) => {
-      symlinkSync(file, join(folder, `${i}.o`));
-    });
-    await run(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], folder, LIBRARY_NAME);
-    for (const name of names) rmSync(join(folder, name));
-  });
+  const linked = await link(request, objects);
+  const archived = request.archive === true ? await archive(request, objects) : undefined;
 
   const resources = Object.fromEntries(
     kernels.kernels.map(({ id }) => [
@@ -96,11 +78,11 @@ export async function build(request: BuildRequest): Promise<BuildResult> {
       archs: [...compiler.archs],
       cpuFeatures: [...compiler.cpuFeatures],
       cpuArch: process.arch,
-      librarySha256: sha256(readFileSync(join(linked.folder, LIBRARY_NAME))),
+      librarySha256: sha256(readFileSync(linked)),
       resources,
     },
   };
-  const library = publish(join(request.buildFolder, compiler.target), linked.folder, manifest);
+  const published = publish(join(request.buildFolder, compiler.target), manifest, linked, archived);
   const isKernel = new Set(kernels.kernels.map(({ id }) => id));
   const ids = (hit: boolean) =>
     objects
@@ -108,7 +90,7 @@ export async function build(request: BuildRequest): Promise<BuildResult> {
       .map(({ unit }) => unit.name);
   return {
     target: compiler.target,
-    library,
+    ...published,
     manifest,
     compiled: ids(false),
     cached: ids(true),
@@ -151,6 +133,45 @@ async function compileAll(request: BuildRequest, units: readonly Unit[]): Promis
   const objects = await pMap(units, compileOne, { concurrency: jobs });
   if (failures.length > 0) throw new UserError(failures);
   return objects.filter((object) => object !== undefined);
+}
+
+/** The shared library of the objects, in the cache. */
+async function link({ files, compiler, cacheRoot }: BuildRequest, objects: readonly CompiledUnit[]) {
+  const exports = find(files, "common/exports.map");
+  const key = cacheKey([compiler.identity, compiler.linkArgs, exports, objects.map((object) => object.key)]);
+  const { folder } = await cached(cacheRoot, key, [LIBRARY_NAME], async (staging) => {
+    writeInputs(staging, [exports]);
+    await withObjects(staging, objects, (names) =>
+      run(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], staging, LIBRARY_NAME),
+    );
+  });
+  return join(folder, LIBRARY_NAME);
+}
+
+/** A static archive of the objects, in the cache. */
+async function archive({ compiler, cacheRoot }: BuildRequest, objects: readonly CompiledUnit[]) {
+  const key = cacheKey([compiler.identity, ARCHIVE_NAME, objects.map((object) => object.key)]);
+  const { folder } = await cached(cacheRoot, key, [ARCHIVE_NAME], async (staging) => {
+    const archiver = await run(compiler.hostPath, ["-print-prog-name=ar"], staging, ARCHIVE_NAME);
+    await withObjects(staging, objects, (names) =>
+      run(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names], staging, ARCHIVE_NAME),
+    );
+  });
+  return join(folder, ARCHIVE_NAME);
+}
+
+/** Gives the objects names in the folder itself while `use` runs: nvcc splits paths at spaces. */
+async function withObjects(
+  folder: string,
+  objects: readonly CompiledUnit[],
+  use: (names: readonly string[]) => Promise<unknown>,
+): Promise<void> {
+  const names = objects.map(({ unit, entry }) => {
+    symlinkSync(join(entry.folder, OBJECT), join(folder, `${unit.name}.o`));
+    return `${unit.name}.o`;
+  });
+  await use(names);
+  for (const name of names) rmSync(join(folder, name));
 }
 
 /** The emitted sources of a target, each with the headers of its folder and the common ones. */
@@ -227,30 +248,6 @@ function spillWarning(
   ];
 }
 
-/** Puts the library and its manifest in place; neither is touched where both are there already. */
-function publish(folder: string, linked: string, manifest: BuiltManifest): string {
-  const library = join(folder, LIBRARY_NAME);
-  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
-  if (isPublished(folder, text, manifest.build.librarySha256)) return library;
-  mkdirSync(folder, { recursive: true });
-  const suffix = `.${process.pid}.tmp`;
-  copyFileSync(join(linked, LIBRARY_NAME), library + suffix);
-  writeFileSync(join(folder, MANIFEST_NAME + suffix), text);
-  // The manifest holds the library's hash: between the two renames, `open` finds that they do not belong together.
-  renameSync(library + suffix, library);
-  renameSync(join(folder, MANIFEST_NAME + suffix), join(folder, MANIFEST_NAME));
-  return library;
-}
-
-function isPublished(folder: string, manifest: string, librarySha256: string): boolean {
-  try {
-    const old = readFileSync(join(folder, MANIFEST_NAME), "utf8");
-    return old === manifest && sha256(readFileSync(join(folder, LIBRARY_NAME))) === librarySha256;
-  } catch {
-    return false; // not there, or not readable: to be written
-  }
-}
-
 function readEmittedManifest(files: FileSet) {
   return manifestSchema.parse(JSON.parse(find(files, "manifest.json").text));
 }
@@ -259,16 +256,4 @@ function find(files: FileSet, path: string): EmittedFile {
   const file = files.find((candidate) => candidate.path === path);
   if (file === undefined) throw internalError("build", `the file set lacks ${path}`);
   return file;
-}
-
-/** The manifest of a library that was built, or undefined where there is none. */
-export function readBuiltManifest(buildFolder: string, target: Target): BuiltManifest | undefined {
-  const path = join(buildFolder, target, MANIFEST_NAME);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
-  return parseBuiltManifest(text, path);
 }

@@ -102,7 +102,18 @@ function report(error: unknown, io: Io): number {
   return EXIT.bug;
 }
 
-const OPTIONS = ["config", "json", "target", "arch", "jobs", "rejected", "entry", "help", "version"];
+const OPTIONS = [
+  "config",
+  "json",
+  "target",
+  "arch",
+  "jobs",
+  "rejected",
+  "static",
+  "entry",
+  "help",
+  "version",
+];
 
 /** Yargs suggests commands; this suggests options. */
 function suggestion(message: string): string {

@@ -10,9 +10,8 @@ import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, wr
 import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { closest } from "./closest.js";
 import { internalError, UserError, userError } from "./diagnostics.js";
-import { describeRange, isInRange } from "./expand.js";
 import type { AxisRange, AxisValue, ConfigPoint, Op } from "./ir.js";
-import { rejectionOf } from "./legality.js";
+import { describeRange, isInRange, rejectionOf } from "./legality.js";
 import { findSpaceCall, readConfig } from "./load/index.js";
 import { readElements, readProperties, readScalar, unwrap } from "./load/literals.js";
 import { openConfig, parseConfig, spanOf } from "./load/project.js";
@@ -236,8 +235,8 @@ function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisVal
   const values: AxisValue[] = [];
   for (const word of words) {
     const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
-    if (!isInRange(op, range, value)) {
-      const fix = `${range.name} is ${describeRange(op, range)}`;
+    if (!isInRange(op.axes, range, value)) {
+      const fix = `${range.name} is ${describeRange(op.axes, range)}`;
       throw userError("value-not-in-axis", `${JSON.stringify(word)} is no value of ${range.name}`, fix);
     }
     if (values.includes(value)) {

@@ -7,7 +7,7 @@
 import { closest } from "./closest.js";
 import { compareText, type Diagnostic } from "./diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Entry, EntryAxis, Op, RejectedPoint, Space } from "./ir.js";
-import { rejectionOf } from "./legality.js";
+import { describeRange, isInRange, rejectionOf } from "./legality.js";
 import { kernelId } from "./name.js";
 
 export interface Expansion {
@@ -90,7 +90,7 @@ function readAxis(
     diagnostics.push({
       code: "empty-axis",
       message: `${axis.name} lists no value, so the entry makes no kernel`,
-      fix: `write at least one: ${describeRange(op, range)}`,
+      fix: `write at least one: ${describeRange(op.axes, range)}`,
       span: axis.span,
     });
   }
@@ -103,43 +103,18 @@ function readAxis(
         fix: "remove one of the two",
         span,
       });
-    } else if (isInRange(op, range, value)) {
+    } else if (isInRange(op.axes, range, value)) {
       seen.push(value);
     } else {
       diagnostics.push({
         code: "value-not-in-axis",
         message: `${typeof value === "string" ? JSON.stringify(value) : value} is no value of ${axis.name}`,
-        fix: `${axis.name} is ${describeRange(op, range)}${suggestion(range, value)}`,
+        fix: `${axis.name} is ${describeRange(op.axes, range)}${suggestion(range, value)}`,
         span,
       });
     }
   }
   return seen;
-}
-
-/** Whether an axis can have a value at all; whether it goes with the other axes is for the rules to say. */
-export function isInRange(op: Op, range: AxisRange, value: AxisValue): boolean {
-  if (range.kind === "enum") return typeof value === "string" && range.values.includes(value);
-  return (
-    typeof value === "number" &&
-    Number.isInteger(value) &&
-    value % range.step === 0 &&
-    value >= range.min &&
-    value <= maxOf(op, range.max)
-  );
-}
-
-export function describeRange(op: Op, range: AxisRange): string {
-  if (range.kind === "enum") return `one of ${range.values.map((value) => JSON.stringify(value)).join(", ")}`;
-  const bound =
-    typeof range.max === "number" ? `${range.max}` : `${range.max} (at most ${maxOf(op, range.max)})`;
-  return `a multiple of ${range.step} from ${range.min} to ${bound}`;
-}
-
-function maxOf(op: Op, max: number | string): number {
-  if (typeof max === "number") return max;
-  const bounding = op.axes.find(({ name }) => name === max);
-  return bounding?.kind === "integer" ? maxOf(op, bounding.max) : Number.POSITIVE_INFINITY;
 }
 
 function suggestion(range: AxisRange, value: AxisValue): string {

@@ -2,28 +2,15 @@
  * The types that flow between the stages of the compiler.
  *
  * Readonly, flat and JSON-printable; each is made in one place, which its comment names.
- * The config point and the op's stages are part of the manifest too, so their types live there.
+ * The config point and the op's axes and stages are part of the manifest too, so their types live there.
  */
-import type { ConfigPoint, ManifestKernel, Stage } from "../runtime/manifest.js";
+import type { AxisRange, ConfigPoint, ManifestKernel, Stage } from "../runtime/manifest.js";
 import type { Span } from "./diagnostics.js";
 
-export type { ConfigPoint, Stage };
+export type { AxisRange, ConfigPoint, Stage };
 
 export type AxisName = keyof ConfigPoint;
 export type AxisValue = string | number;
-
-/** The range of an axis, as the op declares it. Made by `load`. */
-export type AxisRange =
-  | {
-      readonly kind: "integer";
-      readonly name: AxisName;
-      readonly step: number;
-      readonly min: number;
-      /** A number, or the axis whose value bounds this one. */
-      readonly max: number | AxisName;
-      readonly default?: AxisName | undefined;
-    }
-  | { readonly kind: "enum"; readonly name: AxisName; readonly values: readonly string[] };
 
 /** Made by `load`. */
 export interface Op {

@@ -1,11 +1,36 @@
 /**
- * The named rules that a point must obey beyond the ranges of its axes.
+ * Which points there can be: the ranges of the axes, and the named rules that a point must obey beyond them.
  *
- * In: a point. Out: the first rule that it breaks, with the reason and the values, or undefined. Pure.
- * The runtime asks these rules too, so that "why not" has one answer.
+ * In: axes, a value or a point. Out: whether it can be, or the first rule that it breaks, with the reason and the
+ * values. Pure. The runtime asks here too, so that "why not" has one answer.
  */
-import type { ConfigPoint } from "../runtime/manifest.js";
+import type { AxisRange, ConfigPoint } from "../runtime/manifest.js";
 import type { Rejection } from "./ir.js";
+
+/** Whether an axis can have a value at all; whether it goes with the other axes is for the rules to say. */
+export function isInRange(axes: readonly AxisRange[], range: AxisRange, value: unknown): boolean {
+  if (range.kind === "enum") return typeof value === "string" && range.values.includes(value);
+  return (
+    typeof value === "number" &&
+    Number.isInteger(value) &&
+    value % range.step === 0 &&
+    value >= range.min &&
+    value <= maxOf(axes, range.max)
+  );
+}
+
+export function describeRange(axes: readonly AxisRange[], range: AxisRange): string {
+  if (range.kind === "enum") return `one of ${range.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  const bound =
+    typeof range.max === "number" ? `${range.max}` : `${range.max} (at most ${maxOf(axes, range.max)})`;
+  return `a multiple of ${range.step} from ${range.min} to ${bound}`;
+}
+
+function maxOf(axes: readonly AxisRange[], max: number | string): number {
+  if (typeof max === "number") return max;
+  const bounding = axes.find(({ name }) => name === max);
+  return bounding?.kind === "integer" ? maxOf(axes, bounding.max) : Number.POSITIVE_INFINITY;
+}
 
 interface Rule {
   readonly name: string;

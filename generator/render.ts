@@ -62,7 +62,7 @@ function manifestOf(op: Op, plans: readonly KernelPlan[], compiler: string, sour
   return {
     abi: ABI_VERSION,
     compiler,
-    op: { name: op.name, stages: [...op.stages] },
+    op: { name: op.name, axes: [...op.axes], stages: [...op.stages] },
     sourcesSha256: hash.digest("hex"),
     kernels: plans.map((plan) => ({
       id: plan.id,

@@ -11,6 +11,8 @@ import type { Compiler } from "./toolchain.js";
 export interface TargetCompiler {
   readonly target: Target;
   readonly path: string;
+  /** The C++ compiler: itself, or the one that nvcc uses. */
+  readonly hostPath: string;
   /** The versions of the compilers involved, in their own words. */
   readonly identity: string;
   readonly compileArgs: readonly string[];
@@ -41,6 +43,7 @@ export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly str
   return {
     target: "cuda",
     path: nvcc.path,
+    hostPath: host.path,
     identity: `${nvcc.version}\n${host.version}`,
     compileArgs: [
       "-std=c++17",
@@ -90,6 +93,7 @@ export function cpuCompiler(cxx: Compiler, features: readonly string[]): TargetC
   return {
     target: "cpu",
     path: cxx.path,
+    hostPath: cxx.path,
     identity: cxx.version,
     compileArgs: [
       "-std=c++17",

@@ -1,16 +1,23 @@
 /** `normrope/runtime`: open a built library and dispatch to its kernels. */
+export { type DeviceRope, type Heads, type HeadsLayout, packedHeads, type RunOptions } from "./call.js";
 export { type Dtype, decode, encode, encodeAll } from "./dtype.js";
 export { type ErrorCode, NormropeError } from "./errors.js";
+export { fusedQkNormRope } from "./fused_qk_norm_rope.js";
 export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "./manifest.js";
-export type { DeviceBuffer, ElementType, Event, HostData, Stream } from "./memory.js";
-export {
-  type DeviceRope,
-  type Heads,
-  type HeadsLayout,
-  type Kernel,
-  packedHeads,
-  type RunOptions,
-} from "./op.js";
-export { type DeviceInfo, Library, type OpenOptions, open, type Support } from "./open.js";
-export type { RopeScaling } from "./rope_scaling.js";
+export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";
+export type { Kernel, PreparedCall } from "./op.js";
+export { type DeviceInfo, Library, type OpenOptions, open } from "./open.js";
+export type {
+  AlphaScaling,
+  DynamicScaling,
+  LinearScaling,
+  Llama3Scaling,
+  LongropeScaling,
+  ProportionalScaling,
+  RopeScaling,
+  YarnRampScaling,
+  YarnScaling,
+} from "./rope_scaling.js";
 export { type RopeParameters, type RopeTable, ropeTable, tableOf } from "./rope_table.js";
+export type { Event, Stream } from "./stream.js";
+export type { Support } from "./support.js";

@@ -116,6 +116,45 @@ export function loadLibrary(path: string): NativeLibrary {
   return { path, manifest, functions };
 }
 
+/**
+ * The same functions, with a device made current on the thread before each that works on one: for machines with
+ * several. Where that fails its status is returned.
+ */
+export function onDevice(functions: NativeFunctions, device: number): NativeFunctions {
+  const on =
+    <A extends unknown[]>(call: (...args: A) => number) =>
+    (...args: A): number =>
+      functions.deviceSet(device) || call(...args);
+  return {
+    ...functions,
+    prepare: on(functions.prepare),
+    run: on(functions.run),
+    allocate: on(functions.allocate),
+    free: on(functions.free),
+    fill: on(functions.fill),
+    copyToDevice: on(functions.copyToDevice),
+    copyToHost: on(functions.copyToHost),
+    copyOnDevice: on(functions.copyOnDevice),
+    streamCreate: on(functions.streamCreate),
+    streamDestroy: on(functions.streamDestroy),
+    streamSynchronize: on(functions.streamSynchronize),
+    eventCreate: on(functions.eventCreate),
+    eventDestroy: on(functions.eventDestroy),
+    eventRecord: on(functions.eventRecord),
+    eventElapsed: on(functions.eventElapsed),
+  };
+}
+
+/** Where a host array's memory is. It stays there: V8 never moves what an ArrayBuffer holds. */
+export function addressOf(array: ArrayBufferView): Address {
+  return array.byteLength === 0 ? 0n : koffi.address(bytesOf(array));
+}
+
+/** The bytes of an array, as the functions take them. */
+export function bytesOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
 /** GPUs that the driver of this machine shows; 0 where there is no driver. */
 export function gpuCount(): number {
   try {

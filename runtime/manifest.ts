@@ -31,6 +31,24 @@ const stageArgumentSchema = z.discriminatedUnion("kind", [
 /** One step of the op, in the order of application. */
 const stageSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), stageArgumentSchema) });
 
+/** The values that an axis of the op can have. */
+const axisRangeSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("integer"),
+    name: configPointSchema.keyof(),
+    step: z.int().positive(),
+    min: z.int(),
+    /** A number, or the axis whose value bounds this one. */
+    max: z.union([z.int(), configPointSchema.keyof()]),
+    default: configPointSchema.keyof().optional(),
+  }),
+  z.strictObject({
+    kind: z.literal("enum"),
+    name: configPointSchema.keyof(),
+    values: z.array(z.string()),
+  }),
+]);
+
 /** How a head lies over the lanes of a warp (CUDA). `generator/plan.ts` decides it. */
 const kernelSchema = z.strictObject({
   id: z.string(),
@@ -72,7 +90,7 @@ const buildSchema = z.strictObject({
 export const manifestSchema = z.strictObject({
   abi: z.literal(ABI_VERSION),
   compiler: z.string(),
-  op: z.strictObject({ name: z.string(), stages: z.array(stageSchema) }),
+  op: z.strictObject({ name: z.string(), axes: z.array(axisRangeSchema), stages: z.array(stageSchema) }),
   /** SHA-256 of the emitted sources, so that a library and a manifest can be told to belong together. */
   sourcesSha256: z.string(),
   kernels: z.array(kernelSchema),
@@ -84,6 +102,7 @@ const builtManifestSchema = manifestSchema.extend({ build: buildSchema });
 export type ConfigPoint = Readonly<z.infer<typeof configPointSchema>>;
 export type StageArgument = z.infer<typeof stageArgumentSchema>;
 export type Stage = z.infer<typeof stageSchema>;
+export type AxisRange = Readonly<z.infer<typeof axisRangeSchema>>;
 export type ManifestKernel = z.infer<typeof kernelSchema>;
 export type Resources = z.infer<typeof resourcesSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -1,11 +1,13 @@
 /**
- * Device memory, streams and events.
+ * Memory of the library's device.
  *
- * In: the functions of a loaded library. Out: objects that own what they hold, free it once, and refuse use after.
+ * In: an open library's session. Out: buffers that own their memory, and buffers over memory of the caller's, which is
+ * never freed here; copies from and to the host, checked.
  */
-/// <reference lib="esnext.disposable" preserve="true" />
 import { invalidArgument, NormropeError } from "./errors.js";
-import { type Address, checkStatus, type NativeFunctions } from "./library.js";
+import { type Address, addressOf, bytesOf, checkStatus } from "./library.js";
+import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
+import { type Stream, streamAddress } from "./stream.js";
 
 /** What a buffer holds, and bytes of one element. */
 export const ELEMENT_BYTES = { bf16: 2, f16: 2, int32: 4, int64: 8, uint64: 8 } as const;
@@ -28,91 +30,25 @@ const HOST_ARRAYS = {
   uint64: BigUint64Array,
 } as const;
 
-/** What an open library shares with everything made from it. */
-export interface Session {
-  readonly functions: NativeFunctions;
-  /** Everything to be freed on close. */
-  readonly owned: Set<Owned>;
-  closed: boolean;
-  /** Calls that were launched, by kernel id. */
-  readonly launches: Map<string, number>;
-}
-
-/** A handle of the library: used while open, freed once. */
-abstract class Owned implements Disposable {
-  readonly #session: Session;
-  readonly #what: string;
-  #address: Address | undefined;
-
-  constructor(session: Session, what: string, address: Address) {
-    this.#session = session;
-    this.#what = what;
-    this.#address = address;
-    session.owned.add(this);
-  }
-
-  protected abstract release(functions: NativeFunctions, address: Address): number;
-
-  protected get functions(): NativeFunctions {
-    return this.#session.functions;
-  }
-
-  protected get session(): Session {
-    return this.#session;
-  }
-
-  /** Where it is. @throws NormropeError `closed` after it was freed. */
-  get address(): Address {
-    if (this.#address !== undefined) return this.#address;
-    throw new NormropeError("closed", `the ${this.#what} was freed`, "Make a new one");
-  }
-
-  belongsTo(session: Session): boolean {
-    return this.#session === session;
-  }
-
-  /** Gives it back; a second call does nothing. */
-  free(): void {
-    const address = this.#address;
-    if (address === undefined) return;
-    this.#address = undefined;
-    this.#session.owned.delete(this);
-    checkStatus(this.functions, this.release(this.functions, address));
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
-  }
-}
-
-export type { Owned };
-
-/** Memory of the library's device: `length` elements of one type, 256-byte aligned. */
+/** Memory of the library's device: `length` elements of one type. */
 export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   readonly type: T;
   readonly length: number;
 
-  constructor(session: Session, type: T, length: number) {
-    if (!Object.hasOwn(ELEMENT_BYTES, type))
-      throw invalidArgument("type", type, `one of ${Object.keys(ELEMENT_BYTES).join(", ")}`);
-    if (!Number.isSafeInteger(length) || length < 0)
-      throw invalidArgument("length", length, "a whole number from 0");
-    const bytes = length * ELEMENT_BYTES[type];
-    super(
-      session,
-      "buffer",
-      takeHandle(session, (out) => session.functions.allocate(bytes, out)),
-    );
+  constructor(
+    session: Session,
+    type: T,
+    length: number,
+    address: Address,
+    release: (address: Address) => number,
+  ) {
+    super(session, "buffer", address, release);
     this.type = type;
     this.length = length;
   }
 
   get byteLength(): number {
     return this.length * ELEMENT_BYTES[this.type];
-  }
-
-  protected override release(functions: NativeFunctions, address: Address): number {
-    return functions.free(address);
   }
 
   /** Copies from the host, to element `offset` on; done when it returns. */
@@ -134,12 +70,8 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     return into;
   }
 
-  #checkHost(data: unknown, offset: number): void {
-    const HostArray = HOST_ARRAYS[this.type];
-    if (!(data instanceof HostArray))
-      throw invalidArgument("data", data, `a ${HostArray.name} for ${this.type}`);
-    if (isDetached(data.buffer))
-      throw invalidArgument("data", data, "an array whose memory was not given away");
+  #checkHost(data: HostData[T], offset: number): void {
+    requireHostArray(this.type, data);
     if (!Number.isSafeInteger(offset) || offset < 0 || offset + data.length > this.length) {
       throw invalidArgument(
         "offset",
@@ -150,74 +82,101 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   }
 }
 
-/** Work in one stream is done in its order. On the CPU target every call has finished when it returns. */
-export class Stream extends Owned {
-  constructor(session: Session) {
-    super(
-      session,
-      "stream",
-      takeHandle(session, (out) => session.functions.streamCreate(out)),
+/** A buffer over a host array of the caller's: the array's memory may be given away behind the buffer's back. */
+class HostBuffer<T extends ElementType> extends DeviceBuffer<T> {
+  readonly #array: HostData[T];
+
+  constructor(session: Session, type: T, array: HostData[T]) {
+    super(session, type, array.length, addressOf(array), () => 0);
+    this.#array = array;
+  }
+
+  override requireAlive(): void {
+    super.requireAlive();
+    if (this.#array.length === this.length) return;
+    throw new NormropeError("closed", "the buffer's array gave its memory away", "Borrow another array");
+  }
+}
+
+/** A new buffer of the library's own, 256-byte aligned and uninitialised. */
+export function allocateBuffer<T extends ElementType>(
+  session: Session,
+  type: T,
+  length: number,
+): DeviceBuffer<T> {
+  requireType(type);
+  requireLength(length);
+  const { allocate, free } = session.functions;
+  const address = takeHandle(session, (out) => allocate(length * ELEMENT_BYTES[type], out));
+  return new DeviceBuffer(session, type, length, address, free);
+}
+
+/** Memory that the caller owns and keeps alive: an address on the library's device. */
+export interface RawMemory {
+  /** A CUDA device pointer, or a host pointer for the CPU target; a multiple of the element's size. */
+  readonly address: bigint;
+  /** In elements. */
+  readonly length: number;
+}
+
+/** A buffer over memory of the caller's; freeing the buffer leaves the memory alone. */
+export function borrowBuffer<T extends ElementType>(
+  session: Session,
+  type: T,
+  memory: RawMemory | HostData[T],
+): DeviceBuffer<T> {
+  requireOpen(session);
+  requireType(type);
+  if (ArrayBuffer.isView(memory)) return borrowArray(session, type, memory);
+  if (typeof memory !== "object" || memory === null) {
+    throw invalidArgument("memory", memory, "{ address, length } or a typed array");
+  }
+  const { address, length } = memory;
+  requireLength(length);
+  const bytes = BigInt(ELEMENT_BYTES[type]);
+  const isAddress =
+    typeof address === "bigint" && address > 0n && address + BigInt(length) * bytes < 2n ** 64n;
+  if (!isAddress || address % bytes !== 0n) {
+    throw invalidArgument(
+      "address",
+      address,
+      `a bigint that is a multiple of ${bytes}, the bytes of a ${type}`,
     );
   }
-
-  protected override release(functions: NativeFunctions, address: Address): number {
-    return functions.streamDestroy(address);
-  }
-
-  /** Waits until everything launched on it is done. */
-  synchronize(): void {
-    checkStatus(this.functions, this.functions.streamSynchronize(this.address));
-  }
+  return new DeviceBuffer(session, type, length, address, () => 0);
 }
 
-/** A mark in a stream, with a time. */
-export class Event extends Owned {
-  constructor(session: Session) {
-    super(
-      session,
-      "event",
-      takeHandle(session, (out) => session.functions.eventCreate(out)),
+function borrowArray<T extends ElementType>(session: Session, type: T, array: HostData[T]): DeviceBuffer<T> {
+  requireHostArray(type, array);
+  if (session.target !== "cpu") {
+    throw invalidArgument(
+      "memory",
+      array,
+      "device memory for the CUDA target: `upload` copies an array there",
     );
   }
-
-  protected override release(functions: NativeFunctions, address: Address): number {
-    return functions.eventDestroy(address);
+  if ("resizable" in array.buffer && array.buffer.resizable === true) {
+    throw invalidArgument("memory", array, "an array whose memory cannot be resized");
   }
-
-  record(stream?: Stream): void {
-    checkStatus(
-      this.functions,
-      this.functions.eventRecord(this.address, streamAddress(this.session, stream)),
-    );
-  }
-
-  /** Milliseconds from an earlier event to this one, after waiting for it. */
-  millisecondsSince(start: Event): number {
-    if (!(start instanceof Event && start.belongsTo(this.session))) {
-      throw invalidArgument("start", start, "an event of this library");
-    }
-    const out = new Float32Array(1);
-    checkStatus(this.functions, this.functions.eventElapsed(bytesOf(out), start.address, this.address));
-    return out[0] ?? Number.NaN;
-  }
+  return new HostBuffer(session, type, array);
 }
 
-/** The handle of a stream, or of the default stream. */
-export function streamAddress(session: Session, stream: Stream | undefined): Address {
-  if (stream === undefined) return 0n;
-  if (stream instanceof Stream && stream.belongsTo(session)) return stream.address;
-  throw invalidArgument("stream", stream, "a stream of this library");
+function requireType(type: unknown): void {
+  const types = Object.keys(ELEMENT_BYTES);
+  if (typeof type !== "string" || !types.includes(type))
+    throw invalidArgument("type", type, `one of ${types.join(", ")}`);
 }
 
-function takeHandle(session: Session, create: (out: Uint8Array) => number): Address {
-  if (session.closed) throw new NormropeError("closed", "the library was closed", "Open it again");
-  const out = new BigUint64Array(1);
-  checkStatus(session.functions, create(bytesOf(out)));
-  return out[0] ?? 0n;
+function requireLength(length: unknown): void {
+  if (!Number.isSafeInteger(length) || Number(length) < 0)
+    throw invalidArgument("length", length, "a whole number from 0");
 }
 
-export function bytesOf(data: ArrayBufferView): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+function requireHostArray(type: ElementType, data: ArrayBufferView): void {
+  const HostArray = HOST_ARRAYS[type];
+  if (!(data instanceof HostArray)) throw invalidArgument("data", data, `a ${HostArray.name} for ${type}`);
+  if (isDetached(data.buffer))
+    throw invalidArgument("data", data, "an array whose memory was not given away");
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {

@@ -6,27 +6,42 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { rejectionOf } from "../generator/legality.js";
+import { type DeviceRope, requireObject } from "./call.js";
 import { invalidArgument, NormropeError } from "./errors.js";
-import { checkStatus, gpuCount, loadLibrary, type NativeLibrary } from "./library.js";
-import { type BuiltManifest, findKernel, type PointQuery, type Target } from "./manifest.js";
 import {
   bytesOf,
-  DeviceBuffer,
+  checkStatus,
+  gpuCount,
+  loadLibrary,
+  type NativeFunctions,
+  type NativeLibrary,
+  onDevice,
+} from "./library.js";
+import { type BuiltManifest, findKernel, type PointQuery, type Target } from "./manifest.js";
+import {
+  allocateBuffer,
+  borrowBuffer,
+  type DeviceBuffer,
   type ElementType,
-  Event,
   type HostData,
-  type Session,
-  Stream,
+  type RawMemory,
 } from "./memory.js";
-import { type DeviceRope, Kernel, requireObject } from "./op.js";
+import { Kernel } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
+import type { Session } from "./session.js";
+import { Event, Stream } from "./stream.js";
+import { absenceOf, type Support, supportOf } from "./support.js";
 
 export interface OpenOptions {
   /** Default `auto`: `cuda` where there is a GPU, else `cpu`. A GPU without a CUDA library is an error. */
   readonly target?: Target | "auto" | undefined;
   /** A library file, or a folder that holds one for each target; default `build` in the working folder. */
   readonly path?: string | undefined;
+  /**
+   * Index in `library.devices`; default 0. Where there are several, every call makes it the current device of the
+   * calling thread.
+   */
+  readonly device?: number | undefined;
 }
 
 /** A device of a library's target. */
@@ -42,13 +57,14 @@ export interface DeviceInfo {
 }
 
 /**
- * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`, `no-device`.
+ * Opens a library that `normrope build` made.
+ * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`, `no-device`, `invalid-argument`.
  */
 export async function open<Point extends PointQuery = PointQuery>(
   options: OpenOptions = {},
 ): Promise<Library<Point>> {
   requireObject("options", options);
-  const { target = "auto", path = "build" } = options;
+  const { target = "auto", path = "build", device = 0 } = options;
   if (target !== "auto" && target !== "cuda" && target !== "cpu") {
     throw invalidArgument("target", target, '"auto", "cuda" or "cpu"');
   }
@@ -58,7 +74,21 @@ export async function open<Point extends PointQuery = PointQuery>(
   if (target !== "auto" && built !== target) {
     throw invalidArgument("target", target, `"${built}", which ${native.path} was built for`);
   }
-  return new Library<Point>(native);
+  return new Library<Point>(native, chooseDevice(native, device));
+}
+
+/** The functions of the library, working on one of its devices. */
+function chooseDevice({ functions, path }: NativeLibrary, device: number): NativeFunctions {
+  const out = new Int32Array(1);
+  checkStatus(functions, functions.deviceCount(bytesOf(out)));
+  const count = out[0] ?? 0;
+  if (device === 0 && count <= 1) return functions;
+  if (Number.isInteger(device) && device >= 0 && device < count) return onDevice(functions, device);
+  throw invalidArgument(
+    "device",
+    device,
+    `a whole number below ${count}, the devices that ${path} can run on`,
+  );
 }
 
 function libraryIn(folder: string, target: Target | "auto"): string {
@@ -77,26 +107,27 @@ function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
-export type Support =
-  | { readonly isSupported: true }
-  | { readonly isSupported: false; readonly reason: string; readonly fix: string };
-
+/** An open library. It frees everything that was made from it when it is closed. */
 export class Library<Point extends PointQuery = PointQuery> implements Disposable {
+  /** The library's file. */
   readonly path: string;
+  /** What the library holds, and how it was built. */
   readonly manifest: BuiltManifest;
   readonly #session: Session;
 
-  constructor({ path, manifest, functions }: NativeLibrary) {
+  /** `open` calls it; `functions` work on the device that was chosen. */
+  constructor({ path, manifest }: NativeLibrary, functions: NativeFunctions) {
     this.path = path;
     this.manifest = manifest;
-    this.#session = { functions, owned: new Set(), closed: false, launches: new Map() };
+    const { target } = manifest.build;
+    this.#session = { functions, target, owned: new Set(), closed: false, launches: new Map() };
   }
 
   get target(): Target {
-    return this.manifest.build.target;
+    return this.#session.target;
   }
 
-  /** The devices that the target can run on. */
+  /** The devices that the target can run on. @throws NormropeError `device-error`. */
   get devices(): readonly DeviceInfo[] {
     const { functions } = this.#session;
     const count = new Int32Array(1);
@@ -122,20 +153,17 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
    */
   async kernel(point: Point): Promise<Kernel> {
     requireObject("point", point);
-    const { kernels } = this.manifest;
-    const index = findKernel(kernels, point);
-    const facts = kernels[index];
+    const index = findKernel(this.manifest.kernels, point);
+    const facts = this.manifest.kernels[index];
     if (facts !== undefined) return new Kernel(this.#session, index, facts);
-    const { message, fix } = this.#absence(point);
-    throw new NormropeError("kernel-not-found", message, fix);
+    const { reason, fix } = absenceOf(this.path, this.manifest, point);
+    throw new NormropeError("kernel-not-found", reason, fix);
   }
 
-  /** Whether the library holds a kernel for a point; where not, the reason, and what would add it. */
+  /** Whether the library holds a kernel for a point; where not, the reason, and the config line that would add it. */
   supports(point: PointQuery): Support {
     requireObject("point", point);
-    if (findKernel(this.manifest.kernels, point) >= 0) return { isSupported: true };
-    const { message, fix } = this.#absence(point);
-    return { isSupported: false, reason: message, fix };
+    return supportOf(this.path, this.manifest, point);
   }
 
   /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
@@ -143,22 +171,28 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return this.#session.launches;
   }
 
-  #absence(query: PointQuery): { message: string; fix: string } {
-    const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
-    const wanted = `headDim ${point.headDim}, rotaryDim ${point.rotaryDim}, ${point.rope}, ${point.dtype}`;
-    const message = `${this.path} holds no kernel for ${wanted}`;
-    const rejection = rejectionOf(point);
-    if (rejection !== undefined) return { message, fix: `None can be made: ${rejection.reason}` };
-    const fix = `Add it to normrope.config.ts (\`normrope add headDim ${point.headDim}\`, say) and run \`normrope build\``;
-    return { message, fix };
-  }
-
-  /** Memory for `length` elements, uninitialised. */
+  /**
+   * Memory for `length` elements on the library's device, uninitialised.
+   * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
+   */
   allocate<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
-    return new DeviceBuffer(this.#session, type, length);
+    return allocateBuffer(this.#session, type, length);
   }
 
-  /** A buffer with a copy of host data; sixteen-bit floats are given as their bit patterns. */
+  /**
+   * A buffer over memory that the caller owns: a raw address on the library's device, or, for the CPU target, a typed
+   * array, which is then read and written in place. The caller keeps raw memory alive for as long as the buffer is
+   * used; nothing here ever frees it.
+   * @throws NormropeError `invalid-argument`, `closed`.
+   */
+  borrow<T extends ElementType>(type: T, memory: RawMemory | HostData[T]): DeviceBuffer<T> {
+    return borrowBuffer(this.#session, type, memory);
+  }
+
+  /**
+   * A buffer with a copy of host data; sixteen-bit floats are given as their bit patterns.
+   * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
+   */
   upload<T extends ElementType>(type: T, data: HostData[T]): DeviceBuffer<T> {
     const buffer = this.allocate(type, data.length);
     try {
@@ -170,6 +204,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return buffer;
   }
 
+  /** A RoPE table on the device. @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`. */
   uploadRope(table: RopeTable): DeviceRope & Disposable {
     requireObject("table", table);
     if (!Number.isFinite(table.attentionFactor)) {
@@ -181,10 +216,12 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return { turns, attentionFactor: table.attentionFactor, [Symbol.dispose]: () => turns.free() };
   }
 
+  /** A stream whose work does not wait for the default stream's. @throws NormropeError `no-device`, `closed`. */
   createStream(): Stream {
     return new Stream(this.#session);
   }
 
+  /** A mark to be recorded in a stream, with its time. @throws NormropeError `no-device`, `closed`. */
   createEvent(): Event {
     return new Event(this.#session);
   }

@@ -4,10 +4,12 @@
  * In: an open library. Out: for each kernel how many batches ran, the largest error, and whether it passes. Outputs are
  * judged by `accuracy`; whatever no head covers (v, padding, guards, inputs of out-of-place calls) must keep its bits.
  */
+
 import { Accuracy, REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
+import type { Heads, HeadsLayout } from "./call.js";
 import { decodingTable, encode } from "./dtype.js";
 import type { ManifestKernel, Stage } from "./manifest.js";
-import type { Heads, HeadsLayout, Kernel } from "./op.js";
+import type { Kernel } from "./op.js";
 import type { Library } from "./open.js";
 import { angleAt, oracleHead } from "./oracle.js";
 import { type RopeTable, ropeTable } from "./rope_table.js";

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compile, emit } from "../generator/pipeline.js";
 import { findCxx } from "../generator/toolchain.js";
+import { ARGS, HEADS } from "../runtime/call.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
-import { ARGS, HEADS } from "../runtime/op.js";
 import { buildFixture, CONFIGS } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 

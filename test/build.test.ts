@@ -16,12 +16,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BuildRequest, type BuildResult, build, readBuiltManifest } from "../generator/build.js";
+import { type BuildRequest, type BuildResult, build } from "../generator/build.js";
 import { sha256 } from "../generator/cache.js";
 import { UserError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
+import { readBuiltManifest } from "../generator/publish.js";
 import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
 import { type Compiler, findCxx, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
@@ -258,6 +259,27 @@ describe.each(targets)("a build for %s", (target, compiler, canBuild) => {
       ).toEqual(declared.sort());
     },
   );
+});
+
+describe("an archive", () => {
+  it("is made where it is asked for, and taken away by a build that does not ask", async () => {
+    const { run, buildFolder } = project();
+    const request = { cacheRoot: sharedCache };
+    const listing = () => readdirSync(join(buildFolder, "cpu")).sort();
+    const { archive } = await run(filesOf(16), { ...request, archive: true });
+    expect(archive).toBe(join(buildFolder, "cpu", "libnormrope.a"));
+    expect(listing()).toEqual(["libnormrope.a", "libnormrope.so", "manifest.json"]);
+    const first = readFileSync(archive ?? "");
+    const members = execFileSync("ar", ["t", archive ?? ""], { encoding: "utf8" })
+      .trim()
+      .split("\n");
+    expect(members.sort()).toEqual(["abi.o", "devices.o", "dispatch.o", `${neoxId(16)}.o`]);
+
+    expect((await run(filesOf(16), request)).archive).toBeUndefined();
+    expect(listing()).toEqual(["libnormrope.so", "manifest.json"]);
+    const again = await project().run(filesOf(16), { archive: true });
+    expect(sha256(readFileSync(again.archive ?? ""))).toBe(sha256(first));
+  });
 });
 
 describe("two builds at once", () => {

@@ -20,6 +20,12 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Transfers an array's memory away, as posting it to a worker does. */
+export function giveAway(array: Uint16Array): void {
+  const { buffer } = array;
+  if (buffer instanceof ArrayBuffer) structuredClone(buffer, { transfer: [buffer] });
+}
+
 /** Files by their path below a folder. */
 export type Texts = Readonly<Record<string, string>>;
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace normrope {
@@ -36,6 +37,16 @@ int check_stride(const char *side, const char *field, int64_t stride, int64_t co
   return NORMROPE_OK;
 }
 
+// Whether no two heads that are written share an element: heads of a token side by side and tokens behind them, or the
+// other way round. Strides were checked: what is formed here fits an int64.
+bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, int64_t num_heads, int64_t head_dim) {
+  const int64_t token = std::abs(token_stride), head = std::abs(head_stride);
+  if (num_tokens == 1) return num_heads == 1 || head >= head_dim;
+  if (num_heads == 1) return token >= head_dim;
+  if (token < head_dim || head < head_dim) return false;
+  return token >= (num_heads - 1) * head + head_dim || head >= (num_tokens - 1) * token + head_dim;
+}
+
 int check_heads(const KernelFacts &kernel, const char *side, const normrope_heads &heads, int64_t num_tokens) {
   if (heads.num_heads < 0) {
     return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.num_heads is %d: must not be negative", side, heads.num_heads);
@@ -66,6 +77,11 @@ int check_heads(const KernelFacts &kernel, const char *side, const normrope_head
   if (heads.in == heads.out &&
       (heads.in_token_stride != heads.out_token_stride || heads.in_head_stride != heads.out_head_stride)) {
     return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out equals %s.in: the strides must be equal too", side, side);
+  }
+  if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, kernel.head_dim)) {
+    return fail(NORMROPE_ERROR_INVALID_ARGUMENT,
+                "%s.out has a token stride of %lld and a head stride of %lld: heads would lie over each other", side,
+                static_cast<long long>(heads.out_token_stride), static_cast<long long>(heads.out_head_stride));
   }
   return NORMROPE_OK;
 }

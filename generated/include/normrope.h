@@ -1,12 +1,24 @@
-/* The C interface of a normrope library, the same for the CUDA and the CPU target.
+/* The C interface of a normrope library, the same for the CUDA and the CPU target. Emitted by `normrope emit`.
  *
- * y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position) for every query and key head of a batch of tokens,
- * float32 inside, rounded once to the kernel's dtype. Emitted by `normrope emit`.
+ *     y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)
  *
- * Statuses: 0 is success, everything negative an error; normrope_status_text names it and normrope_last_error says
- * which field or which CUDA call it was. Every function may be called from any thread. No function throws.
- * Pointers to data are device pointers for the CUDA target and host pointers for the CPU target.
- * The current device is that of the calling thread, as in the CUDA runtime. */
+ * for every query and key head of a batch of tokens: float32 inside, rounded once to the kernel's dtype. A kernel is
+ * made for one point of a config space (head_dim, rotary_dim, rope style, dtype) and takes any number of tokens and
+ * heads, any strides and any positions. A head's result does not depend on the batch that it comes in.
+ *
+ * Statuses   0 is success, everything negative an error: nothing was launched or written. normrope_status_text names
+ *            it, normrope_last_error says which field with which value, or which CUDA call and its error.
+ * Memory     Pointers to data are device pointers for the CUDA target and host pointers for the CPU target; structs,
+ *            strings and what a function returns through a pointer are in host memory. Nothing is kept of what a
+ *            caller passes: args may be changed or freed as soon as normrope_run returns.
+ * Threads    Every function may be called from any thread, also from several at once. The current device and the
+ *            last error are those of the calling thread. No function throws.
+ * Streams    A stream is a cudaStream_t of the current device; NULL is the default stream. The CPU target has
+ *            finished when a call returns.
+ * Capture    normrope_run can be captured in a CUDA graph once normrope_prepare has run for the kernel on the device.
+ *            The graph keeps what args held: pointers, sizes, strides, eps. What the pointers lead to, positions and
+ *            table included, is read anew at each replay.
+ */
 #ifndef NORMROPE_H
 #define NORMROPE_H
 
@@ -17,27 +29,36 @@
 extern "C" {
 #endif
 
+/* Version of this interface: a library whose normrope_abi() differs must not be called. */
 #define NORMROPE_ABI 1
 
 #define NORMROPE_OK 0
-#define NORMROPE_ERROR_INVALID_ARGUMENT (-1) /* nothing was launched or written */
+#define NORMROPE_ERROR_INVALID_ARGUMENT (-1)
 #define NORMROPE_ERROR_NO_SUCH_KERNEL (-2)
-#define NORMROPE_ERROR_NO_DEVICE (-3)        /* no GPU, or no driver of the library's generation */
+#define NORMROPE_ERROR_NO_DEVICE (-3) /* no GPU, or no driver of the library's generation */
 #define NORMROPE_ERROR_OUT_OF_MEMORY (-4)
-#define NORMROPE_ERROR_DEVICE (-5)           /* a CUDA call failed */
+#define NORMROPE_ERROR_DEVICE (-5)    /* a CUDA call failed */
 
 /* Flag of normrope_args: launch with programmatic dependent launch, where the device and the library's code for it
- * are sm_90 or newer; elsewhere an ordinary launch. The weights and the table are read early: no kernel that may still
- * be unfinished, back to the last ordinary launch in the stream, may write them. */
+ * are sm_90 or newer; elsewhere an ordinary launch. The weights and the table are read before the kernel waits for the
+ * one in front of it: no kernel that may still be unfinished, back to the last ordinary launch in the stream, may
+ * write them. Positions and data are read after the wait. */
 #define NORMROPE_PDL 1u
 
 /* All the query heads, or all the key heads; ignored where num_heads is 0.
- * Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e: a head is contiguous.
- * Pointers and strides must be multiples of the kernel's vector (at most 8 bytes; `normrope explain` shows it). */
+ *
+ * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
+ *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
+ *            [q heads | k heads | v heads] has in = out = the row's first q or k head, a head stride of head_dim and a
+ *            token stride of all heads times head_dim.
+ * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides of it in elements: 4 elements, 8
+ *            bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4); `normrope explain` shows it.
+ * Aliasing   In place: out equal to in, with the same strides. Otherwise input and output must not overlap, and no
+ *            two heads of the output may. q and k may lie in the same rows. Nothing but the heads is written. */
 typedef struct normrope_heads {
-  const void *in;             /* head 0 of token 0 */
-  void *out;                  /* may equal in with the same strides; other overlap is undefined */
-  const void *weight;         /* [head_dim], the kernel's dtype */
+  const void *in;             /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
+  void *out;                  /* the same shape */
+  const void *weight;         /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype */
   const void *bias;           /* NULL */
   int64_t in_token_stride, in_head_stride, out_token_stride, out_head_stride; /* in elements */
   int64_t weight_head_stride; /* in elements; 0: one weight for all heads */
@@ -46,16 +67,17 @@ typedef struct normrope_heads {
   int32_t reserved32;         /* 0 */
 } normrope_heads;
 
+/* Zero it before filling it in, so that what is reserved is 0. */
 typedef struct normrope_args {
   uint32_t struct_size;         /* sizeof(normrope_args) */
   uint32_t flags;               /* 0 or NORMROPE_PDL */
   normrope_heads q, k;
-  const void *positions;        /* [num_tokens], signed, of position_bits each; any value */
+  const void *positions;        /* [num_tokens], signed, of position_bits each, aligned to them; any value */
   const uint64_t *rope_table;   /* [rotary_dim / 2], 8-byte aligned: normrope_rope_table makes it */
-  int64_t num_tokens;           /* 0 succeeds at once */
+  int64_t num_tokens;           /* from 0, which succeeds at once, to 2^31 - 1 */
   int32_t position_bits;        /* 32 or 64 */
-  float eps;                    /* not negative */
-  float attention_factor;       /* multiplies cosine and sine; 1 without YaRN or longrope */
+  float eps;                    /* added to the mean of squares; finite, not negative */
+  float attention_factor;       /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
   int32_t reserved32;           /* 0 */
 } normrope_args;
 
@@ -68,43 +90,46 @@ typedef struct normrope_device_info {
   int64_t memory_bytes;
 } normrope_device_info;
 
+/* The NORMROPE_ABI that the library was built with. */
 int normrope_abi(void);
-/* JSON: the op, the kernels, and the hash of the sources that the library was built from. */
+/* JSON: the op, the kernels, and the hash of the sources that the library was built from. Valid for ever. */
 const char *normrope_manifest(void);
 
 int normrope_kernel_count(void);
-/* Index of a kernel, or NORMROPE_ERROR_NO_SUCH_KERNEL. */
+/* Index of a kernel by its id, such as "qk_norm_rope__bf16_d128_r128_neox", or NORMROPE_ERROR_NO_SUCH_KERNEL. */
 int normrope_find(const char *kernel_id);
+/* Id of a kernel by its index, valid for ever; NULL where there is no such kernel. */
 const char *normrope_kernel_id(int kernel);
 /* Loads the kernel on the current device, so that a first run can be captured in a CUDA graph. */
 int normrope_prepare(int kernel);
-/* Launches on a stream of the current device (a cudaStream_t; NULL is the default stream). Never allocates or
- * synchronises, and can be captured after normrope_prepare. The CPU target has finished when it returns. */
+/* Launches on a stream, and returns the status of this launch. Never allocates or synchronises. */
 int normrope_run(int kernel, const normrope_args *args, void *stream);
 
+/* A few words for a status, valid for ever. */
 const char *normrope_status_text(int status);
-/* Of this thread's last failed call: the field and its value, or the CUDA call and its error. */
+/* What the last call of this thread that failed had to say; valid until the next one fails. "" before the first. */
 const char *normrope_last_error(void);
 
 /* table[i] = round(frac(inv_freq[i] / 2 pi) * 2^64), exact: the turns for each step of position as a 0.64 fixed
- * point number. inv_freq in radians per position, finite, from 0 up to below 2^64. Both in host memory. */
+ * point number. inv_freq: [n], radians per position, finite, from 0 up to below 2^64. table: [n]. Both in host memory;
+ * n is rotary_dim / 2. All RoPE scalings (linear, NTK, YaRN, llama3, longrope, ...) are other values of inv_freq. */
 int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table);
 
 /* Devices, memory, streams and events, so that a caller needs no CUDA binding. On the CPU target there is one
  * device, all work is done when a call returns, and streams are NULL. Sizes in bytes. */
 int normrope_device_count(int *count); /* 0 where there is no GPU or no driver */
 int normrope_device_get(int *device);
-int normrope_device_set(int device);
+int normrope_device_set(int device);   /* for this thread */
 int normrope_device_get_info(int device, normrope_device_info *info);
 
-int normrope_memory_allocate(size_t bytes, void **memory); /* 256-byte aligned */
+int normrope_memory_allocate(size_t bytes, void **memory); /* 256-byte aligned; *memory is NULL where it fails */
 int normrope_memory_free(void *memory);                    /* NULL is allowed */
 int normrope_memory_fill(void *memory, int byte, size_t bytes, void *stream);
 int normrope_copy_to_device(void *device, const void *host, size_t bytes, void *stream);   /* returns when done */
 int normrope_copy_to_host(void *host, const void *device, size_t bytes, void *stream);     /* returns when done */
 int normrope_copy_on_device(void *to, const void *from, size_t bytes, void *stream);
 
-int normrope_stream_create(void **stream);
+int normrope_stream_create(void **stream); /* does not wait for the default stream */
 int normrope_stream_destroy(void *stream);
 int normrope_stream_synchronize(void *stream);
 int normrope_event_create(void **event);

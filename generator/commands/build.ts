@@ -23,8 +23,13 @@ export function registerBuild(cli: Argv, io: Io): Argv {
           requiresArg: true,
           describe: "Compilers at once; default: one a core",
         })
+        .option("static", {
+          type: "boolean",
+          default: false,
+          describe: "Make libnormrope.a too, to link into a program",
+        })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
-    async ({ config, target, arch, jobs, json }) => {
+    async ({ config, target, arch, jobs, json, static: archive }) => {
       if (jobs !== undefined && !(Number.isInteger(jobs) && jobs > 0)) {
         throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
       }
@@ -39,12 +44,14 @@ export function registerBuild(cli: Argv, io: Io): Argv {
       }
       const compiler = await compilerFor(chosen, archs);
       const { files } = await emitProject(config, io);
-      const { library, compiled, cached } = await buildProject(config, files, compiler, io, jobs);
-      if (json) return printJson(io, { target: chosen, library, compiled, cached });
+      const result = await buildProject(config, files, compiler, io, { jobs, archive });
+      const { library, compiled, cached } = result;
+      if (json) return printJson(io, { target: chosen, library, archive: result.archive, compiled, cached });
       const what = chosen === "cuda" ? compiler.archs.join(", ") : "this CPU";
       io.print(
         `${library} for ${what}: ${compiled.length} kernels compiled, ${cached.length} from the cache`,
       );
+      if (result.archive !== undefined) io.print(`${result.archive} holds the same, to link into a program`);
     },
   );
 }

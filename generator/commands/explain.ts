@@ -23,7 +23,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
     async ({ config, kernel, json }) => {
       const [{ compile }, { readBuiltManifest }] = await Promise.all([
         import("../pipeline.js"),
-        import("../build.js"),
+        import("../publish.js"),
       ]);
       const { plans } = compile(config);
       const plan = plans.find(({ id }) => id === kernel) ?? missing(kernel, plans);

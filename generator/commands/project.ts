@@ -92,13 +92,14 @@ export async function buildProject(
   files: FileSet,
   compiler: TargetCompiler,
   io: Io,
-  jobs = availableParallelism(),
+  { jobs = availableParallelism(), archive = false }: { jobs?: number | undefined; archive?: boolean } = {},
 ): Promise<BuildResult> {
   const { build } = await import("../build.js");
   const result = await build({
     files,
     compiler,
     jobs,
+    archive,
     buildFolder: projectFolders(config).build,
     cacheRoot: cacheRoot(),
     onCompiled: ({ name, seconds, finished, total }) =>

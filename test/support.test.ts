@@ -1,0 +1,57 @@
+/** Whether a library holds the kernel for a point; where not, that what it says to add does add it. */
+import { beforeAll, describe, expect, it, test } from "vitest";
+import type { BuiltManifest, PointQuery } from "../runtime/manifest.js";
+import { open } from "../runtime/open.js";
+import { supportOf } from "../runtime/support.js";
+import { buildFixture, buildFolder } from "./fixture.js";
+import { pointsOf, spaceOf } from "./helpers.js";
+
+let manifest: BuiltManifest;
+beforeAll(async () => {
+  ({ manifest } = await buildFixture("default", "cpu"));
+});
+const ask = (query: PointQuery) => supportOf("lib.so", manifest, query);
+
+it("says yes for every kernel that the library holds", async () => {
+  using library = await open({ target: "cpu", path: buildFolder("default") });
+  for (const { point } of manifest.kernels) expect(library.supports(point)).toEqual({ isSupported: true });
+  expect(library.supports({ headDim: 128, rope: "neox", dtype: "bf16" })).toEqual({ isSupported: true });
+  expect(() => library.supports(null as never)).toThrow("point");
+});
+
+describe("for a point that the library lacks", () => {
+  test.each<PointQuery>([
+    { headDim: 96, rope: "neox", dtype: "bf16" },
+    { headDim: 128, rotaryDim: 64, rope: "interleaved", dtype: "f16" },
+    { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "f16" },
+  ])("%j, the config line makes that kernel and no other", (query) => {
+    const support = ask(query);
+    if (support.isSupported || support.configLine === undefined) throw new Error("expected a config line");
+    const rotaryDim = query.rotaryDim ?? query.headDim;
+    expect(support.reason).toContain(`headDim ${query.headDim}, rotaryDim ${rotaryDim}, rope ${query.rope}`);
+    expect(support.fix).toContain(support.configLine);
+    expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim }]);
+  });
+
+  test.each<[PointQuery, string]>([
+    [
+      { headDim: 100, rope: "neox", dtype: "bf16" },
+      "headDim is 100, and must be a multiple of 8 from 16 to 1024",
+    ],
+    [{ headDim: 64, rotaryDim: 7, rope: "neox", dtype: "bf16" }, "rotaryDim is 7"],
+    [
+      { headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16" },
+      "a head of 64 elements has no 96 to rotate",
+    ],
+    [
+      { headDim: 64, rope: "gptj" as never, dtype: "bf16" },
+      'rope is "gptj", and must be one of "neox", "interleaved"',
+    ],
+    [{ headDim: "64" as never, rope: "neox", dtype: "bf16" }, 'headDim is "64"'],
+    [{ headDim: 64, rope: "neox" } as never, "dtype is undefined"],
+  ])("%j, it says why none can be made, and gives no line", (query, reason) => {
+    const support = ask(query);
+    expect(support).toMatchObject({ isSupported: false, fix: expect.stringContaining(reason) });
+    expect(support).not.toHaveProperty("configLine");
+  });
+});
