@@ -9,8 +9,11 @@
 /** A whole number: a multiple of `step` from `min` to `max`. A `max` that names an axis is that axis's value. */
 export interface IntegerAxis {
   readonly kind: "integer";
+  /** Every value is a multiple of it. */
   readonly step: number;
+  /** The smallest value. */
   readonly min: number;
+  /** The largest value, or the axis that gives it. */
   readonly max: number | string;
   /** The axis whose value is taken where a space leaves this axis out. */
   readonly default?: string;
@@ -19,9 +22,11 @@ export interface IntegerAxis {
 /** One of a few names. */
 export interface EnumAxis<V extends string = string> {
   readonly kind: "enum";
+  /** The names, in the order of the declaration. */
   readonly values: readonly V[];
 }
 
+/** What an op declares for an axis. */
 export type Axis = IntegerAxis | EnumAxis;
 
 /** The axes that this compiler knows how to specialise on; an op declares the range of each. */
@@ -36,20 +41,24 @@ export interface Axes {
   readonly dtype: EnumAxis<"bf16" | "f16">;
 }
 
+/** An axis of the multiples of `step` from `min` to `max`. */
 export function multipleOf(step: number, range: { min: number; max: number }): IntegerAxis {
   return Object.freeze({ kind: "integer", step, ...range });
 }
 
+/** An axis of the even numbers from `min` to `max`, which may be the name of an axis; so may `default`. */
 export function even(range: { min: number; max: number | "headDim"; default?: "headDim" }): IntegerAxis {
   return Object.freeze({ kind: "integer", step: 2, ...range });
 }
 
+/** An axis of the given names. */
 export function oneOf<const V extends readonly string[]>(...values: V): EnumAxis<V[number]> {
   return Object.freeze({ kind: "enum", values: Object.freeze(values) });
 }
 
 /** One head of one token: `[headDim]`, float32 inside the kernel; written as the stages applied to it so far. */
 export interface Head {
+  /** The stages in the order of application, each with its arguments by name. */
   readonly stages: readonly { readonly name: string; readonly args: object }[];
 }
 /** The norm's weight: `[headDim]`, in the kernel's dtype; q and k have one each. */
@@ -66,16 +75,23 @@ export interface Angle {
 }
 /** The value, of type `V`, that a config point has on an axis. */
 export interface AxisValue<V> {
+  /** The axis's name. */
   readonly axis: string;
+  /** Carries the type only: it has no value. */
   readonly type?: V;
 }
 
 type ValueOf<A> = A extends EnumAxis<infer V> ? V : number;
 
+/** What `head` may use besides the head itself. */
 export interface HeadContext<A extends Axes> {
+  /** The point's value on each axis, as a stage takes it. */
   readonly axes: { readonly [Name in keyof A]: AxisValue<ValueOf<A[Name]>> };
+  /** The norm's weight of q or of k. */
   readonly weight: Weight;
+  /** The norm's eps. */
   readonly eps: Eps;
+  /** The angles of the token's position. */
   readonly angle: Angle;
 }
 
@@ -102,11 +118,15 @@ function apply(x: Head, name: string, args: object): Head {
 
 /** What a fused kernel does to one head, over which axes. */
 export interface Op<A extends Axes = Axes> {
+  /** The first part of every kernel id: lower case letters, digits and single underscores. */
   readonly name: string;
+  /** The range of each axis. */
   readonly axes: A;
+  /** One expression of stages: it is read, not run. */
   readonly head: (x: Head, context: HeadContext<A>) => Head;
 }
 
+/** Declares an op. */
 export function defineOp<A extends Axes>(op: Op<A>): Op<A> {
   return Object.freeze(op);
 }
@@ -116,8 +136,11 @@ export type Entry<A extends Axes = Axes> = {
   readonly [Name in Exclude<keyof A, "rotaryDim">]: readonly ValueOf<A[Name]>[];
 } & { readonly rotaryDim?: readonly number[] };
 
+/** A wish for kernels, as `defineSpace` returns it. */
 export interface Space<A extends Axes = Axes> {
+  /** What the kernels do. */
   readonly op: Op<A>;
+  /** One product, or a list of products whose points are all wanted. */
   readonly entries: Entry<A> | readonly Entry<A>[];
 }
 

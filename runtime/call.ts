@@ -12,8 +12,9 @@ import { type Stream, streamAddress } from "./stream.js";
 
 /** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
 export interface HeadsLayout {
+  /** Of the kernel's dtype. */
   readonly buffer: DeviceBuffer;
-  /** In elements; default 0. */
+  /** In elements; default 0. A multiple of the kernel's vector, as the strides are: at most 4 elements. */
   readonly offset?: number | undefined;
   /** In elements. */
   readonly tokenStride: number;
@@ -23,6 +24,7 @@ export interface HeadsLayout {
 
 /** All the query heads, or all the key heads. */
 export interface Heads extends HeadsLayout {
+  /** How many; 0 leaves q or k out. */
   readonly numHeads: number;
   /** `[headDim]`, or one for each head with `weightHeadStride`; the kernel's dtype. */
   readonly weight: DeviceBuffer;
@@ -32,10 +34,13 @@ export interface Heads extends HeadsLayout {
   readonly out?: HeadsLayout | undefined;
 }
 
+/** What one call of a kernel is given. */
 export interface RunOptions {
+  /** The query heads. */
   readonly q: Heads;
-  /** Default: no key heads. */
+  /** The key heads; default: none. */
   readonly k?: Heads | undefined;
+  /** From 0, with which nothing is launched, to 2³¹ - 1. */
   readonly numTokens: number;
   /** `[numTokens]`, int32 or int64; any value, negative ones too. */
   readonly positions: DeviceBuffer;
@@ -56,6 +61,7 @@ export interface RunOptions {
 export interface DeviceRope {
   /** `[rotaryDim / 2]`, uint64. */
   readonly turns: DeviceBuffer;
+  /** Multiplies cosine and sine; 1 without YaRN or longrope. */
   readonly attentionFactor: number;
 }
 

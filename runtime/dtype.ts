@@ -5,6 +5,7 @@
  */
 import type { ConfigPoint } from "./manifest.js";
 
+/** Element type of q, k and the weights. */
 export type Dtype = ConfigPoint["dtype"];
 
 /** Bits of the significand that are stored, and the exponent of the smallest normal number. */
@@ -67,6 +68,7 @@ export function decodingTable(dtype: Dtype): Float64Array {
   return Float64Array.from({ length: 0x10000 }, (_, pattern) => decode(dtype, pattern));
 }
 
+/** The bit patterns nearest to numbers, as buffers of sixteen-bit floats take them. */
 export function encodeAll(dtype: Dtype, values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, (value) => encode(dtype, value));
 }

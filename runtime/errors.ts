@@ -4,6 +4,7 @@
  * In: what went wrong. Out: one error type that names the value and the fix. Must not import anything.
  */
 
+/** What went wrong, for programs to tell apart. */
 export type ErrorCode =
   /** An argument is wrong; nothing was launched or written. */
   | "invalid-argument"
@@ -23,8 +24,11 @@ export type ErrorCode =
   /** The device or its driver reported an error. */
   | "device-error";
 
+/** Every error that the runtime throws: the message names the value and ends with the fix. */
 export class NormropeError extends Error {
+  /** `NormropeError`. */
   override readonly name = "NormropeError";
+  /** What went wrong. */
   readonly code: ErrorCode;
   /** What the user can do about it. */
   readonly fix: string;

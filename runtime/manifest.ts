@@ -99,6 +99,7 @@ export const manifestSchema = z.strictObject({
 /** `build/<target>/manifest.json`: the emitted manifest and what the build adds. */
 const builtManifestSchema = manifestSchema.extend({ build: buildSchema });
 
+/** One point of the config space: what a kernel is specialised for. */
 export type ConfigPoint = Readonly<z.infer<typeof configPointSchema>>;
 export type StageArgument = z.infer<typeof stageArgumentSchema>;
 export type Stage = z.infer<typeof stageSchema>;
@@ -106,7 +107,9 @@ export type AxisRange = Readonly<z.infer<typeof axisRangeSchema>>;
 export type ManifestKernel = z.infer<typeof kernelSchema>;
 export type Resources = z.infer<typeof resourcesSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
+/** What a built library holds, and how it was built. */
 export type BuiltManifest = z.infer<typeof builtManifestSchema>;
+/** Where a library runs. */
 export type Target = BuiltManifest["build"]["target"];
 
 /** A point as a caller writes it: `rotaryDim` is `headDim` where it is left out. */

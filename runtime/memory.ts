@@ -11,14 +11,20 @@ import { type Stream, streamAddress } from "./stream.js";
 
 /** What a buffer holds, and bytes of one element. */
 export const ELEMENT_BYTES = { bf16: 2, f16: 2, int32: 4, int64: 8, uint64: 8 } as const;
+/** What a buffer can hold. */
 export type ElementType = keyof typeof ELEMENT_BYTES;
 
 /** Host data for a buffer: sixteen-bit floats are given as their bit patterns. */
 export interface HostData {
+  /** Bit patterns: `encodeAll` makes them. */
   readonly bf16: Uint16Array;
+  /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
+  /** Positions. */
   readonly int32: Int32Array;
+  /** Positions. */
   readonly int64: BigInt64Array;
+  /** RoPE tables. */
   readonly uint64: BigUint64Array;
 }
 
@@ -32,7 +38,9 @@ const HOST_ARRAYS = {
 
 /** Memory of the library's device: `length` elements of one type. */
 export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
+  /** What it holds. */
   readonly type: T;
+  /** In elements. */
   readonly length: number;
 
   constructor(
@@ -47,6 +55,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     this.length = length;
   }
 
+  /** In bytes. */
   get byteLength(): number {
     return this.length * ELEMENT_BYTES[this.type];
   }

@@ -32,6 +32,7 @@ import type { Session } from "./session.js";
 import { Event, Stream } from "./stream.js";
 import { absenceOf, type Support, supportOf } from "./support.js";
 
+/** Which library to open, and on which device. */
 export interface OpenOptions {
   /** Default `auto`: `cuda` where there is a GPU, else `cpu`. A GPU without a CUDA library is an error. */
   readonly target?: Target | "auto" | undefined;
@@ -46,6 +47,7 @@ export interface OpenOptions {
 
 /** A device of a library's target. */
 export interface DeviceInfo {
+  /** As the driver names it; `CPU` for the CPU. */
   readonly name: string;
   /** Such as `sm_90`; empty on the CPU. */
   readonly arch: string;
@@ -53,6 +55,7 @@ export interface DeviceInfo {
   readonly multiprocessors: number;
   /** 0 where it is not known. */
   readonly l2Bytes: number;
+  /** All of it, used or not. */
   readonly memoryBytes: number;
 }
 
@@ -123,6 +126,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     this.#session = { functions, target, owned: new Set(), closed: false, launches: new Map() };
   }
 
+  /** What it was built for. */
   get target(): Target {
     return this.#session.target;
   }

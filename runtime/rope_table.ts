@@ -7,6 +7,7 @@
 import { invalidArgument } from "./errors.js";
 import { plainFrequencies, type RopeScaling, requirePositive, scaledFrequencies } from "./rope_scaling.js";
 
+/** What a RoPE table is made from. */
 export interface RopeParameters {
   /** `rope_theta`. */
   readonly base: number;
@@ -16,7 +17,9 @@ export interface RopeParameters {
   readonly scaling?: RopeScaling | null | undefined;
 }
 
+/** RoPE as the kernels read it, on the host: `library.uploadRope` brings it to the device. */
 export interface RopeTable {
+  /** Leading elements of a head that rotate. */
   readonly rotaryDim: number;
   /** `[rotaryDim / 2]`, radians per position. */
   readonly invFreq: Float64Array;
@@ -26,7 +29,10 @@ export interface RopeTable {
   readonly attentionFactor: number;
 }
 
-/** @throws NormropeError `invalid-argument` for parameters that no table can be made from. */
+/**
+ * The table of a model: inverse frequencies by its scaling, in float64, and as exact turns per position.
+ * @throws NormropeError `invalid-argument` for parameters that no table can be made from.
+ */
 export function ropeTable({ base, rotaryDim, scaling }: RopeParameters): RopeTable {
   requirePositive("base", base);
   if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0) {

@@ -28,6 +28,7 @@ export class Event extends Owned {
     super(session, "event", takeHandle(session, eventCreate), eventDestroy);
   }
 
+  /** Puts the mark behind what was launched in the stream so far. */
   record(stream?: Stream): void {
     checkStatus(
       this.functions,

@@ -16,6 +16,7 @@ export interface Absence {
   readonly configLine?: string | undefined;
 }
 
+/** Whether there is a kernel for a point and, where not, why. */
 export type Support = { readonly isSupported: true } | ({ readonly isSupported: false } & Absence);
 
 export function supportOf(path: string, manifest: BuiltManifest, query: PointQuery): Support {

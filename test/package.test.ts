@@ -1,0 +1,140 @@
+/** The package as a user gets it: packed, installed into an empty project, and taken through its main job there. */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { writeFiles } from "./helpers.js";
+
+const root = mkdtempSync(join(tmpdir(), "normrope-package-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const project = join(root, "it's a project of Müller & 漢字");
+const environment = { NORMROPE_CACHE_DIR: join(root, "the cache"), NORMROPE_NVCC: "none" };
+
+const { exitCode: ping } = await execa("npm", ["ping", "--fetch-timeout=5000", "--fetch-retries=0"], {
+  reject: false,
+});
+const offline = ping === 0 ? "" : " (needs the npm registry, which does not answer)";
+
+interface Packed {
+  readonly filename: string;
+  readonly unpackedSize: number;
+  readonly files: readonly { readonly path: string }[];
+}
+
+/** Packs a copy of the sources, so that what other tests run stays as it is. */
+async function pack(): Promise<Packed> {
+  const copy = join(root, "source");
+  const isSource = (path: string) =>
+    !/^(node_modules|dist|build|generated|test|\.[^/]*)(\/|$)/.test(path.slice(PACKAGE_ROOT.length + 1));
+  cpSync(PACKAGE_ROOT, copy, { recursive: true, filter: isSource });
+  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(copy, "node_modules"));
+  const { stdout } = await execa("npm", ["pack", "--json", "--pack-destination", root], { cwd: copy });
+  const [first]: Packed[] = Object.values(JSON.parse(stdout.slice(stdout.search(/^[[{]/m))));
+  if (first === undefined) throw new Error(`npm pack printed ${stdout}`);
+  return first;
+}
+
+const normrope = (...args: string[]) =>
+  execa("npx", ["normrope", ...args], { cwd: project, env: environment });
+const tsc = (...args: string[]) =>
+  execa("node", [join(PACKAGE_ROOT, "node_modules", "typescript", "bin", "tsc"), ...args], {
+    cwd: project,
+    reject: false,
+  });
+
+const TSCONFIG = {
+  compilerOptions: {
+    ...{ target: "ES2022", module: "NodeNext", strict: true, exactOptionalPropertyTypes: true },
+    ...{ outDir: "out", rootDir: ".", types: [], lib: ["ES2023", "DOM"] },
+  },
+  include: ["program.ts", "generated/ts"],
+};
+
+const PROGRAM = `import { fusedQkNormRope, NormropeError } from "normrope/runtime";
+import { open } from "./generated/ts/kernels.js";
+
+const library = await open({ target: "cpu" });
+const kernel = await library.kernel({ headDim: 96, rope: "neox", dtype: "bf16" });
+const weight = library.upload("bf16", new Uint16Array(96).fill(0x3f80));
+const qkv = library.upload("bf16", new Uint16Array(3 * 96).fill(0x4000));
+const positions = library.upload("int32", Int32Array.of(0));
+await fusedQkNormRope(library, qkv, 1, 1, 1, 96, 0, weight, weight, 1e4, true, positions, 1, 0, 0, 1);
+console.log(kernel.id, [...new Set(qkv.read(new Uint16Array(3 * 96)))].map((bits) => bits.toString(16)).join());
+try {
+  library.allocate("bf16", -1);
+} catch (error) {
+  if (error instanceof NormropeError) console.log(error.code);
+}
+library.close();
+`;
+
+describe("the package", { timeout: 300_000 }, () => {
+  let packed: Packed;
+  beforeAll(async () => {
+    packed = await pack();
+    mkdirSync(project, { recursive: true });
+    writeFiles(project, { "package.json": JSON.stringify({ name: "empty", private: true, type: "module" }) });
+    if (ping !== 0) return;
+    const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
+    await execa("npm", ["install", ...quiet, join(root, packed.filename)], { cwd: project });
+  }, 300_000);
+
+  it("holds what is needed and nothing else, in less than 1 MB", () => {
+    const paths = packed.files.map(({ path }) => path);
+    const sources = ["dsl", "generator", "runtime", "templates"].flatMap((folder) =>
+      readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => relative(PACKAGE_ROOT, join(entry.parentPath, entry.name))),
+    );
+    const compiled = sources.filter((path) => path.endsWith(".ts") && !path.startsWith("templates/"));
+    const expected = [
+      ...["LICENSE", "README.md", "package.json"],
+      ...sources.filter((path) => /^(dsl|templates)\//.test(path)),
+      ...compiled.map((path) => `dist/${path.replace(/\.ts$/, ".js")}`),
+      ...compiled
+        .filter((path) => !path.startsWith("generator/"))
+        .map((path) => `dist/${path.replace(/\.ts$/, ".d.ts")}`),
+    ];
+    expect(paths.sort()).toEqual(expected.sort());
+    expect(packed.unpackedSize).toBeLessThan(1_000_000);
+  });
+
+  it.skipIf(ping !== 0)(`goes from init to verify in an empty project${offline}`, async () => {
+    expect((await normrope("init")).stdout).toContain("normrope.config.ts written");
+    expect((await normrope("add", "headDim", "96")).stdout).toContain("qk_norm_rope__bf16_d96_r96_neox");
+    expect((await normrope("build", "--target", "cpu")).stdout).toContain("2 kernels compiled");
+    expect((await normrope("verify", "--target", "cpu")).stdout).toContain("2 of 2 kernels pass on CPU");
+    expect((await normrope("check")).stdout).toContain("up to date");
+    expect(existsSync(join(project, "build", "cpu", "libnormrope.so"))).toBe(true);
+  });
+
+  it.skipIf(ping !== 0)(`is imported from TypeScript with types, and runs${offline}`, async () => {
+    writeFiles(project, { "tsconfig.json": JSON.stringify(TSCONFIG), "program.ts": PROGRAM });
+    expect(await tsc()).toMatchObject({ stdout: "", exitCode: 0 });
+    const { stdout } = await execa("node", ["out/program.js"], { cwd: project });
+    expect(stdout).toBe("qk_norm_rope__bf16_d96_r96_neox 3f80,4000\ninvalid-argument");
+  });
+
+  it.skipIf(ping !== 0)(`makes a point that was not built a compile error${offline}`, async () => {
+    const line = (point: string) => `await library.kernel(${point});`;
+    const points = [
+      '{ headDim: 128, rope: "neox", dtype: "bf16" }',
+      '{ headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16" }',
+      '{ headDim: 80, rope: "neox", dtype: "bf16" }',
+      '{ headDim: 96, rotaryDim: 64, rope: "neox", dtype: "bf16" }',
+      '{ headDim: 96, rope: "interleaved", dtype: "bf16" }',
+      '{ headDim: 96, rope: "neox", dtype: "f16" }',
+      '{ headDim: 96, rope: "neox" }',
+    ];
+    const head = 'import { open } from "./generated/ts/kernels.js";\nconst library = await open();\n';
+    writeFiles(project, {
+      "tsconfig.json": JSON.stringify(TSCONFIG),
+      "program.ts": head + points.map(line).join("\n"),
+    });
+    const { stdout } = await tsc("--noEmit");
+    const wrong = [...stdout.matchAll(/^program\.ts\((\d+),/gm)].map(([, number]) => Number(number) - 3);
+    expect([...new Set(wrong)]).toEqual([2, 3, 4, 5, 6]);
+  });
+});
