@@ -24,6 +24,17 @@ async function openCuda(config: ConfigName): Promise<Library> {
   return open({ target: "cuda", path: buildFolder(config) });
 }
 
+/** Builds a CUDA program of this folder on a library, runs it, and gives its last word. */
+async function runProgram(source: string, library: string): Promise<string> {
+  const folder = temporaryFolder();
+  const include = ["-I", join(PACKAGE_ROOT, "generated", "include")];
+  const link = [library, "-Xlinker", `-rpath=${dirname(library)}`];
+  const args = [`-arch=${gpu?.arch}`, "-std=c++17", ...include, join(PACKAGE_ROOT, "test", source), ...link];
+  await execa(nvcc?.path ?? "", [...args, "-o", "program"], { cwd: folder });
+  const { stdout } = await execa(join(folder, "program"), { reject: false });
+  return stdout;
+}
+
 describe.skipIf(!here)(`on the GPU${reason}`, () => {
   test.each(Object.keys(CONFIGS) as ConfigName[])(
     "every kernel of the %s config passes",
@@ -79,16 +90,79 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
         cacheRoot: CACHE_ROOT,
         jobs: 2,
       });
-      const include = ["-I", join(PACKAGE_ROOT, "generated", "include")];
-      const source = join(PACKAGE_ROOT, "test", "dependent_launch.cu");
-      const link = [library, "-Xlinker", `-rpath=${dirname(library)}`];
-      await execa(
-        nvcc.path,
-        [`-arch=${device}`, "-std=c++17", ...include, source, ...link, "-o", "program"],
-        { cwd: folder },
+      expect(await runProgram("dependent_launch.cu", library)).toBe("0 of 20 runs differ");
+    },
+  );
+
+  test.each(Object.keys(CONFIGS) as ConfigName[])(
+    "the first run of every kernel of the %s config can be captured in a graph, which reads its inputs anew",
+    async (config) => {
+      const { library, manifest } = await buildFixture(config, "cuda");
+      const replays = 3 * manifest.kernels.length;
+      expect(await runProgram("graph_capture.cu", library)).toBe(`0 of ${replays} replays differ`);
+    },
+  );
+
+  test("a prepared call does what run does, and refuses host arrays and what was freed", async () => {
+    using library = await openCuda("default");
+    const kernel = await library.kernel({ headDim: 64, rope: "interleaved", dtype: "bf16" });
+    const random = randomNumbers(8);
+    const [before, ones] = [randomBits("bf16", 100 * 64, random), new Uint16Array(64).fill(0x3f80)];
+    expect(() => library.borrow("bf16", before)).toThrow("device memory");
+    using owner = library.upload("bf16", before);
+    using buffer = library.borrow("bf16", { address: owner.address, length: owner.length });
+    using weight = library.upload("bf16", ones);
+    using positions = library.upload(
+      "int64",
+      BigInt64Array.from({ length: 100 }, (_, i) => 2n ** 40n + BigInt(i)),
+    );
+    using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 64 }));
+    const q = { buffer, tokenStride: 64, numHeads: 1, weight };
+    const options = { q, numTokens: 100, positions, rope, eps: 1e-6 };
+    const prepared = kernel.prepare(options);
+    prepared.run();
+    const after = owner.read(new Uint16Array(before.length));
+    owner.write(before);
+    kernel.run(options);
+    expect(owner.read(new Uint16Array(before.length))).toEqual(after);
+    expect(after).not.toEqual(before);
+    weight.free();
+    expect(() => prepared.run()).toThrow(expect.objectContaining({ code: "closed" }));
+  });
+
+  test("10,000 calls with buffers, streams and events of their own leave no device memory behind", async () => {
+    using library = await openCuda("default");
+    const used = async () => {
+      const query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"];
+      return Number((await execa("nvidia-smi", query)).stdout.split("\n")[0]);
+    };
+    const once = () => {
+      using stream = library.createStream();
+      using event = library.createEvent();
+      using buffer = library.allocate("bf16", 2 ** 20);
+      event.record(stream);
+      return buffer.length;
+    };
+    for (let i = 0; i < 100; i++) once();
+    const before = await used();
+    for (let i = 0; i < 10_000; i++) once();
+    expect((await used()) - before).toBeLessThan(64); // MiB, of 20 GiB that were allocated
+  });
+
+  test.skipIf(gpuCount() < 2)(
+    `every device runs the kernels, each in its own library (needs two GPUs)`,
+    async () => {
+      const { library: path } = await buildFixture("default", "cuda");
+      const libraries = await Promise.all(
+        Array.from({ length: gpuCount() }, (_, device) => open({ target: "cuda", path, device })),
       );
-      const { stdout } = await execa(join(folder, "program"), { reject: false });
-      expect(stdout).toBe("0 of 20 runs differ");
+      // In turns, so that each call must find its own device.
+      const results = await Promise.all(libraries.map((library) => verifyLibrary(library)));
+      expect(results.flat().filter(({ pass }) => !pass)).toEqual([]);
+      const buffers = libraries.map((library) => library.upload("int32", Int32Array.of(7)));
+      for (const buffer of buffers) expect(buffer.read(new Int32Array(1))).toEqual(Int32Array.of(7));
+      for (const library of libraries) library.close();
+      await expect(open({ target: "cuda", path, device: gpuCount() })).rejects.toThrow("device is");
     },
   );
 });
