@@ -4,7 +4,7 @@
  * In: buffers and sizes as the caller knows them. Out: the bytes of `normrope_args`, or a typed error. Every argument
  * is checked here because the call behind it checks no types.
  */
-import { invalidArgument } from "./errors.js";
+import { invalidArgument, unfitArgument } from "./errors.js";
 import type { ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
@@ -213,11 +213,11 @@ class Packer {
   ): bigint {
     if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
-      throw invalidArgument(field, "a buffer of another library", "of this one");
+      throw unfitArgument(field, "a buffer of another library", "of this one");
     if (!types.includes(buffer.type))
-      throw invalidArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
+      throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
     if (buffer.length < length) {
-      throw invalidArgument(
+      throw unfitArgument(
         field,
         `a buffer of ${buffer.length} elements`,
         `at least ${length} long for these sizes`,
@@ -226,7 +226,7 @@ class Packer {
     const { address } = buffer;
     const alignment = vectorElements * ELEMENT_BYTES[buffer.type];
     if (address % BigInt(alignment) !== 0n) {
-      throw invalidArgument(field, `at 0x${address.toString(16)}`, `at a multiple of ${alignment} bytes`);
+      throw unfitArgument(field, `at 0x${address.toString(16)}`, `at a multiple of ${alignment} bytes`);
     }
     this.#uses.push(buffer);
     return address;

@@ -42,7 +42,12 @@ export class NormropeError extends Error {
 
 /** An argument error that names the field, the value that was given, and what is wanted instead. */
 export function invalidArgument(field: string, value: unknown, want: string): NormropeError {
-  return new NormropeError("invalid-argument", `${field} is ${show(value)}`, `${field} must be ${want}`);
+  return unfitArgument(field, show(value), want);
+}
+
+/** The same, for a value of the right type that is said in words. */
+export function unfitArgument(field: string, what: string, want: string): NormropeError {
+  return new NormropeError("invalid-argument", `${field} is ${what}`, `${field} must be ${want}`);
 }
 
 /** A value as a user would write it, short enough for one line. */

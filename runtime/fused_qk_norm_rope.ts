@@ -5,7 +5,7 @@
  * are made once for each set of parameters, and a bounded number of them is kept on the device.
  */
 import { type DeviceRope, packedHeads, type RunOptions } from "./call.js";
-import { invalidArgument } from "./errors.js";
+import { invalidArgument, unfitArgument } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
 import type { Library } from "./open.js";
@@ -66,7 +66,7 @@ export async function fusedQkNormRope(
   const elements = numTokens * (numHeadsQ + numHeadsK + numHeadsV) * headDim;
   if (qkv.length !== elements) {
     const shape = `${numTokens} tokens of ${numHeadsQ} + ${numHeadsK} + ${numHeadsV} heads of ${headDim}`;
-    throw invalidArgument("qkv", `a buffer of ${qkv.length} elements`, `${elements} long: ${shape}`);
+    throw unfitArgument("qkv", `a buffer of ${qkv.length} elements`, `${elements} long: ${shape}`);
   }
   const heads = packedHeads({
     ...{ qkv, headDim, numQHeads: numHeadsQ, numKHeads: numHeadsK, numVHeads: numHeadsV },
@@ -80,7 +80,7 @@ export async function fusedQkNormRope(
 function dtypeOf(qkv: DeviceBuffer): ConfigPoint["dtype"] {
   if (!(qkv instanceof DeviceBuffer)) throw invalidArgument("qkv", qkv, "a buffer");
   if (qkv.type === "bf16" || qkv.type === "f16") return qkv.type;
-  throw invalidArgument("qkv", `a buffer of ${qkv.type}`, "of bf16 or f16");
+  throw unfitArgument("qkv", `a buffer of ${qkv.type}`, "of bf16 or f16");
 }
 
 type Ramp = Readonly<Record<"factor" | "low" | "high" | "attentionFactor", number>>;

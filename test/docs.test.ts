@@ -1,0 +1,165 @@
+/**
+ * The README and the pages of docs/ are run as a reader would: each in a project of its own, from top to bottom.
+ *
+ * ```sh is run with bash, `npx normrope` being the sources; ```ts is the config where it defines a space, otherwise a
+ * program, run and type-checked; ```c is written to the file that its first line names. ```text is what the block
+ * before printed, ```stderr what it complained of, both with … for what is left out. ```cuda must be found in an
+ * emitted kernel as it stands.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { writeFiles } from "./helpers.js";
+
+const PAGES = [
+  "README.md",
+  ...readdirSync(join(PACKAGE_ROOT, "docs")).filter((name) => name.endsWith(".md")),
+].map((name) => (name === "README.md" ? name : `docs/${name}`));
+const TSX = join(PACKAGE_ROOT, "node_modules", "tsx", "dist", "loader.mjs");
+const CLI = join(PACKAGE_ROOT, "generator", "cli.ts");
+
+interface Block {
+  readonly language: string;
+  readonly text: string;
+  readonly line: number;
+}
+
+function blocksOf(page: string): Block[] {
+  const text = readFileSync(join(PACKAGE_ROOT, page), "utf8");
+  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map((match) => ({
+    language: match[1] ?? "",
+    text: match[2] ?? "",
+    line: text.slice(0, match.index).split("\n").length,
+  }));
+}
+
+/** Whether a text is what a pattern says, in which … stands for anything. */
+function matches(pattern: string, text: string): boolean {
+  const parts = pattern
+    .trim()
+    .split("…")
+    .map((part) => part.trim());
+  const escaped = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const trimmed = text
+    .trim()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+  return new RegExp(`^${escaped.join("[\\s\\S]*?")}$`).test(trimmed);
+}
+
+class Reader {
+  readonly folder = mkdtempSync(join(tmpdir(), "normrope-docs-"));
+  readonly programs: string[] = [];
+  #stdout = "";
+  #stderr = "";
+
+  constructor() {
+    const paths = {
+      "normrope/dsl": [join(PACKAGE_ROOT, "dsl", "index.ts")],
+      "normrope/runtime": [join(PACKAGE_ROOT, "runtime", "index.ts")],
+    };
+    const compilerOptions = { paths, target: "ES2022", module: "NodeNext" };
+    const npx = `#!/bin/sh\nshift\nexec node --import "${TSX}" "${CLI}" "$@"\n`;
+    writeFiles(this.folder, {
+      "tsconfig.json": JSON.stringify({ compilerOptions }),
+      "package.json": '{ "type": "module" }',
+      "bin/npx": npx,
+    });
+    chmodSync(join(this.folder, "bin", "npx"), 0o755);
+    symlinkSync(join(PACKAGE_ROOT, "examples"), join(this.folder, "examples"));
+    mkdirSync(join(this.folder, "cache"));
+  }
+
+  async read({ language, text }: Block): Promise<void> {
+    switch (language) {
+      case "sh":
+        return this.#run("bash", ["-euo", "pipefail", "-c", text]);
+      case "ts":
+        return this.#readTypeScript(text);
+      case "c":
+        return writeFiles(this.folder, { [/^\/\* (\S+) \*\//.exec(text)?.[1] ?? "unnamed.c"]: text });
+      case "text":
+        return expect(matches(text, this.#stdout), `printed:\n${this.#stdout}`).toBe(true);
+      case "stderr":
+        return expect(matches(text, this.#stderr), `complained:\n${this.#stderr}`).toBe(true);
+      case "cuda":
+        return expect(this.#emitted().some((kernel) => kernel.includes(text))).toBe(true);
+      default:
+        throw new Error(`no one reads a block of ${language}`);
+    }
+  }
+
+  async #readTypeScript(text: string): Promise<void> {
+    if (text.includes("defineSpace(")) return writeFiles(this.folder, { "normrope.config.ts": text });
+    const name = `program_${this.programs.length}.ts`;
+    writeFiles(this.folder, { [name]: text });
+    this.programs.push(join(this.folder, name));
+    return this.#run("node", ["--import", TSX, name]);
+  }
+
+  async #run(command: string, args: readonly string[]): Promise<void> {
+    const env = {
+      PATH: `${join(this.folder, "bin")}:${process.env.PATH}`,
+      NORMROPE_CACHE_DIR: join(this.folder, "cache"),
+    };
+    const { stdout, stderr } = await execa(command, args, { cwd: this.folder, env });
+    [this.#stdout, this.#stderr] = [stdout, stderr];
+  }
+
+  #emitted(): string[] {
+    const folder = join(this.folder, "generated", "cuda");
+    return readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
+  }
+
+  /** What TypeScript says of the programs, with the settings of the repository. */
+  typeErrors(): string[] {
+    const { config } = ts.readConfigFile(join(PACKAGE_ROOT, "tsconfig.json"), ts.sys.readFile);
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, PACKAGE_ROOT);
+    const unchecked = { noUnusedLocals: false, typeRoots: [join(PACKAGE_ROOT, "node_modules", "@types")] };
+    const program = ts.createProgram(this.programs, { ...options, ...unchecked });
+    return ts
+      .getPreEmitDiagnostics(program)
+      .map(
+        ({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
+      );
+  }
+}
+
+describe.each(PAGES)("%s", (page) => {
+  it("runs as it stands", { timeout: 300_000 }, async () => {
+    const reader = new Reader();
+    try {
+      for (const block of blocksOf(page)) {
+        await reader.read(block).catch((error: unknown) => {
+          const { message } = error instanceof Error ? error : { message: String(error) };
+          throw new Error(`${page}:${block.line}: ${message}`, { cause: error });
+        });
+      }
+      expect(reader.typeErrors()).toEqual([]);
+    } finally {
+      rmSync(reader.folder, { recursive: true, force: true });
+    }
+  });
+
+  it("links to what is there", () => {
+    const text = readFileSync(join(PACKAGE_ROOT, page), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)];
+    for (const [, path = "", anchor] of links) {
+      const target = path === "" ? join(PACKAGE_ROOT, page) : join(PACKAGE_ROOT, page, "..", path);
+      const headings = readFileSync(target, "utf8").match(/^#+ .*$/gm) ?? [];
+      const anchors = headings.map((heading) =>
+        heading
+          .replace(/^#+ /, "#")
+          .toLowerCase()
+          .replace(/[^\w# -]/g, "")
+          .replaceAll(" ", "-"),
+      );
+      if (anchor !== undefined) expect(anchors).toContain(anchor);
+    }
+  });
+});
