@@ -37,6 +37,7 @@ const MANY_PAIRS_MIN_BLOCKS = 4;
 export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const id = kernelId(op.name, point);
   const { headDim, rotaryDim, rope } = point;
+  const second = secondVectors(point);
   const vectorElements =
     rope === "neox" ? greatestCommonDivisor(rotaryDim / 2, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
   const slots = headDim / (2 * vectorElements);
@@ -55,9 +56,17 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     blockThreads: BLOCK_THREADS,
     minBlocks: slotsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
     rotaryPairs: rotaryDim / 2,
-    secondVectorRotated: rope === "neox" ? rotaryDim / 2 : headDim / 2,
-    secondVectorPassThrough: headDim / 2,
+    secondVectorRotated: second.rotated,
+    secondVectorPassThrough: second.passThrough,
   };
+}
+
+/** How far the second vector of a slot is from V·j: see above. */
+export function secondVectors({ headDim, rotaryDim, rope }: ConfigPoint): {
+  readonly rotated: number;
+  readonly passThrough: number;
+} {
+  return { rotated: rope === "neox" ? rotaryDim / 2 : headDim / 2, passThrough: headDim / 2 };
 }
 
 function planStage({ name, args }: Stage): PlannedStage {

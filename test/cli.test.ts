@@ -287,6 +287,7 @@ describe("explain", () => {
     expect(out).toMatch(/^launch +16 heads a warp at once, 128 threads a block$/m);
     expect(out).toMatch(/^bytes +64 a head/m);
     expect(out).toMatch(/^registers +not known before `normrope build --target cuda`$/m);
+    expect(out).toContain("elem 8\nlane 0  1\npair b  b\n");
   });
 
   it("--json has the same as data", async () => {
@@ -301,6 +302,12 @@ describe("explain", () => {
       headsPerWarp: 16,
       blockThreads: 128,
       bytesPerHead: 64,
+      vectors: [
+        { element: 0, lane: 0, slot: 0, rotates: "all" },
+        { element: 4, lane: 1, slot: 1, rotates: "all" },
+        { element: 8, lane: 0, slot: 0, rotates: "all" },
+        { element: 12, lane: 1, slot: 1, rotates: "all" },
+      ],
       resources: [],
     });
   });

@@ -1,12 +1,11 @@
-/** `normrope explain`: how one kernel works, in numbers. */
+/** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
 import { closest } from "../closest.js";
 import { userError } from "../diagnostics.js";
 import type { KernelPlan } from "../ir.js";
+import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
-
-const ELEMENT_BYTES = 2;
 
 export function registerExplain(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -29,8 +28,10 @@ export function registerExplain(cli: Argv, io: Io): Argv {
       const plan = plans.find(({ id }) => id === kernel) ?? missing(kernel, plans);
       const resources =
         readBuiltManifest(projectFolders(config).build, "cuda")?.build.resources[plan.id] ?? [];
-      const bytesPerHead = 2 * ELEMENT_BYTES * plan.point.headDim;
-      if (json) return printJson(io, { ...plan, bytesPerHead, resources });
+      const bytes = bytesPerHead(plan);
+      if (json) {
+        return printJson(io, { ...plan, bytesPerHead: bytes, vectors: vectorPlaces(plan), resources });
+      }
       printTable(io, [
         ["kernel", plan.id],
         [
@@ -40,26 +41,21 @@ export function registerExplain(cli: Argv, io: Io): Argv {
             .join(", "),
         ],
         ["stages", plan.stages.map(({ name }) => name).join(", then ")],
-        [
-          "vectors",
-          `${plan.vectorElements} elements, ${plan.vectorElements * ELEMENT_BYTES} bytes an access`,
-        ],
+        ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
         ["slots", `${plan.slots} of two vectors each; the members of a pair are in one slot, so in one lane`],
         [
           "lanes",
           `${plan.lanesPerHead} a head with ${plan.slotsPerLane} slots each, ${idleLanes(plan)} lanes left over`,
         ],
         ["launch", `${plan.headsPerWarp} heads a warp at once, ${plan.blockThreads} threads a block`],
-        [
-          "bytes",
-          `${bytesPerHead} a head (read and written): ${40 * bytesPerHead} a token of 32 q and 8 k heads`,
-        ],
+        ["bytes", `${bytes} a head (read and written): ${40 * bytes} a token of 32 q and 8 k heads`],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
         ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
           `  ${arch}`,
           `${registers} registers, ${stackBytes} bytes of stack, ${spillStoreBytes + spillLoadBytes} bytes spilled`,
         ]),
       ]);
+      for (const line of ["", ...lanePicture(plan)]) io.print(line);
     },
   );
 }

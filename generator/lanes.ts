@@ -1,0 +1,111 @@
+/**
+ * Where each vector of a head lies: which lane of the warp holds it, in which slot, and whether it rotates.
+ *
+ * In: a kernel, as a plan or as a built library's manifest holds it. Out: the vectors in memory order, and a picture of
+ * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds slots l,
+ * l + lanesPerHead, and so on.
+ */
+import type { ConfigPoint, ManifestKernel } from "../runtime/manifest.js";
+import { secondVectors } from "./plan.js";
+
+const ELEMENT_BYTES = 2;
+
+/** One vector of a head: what one memory access of a lane moves. */
+export interface VectorPlace {
+  /** The vector's first element. */
+  readonly element: number;
+  readonly lane: number;
+  /** Of the head; a slot is two vectors of one lane, and a pair is within one slot. */
+  readonly slot: number;
+  /** Interleaved, a vector may straddle the end of what rotates: then only some of it does. */
+  readonly rotates: "all" | "some" | "none";
+}
+
+/** The vectors of a head, in memory order. */
+export function vectorPlaces({
+  point,
+  slots,
+  lanesPerHead,
+  vectorElements,
+}: ManifestKernel): readonly VectorPlace[] {
+  const { rotaryDim, rope } = point;
+  const second = secondVectors(point);
+  const place = (element: number, slot: number): VectorPlace => ({
+    element,
+    lane: slot % lanesPerHead,
+    slot,
+    rotates: element + vectorElements <= rotaryDim ? "all" : element < rotaryDim ? "some" : "none",
+  });
+  return Array.from({ length: slots }, (_, slot) => slot)
+    .flatMap((slot) => {
+      const start = vectorElements * slot;
+      const apart = rope === "neox" && start >= rotaryDim / 2;
+      return apart
+        ? [place(start + second.rotated, slot), place(start + second.passThrough, slot)]
+        : [place(start, slot), place(start + second.rotated, slot)];
+    })
+    .sort((a, b) => a.element - b.element);
+}
+
+/** A row of a picture holds at most as many vectors as a warp has lanes. */
+const ROW_VECTORS_MAX = 32;
+
+/** The vectors in rows for a picture: halves of a head, so that what is half a head apart is in one column. */
+export function vectorRows(kernel: ManifestKernel): readonly (readonly VectorPlace[])[] {
+  const places = vectorPlaces(kernel);
+  const length = Math.ceil(kernel.slots / Math.ceil(kernel.slots / ROW_VECTORS_MAX));
+  return Array.from({ length: Math.ceil(places.length / length) }, (_, row) =>
+    places.slice(row * length, (row + 1) * length),
+  );
+}
+
+/** Vectors between two numbers of a picture's ruler. */
+export const RULER_STEP = 4;
+
+/** The vectors of a head as lines of text, at most 100 columns wide; the last line says how to read them. */
+export function lanePicture(kernel: ManifestKernel): readonly string[] {
+  const { point, vectorElements } = kernel;
+  const rows = vectorRows(kernel).flatMap((row) => [
+    line(
+      "elem",
+      row.map(({ element }, i) => (i % RULER_STEP === 0 ? `${element}` : "")),
+    ),
+    line(
+      "lane",
+      row.map(({ lane }) => `${lane}`),
+    ),
+    line(
+      "pair",
+      row.map((place) => pairMark(point, place)),
+    ),
+    "",
+  ]);
+  const cell = `a cell is ${vectorElements === 1 ? "one element" : `${vectorElements} elements`}`;
+  const rotation =
+    point.rope === "neox"
+      ? `the a at e rotates with the b at e + ${point.rotaryDim / 2}, in the same lane`
+      : "= is a pair of neighbours that rotates";
+  const rest = point.rotaryDim < point.headDim ? "; . passes through" : "";
+  return [...rows, `${cell}; ${rotation}${rest}`];
+}
+
+/** A label and cells of three columns each; a number of the ruler may reach into the empty cells behind it. */
+function line(label: string, cells: readonly string[]): string {
+  const place = (text: string, cell: string, i: number) => text.padEnd(5 + 3 * i) + cell;
+  return cells.reduce(place, label).trimEnd();
+}
+
+/** NeoX: the first or the second members of pairs. Interleaved: a mark for each half of the vector. */
+function pairMark({ rope, rotaryDim }: ConfigPoint, { element, rotates }: VectorPlace): string {
+  if (rope === "neox") return rotates === "none" ? "." : element < rotaryDim / 2 ? "a" : "b";
+  return rotates === "all" ? "==" : rotates === "some" ? "=." : "..";
+}
+
+export function vectorBytes({ vectorElements }: ManifestKernel): number {
+  return ELEMENT_BYTES * vectorElements;
+}
+
+/** Bytes that are read and written for one head. */
+export function bytesPerHead({ point }: ManifestKernel): number {
+  return 2 * ELEMENT_BYTES * point.headDim;
+}
