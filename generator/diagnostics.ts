@@ -30,6 +30,7 @@ export const DIAGNOSTIC_CODES = {
   "register-spill": "a kernel does not fit the registers",
   "bad-option": "an option's value cannot be used",
   "nothing-built": "the command needs a built library",
+  "bad-record": "a file is not the record of a benchmark",
 } as const;
 
 export type DiagnosticCode = keyof typeof DIAGNOSTIC_CODES;

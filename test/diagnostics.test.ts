@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { parseBenchRecord } from "../generator/bench_record.js";
 import { build } from "../generator/build.js";
 import {
   DIAGNOSTIC_CODES,
@@ -16,6 +17,7 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/target_compiler.js";
 import { findCxx, findNvcc } from "../generator/toolchain.js";
+import { benchRecord } from "./bench_sample.js";
 import {
   CONFIG_FILES,
   compileText,
@@ -513,6 +515,30 @@ describe("a build", async () => {
     expect(warnings[0]?.message).toMatch(
       new RegExp(`^${id} spills [1-9]\\d* bytes on sm_90, with \\d+ bytes of stack$`),
     );
+  });
+});
+
+describe("a benchmark record", () => {
+  it.each<[string, string, string]>([
+    ["that is no JSON", "{", "bench.json is not JSON"],
+    ["that is a list", "[]", "the whole: "],
+    ["without a device", JSON.stringify({ ...benchRecord(), device: undefined }), ": device: "],
+    [
+      "with a time of 0",
+      JSON.stringify({ ...benchRecord(), rows: [{ ...benchRecord().rows[0], us: 0 }] }),
+      ": rows.0.us: ",
+    ],
+  ])("bad-record: %s", (_, text, shows) => {
+    const [found] = diagnosticsOf(() => parseBenchRecord(text, "bench.json"));
+    expect(found?.code).toBe("bad-record");
+    expect(found?.message).toContain(shows);
+    expect(found?.fix).toContain("--bench FILE");
+  });
+
+  it("is let through with keys of a later version", () => {
+    const [row] = benchRecord().rows;
+    const later = { ...benchRecord(), peers: [], rows: [{ ...row, median_of: 7 }] };
+    expect(parseBenchRecord(JSON.stringify(later), "bench.json")).toEqual(later);
   });
 });
 

@@ -1,0 +1,75 @@
+/**
+ * The charts of a benchmark record: for each geometry, time and ratio to the floor against tokens.
+ *
+ * In: the rows of a record. Out: charts for `chart` to draw. Pure.
+ */
+import type { BenchRow } from "./bench_record.js";
+import type { Chart, Point, Series } from "./chart.js";
+
+export interface GeometryCharts {
+  /** Names the geometry; also fit for a file's name. */
+  readonly id: string;
+  readonly title: string;
+  readonly time: Chart;
+  readonly ratio: Chart;
+}
+
+/** In the order in which the geometries first come in the record. */
+export function benchCharts(rows: readonly BenchRow[]): readonly GeometryCharts[] {
+  return [...groupBy(rows, idOf)].map(([id, of]) => {
+    const title = titleOf(of);
+    const common = {
+      subtitle: title,
+      xLabel: "tokens",
+      referenceName: "floor: loads and stores of the same bytes",
+    };
+    return {
+      id,
+      title,
+      time: {
+        ...common,
+        title: "Time",
+        yLabel: "microseconds",
+        y: "log",
+        series: seriesOf(of, ({ us }) => us).map((series, i) => ({
+          ...series,
+          reference: seriesOf(of, ({ floor_us }) => floor_us)[i]?.points,
+        })),
+      },
+      ratio: {
+        ...common,
+        title: "Time over the floor",
+        yLabel: "time over floor",
+        y: "linear",
+        referenceY: 1,
+        series: seriesOf(of, ({ over_floor }) => over_floor),
+      },
+    };
+  });
+}
+
+function idOf({ rope, headDim, rotaryDim, q_heads, k_heads, v_heads }: BenchRow): string {
+  return `${rope}_d${headDim}_r${rotaryDim}_h${q_heads}-${k_heads}-${v_heads}`;
+}
+
+function titleOf([row]: readonly BenchRow[]): string {
+  if (row === undefined) return "";
+  const { rope, headDim, rotaryDim, q_heads, k_heads, v_heads } = row;
+  const rotary = rotaryDim === headDim ? "" : `, rotary_dim ${rotaryDim}`;
+  return `${rope}, head_dim ${headDim}${rotary}, ${q_heads}/${k_heads}/${v_heads} heads`;
+}
+
+/** A line for each way in which the kernel was run. */
+function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): readonly Series[] {
+  const nameOf = ({ dtype, cache, pdl }: BenchRow) => `${dtype} ${cache}${pdl ? ", dependent launch" : ""}`;
+  return [...groupBy(rows, nameOf)].map(([name, of]) => ({
+    name,
+    points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),
+  }));
+}
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
