@@ -19,6 +19,7 @@ import { registerExplain } from "./commands/explain.js";
 import { registerInit } from "./commands/init.js";
 import { type Io, terminalIo } from "./commands/io.js";
 import { registerList } from "./commands/list.js";
+import { registerReport } from "./commands/report.js";
 import { registerVerify } from "./commands/verify.js";
 import { UserError } from "./diagnostics.js";
 import { COMPILER_VERSION } from "./package_root.js";
@@ -60,6 +61,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerBuild(cli, io);
   registerAdd(cli, io);
   registerVerify(cli, io, fail);
+  registerReport(cli, io, fail);
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
   cli.fail((message, error) => {
@@ -111,6 +113,9 @@ const OPTIONS = [
   "rejected",
   "static",
   "entry",
+  "out",
+  "bench",
+  "verify",
   "help",
   "version",
 ];

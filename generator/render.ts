@@ -1,7 +1,7 @@
 /**
  * Views + templates → text.
  *
- * In: the texts of templates/ and the plans. Out: the file set. Pure, and the only user of Handlebars. Strict: a
+ * In: the texts of templates/ and the plans. Out: the file set; or a view of a library and its report's page. Pure, and the only user of Handlebars. Strict: a
  * template that reads what its view does not have is an error, also inside `#if`, `#each` and partials, where
  * Handlebars' own strict mode does not look.
  */
@@ -77,9 +77,17 @@ function manifestOf(op: Op, plans: readonly KernelPlan[], compiler: string, sour
   };
 }
 
+/** The page about a built library: templates/report, which is no part of what is emitted. */
+export function renderReport(templates: Templates, view: View): string {
+  return targetRenderer(templates, "report")("report.html", view);
+}
+
 type Renderer = (template: string, view: View, kernelId?: string) => string;
 
-/** Renders the templates below a folder; each of them can be a partial of the others. */
+/**
+ * Renders the templates below a folder; each of them can be a partial of the others. Values are spelled as they are in
+ * code, and escaped in `.html`.
+ */
 export function targetRenderer(templates: Templates, folder: string): Renderer {
   const handlebars = Handlebars.create();
   const prefix = folder === "" ? "" : `${folder}/`;
@@ -88,7 +96,11 @@ export function targetRenderer(templates: Templates, folder: string): Renderer {
     if (!path.startsWith(prefix) || !path.endsWith(".hbs")) continue;
     const name = path.slice(prefix.length, -".hbs".length);
     new PartialCheck(path).accept(Handlebars.parse(text));
-    const template = handlebars.compile(text, { strict: true, noEscape: true, knownHelpersOnly: true });
+    const template = handlebars.compile(text, {
+      strict: true,
+      noEscape: !path.endsWith(".html.hbs"),
+      knownHelpersOnly: true,
+    });
     compiled.set(name, template);
     handlebars.registerPartial(name, template);
   }

@@ -142,6 +142,17 @@ describe("imports", () => {
     expect(show(wrong)).toEqual([]);
   });
 
+  it("of what draws touch no file, no library and no device", () => {
+    const draws =
+      /^generator\/(lanes|lane_view|chart|chart_scale|bench_charts|bench_record|report_view|view)\.ts$/;
+    const acts = /^(node|execa|koffi|generator\/(build|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
+    const wrong = IMPORTS.filter(({ from, to, kind }) => {
+      if (!draws.test(from) || kind === "type") return false;
+      return acts.test(to) || (to.startsWith("runtime/") && to !== "runtime/manifest.ts");
+    });
+    expect(show(wrong)).toEqual([]);
+  });
+
   it("of commands come from the command line only", () => {
     const others = IMPORTS.filter(
       ({ from, to }) => /^generator\/(cli|commands)/.test(to) && !/^generator\/(cli|commands)/.test(from),

@@ -44,6 +44,7 @@ describe("help", () => {
     build: ["arch", "config", "jobs", "json", "target"],
     add: ["config", "entry"],
     verify: ["config", "json", "target"],
+    report: ["bench", "config", "out", "target", "verify"],
     demo: ["config"],
     doctor: ["config", "json"],
   };
@@ -81,6 +82,8 @@ describe("a command line that makes no sense ends with 2, and says why:", () => 
     ["--config without a file", ["list", "--config"], /config/],
     ["--jobs without a number", ["build", "--jobs"], /jobs/],
     ["--config twice", ["list", "--config", "a.ts", "--config", "b.ts"], /config/],
+    ["--out without a file", ["report", "--out"], /out/],
+    ["--bench twice", ["report", "--bench", "a.json", "--bench", "b.json"], /bench/],
     ["--target twice", ["build", "--target", "cpu", "--target", "cpu"], /target/],
     ["--arch twice", ["build", "--target", "cuda", "--arch", "sm_90", "--arch", "sm_100"], /arch/],
   ])("%s", async (_, [command, ...rest], message) => {
@@ -203,10 +206,11 @@ describe("an input that cannot be used ends with 1, and says why:", () => {
     expect([code, out]).toEqual([1, ""]);
   });
 
-  it("nothing built to verify", async () => {
+  it.each(["verify", "report"])("nothing built, to %s", async (command) => {
     const config = writeConfig(neoxSpace(16));
-    const { code, out, err } = await normrope(["verify", "--target", "cpu", "--config", config]);
+    const { code, out, err } = await normrope([command, "--target", "cpu", "--config", config]);
     expect([code, out]).toEqual([1, ""]);
+    expect(err).toContain("error [library-not-found]");
     expect(err).toContain(join(buildOf(config), "cpu"));
     expect(err).toContain("normrope build");
   });

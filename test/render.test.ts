@@ -7,7 +7,8 @@ import { compareFileSet } from "../generator/fileset.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
-import { render, targetRenderer } from "../generator/render.js";
+import { render, renderReport, targetRenderer } from "../generator/render.js";
+import { reportView } from "../generator/report_view.js";
 import { readTemplates } from "../generator/templates.js";
 import {
   bindingsView,
@@ -19,11 +20,13 @@ import {
 } from "../generator/view.js";
 import { manifestSchema } from "../runtime/manifest.js";
 import { CONFIG_FILES, opConfig, spaceOf, temporaryFolder, writeFiles } from "./helpers.js";
+import { sampleReports } from "./report_samples.js";
 
 const templates = readTemplates();
 const compilations = CONFIG_FILES.map(compile);
 const fileSets = compilations.map(emit);
 const emitted = fileSets.flat();
+const reportViews = sampleReports().map(reportView);
 
 /** What a template reads of one kind of view: names by where in the view they are, `stages[].partial`. */
 interface Reads {
@@ -147,6 +150,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
   ],
   ["headerView", [["", "include/normrope.h"]], [headerView()]],
   ["bindingsView", [["", "ts/kernels.ts"]], views(({ plans }) => [bindingsView(plans)])],
+  ["reportView", [["report/", "report.html"]], reportViews],
 ])("%s and its templates", (_, readers, all) => {
   const reads: Reads = { names: new Set(), unknown: new Set(), conditions: new Map() };
   for (const [folder, template] of readers) collectReads(folder, template, all, reads);
@@ -168,7 +172,10 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
 
 it.each([...templates.keys()].filter((path) => path.endsWith(".hbs")))("%s is used", (path) => {
   const broken = new Map([...templates, [path, "{{notInAnyView}}"]]);
-  const renderAll = () => compilations.map(({ op, plans }) => render(broken, op, plans, "test"));
+  const renderAll = () => [
+    compilations.map(({ op, plans }) => render(broken, op, plans, "test")),
+    reportViews.map((view) => renderReport(broken, view)),
+  ];
   expect(renderAll).toThrow(InternalError);
 });
 
@@ -241,6 +248,13 @@ describe("a read of what is not there throws", () => {
   });
 });
 
+it("values are escaped in .html and nowhere else", () => {
+  const view = { value: `<b>&"'` };
+  const texts = { "p.html.hbs": "{{value}}{{{value}}}", "t.hbs": "{{value}}{{> p.html}}" };
+  const rendered = targetRenderer(new Map(Object.entries(texts)), "")("t", view);
+  expect(rendered).toBe(`${view.value}&lt;b&gt;&amp;&quot;&#x27;${view.value}`);
+});
+
 describe("the emitted text", () => {
   const start = process.cwd();
   afterEach(() => process.chdir(start));
@@ -298,6 +312,12 @@ describe("the emitted text", () => {
 
   it("ends every file with one line break", () => {
     expect(emitted.filter(({ text }) => !/[^\n]\n$/.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it("holds nothing of the report's page", () => {
+    expect([...templates.keys()].filter((path) => path.startsWith("report/"))).not.toEqual([]);
+    expect(emitted.filter(({ path }) => path.startsWith("report"))).toEqual([]);
+    expect(emitted.filter(({ text }) => text.includes("<svg"))).toEqual([]);
   });
 
   it("is sorted by path, and each path is there once", () => {

@@ -1,11 +1,17 @@
 /** `normrope build`: emits, and compiles what changed into a shared library. */
 import type { Argv } from "yargs";
-import { gpuCount } from "../../runtime/library.js";
-import type { Target } from "../../runtime/manifest.js";
 import { userError } from "../diagnostics.js";
 import { parseArchs } from "../target_compiler.js";
 import { type Io, printJson } from "./io.js";
-import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
+import {
+  buildProject,
+  chosenTarget,
+  compilerFor,
+  configOption,
+  emitProject,
+  jsonOption,
+  targetOption,
+} from "./project.js";
 
 export function registerBuild(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -34,7 +40,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
         throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
       }
       const archs = arch === undefined ? undefined : parseArchs(arch);
-      const chosen: Target = target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
+      const chosen = chosenTarget(target);
       if (archs !== undefined && chosen === "cpu") {
         throw userError(
           "bad-option",

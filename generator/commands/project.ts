@@ -7,7 +7,10 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
+import { gpuCount } from "../../runtime/library.js";
 import type { Target } from "../../runtime/manifest.js";
+import type { Library } from "../../runtime/open.js";
+import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildResult } from "../build.js";
 import { cacheRoot } from "../cache.js";
 import { formatDiagnostic, userError } from "../diagnostics.js";
@@ -43,6 +46,11 @@ export function targetOption<T>(cli: Argv<T>) {
     default: "auto" as const,
     describe: "auto is cuda where there is a GPU, else cpu",
   });
+}
+
+/** The target that `auto` stands for on this machine. */
+export function chosenTarget(target: Target | "auto"): Target {
+  return target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
 }
 
 /** Reads the config and brings generated/ up to date. The compiler is imported only here: it takes its time. */
@@ -107,4 +115,14 @@ export async function buildProject(
   });
   for (const warning of result.warnings) io.note(formatDiagnostic(warning).replace("error", "warning"));
   return result;
+}
+
+/** Verifies every kernel of a library, with a note as each is done. */
+export function verifyWithNotes(library: Library, io: Io): Promise<KernelResult[]> {
+  const total = library.manifest.kernels.length;
+  let done = 0;
+  return verifyLibrary(library, ({ id, pass }) => {
+    done += 1;
+    io.note(`[${done}/${total}] ${id} ${pass ? "passes" : "FAILS"}`);
+  });
 }

@@ -1,9 +1,8 @@
 /** `normrope verify`: every kernel of a built library against the float64 oracle, on this machine. */
 import type { Argv } from "yargs";
 import { open } from "../../runtime/index.js";
-import { verifyLibrary } from "../../runtime/verify.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { configOption, jsonOption, projectFolders, targetOption } from "./project.js";
+import { configOption, jsonOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
 export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(
@@ -15,11 +14,7 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
       const [device] = library.devices;
       const name = device?.name ?? "no device";
       const total = library.manifest.kernels.length;
-      let done = 0;
-      const results = await verifyLibrary(library, ({ id, pass }) => {
-        done += 1;
-        io.note(`[${done}/${total}] ${id} ${pass ? "passes" : "FAILS"}`);
-      });
+      const results = await verifyWithNotes(library, io);
       if (!results.every(({ pass }) => pass)) fail();
       if (json) {
         const kernels = results.map(({ failures: _, ...result }) => result);

@@ -1,0 +1,111 @@
+/** `normrope report`: a built library on one HTML page, verified on this machine where it runs here. */
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Argv } from "yargs";
+import { NormropeError } from "../../runtime/errors.js";
+import { open } from "../../runtime/index.js";
+import type { BuiltManifest, Target } from "../../runtime/manifest.js";
+import type { DeviceInfo } from "../../runtime/open.js";
+import { type BenchRecord, parseBenchRecord } from "../bench_record.js";
+import { userError } from "../diagnostics.js";
+import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
+import type { Io } from "./io.js";
+import { chosenTarget, configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
+
+export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
+  return cli.command(
+    "report",
+    "Write a page about a built library: kernels, lanes, verification, benchmarks",
+    (command) =>
+      targetOption(configOption(command))
+        .option("out", {
+          type: "string",
+          requiresArg: true,
+          describe: "The page; default: report.html beside the library",
+        })
+        .option("bench", {
+          type: "string",
+          requiresArg: true,
+          describe: "A benchmark record to draw; default: bench.json beside the library, where there is one",
+        })
+        .option("verify", {
+          type: "boolean",
+          default: true,
+          describe: "Run every kernel against the oracle; --no-verify leaves it out",
+        }),
+    async ({ config, target, out, bench, verify }) => {
+      const { build } = projectFolders(config);
+      const folder = join(build, chosenTarget(target));
+      const page = out ?? join(folder, "report.html");
+      if (out !== undefined) requirePlace(out);
+      const record = readRecord(bench, join(folder, "bench.json"));
+      const report = { ...(await examine(build, target, verify, io)), bench: record };
+      const [{ renderReport }, { readTemplates }] = await Promise.all([
+        import("../render.js"),
+        import("../templates.js"),
+      ]);
+      writeWhole(page, renderReport(readTemplates(), reportView(report)));
+      const { verification, manifest } = report;
+      if (verification.kind === "done" && !verification.results.every(({ pass }) => pass)) fail();
+      io.print(`${page} shows ${manifest.kernels.length} kernels. ${verificationText(report)}`);
+    },
+  );
+}
+
+/** What the built library says of itself and, where its device is here, how it does there. */
+async function examine(
+  build: string,
+  target: Target | "auto",
+  verify: boolean,
+  io: Io,
+): Promise<Omit<Report, "bench">> {
+  const libraryPath = join(build, chosenTarget(target), "libnormrope.so");
+  const leftOut = (why: string): Verification => ({ kind: "left-out", why });
+  const found = (manifest: BuiltManifest, devices: readonly DeviceInfo[], verification: Verification) => {
+    const libraryBytes = statSync(libraryPath).size;
+    return { manifest, devices, verification, libraryPath, libraryBytes };
+  };
+  try {
+    using library = await open({ target, path: build });
+    const { manifest, devices } = library;
+    if (!verify) return found(manifest, devices, leftOut("--no-verify was given"));
+    if (devices.length === 0) {
+      return found(manifest, devices, leftOut("no GPU was found that this library can run on"));
+    }
+    return found(manifest, devices, { kind: "done", results: await verifyWithNotes(library, io) });
+  } catch (error) {
+    if (!(error instanceof NormropeError) || error.code !== "cpu-unsupported") throw error;
+    const { readBuiltManifest } = await import("../build.js");
+    const manifest = readBuiltManifest(build, chosenTarget(target));
+    if (manifest === undefined) throw error;
+    return found(manifest, [], leftOut(error.message));
+  }
+}
+
+/** What would keep the page from being written is said before the kernels are run. */
+function requirePlace(out: string): void {
+  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (isFolder(out)) throw userError("bad-option", `--out ${out} is a folder`, "name a file in it");
+  if (isFolder(dirname(out))) return;
+  const fix = "make the folder, or name a file in another";
+  throw userError("bad-option", `--out ${out}: there is no folder ${dirname(out)}`, fix);
+}
+
+function readRecord(named: string | undefined, usual: string): BenchRecord | undefined {
+  const path = named ?? usual;
+  if (existsSync(path)) return parseBenchRecord(readFileSync(path, "utf8"), path);
+  if (named === undefined) return undefined;
+  throw userError("bad-option", `--bench ${named}: there is no such file`, "name the record of a benchmark");
+}
+
+/** A reader of the page never meets half of one. */
+function writeWhole(path: string, text: string): void {
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    writeFileSync(temporary, text);
+    renameSync(temporary, path);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Where the vectors of a head lie → the view of its picture.
+ *
+ * In: a kernel. Out: cells with their places in an SVG, coloured by lane, and the words that describe them. Pure.
+ */
+import type { ManifestKernel } from "../runtime/manifest.js";
+import { RULER_STEP, type VectorPlace, vectorBytes, vectorRows } from "./lanes.js";
+import type { View } from "./view.js";
+
+const CELL = { width: 26, height: 30, gap: 3 } as const;
+const ROW_HEIGHT = 54;
+const RULER_BASELINE = 11;
+const CELL_TOP = 16;
+
+/** Degrees of hue from the first lane to the last: short of a full turn, so that the two differ. */
+const HUES = 320;
+
+export function pictureView(kernel: ManifestKernel): View {
+  const { id, point, lanesPerHead, vectorElements, slots } = kernel;
+  const rows = vectorRows(kernel);
+  const pitch = CELL.width + CELL.gap;
+  const passing = point.headDim - point.rotaryDim;
+  return {
+    id,
+    width: Math.max(...rows.map((row) => row.length)) * pitch,
+    height: rows.length * ROW_HEIGHT,
+    summary:
+      `${2 * slots} vectors of ${vectorElements} (${vectorBytes(kernel)} bytes) over ${lanesPerHead} lanes` +
+      (passing === 0 ? "" : `; ${passing} of ${point.headDim} elements pass through`),
+    ticks: rows.flatMap((row, i) =>
+      row
+        .map(({ element }, column) => ({
+          text: `${element}`,
+          x: column * pitch + 2,
+          y: i * ROW_HEIGHT + RULER_BASELINE,
+        }))
+        .filter((_, column) => column % RULER_STEP === 0),
+    ),
+    cells: rows.flatMap((row, i) =>
+      row.map((place, column) => ({
+        x: column * pitch + 1,
+        y: i * ROW_HEIGHT + CELL_TOP,
+        hue: Math.round((HUES * place.lane) / lanesPerHead),
+        lane: place.lane,
+        mark: memberOf(kernel, place),
+        title: titleOf(kernel, place),
+        fills: fillsOf(place),
+        bars: barsOf(kernel, place),
+      })),
+    ),
+  };
+}
+
+/** What fills a cell: half of it, where only the first of its two pairs rotates. */
+function fillsOf({ rotates }: VectorPlace): View[] {
+  const whole = { width: CELL.width, kind: rotates === "all" ? "rotates" : "passes" };
+  return rotates === "some" ? [whole, { width: CELL.width / 2, kind: "rotates bare" }] : [whole];
+}
+
+/** Interleaved: a bar for each pair of neighbours in the vector. */
+function barsOf({ point }: ManifestKernel, { rotates }: VectorPlace): View[] {
+  if (point.rope === "neox") return [];
+  return [
+    { x: 4, kind: rotates === "none" ? "rests" : "turns" },
+    { x: 14, kind: rotates === "all" ? "turns" : "rests" },
+  ];
+}
+
+/** Which member of its pairs a NeoX vector is. */
+function memberOf({ point }: ManifestKernel, { element, rotates }: VectorPlace): string {
+  if (point.rope === "interleaved" || rotates === "none") return "";
+  return element < point.rotaryDim / 2 ? "a" : "b";
+}
+
+function titleOf({ point, vectorElements }: ManifestKernel, { element, lane, slot, rotates }: VectorPlace) {
+  const half = point.rotaryDim / 2;
+  const range = (start: number) =>
+    vectorElements === 1 ? `${start}` : `${start} to ${start + vectorElements - 1}`;
+  const what = {
+    all:
+      point.rope === "neox"
+        ? `rotates with ${range(element < half ? element + half : element - half)}`
+        : "pairs of neighbours rotate",
+    some: "only the first pair of neighbours rotates",
+    none: "passes through",
+  }[rotates];
+  return `${range(element)}: lane ${lane}, slot ${slot}; ${what}`;
+}
