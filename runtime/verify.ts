@@ -7,11 +7,12 @@
 
 import { Accuracy, REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import type { Heads, HeadsLayout } from "./call.js";
-import { decodingTable, encode } from "./dtype.js";
+import { decodingTable } from "./dtype.js";
 import type { ManifestKernel, Stage } from "./manifest.js";
 import type { Kernel } from "./op.js";
 import type { Library } from "./open.js";
 import { angleAt, oracleHead } from "./oracle.js";
+import { randomBits, randomNumbers, randomWeights } from "./random.js";
 import { type RopeTable, ropeTable } from "./rope_table.js";
 
 /** Where a batch's heads lie in its buffer, in elements. */
@@ -257,45 +258,4 @@ function layoutsFor(headDim: number, batch: Batch) {
   const q: Layout = { offset: GUARD, tokenStride, headStride };
   const k: Layout = { offset: GUARD + numQHeads * headStride, tokenStride, headStride };
   return { q, k, length: GUARD + numTokens * tokenStride + GUARD, isOutOfPlace: layout === "separate" };
-}
-
-/** xorshift32: uniform in [0, 1), the same on every machine. */
-export function randomNumbers(seed: number): () => number {
-  let state = (seed * 0x9e3779b9) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state / 2 ** 32;
-  };
-}
-
-/** Roughly normal values, in blocks of different scale; a period of a prime length stands in for long arrays. */
-const RANDOM_PERIOD = 1_000_003;
-
-export function randomBits(
-  dtype: ManifestKernel["point"]["dtype"],
-  length: number,
-  random: () => number,
-): Uint16Array {
-  const bits = new Uint16Array(length);
-  const period = Math.min(length, RANDOM_PERIOD);
-  let scale = 1;
-  for (let i = 0; i < period; i++) {
-    if (i % 256 === 0) scale = 2 ** Math.round(6 * random() - 3);
-    bits[i] = encode(dtype, scale * (random() + random() + random() + random() - 2));
-  }
-  for (let filled = period; filled < length; filled += period) {
-    bits.copyWithin(filled, 0, Math.min(period, length - filled));
-  }
-  return bits;
-}
-
-function randomWeights(
-  dtype: ManifestKernel["point"]["dtype"],
-  length: number,
-  random: () => number,
-): Uint16Array {
-  return Uint16Array.from({ length }, () => encode(dtype, 0.5 + random()));
 }

@@ -88,7 +88,7 @@ class Reader {
       case "stderr":
         return expect(matches(text, this.#stderr), `complained:\n${this.#stderr}`).toBe(true);
       case "cuda":
-        return expect(this.#emitted().some((kernel) => kernel.includes(text))).toBe(true);
+        return expect(this.#emitted().some((emitted) => emitted.includes(text))).toBe(true);
       default:
         throw new Error(`no one reads a block of ${language}`);
     }

@@ -6,7 +6,7 @@ import { fusedQkNormRope } from "../runtime/fused_qk_norm_rope.js";
 import type { ConfigPoint } from "../runtime/manifest.js";
 import { type Library, open } from "../runtime/open.js";
 import { angleAt, oracleHead } from "../runtime/oracle.js";
-import { randomBits, randomNumbers } from "../runtime/verify.js";
+import { randomBits, randomNumbers } from "../runtime/random.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 
 const EPS = 1e-5;

@@ -10,8 +10,9 @@ import { findCxx } from "../generator/toolchain.js";
 import { packedHeads } from "../runtime/call.js";
 import { bytesOf, gpuCount } from "../runtime/library.js";
 import { type Library, open } from "../runtime/open.js";
+import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
-import { randomBits, randomNumbers, verifyLibrary } from "../runtime/verify.js";
+import { verifyLibrary } from "../runtime/verify.js";
 import { buildFixture, buildFolder, CACHE_ROOT, CONFIGS, type ConfigName, gpu, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packedHeads } from "../runtime/call.js";
 import type { Kernel } from "../runtime/op.js";
 import { type Library, open } from "../runtime/open.js";
+import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
-import { randomBits, randomNumbers } from "../runtime/verify.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { giveAway } from "./helpers.js";
 

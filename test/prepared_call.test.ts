@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packedHeads, type RunOptions } from "../runtime/call.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import { type Library, open } from "../runtime/open.js";
+import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import type { Stream } from "../runtime/stream.js";
-import { randomBits, randomNumbers } from "../runtime/verify.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { giveAway } from "./helpers.js";
 

@@ -9,7 +9,8 @@ import { type Library, open, packedHeads, type RopeTable, ropeTable } from "../.
 import { gpuCount } from "../../runtime/library.js";
 import { findKernel, type ManifestKernel, type Target } from "../../runtime/manifest.js";
 import type { Kernel } from "../../runtime/op.js";
-import { type Batch, randomBits, randomNumbers, runBatch } from "../../runtime/verify.js";
+import { randomBits, randomNumbers } from "../../runtime/random.js";
+import { type Batch, runBatch } from "../../runtime/verify.js";
 import { userError } from "../diagnostics.js";
 import { findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";

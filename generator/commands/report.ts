@@ -76,7 +76,7 @@ async function examine(
     return found(manifest, devices, { kind: "done", results: await verifyWithNotes(library, io) });
   } catch (error) {
     if (!(error instanceof NormropeError) || error.code !== "cpu-unsupported") throw error;
-    const { readBuiltManifest } = await import("../build.js");
+    const { readBuiltManifest } = await import("../publish.js");
     const manifest = readBuiltManifest(build, chosenTarget(target));
     if (manifest === undefined) throw error;
     return found(manifest, [], leftOut(error.message));

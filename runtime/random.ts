@@ -1,0 +1,41 @@
+/**
+ * Made-up data: the same on every machine.
+ *
+ * In: a seed. Out: random numbers, and bit patterns of sixteen-bit floats. Pure, but for the state of a generator.
+ */
+import { type Dtype, encode } from "./dtype.js";
+
+/** xorshift32: uniform in [0, 1), the same on every machine. */
+export function randomNumbers(seed: number): () => number {
+  let state = (seed * 0x9e3779b9) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    state >>>= 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** A prime: what is longer repeats itself, at no multiple of any head. */
+const PERIOD = 1_000_003;
+
+/** Roughly normal values, in blocks of different scale. */
+export function randomBits(dtype: Dtype, length: number, random: () => number): Uint16Array {
+  const bits = new Uint16Array(length);
+  const period = Math.min(length, PERIOD);
+  let scale = 1;
+  for (let i = 0; i < period; i++) {
+    if (i % 256 === 0) scale = 2 ** Math.round(6 * random() - 3);
+    bits[i] = encode(dtype, scale * (random() + random() + random() + random() - 2));
+  }
+  for (let filled = period; filled < length; filled += period) {
+    bits.copyWithin(filled, 0, Math.min(period, length - filled));
+  }
+  return bits;
+}
+
+/** Numbers around 1. */
+export function randomWeights(dtype: Dtype, length: number, random: () => number): Uint16Array {
+  return Uint16Array.from({ length }, () => encode(dtype, 0.5 + random()));
+}
