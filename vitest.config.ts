@@ -11,5 +11,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    // Most of the time goes to compilers and other processes, which one worker would wait for.
+    maxWorkers: "100%",
   },
 });
