@@ -10,12 +10,12 @@ import { dirname, join } from "node:path";
 import { execa } from "execa";
 import pMap from "p-map";
 import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
-import { manifestSchema } from "../runtime/manifest.js";
+import { LIBRARY_NAME, manifestSchema } from "../runtime/manifest.js";
 import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
 import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
 import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
-import { ARCHIVE_NAME, LIBRARY_NAME, publish } from "./publish.js";
+import { ARCHIVE_NAME, publish } from "./publish.js";
 import type { TargetCompiler } from "./target_compiler.js";
 
 export interface BuildRequest {

@@ -1,21 +1,24 @@
 /**
  * build/<target>/: the folder that a build leaves and that the runtime opens.
  *
- * In: linked files of the cache and their manifest. Out: the folder with exactly those in it, each put in place by one
- * rename; the manifest of a library that was built before. Must not compile.
+ * In: linked files of the cache and their manifest. Out: the folder with those in it, each put in place by one rename;
+ * the manifest of a library that was built before. Leaves other files of the folder alone, and compiles nothing.
  */
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BuiltManifest, Target } from "../runtime/manifest.js";
-import { parseBuiltManifest } from "../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { sha256 } from "./cache.js";
+import { internalError } from "./diagnostics.js";
 
-export const LIBRARY_NAME = "libnormrope.so";
 export const ARCHIVE_NAME = "libnormrope.a";
 const MANIFEST_NAME = "manifest.json";
 
+/** Two builds at once can undo each other's renames a few times, not for ever. */
+const TRIES = 100;
+
 /**
- * Puts a library, its manifest and, where there is one, its archive in place; nothing is touched that is there already.
+ * Puts a library, its manifest and, where there is one, its archive in place; what is there already stays untouched.
  * An archive of an earlier build is removed where none is given: it would be taken for this library's.
  */
 export function publish(
@@ -27,28 +30,35 @@ export function publish(
   const library = join(folder, LIBRARY_NAME);
   const archive = join(folder, ARCHIVE_NAME);
   const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
+  mkdirSync(folder, { recursive: true });
   if (archived === undefined) rmSync(archive, { force: true });
-  if (!isPublished(folder, text, manifest.build.librarySha256)) {
-    mkdirSync(folder, { recursive: true });
-    const suffix = `.${process.pid}.tmp`;
-    copyFileSync(linked, library + suffix);
-    writeFileSync(join(folder, MANIFEST_NAME + suffix), text);
-    // The manifest holds the library's hash: between the two renames, `open` finds that they do not belong together.
-    renameSync(library + suffix, library);
-    renameSync(join(folder, MANIFEST_NAME + suffix), join(folder, MANIFEST_NAME));
+  else replace(archive, readFileSync(archived));
+  // Between the two renames, `open` finds that library and manifest do not belong together. A build that runs at the
+  // same time may leave one of each: whoever renamed last sees it here.
+  for (let tries = 0; !isWhole(folder) || tries === 0; tries++) {
+    if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);
+    replace(library, readFileSync(linked));
+    replace(join(folder, MANIFEST_NAME), text);
   }
-  if (archived === undefined) return { library, archive: undefined };
-  copyFileSync(archived, `${archive}.${process.pid}.tmp`);
-  renameSync(`${archive}.${process.pid}.tmp`, archive);
-  return { library, archive };
+  return { library, archive: archived === undefined ? undefined : archive };
 }
 
-function isPublished(folder: string, manifest: string, librarySha256: string): boolean {
+/** Gives a file its content by one rename, where it has another. */
+function replace(path: string, content: string | Buffer): void {
+  if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) return;
+  const staged = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  writeFileSync(staged, content);
+  renameSync(staged, path);
+}
+
+/** Whether the folder's library is the one that its manifest describes. */
+function isWhole(folder: string): boolean {
+  const path = join(folder, MANIFEST_NAME);
   try {
-    const old = readFileSync(join(folder, MANIFEST_NAME), "utf8");
-    return old === manifest && sha256(readFileSync(join(folder, LIBRARY_NAME))) === librarySha256;
+    const { build } = parseBuiltManifest(readFileSync(path, "utf8"), path);
+    return build.librarySha256 === sha256(readFileSync(join(folder, LIBRARY_NAME)));
   } catch {
-    return false; // not there, or not readable: to be written
+    return false; // not there, or half of another version's
   }
 }
 

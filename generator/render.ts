@@ -1,9 +1,9 @@
 /**
  * Views + templates → text.
  *
- * In: the texts of templates/ and the plans. Out: the file set; or a view of a library and its report's page. Pure, and the only user of Handlebars. Strict: a
- * template that reads what its view does not have is an error, also inside `#if`, `#each` and partials, where
- * Handlebars' own strict mode does not look.
+ * In: the texts of templates/ and the plans, or a report's view. Out: the file set, or the page. Pure, and the only user
+ * of Handlebars. Strict: a template that reads what its view does not have is an error, also inside `#if`, `#each` and
+ * partials, where Handlebars' own strict mode does not look.
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";

@@ -4,7 +4,7 @@
  * In: buffers and sizes as the caller knows them. Out: the bytes of `normrope_args`, or a typed error. Every argument
  * is checked here because the call behind it checks no types.
  */
-import { invalidArgument, unfitArgument } from "./errors.js";
+import { invalidArgument, requireObject, unfitArgument } from "./errors.js";
 import type { ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
@@ -24,13 +24,13 @@ export interface HeadsLayout {
 
 /** All the query heads, or all the key heads. */
 export interface Heads extends HeadsLayout {
-  /** How many; 0 leaves q or k out. */
+  /** How many; with 0 nothing of them is read or written. */
   readonly numHeads: number;
   /** `[headDim]`, or one for each head with `weightHeadStride`; the kernel's dtype. */
   readonly weight: DeviceBuffer;
   /** In elements; default 0: one weight for all heads. */
   readonly weightHeadStride?: number | undefined;
-  /** Where the result goes; default: in place. Other overlap of input and output is undefined. */
+  /** Where the result goes; default: in place. Other overlap of an input with an output, of q or k, is undefined. */
   readonly out?: HeadsLayout | undefined;
 }
 
@@ -40,9 +40,9 @@ export interface RunOptions {
   readonly q: Heads;
   /** The key heads; default: none. */
   readonly k?: Heads | undefined;
-  /** From 0, with which nothing is launched, to 2³¹ - 1. */
+  /** From 0, with which nothing is launched; times the heads at most 2³⁰, for q and for k. */
   readonly numTokens: number;
-  /** `[numTokens]`, int32 or int64; any value, negative ones too. */
+  /** `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns. */
   readonly positions: DeviceBuffer;
   /** From `library.uploadRope`. */
   readonly rope: DeviceRope;
@@ -75,7 +75,10 @@ export function packedHeads(packed: {
   readonly qWeight: DeviceBuffer;
   readonly kWeight: DeviceBuffer;
 }): { q: Heads; k: Heads } {
+  requireObject("packed", packed);
   const { qkv, headDim, numQHeads, numKHeads, numVHeads, qWeight, kWeight } = packed;
+  for (const [name, count] of Object.entries({ headDim, numQHeads, numKHeads, numVHeads }))
+    requireCount(name, count);
   const tokenStride = (numQHeads + numKHeads + numVHeads) * headDim;
   return {
     q: { buffer: qkv, tokenStride, numHeads: numQHeads, weight: qWeight },
@@ -152,8 +155,7 @@ class Packer {
     view.setUint32(ARGS.structSize, ARGS.size, true);
     view.setUint32(ARGS.flags, pdl ? FLAG_PDL : 0, true);
     view.setBigUint64(ARGS.positions, this.#use("positions", positions, ["int32", "int64"], numTokens), true);
-    const pairs = this.#facts.point.rotaryDim / 2;
-    view.setBigUint64(ARGS.ropeTable, this.#use("rope.turns", rope.turns, ["uint64"], pairs), true);
+    view.setBigUint64(ARGS.ropeTable, this.#useTable(rope.turns), true);
     this.#packHeads(ARGS.q, "q", q, numTokens);
     if (k !== undefined) this.#packHeads(ARGS.k, "k", k, numTokens);
     view.setBigInt64(ARGS.numTokens, BigInt(numTokens), true);
@@ -163,6 +165,17 @@ class Packer {
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.push(stream);
     return { args: new Uint8Array(view.buffer), stream: queue, uses: this.#uses };
+  }
+
+  #useTable(turns: DeviceBuffer): bigint {
+    const { rotaryDim } = this.#facts.point;
+    const address = this.#use("rope.turns", turns, ["uint64"], rotaryDim / 2);
+    if (turns.length === rotaryDim / 2) return address;
+    throw unfitArgument(
+      "rope.turns",
+      `for rotaryDim ${2 * turns.length}`,
+      `for this kernel's rotaryDim, ${rotaryDim}`,
+    );
   }
 
   #packHeads(at: number, side: "q" | "k", heads: Heads, numTokens: number): void {
@@ -231,10 +244,6 @@ class Packer {
     this.#uses.push(buffer);
     return address;
   }
-}
-
-export function requireObject(field: string, value: unknown): void {
-  if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 
 function requireCount(field: string, value: number): void {

@@ -3,6 +3,7 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
+import { invalidArgument } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 
 /** Element type of q, k and the weights. */
@@ -14,9 +15,14 @@ const FORMATS = {
   f16: { significandBits: 10, minExponent: -14, maxExponent: 15 },
 } as const satisfies Record<Dtype, object>;
 
+function formatOf(dtype: Dtype) {
+  if (Object.hasOwn(FORMATS, dtype)) return FORMATS[dtype];
+  throw invalidArgument("dtype", dtype, `one of ${Object.keys(FORMATS).join(", ")}`);
+}
+
 /** The number that a bit pattern stands for. */
 export function decode(dtype: Dtype, bits: number): number {
-  const { significandBits, minExponent, maxExponent } = FORMATS[dtype];
+  const { significandBits, minExponent, maxExponent } = formatOf(dtype);
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits & 0x7fff) >> significandBits;
   const significand = bits & ((1 << significandBits) - 1);
@@ -29,7 +35,7 @@ export function decode(dtype: Dtype, bits: number): number {
 
 /** The bit pattern nearest to a number, ties to even; beyond the largest it is infinity. */
 export function encode(dtype: Dtype, value: number): number {
-  const { significandBits, minExponent, maxExponent } = FORMATS[dtype];
+  const { significandBits, minExponent, maxExponent } = formatOf(dtype);
   const infinity = (maxExponent - minExponent + 2) << significandBits;
   if (Number.isNaN(value)) return infinity | (1 << (significandBits - 1));
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
@@ -45,7 +51,7 @@ export function encode(dtype: Dtype, value: number): number {
 
 /** The distance of neighbouring numbers of a dtype around a value. */
 export function ulp(dtype: Dtype, value: number): number {
-  const { significandBits, minExponent } = FORMATS[dtype];
+  const { significandBits, minExponent } = formatOf(dtype);
   return 2 ** (Math.max(exponentOf(value), minExponent) - significandBits);
 }
 

@@ -50,6 +50,16 @@ export function unfitArgument(field: string, what: string, want: string): Normro
   return new NormropeError("invalid-argument", `${field} is ${what}`, `${field} must be ${want}`);
 }
 
+/** @throws NormropeError `invalid-argument` for what has no fields to read. */
+export function requireObject(field: string, value: unknown): void {
+  if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
+}
+
+/** @throws NormropeError `invalid-argument`. */
+export function requirePositive(field: string, value: number): void {
+  if (!(Number.isFinite(value) && value > 0)) throw invalidArgument(field, value, "a positive number");
+}
+
 /** A value as a user would write it, short enough for one line. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);

@@ -5,7 +5,7 @@
  * are made once for each set of parameters, and a bounded number of them is kept on the device.
  */
 import { type DeviceRope, packedHeads, type RunOptions } from "./call.js";
-import { invalidArgument, unfitArgument } from "./errors.js";
+import { invalidArgument, requireObject, requirePositive, unfitArgument } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
 import type { Library } from "./open.js";
@@ -18,7 +18,8 @@ const tables = new WeakMap<Library, Map<string, DeviceRope & Disposable>>();
 
 /**
  * RMSNorm of every q and k head of a packed qkv, then RoPE, in place: the argument list of
- * `sgl_kernel.fused_qk_norm_rope`, after the library, and how to launch at its end. v is not touched.
+ * `sgl_kernel.fused_qk_norm_rope`, after the library, and how to launch at its end. v is not touched. It launches
+ * before the promise resolves: await it before what is to come after it.
  *
  * @param qkv `[numTokens, (numHeadsQ + numHeadsK + numHeadsV) * headDim]`, bf16 or f16; its type selects the kernel.
  * @param eps Added to the mean of squares; not negative.
@@ -54,8 +55,14 @@ export async function fusedQkNormRope(
   rotaryDim: number | null = headDim,
   launch: Pick<RunOptions, "stream" | "pdl"> = {},
 ): Promise<void> {
+  requireObject("library", library);
+  requireObject("launch", launch);
+  const { stream, pdl } = launch;
   const dtype = dtypeOf(qkv);
   if (!(positionIds instanceof DeviceBuffer)) throw invalidArgument("positionIds", positionIds, "a buffer");
+  for (const [name, value] of Object.entries({ factor, low, high, attentionFactor })) {
+    if (typeof value !== "number") throw invalidArgument(name, value, "a number");
+  }
   for (const [name, value] of Object.entries({ numHeadsQ, numHeadsK, numHeadsV })) {
     if (!Number.isInteger(value) || value < 0) throw invalidArgument(name, value, "a whole number from 0");
   }
@@ -74,7 +81,7 @@ export async function fusedQkNormRope(
   });
   const ramp = factor === 1 ? { low: 0, high: 0 } : { low, high };
   const table = tableFor(library, base, rotaryDim ?? headDim, { factor, ...ramp, attentionFactor });
-  kernel.run({ ...heads, numTokens, positions: positionIds, rope: table, eps, ...launch });
+  kernel.run({ ...heads, numTokens, positions: positionIds, rope: table, eps, stream, pdl });
 }
 
 function dtypeOf(qkv: DeviceBuffer): ConfigPoint["dtype"] {
@@ -86,6 +93,7 @@ function dtypeOf(qkv: DeviceBuffer): ConfigPoint["dtype"] {
 type Ramp = Readonly<Record<"factor" | "low" | "high" | "attentionFactor", number>>;
 
 function tableFor(library: Library, base: number, rotaryDim: number, ramp: Ramp): DeviceRope {
+  requirePositive("base", base);
   const kept = tables.get(library) ?? new Map<string, DeviceRope & Disposable>();
   tables.set(library, kept);
   const key = JSON.stringify([base, rotaryDim, ramp]);

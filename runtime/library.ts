@@ -27,6 +27,7 @@ export interface NativeFunctions {
   readonly manifest: () => string;
   readonly find: (id: string) => number;
   readonly prepare: (kernel: number) => number;
+  readonly check: (kernel: number, args: Uint8Array) => number;
   readonly run: (kernel: number, args: Uint8Array, stream: Address) => number;
   readonly statusText: (status: number) => string;
   readonly lastError: () => string;
@@ -58,6 +59,7 @@ const SIGNATURES: Readonly<
   manifest: ["normrope_manifest", "str", []],
   find: ["normrope_find", "int", ["str"]],
   prepare: ["normrope_prepare", "int", ["int"]],
+  check: ["normrope_check", "int", ["int", P]],
   run: ["normrope_run", "int", ["int", P, P]],
   statusText: ["normrope_status_text", "str", ["int"]],
   lastError: ["normrope_last_error", "str", []],

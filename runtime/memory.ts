@@ -53,6 +53,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     super(session, "buffer", address, release);
     this.type = type;
     this.length = length;
+    Object.freeze(this); // both bound what is read and written
   }
 
   /** In bytes. */
@@ -60,34 +61,38 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     return this.length * ELEMENT_BYTES[this.type];
   }
 
-  /** Copies from the host, to element `offset` on; done when it returns. */
+  /**
+   * Copies from the host, to element `offset` on, in a stream (default: the default stream); done when it returns.
+   * It waits for that stream only: what another stream still works on is for the caller to wait for.
+   * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
+   */
   write(data: HostData[T], offset = 0, stream?: Stream): void {
-    this.#checkHost(data, offset);
+    const bytes = this.#bytesOf(data, offset);
     const queue = streamAddress(this.session, stream);
-    const bytes = bytesOf(data);
     const to = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
     checkStatus(this.functions, this.functions.copyToDevice(to, bytes, bytes.length, queue));
   }
 
-  /** Copies to the host, from element `offset` on; done when it returns. */
+  /**
+   * Copies to the host, from element `offset` on, in a stream (default: the default stream); done when it returns.
+   * It waits for that stream only: what another stream still works on is for the caller to wait for.
+   * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
+   */
   read(into: HostData[T], offset = 0, stream?: Stream): HostData[T] {
-    this.#checkHost(into, offset);
+    const bytes = this.#bytesOf(into, offset);
     const queue = streamAddress(this.session, stream);
-    const bytes = bytesOf(into);
     const from = this.address + BigInt(offset * ELEMENT_BYTES[this.type]);
     checkStatus(this.functions, this.functions.copyToHost(bytes, from, bytes.length, queue));
     return into;
   }
 
-  #checkHost(data: HostData[T], offset: number): void {
+  /** The bytes of a host array that fits the buffer from element `offset` on. */
+  #bytesOf(data: HostData[T], offset: number): Uint8Array {
     requireHostArray(this.type, data);
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset + data.length > this.length) {
-      throw invalidArgument(
-        "offset",
-        offset,
-        `such that ${data.length} elements fit the buffer's ${this.length}`,
-      );
-    }
+    const bytes = bytesOf(data);
+    const length = bytes.length / ELEMENT_BYTES[this.type];
+    if (Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.length) return bytes;
+    throw invalidArgument("offset", offset, `such that ${length} elements fit the buffer's ${this.length}`);
   }
 }
 
@@ -164,7 +169,8 @@ function borrowArray<T extends ElementType>(session: Session, type: T, array: Ho
       "device memory for the CUDA target: `upload` copies an array there",
     );
   }
-  if ("resizable" in array.buffer && array.buffer.resizable === true) {
+  const { resizable, growable } = array.buffer as { resizable?: unknown; growable?: unknown };
+  if (resizable === true || growable === true) {
     throw invalidArgument("memory", array, "an array whose memory cannot be resized");
   }
   return new HostBuffer(session, type, array);
@@ -181,7 +187,9 @@ function requireLength(length: unknown): void {
     throw invalidArgument("length", length, "a whole number from 0");
 }
 
-function requireHostArray(type: ElementType, data: ArrayBufferView): void {
+/** @throws NormropeError `invalid-argument` for what is no array of the type. */
+export function requireHostArray(type: ElementType, data: ArrayBufferView): void {
+  requireType(type);
   const HostArray = HOST_ARRAYS[type];
   if (!(data instanceof HostArray)) throw invalidArgument("data", data, `a ${HostArray.name} for ${type}`);
   if (isDetached(data.buffer))

@@ -46,7 +46,9 @@ export class Kernel {
    */
   prepare(options: RunOptions): PreparedCall {
     const call = packCall(this.#session, this.#facts, options);
-    checkStatus(this.#session.functions, this.#session.functions.prepare(this.#index));
+    const { functions } = this.#session;
+    checkStatus(functions, functions.check(this.#index, call.args));
+    checkStatus(functions, functions.prepare(this.#index));
     return new PreparedCall(this.#session, this.#index, this.id, call);
   }
 }

@@ -6,8 +6,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { type DeviceRope, requireObject } from "./call.js";
-import { invalidArgument, NormropeError } from "./errors.js";
+import type { DeviceRope } from "./call.js";
+import { invalidArgument, NormropeError, requireObject } from "./errors.js";
 import {
   bytesOf,
   checkStatus,
@@ -17,7 +17,7 @@ import {
   type NativeLibrary,
   onDevice,
 } from "./library.js";
-import { type BuiltManifest, findKernel, type PointQuery, type Target } from "./manifest.js";
+import { type BuiltManifest, findKernel, LIBRARY_NAME, type PointQuery, type Target } from "./manifest.js";
 import {
   allocateBuffer,
   borrowBuffer,
@@ -25,6 +25,7 @@ import {
   type ElementType,
   type HostData,
   type RawMemory,
+  requireHostArray,
 } from "./memory.js";
 import { Kernel } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
@@ -77,7 +78,7 @@ export async function open<Point extends PointQuery = PointQuery>(
   if (target !== "auto" && built !== target) {
     throw invalidArgument("target", target, `"${built}", which ${native.path} was built for`);
   }
-  return new Library<Point>(native, chooseDevice(native, device));
+  return new Library<Point>({ ...native, functions: chooseDevice(native, device) });
 }
 
 /** The functions of the library, working on one of its devices. */
@@ -95,7 +96,7 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
 }
 
 function libraryIn(folder: string, target: Target | "auto"): string {
-  const file = (name: Target) => join(folder, name, "libnormrope.so");
+  const file = (name: Target) => join(folder, name, LIBRARY_NAME);
   if (target !== "auto") return file(target);
   if (gpuCount() === 0) return file("cpu");
   if (isFile(file("cuda"))) return file("cuda");
@@ -118,8 +119,8 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   readonly manifest: BuiltManifest;
   readonly #session: Session;
 
-  /** `open` calls it; `functions` work on the device that was chosen. */
-  constructor({ path, manifest }: NativeLibrary, functions: NativeFunctions) {
+  /** `open` calls it; the functions work on the device that was chosen. */
+  constructor({ path, manifest, functions }: NativeLibrary) {
     this.path = path;
     this.manifest = manifest;
     const { target } = manifest.build;
@@ -172,7 +173,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
 
   /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
   get launches(): ReadonlyMap<string, number> {
-    return this.#session.launches;
+    return new Map(this.#session.launches);
   }
 
   /**
@@ -198,6 +199,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
    * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
    */
   upload<T extends ElementType>(type: T, data: HostData[T]): DeviceBuffer<T> {
+    requireHostArray(type, data);
     const buffer = this.allocate(type, data.length);
     try {
       buffer.write(data);
@@ -230,16 +232,27 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return new Event(this.#session);
   }
 
-  /** Waits for the default stream. */
+  /** Waits for the default stream. @throws NormropeError `device-error`: of an earlier launch, too. */
   synchronize(): void {
     const { functions } = this.#session;
     checkStatus(functions, functions.streamSynchronize(0n));
   }
 
-  /** Frees everything that was made from it; a second call does nothing. */
+  /**
+   * Frees everything that was made from it; a second call does nothing.
+   * @throws NormropeError `device-error`, the first, after everything else was freed.
+   */
   close(): void {
     this.#session.closed = true;
-    for (const owned of [...this.#session.owned]) owned.free();
+    const errors: unknown[] = [];
+    for (const owned of [...this.#session.owned]) {
+      try {
+        owned.free();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   [Symbol.dispose](): void {

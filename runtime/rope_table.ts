@@ -4,8 +4,9 @@
  * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64, the turns
  * per position as 0.64 fixed point, and the attention factor. Pure. A scaling is nothing but a table: no kernel knows.
  */
-import { invalidArgument } from "./errors.js";
-import { plainFrequencies, type RopeScaling, requirePositive, scaledFrequencies } from "./rope_scaling.js";
+import { invalidArgument, requireObject, requirePositive } from "./errors.js";
+import { plainFrequencies, scaledFrequencies } from "./rope_frequencies.js";
+import type { RopeScaling } from "./rope_scaling.js";
 
 /** What a RoPE table is made from. */
 export interface RopeParameters {
@@ -33,18 +34,28 @@ export interface RopeTable {
  * The table of a model: inverse frequencies by its scaling, in float64, and as exact turns per position.
  * @throws NormropeError `invalid-argument` for parameters that no table can be made from.
  */
-export function ropeTable({ base, rotaryDim, scaling }: RopeParameters): RopeTable {
+export function ropeTable(parameters: RopeParameters): RopeTable {
+  requireObject("parameters", parameters);
+  const { base, rotaryDim, scaling } = parameters;
   requirePositive("base", base);
   if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0) {
     throw invalidArgument("rotaryDim", rotaryDim, "an even number of at least 2");
   }
   if (scaling === undefined || scaling === null) return tableOf(plainFrequencies(base, rotaryDim), 1);
+  requireObject("scaling", scaling);
   const { invFreq, attentionFactor } = scaledFrequencies(base, rotaryDim, scaling);
   return tableOf(invFreq, attentionFactor);
 }
 
-/** A table from inverse frequencies of the caller's own, in radians per position. */
+/**
+ * A table from inverse frequencies of the caller's own, in radians per position.
+ * @throws NormropeError `invalid-argument`.
+ */
 export function tableOf(invFreq: Float64Array, attentionFactor: number): RopeTable {
+  if (!(invFreq instanceof Float64Array)) throw invalidArgument("invFreq", invFreq, "a Float64Array");
+  if (!Number.isFinite(attentionFactor)) {
+    throw invalidArgument("attentionFactor", attentionFactor, "a finite number");
+  }
   return {
     rotaryDim: 2 * invFreq.length,
     invFreq,

@@ -15,7 +15,7 @@ export class Stream extends Owned {
     super(session, "stream", takeHandle(session, streamCreate), streamDestroy);
   }
 
-  /** Waits until everything launched on it is done. */
+  /** Waits until everything launched on it is done. @throws NormropeError `closed`, `device-error`. */
   synchronize(): void {
     checkStatus(this.functions, this.functions.streamSynchronize(this.address));
   }
@@ -28,7 +28,7 @@ export class Event extends Owned {
     super(session, "event", takeHandle(session, eventCreate), eventDestroy);
   }
 
-  /** Puts the mark behind what was launched in the stream so far. */
+  /** Puts the mark behind what was launched in the stream so far. @throws NormropeError `invalid-argument`, `closed`. */
   record(stream?: Stream): void {
     checkStatus(
       this.functions,
@@ -36,7 +36,10 @@ export class Event extends Owned {
     );
   }
 
-  /** Milliseconds from an earlier event to this one, after waiting for it. */
+  /**
+   * Milliseconds from an earlier event to this one, after waiting for it.
+   * @throws NormropeError `invalid-argument`, `closed`, `device-error`.
+   */
   millisecondsSince(start: Event): number {
     if (!(start instanceof Event && start.belongsTo(this.session))) {
       throw invalidArgument("start", start, "an event of this library");

@@ -27,7 +27,7 @@ export function supportOf(path: string, manifest: BuiltManifest, query: PointQue
 /** Of a point that the library at `path` holds no kernel for. */
 export function absenceOf(path: string, { op }: BuiltManifest, query: PointQuery): Absence {
   const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
-  const wanted = op.axes.map(({ name }) => `${name} ${point[name]}`).join(", ");
+  const wanted = op.axes.map(({ name }) => `${name} ${String(point[name])}`).join(", ");
   const reason = `${path} holds no kernel for ${wanted}`;
   const outside = op.axes.find((range) => !isInRange(op.axes, range, point[range.name]));
   if (outside !== undefined) {
@@ -44,6 +44,6 @@ export function absenceOf(path: string, { op }: BuiltManifest, query: PointQuery
     )
     .map(({ name }) => `${name}: [${JSON.stringify(point[name])}]`);
   const configLine = `{ ${values.join(", ")} }`;
-  const fix = `Add the entry ${configLine} to the list in normrope.config.ts and run \`normrope build\``;
+  const fix = `Add the entry ${configLine} to normrope.config.ts, making a list of it where it is one object, and run \`normrope build\``;
   return { reason, fix, configLine };
 }

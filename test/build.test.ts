@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BuildRequest, type BuildResult, build } from "../generator/build.js";
 import { sha256 } from "../generator/cache.js";
@@ -295,12 +296,25 @@ describe("two builds at once", () => {
     expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
   });
 
-  it("of one build folder leave a library and its own manifest", async () => {
+  it("of one build folder leave a library and its own manifest, from two processes", async () => {
     const { run, buildFolder } = project();
-    await Promise.all([run(filesOf(16)), run(filesOf(16, 24))]);
-    using library = await open({ target: "cpu", path: buildFolder });
-    expect([ids(16), ids(16, 24)]).toContainEqual(library.manifest.kernels.map(({ id }) => id));
-    expect(readdirSync(join(buildFolder, "cpu")).sort()).toEqual(["libnormrope.so", "manifest.json"]);
+    const results = [await run(filesOf(16)), await project().run(filesOf(24), { cacheRoot: sharedCache })];
+    const folder = join(buildFolder, "contended");
+    const programs = results.map(({ library, manifest }) => {
+      const calls = `for (let round = 0; round < 200; round++) publish(\`${folder}/\${round}\`, manifest, library, undefined);`;
+      const text = `import { readFileSync } from "node:fs";
+        import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
+        const [library, manifest] = [${JSON.stringify(library)}, ${JSON.stringify(manifest)}];
+        ${calls}`;
+      return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
+    });
+    await Promise.all(programs);
+    for (let round = 0; round < 200; round++) {
+      const where = join(folder, `${round}`);
+      const manifest = parseBuiltManifest(readFileSync(join(where, "manifest.json"), "utf8"), where);
+      expect(sha256(readFileSync(join(where, "libnormrope.so")))).toBe(manifest.build.librarySha256);
+      expect(readdirSync(where).sort()).toEqual(["libnormrope.so", "manifest.json"]);
+    }
   });
 });
 

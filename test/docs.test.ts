@@ -134,7 +134,11 @@ describe.each(PAGES)("%s", (page) => {
   it("runs as it stands", { timeout: 300_000 }, async () => {
     const reader = new Reader();
     try {
-      for (const block of blocksOf(page)) {
+      const blocks = blocksOf(page);
+      expect(blocks.length).toBe(
+        (readFileSync(join(PACKAGE_ROOT, page), "utf8").match(/^```/gm)?.length ?? 0) / 2,
+      );
+      for (const block of blocks) {
         await reader.read(block).catch((error: unknown) => {
           const { message } = error instanceof Error ? error : { message: String(error) };
           throw new Error(`${page}:${block.line}: ${message}`, { cause: error });

@@ -6,7 +6,7 @@ import { build } from "../generator/build.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
+import { type Compiler, findCxx } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { gpuCount } from "../runtime/library.js";
 import type { Target } from "../runtime/manifest.js";
@@ -16,17 +16,21 @@ import { temporaryFolder } from "./helpers.js";
 const SOURCE = join(PACKAGE_ROOT, "examples", "c", "qk_norm_rope.c");
 const INCLUDE = join(PACKAGE_ROOT, "generated", "include");
 const WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"];
+function needed(compiler: Compiler | undefined): Compiler {
+  if (compiler === undefined) throw new Error("this test needs a compiler that was not found");
+  return compiler;
+}
+
 /** Builds the default config's library and the example on it, and runs it. */
 async function runExample(target: Target, archive: boolean) {
-  const cxx = await findCxx();
-  if (cxx === undefined) throw new Error("the tests need a C++ compiler: install g++");
+  const cxx = needed(await findCxx());
   const folder = temporaryFolder();
   const built = await build({
     files: emit(compile(CONFIGS.default)),
     compiler:
-      target === "cpu" || nvcc === undefined
+      target === "cpu"
         ? cpuCompiler(cxx, cpuFeatures())
-        : cudaCompiler(nvcc, cxx, [gpu?.arch ?? "sm_90"]),
+        : cudaCompiler(needed(nvcc), cxx, [gpu?.arch ?? "sm_90"]),
     buildFolder: join(folder, "build"),
     cacheRoot: CACHE_ROOT,
     jobs: 2,
@@ -40,7 +44,7 @@ async function runExample(target: Target, archive: boolean) {
   } else if (target === "cpu") {
     await execa(cxx.path, ["-fopenmp", object, built.archive, "-o", program]);
   } else {
-    await execa(nvcc?.path ?? "", ["-ccbin", cxx.path, object, built.archive, "-o", program]);
+    await execa(needed(nvcc).path, ["-ccbin", cxx.path, object, built.archive, "-o", program]);
   }
   return execa(program, { reject: false });
 }
@@ -81,7 +85,7 @@ describe("examples/c", () => {
       "c++",
       "-",
     ];
-    const cxx = await findCxx();
-    await execa(cxx?.path ?? "", ["-I", INCLUDE, ...flags], { input: header });
+    const { path } = needed(await findCxx());
+    await execa(path, ["-I", INCLUDE, ...flags], { input: header });
   });
 });

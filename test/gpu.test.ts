@@ -137,12 +137,17 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       const query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"];
       return Number((await execa("nvidia-smi", query)).stdout.split("\n")[0]);
     };
+    const kernel = await library.kernel({ headDim: 64, rope: "neox", dtype: "bf16" });
+    using weight = library.upload("bf16", new Uint16Array(64));
+    using positions = library.upload("int32", new Int32Array(16));
+    using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 64 }));
     const once = () => {
       using stream = library.createStream();
       using event = library.createEvent();
       using buffer = library.allocate("bf16", 2 ** 20);
+      const q = { buffer, tokenStride: 64, numHeads: 1, weight };
+      kernel.run({ q, numTokens: 16, positions, rope, eps: 1e-6, stream });
       event.record(stream);
-      return buffer.length;
     };
     for (let i = 0; i < 100; i++) once();
     const before = await used();

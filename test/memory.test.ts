@@ -1,8 +1,9 @@
 /** Buffers: the library's own and the caller's, copies, and what becomes of them when they are freed or lost. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packedHeads } from "../runtime/call.js";
+import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
 import type { Kernel } from "../runtime/op.js";
-import { type Library, open } from "../runtime/open.js";
+import { Library, open } from "../runtime/open.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { buildFixture, buildFolder } from "./fixture.js";
@@ -170,19 +171,52 @@ describe("memory that the caller owns", () => {
   });
 });
 
-test("10,000 calls, each with buffers of its own, leave no memory behind", () => {
+test("what is made from a library is given back, each once, over 10,000 calls", () => {
+  const native = loadLibrary(library.path);
+  const given = new Map<string, number>();
+  const counted = Object.fromEntries(
+    Object.entries(native.functions).map(([name, call]: [string, (...args: never[]) => unknown]) => [
+      name,
+      (...args: never[]) => {
+        given.set(name, (given.get(name) ?? 0) + 1);
+        return call(...args);
+      },
+    ]),
+  ) as unknown as NativeFunctions;
+  const counting = new Library({ ...native, functions: counted });
   const array = new Uint16Array(128 * 1024); // 256 KiB: 2.5 GiB over all calls
   const once = () => {
-    using stream = library.createStream();
-    using event = library.createEvent();
-    using big = library.upload("bf16", array);
-    using qkv = library.upload("bf16", DATA);
+    using stream = counting.createStream();
+    using event = counting.createEvent();
+    using big = counting.upload("bf16", array);
+    using part = counting.borrow("bf16", { address: big.address, length: 8 });
+    using rope = counting.uploadRope(TABLE);
     event.record(stream);
-    run(qkv);
-    return big.length;
+    return [part, rope];
   };
   for (let i = 0; i < 500; i++) once();
   const before = process.memoryUsage().rss;
   for (let i = 0; i < 10_000; i++) once();
   expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+  counting.createEvent(); // left to close
+  counting.close();
+  expect(Object.fromEntries(given)).toMatchObject({
+    ...{ allocate: 21_000, free: 21_000, streamCreate: 10_500, streamDestroy: 10_500 },
+    ...{ eventCreate: 10_501, eventDestroy: 10_501 },
+  });
+});
+
+test("10,000 calls leave no memory behind", async () => {
+  using qkv = library.upload("bf16", DATA);
+  for (let i = 0; i < 1000; i++) run(qkv);
+  const before = process.memoryUsage().rss;
+  for (let i = 0; i < 10_000; i++) run(qkv);
+  expect(process.memoryUsage().rss - before).toBeLessThan(32 * 2 ** 20);
+});
+
+test("a buffer's type and length cannot be changed: they bound what is read", () => {
+  const buffer = library.allocate("bf16", 8);
+  expect(() => Object.assign(buffer, { length: 1e6 })).toThrow(TypeError);
+  expect(() => Object.assign(library.borrow("bf16", new Uint16Array(8)), { length: 1e6 })).toThrow(TypeError);
+  expect(() => buffer.read(new Uint16Array(9))).toThrow(invalid);
 });

@@ -65,7 +65,20 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["positions of another type", "positions", () => ({ positions: weight })],
   ["positions that are no buffer", "positions", () => ({ positions: Int32Array.of(1, 2, 3) })],
   ["no positions", "positions", () => ({ positions: undefined })],
-  ["a table that is too short", "rope.turns", () => ({ rope: shortTable() })],
+  ["a table that is too short", "rope.turns", () => ({ rope: tableFor(HEAD_DIM - 2) })],
+  ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
+  ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
+  ["k on the heads of q", "k.out", () => ({ k: validCall().q })],
+  [
+    "k half over the last head of q",
+    "k.out",
+    () => ({ k: { ...validCall().q, offset: 1.5 * HEAD_DIM, numHeads: 1 } }),
+  ],
+  [
+    "k over the q of the next token",
+    "k.out",
+    () => ({ k: { ...validCall().q, offset: 3 * HEAD_DIM }, numTokens: 2 }),
+  ],
   [
     "a NaN attention factor",
     "rope.attentionFactor",
@@ -115,7 +128,7 @@ const BAD: [what: string, field: string, change: () => object][] = [
 const withQ = (change: object) => ({ q: { ...validCall().q, ...change } });
 const between = (buffer: DeviceBuffer) =>
   library.borrow("bf16", { address: buffer.address + 2n, length: buffer.length - 1 });
-const shortTable = () => library.uploadRope(ropeTable({ base: 10_000, rotaryDim: HEAD_DIM - 2 }));
+const tableFor = (rotaryDim: number) => library.uploadRope(ropeTable({ base: 10_000, rotaryDim }));
 
 describe("a call with", () => {
   test.each(BAD)("%s is refused, naming %s, and writes nothing", (_, field, change) => {
@@ -136,6 +149,55 @@ test("the valid call that the bad ones are made from writes q and k, and leaves 
     if (head % 4 === 3) expect(slice(after)).toEqual(slice(before));
     else expect(slice(after)).not.toEqual(slice(before));
   }
+});
+
+test.each<[string, () => object]>([
+  ["packedHeads without sizes", () => packedHeads(undefined as never)],
+  ["packedHeads with a negative count", () => packed({ numVHeads: -1 })],
+  ["packedHeads with half a head", () => packed({ numQHeads: 1.5 })],
+  ["packedHeads with a head_dim that is no number", () => packed({ headDim: 64n as never })],
+  ["upload of nothing", () => library.upload("bf16", undefined as never)],
+  ["upload of a list", () => library.upload("bf16", [1, 2] as never)],
+])("%s is refused", (_, call) => {
+  expect(call).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+});
+
+const packed = (change: object) => {
+  const counts = { headDim: HEAD_DIM, numQHeads: 1, numKHeads: 1, numVHeads: 1, ...change };
+  return packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
+};
+
+describe("q and k may lie in one buffer", () => {
+  // Two heads of q and two of k for three tokens, and what is left of each row.
+  const LAYOUTS: [string, { q: object; k: object }][] = [
+    ["side by side", { q: { tokenStride: 4 }, k: { offset: 2, tokenStride: 4 } }],
+    ["k before q", { q: { offset: 2, tokenStride: 4 }, k: { tokenStride: 4 } }],
+    [
+      "head by head, with v between",
+      { q: { tokenStride: 6, headStride: 3 }, k: { offset: 1, tokenStride: 6, headStride: 3 } },
+    ],
+    [
+      "head by head, in padded rows",
+      { q: { tokenStride: 5, headStride: 2 }, k: { offset: 1, tokenStride: 5, headStride: 2 } },
+    ],
+    [
+      "heads first",
+      { q: { tokenStride: 1, headStride: 3 }, k: { offset: 6, tokenStride: 1, headStride: 3 } },
+    ],
+    [
+      "heads first, token by token",
+      { q: { tokenStride: 2, headStride: 6 }, k: { offset: 1, tokenStride: 2, headStride: 6 } },
+    ],
+    ["one behind the other", { q: { tokenStride: 2 }, k: { offset: 6, tokenStride: 3 } }],
+  ];
+  test.each(LAYOUTS)("%s", (_, { q, k }) => {
+    using buffer = library.upload("bf16", new Uint16Array(20 * HEAD_DIM).fill(FILL));
+    const inHeads = (layout: object) =>
+      Object.fromEntries(Object.entries(layout).map(([name, heads]) => [name, heads * HEAD_DIM]));
+    const heads = (layout: object) =>
+      ({ ...inHeads(layout), buffer, numHeads: 2, weight }) as unknown as RunOptions["q"];
+    kernel.run({ ...validCall(), q: heads(q), k: heads(k), numTokens: TOKENS });
+  });
 });
 
 describe("a library", () => {

@@ -110,6 +110,8 @@ describe("is refused, and nothing is written,", () => {
     const call = callOn(library);
     const before = contents(call);
     expect(() => kernel.prepare({ ...call, eps: Number.NaN })).toThrow("eps is NaN");
+    expect(() => kernel.prepare({ ...call, eps: 1e300 })).toThrow("eps is inf");
+    expect(() => kernel.prepare({ ...call, q: { ...call.q, tokenStride: 0 } })).toThrow("q.out");
     expect(() => kernel.prepare({ ...call, numTokens: TOKENS + 1 })).toThrow(
       expect.objectContaining({ code: "invalid-argument" }),
     );

@@ -143,7 +143,7 @@ describe("a scaling is refused, by the name of the parameter,", () => {
     ],
     [
       "scaling.shortFactor",
-      { type: "longrope", shortFactor: [1], longFactor: [1], originalMaxPosition: 1, factor: 1 },
+      { type: "longrope", shortFactor: [1], longFactor: [1], originalMaxPosition: 2, factor: 1 },
     ],
     ["scaling.partialRotaryFactor", { type: "proportional", partialRotaryFactor: 1.5 }],
     ["scaling.type", { type: "ntk" }],

@@ -24,7 +24,7 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"acab9e62aec055c581fa5ef50a6637e6126a9d5438ab5a9c0106aabc3c8b4bf5","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"65b99e097c158a2dc7463c741395d85e19ff298c7f3f494b0afba47ce31292c7","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -87,8 +87,7 @@ int heads_per_span(const Launch &launch, const normrope_args &args, int multipro
   return launch.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
 }
 
-// False where the spans of the batch cannot be counted in 31 bits.
-bool set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_span) {
+void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_span) {
   to.in = static_cast<const uint16_t *>(from.in);
   to.out = static_cast<uint16_t *>(from.out);
   to.weight = static_cast<const uint16_t *>(from.weight);
@@ -100,9 +99,7 @@ bool set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.num_heads = from.num_heads;
   to.spans_per_token = divide_up(from.num_heads, heads_per_span);
   to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
-  const int64_t spans = num_tokens * to.spans_per_token;
-  to.num_spans = static_cast<uint32_t>(spans);
-  return spans <= INT32_MAX / 2;
+  to.num_spans = static_cast<uint32_t>(num_tokens * to.spans_per_token);
 }
 
 }  // namespace
@@ -118,8 +115,7 @@ int normrope_prepare(int kernel) {
 }
 
 int normrope_run(int kernel, const normrope_args *args, void *stream) {
-  if (int status = check_kernel(kernel)) return status;
-  if (int status = validate(KERNELS[kernel], args)) return status;
+  if (int status = normrope_check(kernel, args)) return status;
   if (is_empty(*args)) return NORMROPE_OK;
 
   int device, multiprocessors;
@@ -137,11 +133,8 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   const Launch &launch = LAUNCHES[kernel];
   Params params = {};
   params.heads_per_span = heads_per_span(launch, *args, multiprocessors);
-  if (!set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span) ||
-      !set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span)) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "num_tokens is %lld: too many heads for one launch, split the batch",
-                static_cast<long long>(args->num_tokens));
-  }
+  set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span);
+  set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span);
   const uint32_t warps_per_block = launch.block_threads / 32;
   params.positions = args->positions;
   params.rope_table = args->rope_table;

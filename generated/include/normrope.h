@@ -6,8 +6,9 @@
  * made for one point of a config space (head_dim, rotary_dim, rope style, dtype) and takes any number of tokens and
  * heads, any strides and any positions. A head's result does not depend on the batch that it comes in.
  *
- * Statuses   0 is success, everything negative an error: nothing was launched or written. normrope_status_text names
- *            it, normrope_last_error says which field with which value, or which CUDA call and its error.
+ * Statuses   0 is success, everything negative an error. normrope_status_text names it, normrope_last_error says which
+ *            field with which value, or which CUDA call and its error. After an error of normrope_run nothing was
+ *            launched or written; a copy may also report what went wrong in an earlier launch of its stream.
  * Memory     Pointers to data are device pointers for the CUDA target and host pointers for the CPU target; structs,
  *            strings and what a function returns through a pointer are in host memory. Nothing is kept of what a
  *            caller passes: args may be changed or freed as soon as normrope_run returns.
@@ -53,8 +54,9 @@ extern "C" {
  *            token stride of all heads times head_dim.
  * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides of it in elements: 4 elements, 8
  *            bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4); `normrope explain` shows it.
- * Aliasing   In place: out equal to in, with the same strides. Otherwise input and output must not overlap, and no
- *            two heads of the output may. q and k may lie in the same rows. Nothing but the heads is written. */
+ * Aliasing   In place: out equal to in, with the same strides. Otherwise no input may overlap an output: that is not
+ *            checked, and undefined. No two heads of the outputs of q and k may overlap: that is checked. q and k may
+ *            lie in the same rows. Nothing but the heads is written. */
 typedef struct normrope_heads {
   const void *in;             /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
   void *out;                  /* the same shape */
@@ -72,9 +74,10 @@ typedef struct normrope_args {
   uint32_t struct_size;         /* sizeof(normrope_args) */
   uint32_t flags;               /* 0 or NORMROPE_PDL */
   normrope_heads q, k;
-  const void *positions;        /* [num_tokens], signed, of position_bits each, aligned to them; any value */
+  const void *positions;        /* [num_tokens], signed, of position_bits each, aligned to them; any value: angles are
+                                 * reduced exactly, and the table's rounding adds at most |position| 2^-65 turns */
   const uint64_t *rope_table;   /* [rotary_dim / 2], 8-byte aligned: normrope_rope_table makes it */
-  int64_t num_tokens;           /* from 0, which succeeds at once, to 2^31 - 1 */
+  int64_t num_tokens;           /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
   int32_t position_bits;        /* 32 or 64 */
   float eps;                    /* added to the mean of squares; finite, not negative */
   float attention_factor;       /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
@@ -102,7 +105,10 @@ int normrope_find(const char *kernel_id);
 const char *normrope_kernel_id(int kernel);
 /* Loads the kernel on the current device, so that a first run can be captured in a CUDA graph. */
 int normrope_prepare(int kernel);
-/* Launches on a stream, and returns the status of this launch. Never allocates or synchronises. */
+/* Checks all that normrope_run checks, and launches nothing. */
+int normrope_check(int kernel, const normrope_args *args);
+/* Launches on a stream, and returns the status of this launch. Never synchronises, and never allocates but for the
+ * kernel's code, which CUDA loads at its first run where normrope_prepare has not. */
 int normrope_run(int kernel, const normrope_args *args, void *stream);
 
 /* A few words for a status, valid for ever. */

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
 import { NormropeError } from "../../runtime/errors.js";
 import { open } from "../../runtime/index.js";
-import type { BuiltManifest, Target } from "../../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import type { DeviceInfo } from "../../runtime/open.js";
 import { type BenchRecord, parseBenchRecord } from "../bench_record.js";
 import { userError } from "../diagnostics.js";
@@ -60,7 +60,7 @@ async function examine(
   verify: boolean,
   io: Io,
 ): Promise<Omit<Report, "bench">> {
-  const libraryPath = join(build, chosenTarget(target), "libnormrope.so");
+  const libraryPath = join(build, chosenTarget(target), LIBRARY_NAME);
   const leftOut = (why: string): Verification => ({ kind: "left-out", why });
   const found = (manifest: BuiltManifest, devices: readonly DeviceInfo[], verification: Verification) => {
     const libraryBytes = statSync(libraryPath).size;

@@ -1,6 +1,7 @@
 // The half of the C interface that does not depend on the target. Copied as it is into generated/common.
 #include "abi.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -13,6 +14,9 @@ namespace {
 thread_local char last_error[512] = "";
 
 constexpr int64_t ELEMENT_BYTES = 2;
+
+// Of q, or of k, in one call: they are counted in 31 bits.
+constexpr int64_t MAX_HEADS = int64_t{1} << 30;
 
 bool is_multiple(const void *pointer, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
 
@@ -37,7 +41,7 @@ int check_stride(const char *side, const char *field, int64_t stride, int64_t co
   return NORMROPE_OK;
 }
 
-// Whether no two heads that are written share an element: heads of a token side by side and tokens behind them, or the
+// Whether no two heads of one side share an element: heads of a token side by side and tokens behind them, or the
 // other way round. Strides were checked: what is formed here fits an int64.
 bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, int64_t num_heads, int64_t head_dim) {
   const int64_t token = std::abs(token_stride), head = std::abs(head_stride);
@@ -47,11 +51,58 @@ bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, in
   return token >= (num_heads - 1) * head + head_dim || head >= (num_tokens - 1) * token + head_dim;
 }
 
+// The elements that one side writes, with strides made positive: the first, the reach of a token's heads, of a head's
+// tokens, and of all.
+struct Region {
+  Region(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim)
+      : token_stride(num_tokens > 1 ? std::abs(heads.out_token_stride) : 0),
+        head_stride(heads.num_heads > 1 ? std::abs(heads.out_head_stride) : 0),
+        heads_reach((heads.num_heads - 1) * head_stride + head_dim),
+        tokens_reach((num_tokens - 1) * token_stride + head_dim),
+        reach(heads_reach + tokens_reach - head_dim) {
+    first = static_cast<int64_t>(reinterpret_cast<intptr_t>(heads.out)) / ELEMENT_BYTES;
+    if (heads.out_token_stride < 0) first -= (num_tokens - 1) * token_stride;
+    if (heads.out_head_stride < 0) first -= (heads.num_heads - 1) * head_stride;
+  }
+  int64_t token_stride, head_stride, heads_reach, tokens_reach, reach, first;
+};
+
+// Whether things of one size, `distance` apart and both repeated with a stride, lie between each other.
+bool interleave(int64_t distance, int64_t stride, int64_t size, int64_t other_size) {
+  if (stride == 0) return false;
+  const int64_t offset = (distance % stride + stride) % stride;
+  return offset >= size && offset + other_size <= stride;
+}
+
+// Whether q and k write no element both: apart as a whole; in rows of which each takes a part, one row for a token or
+// for a head; or head between head, in rows that hold both.
+bool are_apart(const Region &q, const Region &k, int64_t head_dim) {
+  const int64_t distance = k.first - q.first;
+  if (distance >= q.reach || -distance >= k.reach) return true;
+  const bool same_tokens = q.token_stride == k.token_stride;
+  const bool same_heads = q.head_stride == k.head_stride || q.head_stride == 0 || k.head_stride == 0;
+  const int64_t head_stride = std::max(q.head_stride, k.head_stride);
+  if (same_tokens && interleave(distance, q.token_stride, q.heads_reach, k.heads_reach)) return true;
+  if (same_heads && interleave(distance, head_stride, q.tokens_reach, k.tokens_reach)) return true;
+  if (!same_tokens || !same_heads) return false;
+  const auto joint = [&](int64_t q_reach, int64_t k_reach) {
+    return std::max(q_reach, distance + k_reach) - std::min<int64_t>(0, distance);
+  };
+  const bool in_token_rows = q.token_stride == 0 || joint(q.heads_reach, k.heads_reach) <= q.token_stride;
+  const bool in_head_rows = head_stride == 0 || joint(q.tokens_reach, k.tokens_reach) <= head_stride;
+  return (in_token_rows && interleave(distance, head_stride, head_dim, head_dim)) ||
+         (in_head_rows && interleave(distance, q.token_stride, head_dim, head_dim));
+}
+
 int check_heads(const KernelFacts &kernel, const char *side, const normrope_heads &heads, int64_t num_tokens) {
   if (heads.num_heads < 0) {
     return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.num_heads is %d: must not be negative", side, heads.num_heads);
   }
   if (heads.num_heads == 0 || num_tokens == 0) return NORMROPE_OK;
+  if (num_tokens > MAX_HEADS / heads.num_heads) {
+    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "num_tokens is %lld: with %d %s heads these are more than 2^30, split the batch",
+                static_cast<long long>(num_tokens), heads.num_heads, side);
+  }
   if (heads.bias != nullptr) return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.bias is not NULL", side);
   if (heads.reserved[0] != 0 || heads.reserved[1] != 0 || heads.reserved32 != 0) {
     return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.reserved is not 0", side);
@@ -142,13 +193,19 @@ int validate(const KernelFacts &kernel, const normrope_args *args) {
   if (args->position_bits != 32 && args->position_bits != 64) {
     return fail(INVALID, "position_bits is %d: must be 32 or 64", args->position_bits);
   }
-  if (!(args->eps >= 0) || std::isinf(args->eps)) return fail(INVALID, "eps is %g: must not be negative", args->eps);
+  if (!(args->eps >= 0) || std::isinf(args->eps)) {
+    return fail(INVALID, "eps is %g: must be finite and not negative", args->eps);
+  }
   if (!std::isfinite(args->attention_factor)) {
     return fail(INVALID, "attention_factor is %g: must be finite", args->attention_factor);
   }
   if (int status = check_heads(kernel, "q", args->q, args->num_tokens)) return status;
   if (int status = check_heads(kernel, "k", args->k, args->num_tokens)) return status;
   if (is_empty(*args)) return NORMROPE_OK;
+  if (args->q.num_heads > 0 && args->k.num_heads > 0) {
+    const Region q(args->q, args->num_tokens, kernel.head_dim), k(args->k, args->num_tokens, kernel.head_dim);
+    if (!are_apart(q, k, kernel.head_dim)) return fail(INVALID, "k.out is %p: heads of q and of k would lie over each other", args->k.out);
+  }
   if (args->positions == nullptr || !is_multiple(args->positions, args->position_bits / 8)) {
     return fail(INVALID, "positions is %p: must be a multiple of %d bytes", args->positions, args->position_bits / 8);
   }
@@ -176,6 +233,11 @@ int normrope_find(const char *kernel_id) {
     if (std::strcmp(KERNELS[i].id, kernel_id) == 0) return i;
   }
   return fail(NORMROPE_ERROR_NO_SUCH_KERNEL, "the library holds no kernel %.200s", kernel_id);
+}
+
+int normrope_check(int kernel, const normrope_args *args) {
+  if (int status = check_kernel(kernel)) return status;
+  return validate(KERNELS[kernel], args);
 }
 
 const char *normrope_status_text(int status) {
