@@ -300,12 +300,14 @@ describe("two builds at once", () => {
     const { run, buildFolder } = project();
     const results = [await run(filesOf(16)), await project().run(filesOf(24), { cacheRoot: sharedCache })];
     const folder = join(buildFolder, "contended");
+    const start = Date.now() + 4000; // both processes run by then, and meet in every round
     const programs = results.map(({ library, manifest }) => {
-      const calls = `for (let round = 0; round < 200; round++) publish(\`${folder}/\${round}\`, manifest, library, undefined);`;
-      const text = `import { readFileSync } from "node:fs";
-        import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
+      const text = `import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
         const [library, manifest] = [${JSON.stringify(library)}, ${JSON.stringify(manifest)}];
-        ${calls}`;
+        for (let round = 0; round < 200; round++) {
+          while (Date.now() < ${start} + 10 * round);
+          publish(\`${folder}/\${round}\`, manifest, library, undefined);
+        }`;
       return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
     });
     await Promise.all(programs);
