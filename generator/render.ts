@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
 import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
-import { compareText, internalError } from "./diagnostics.js";
+import { compareText, internalError, userError } from "./diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
 import {
   bindingsView,
@@ -29,6 +29,7 @@ export function render(
   plans: readonly KernelPlan[],
   compiler: string,
 ): FileSet {
+  requireStages(templates, op);
   const cuda = targetRenderer(templates, "cuda");
   const cpu = targetRenderer(templates, "cpu");
   const other = targetRenderer(templates, "");
@@ -54,6 +55,17 @@ export function render(
     { path: "ts/kernels.ts", text: other("ts/kernels.ts", bindingsView(plans)) },
     { path: "manifest.json", text: `${JSON.stringify(manifest, undefined, 2)}\n` },
   ].sort(byPath);
+}
+
+/** A stage that is new in the language needs its text for both targets. */
+function requireStages(templates: Templates, { name, stages }: Op): void {
+  const paths = stages.flatMap((stage) =>
+    ["cuda", "cpu"].map((target) => ({ stage: stage.name, path: `${target}/stages/${stage.name}.hbs` })),
+  );
+  const missing = paths.find(({ path }) => !templates.has(path));
+  if (missing === undefined) return;
+  const message = `${name} uses the stage ${missing.stage}, and there is no templates/${missing.path}`;
+  throw userError("bad-op", message, "write it, as the README says under `Add a stage`");
 }
 
 function manifestOf(op: Op, plans: readonly KernelPlan[], compiler: string, sources: FileSet): Manifest {

@@ -24,6 +24,8 @@ export interface HeadsLayout {
 
 /** All the query heads, or all the key heads. */
 export interface Heads extends HeadsLayout {
+  /** Elements of a head: given, it must be the kernel's. */
+  readonly headDim?: number | undefined;
   /** How many; with 0 nothing of them is read or written. */
   readonly numHeads: number;
   /** `[headDim]`, or one for each head with `weightHeadStride`; the kernel's dtype. */
@@ -81,8 +83,15 @@ export function packedHeads(packed: {
     requireCount(name, count);
   const tokenStride = (numQHeads + numKHeads + numVHeads) * headDim;
   return {
-    q: { buffer: qkv, tokenStride, numHeads: numQHeads, weight: qWeight },
-    k: { buffer: qkv, offset: numQHeads * headDim, tokenStride, numHeads: numKHeads, weight: kWeight },
+    q: { headDim, buffer: qkv, tokenStride, numHeads: numQHeads, weight: qWeight },
+    k: {
+      headDim,
+      buffer: qkv,
+      offset: numQHeads * headDim,
+      tokenStride,
+      numHeads: numKHeads,
+      weight: kWeight,
+    },
   };
 }
 
@@ -118,8 +127,8 @@ export interface PackedCall {
   /** `normrope_args`. */
   readonly args: Uint8Array;
   readonly stream: bigint;
-  /** What must not be freed before the call. */
-  readonly uses: readonly Owned[];
+  /** What must not be freed before the call, by the name of the argument. */
+  readonly uses: ReadonlyMap<string, Owned>;
 }
 
 /** @throws NormropeError `invalid-argument`, `closed`. */
@@ -133,7 +142,7 @@ class Packer {
   readonly #session: Session;
   readonly #facts: ManifestKernel;
   readonly #view = new DataView(new ArrayBuffer(ARGS.size));
-  readonly #uses: Owned[] = [];
+  readonly #uses = new Map<string, Owned>();
 
   constructor(session: Session, facts: ManifestKernel) {
     this.#session = session;
@@ -163,7 +172,7 @@ class Packer {
     view.setFloat32(ARGS.eps, eps, true);
     view.setFloat32(ARGS.attentionFactor, rope.attentionFactor, true);
     const queue = streamAddress(this.#session, stream);
-    if (stream !== undefined) this.#uses.push(stream);
+    if (stream !== undefined) this.#uses.set("stream", stream);
     return { args: new Uint8Array(view.buffer), stream: queue, uses: this.#uses };
   }
 
@@ -179,8 +188,11 @@ class Packer {
   }
 
   #packHeads(at: number, side: "q" | "k", heads: Heads, numTokens: number): void {
-    const { numHeads, weight, weightHeadStride = 0 } = heads;
+    const { numHeads, weight, weightHeadStride = 0, headDim } = heads;
     const { vectorElements, point } = this.#facts;
+    if (headDim !== undefined && headDim !== point.headDim) {
+      throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
+    }
     requireCount(`${side}.numHeads`, numHeads);
     if (heads.out !== undefined) requireObject(`${side}.out`, heads.out);
     const input = this.#locate(side, heads, numHeads, numTokens);
@@ -227,6 +239,7 @@ class Packer {
     if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
+    buffer.requireAlive(field);
     if (!types.includes(buffer.type))
       throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
     if (buffer.length < length) {
@@ -241,7 +254,7 @@ class Packer {
     if (address % BigInt(alignment) !== 0n) {
       throw unfitArgument(field, `at 0x${address.toString(16)}`, `at a multiple of ${alignment} bytes`);
     }
-    this.#uses.push(buffer);
+    this.#uses.set(field, buffer);
     return address;
   }
 }

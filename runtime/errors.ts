@@ -50,6 +50,13 @@ export function unfitArgument(field: string, what: string, want: string): Normro
   return new NormropeError("invalid-argument", `${field} is ${what}`, `${field} must be ${want}`);
 }
 
+/** @throws NormropeError `invalid-argument` for a field that is misspelt: it would be as if it were not there. */
+export function requireFields(field: string, value: object, known: readonly string[]): void {
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw unfitArgument(`${field}.${unknown}`, "not known", `one of ${known.join(", ")}`);
+}
+
 /** @throws NormropeError `invalid-argument` for what has no fields to read. */
 export function requireObject(field: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");

@@ -5,7 +5,7 @@
  * are made once for each set of parameters, and a bounded number of them is kept on the device.
  */
 import { type DeviceRope, packedHeads, type RunOptions } from "./call.js";
-import { invalidArgument, requireObject, requirePositive, unfitArgument } from "./errors.js";
+import { invalidArgument, requireFields, requireObject, requirePositive, unfitArgument } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
 import type { Library } from "./open.js";
@@ -57,6 +57,7 @@ export async function fusedQkNormRope(
 ): Promise<void> {
   requireObject("library", library);
   requireObject("launch", launch);
+  requireFields("launch", launch, ["stream", "pdl"]);
   const { stream, pdl } = launch;
   const dtype = dtypeOf(qkv);
   if (!(positionIds instanceof DeviceBuffer)) throw invalidArgument("positionIds", positionIds, "a buffer");

@@ -105,10 +105,14 @@ class HostBuffer<T extends ElementType> extends DeviceBuffer<T> {
     this.#array = array;
   }
 
-  override requireAlive(): void {
-    super.requireAlive();
+  override requireAlive(field = "the buffer"): void {
+    super.requireAlive(field);
     if (this.#array.length === this.length) return;
-    throw new NormropeError("closed", "the buffer's array gave its memory away", "Borrow another array");
+    throw new NormropeError(
+      "closed",
+      `${field} is on an array that gave its memory away`,
+      "Borrow another array",
+    );
   }
 }
 

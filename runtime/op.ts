@@ -10,24 +10,20 @@ import { requireOpen, type Session } from "./session.js";
 
 /** A kernel of an open library; `library.kernel` gives it. */
 export class Kernel {
+  /** Such as `qk_norm_rope__bf16_d128_r128_neox`. */
+  readonly id: string;
+  /** What the kernel is specialised for. */
+  readonly point: ConfigPoint;
   readonly #session: Session;
   readonly #index: number;
   readonly #facts: ManifestKernel;
 
   constructor(session: Session, index: number, facts: ManifestKernel) {
+    this.id = facts.id;
+    this.point = facts.point;
     this.#session = session;
     this.#index = index;
     this.#facts = facts;
-  }
-
-  /** Such as `qk_norm_rope__bf16_d128_r128_neox`. */
-  get id(): string {
-    return this.#facts.id;
-  }
-
-  /** What the kernel is specialised for. */
-  get point(): ConfigPoint {
-    return this.#facts.point;
   }
 
   /**
@@ -72,7 +68,7 @@ export class PreparedCall {
    */
   run(): void {
     requireOpen(this.#session);
-    for (const owned of this.#call.uses) owned.requireAlive();
+    for (const [field, owned] of this.#call.uses) owned.requireAlive(field);
     launch(this.#session, this.#index, this.#id, this.#call);
   }
 }

@@ -4,10 +4,10 @@
  * In: a target, or a path. Out: a `Library`. Decides which target `auto` is; never falls back in silence.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { DeviceRope } from "./call.js";
-import { invalidArgument, NormropeError, requireObject } from "./errors.js";
+import { invalidArgument, NormropeError, requireFields, requireObject } from "./errors.js";
 import {
   bytesOf,
   checkStatus,
@@ -29,7 +29,7 @@ import {
 } from "./memory.js";
 import { Kernel } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
-import type { Session } from "./session.js";
+import { requireOpen, type Session } from "./session.js";
 import { Event, Stream } from "./stream.js";
 import { absenceOf, type Support, supportOf } from "./support.js";
 
@@ -61,19 +61,21 @@ export interface DeviceInfo {
 }
 
 /**
- * Opens a library that `normrope build` made.
+ * Opens a library that `normrope build` made. One for CUDA opens where there is no GPU too: its `devices` are empty
+ * then, and what needs one throws `no-device`.
  * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`, `no-device`, `invalid-argument`.
  */
 export async function open<Point extends PointQuery = PointQuery>(
   options: OpenOptions = {},
 ): Promise<Library<Point>> {
   requireObject("options", options);
+  requireFields("options", options, ["target", "path", "device"]);
   const { target = "auto", path = "build", device = 0 } = options;
   if (target !== "auto" && target !== "cuda" && target !== "cpu") {
     throw invalidArgument("target", target, '"auto", "cuda" or "cpu"');
   }
   if (typeof path !== "string") throw invalidArgument("path", path, "a path");
-  const native = loadLibrary(isFile(path) ? path : libraryIn(path, target));
+  const native = loadLibrary(resolve(isFile(path) ? path : libraryIn(path, target)));
   const built = native.manifest.build.target;
   if (target !== "auto" && built !== target) {
     throw invalidArgument("target", target, `"${built}", which ${native.path} was built for`);
@@ -97,14 +99,21 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
 
 function libraryIn(folder: string, target: Target | "auto"): string {
   const file = (name: Target) => join(folder, name, LIBRARY_NAME);
-  if (target !== "auto") return file(target);
-  if (gpuCount() === 0) return file("cpu");
-  if (isFile(file("cuda"))) return file("cuda");
+  const chosen = target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
+  if (existsSync(file(chosen))) return file(chosen);
+  const why = target === "auto" && chosen === "cuda" ? "this machine has a GPU, and " : "";
+  const instead =
+    target === "auto" && chosen === "cuda" ? ', or open target "cpu" to do without the GPU' : "";
   throw new NormropeError(
     "library-not-found",
-    `this machine has a GPU, and there is no ${file("cuda")}`,
-    'Run `normrope build --target cuda`, or open target "cpu" to do without the GPU',
+    `${why}there is no ${resolve(file(chosen))}`,
+    `Run \`normrope build --target ${chosen}\`, or give the \`path\` of another build folder${instead}`,
   );
+}
+
+function requirePoint(point: PointQuery): void {
+  requireObject("point", point);
+  requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
 }
 
 function isFile(path: string): boolean {
@@ -157,7 +166,8 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
    * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had.
    */
   async kernel(point: Point): Promise<Kernel> {
-    requireObject("point", point);
+    requirePoint(point);
+    requireOpen(this.#session);
     const index = findKernel(this.manifest.kernels, point);
     const facts = this.manifest.kernels[index];
     if (facts !== undefined) return new Kernel(this.#session, index, facts);
@@ -167,7 +177,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
 
   /** Whether the library holds a kernel for a point; where not, the reason, and the config line that would add it. */
   supports(point: PointQuery): Support {
-    requireObject("point", point);
+    requirePoint(point);
     return supportOf(this.path, this.manifest, point);
   }
 

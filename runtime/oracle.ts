@@ -4,6 +4,7 @@
  * In: a head's elements, its weight, the token's position. Out: the exact result, and the size of what each element
  * was made from, by which rounding is judged. Knows nothing of lanes, vectors or tables. Pure.
  */
+import { invalidArgument } from "./errors.js";
 import type { ConfigPoint, Stage } from "./manifest.js";
 import { resolveStageArgs } from "./manifest.js";
 
@@ -68,7 +69,8 @@ export function oracleHead(
   const start: OracleHead = { y: x, magnitude: x.map(Math.abs) };
   return stages.reduce((head, stage) => {
     const apply = STAGES[stage.name];
-    if (apply === undefined) throw new Error(`the oracle has no stage ${stage.name}`);
+    if (apply === undefined)
+      throw invalidArgument("stage", stage.name, "a function of runtime/oracle.ts: write it");
     return apply(head, resolveStageArgs(stage, point), inputs);
   }, start);
 }

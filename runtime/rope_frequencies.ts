@@ -5,7 +5,7 @@
  * sine are multiplied by. Pure. Source of the formulas, where no paper is named: transformers v5.18.0,
  * `modeling_rope_utils.py`.
  */
-import { invalidArgument, requirePositive } from "./errors.js";
+import { invalidArgument, requireFields, requirePositive } from "./errors.js";
 import type {
   DynamicScaling,
   Llama3Scaling,
@@ -20,6 +20,26 @@ export interface ScaledFrequencies {
   readonly attentionFactor: number;
 }
 
+/** What each type of scaling is given, besides its type. */
+const FIELDS: {
+  readonly [T in RopeScaling["type"]]: readonly Exclude<keyof Extract<RopeScaling, { type: T }>, "type">[];
+} = {
+  linear: ["factor"],
+  dynamic: ["factor", "maxPosition", "length"],
+  alpha: ["alpha"],
+  yarn: [
+    ...(["factor", "originalMaxPosition", "betaFast", "betaSlow", "truncate"] as const),
+    ...(["attentionFactor", "mscale", "mscaleAllDim"] as const),
+  ],
+  "yarn-ramp": ["factor", "low", "high", "attentionFactor"],
+  llama3: ["factor", "lowFreqFactor", "highFreqFactor", "originalMaxPosition"],
+  longrope: [
+    ...(["shortFactor", "longFactor", "originalMaxPosition", "length"] as const),
+    ...(["factor", "maxPosition", "attentionFactor"] as const),
+  ],
+  proportional: ["partialRotaryFactor", "factor"],
+};
+
 /** `inv_freq[i] = base^(-2i / rotaryDim)`: Su et al. 2021. */
 export function plainFrequencies(base: number, rotaryDim: number): Float64Array {
   return Float64Array.from({ length: rotaryDim / 2 }, (_, i) => base ** ((-2 * i) / rotaryDim));
@@ -27,6 +47,10 @@ export function plainFrequencies(base: number, rotaryDim: number): Float64Array 
 
 /** @throws NormropeError `invalid-argument`, naming the parameter. */
 export function scaledFrequencies(base: number, rotaryDim: number, scaling: RopeScaling): ScaledFrequencies {
+  if (!Object.hasOwn(FIELDS, scaling.type)) {
+    throw invalidArgument("scaling.type", scaling.type, `one of ${Object.keys(FIELDS).join(", ")}`);
+  }
+  requireFields("scaling", scaling, ["type", ...FIELDS[scaling.type]]);
   const plain = plainFrequencies(base, rotaryDim);
   switch (scaling.type) {
     case "linear":
@@ -48,6 +72,9 @@ export function scaledFrequencies(base: number, rotaryDim: number, scaling: Rope
     case "yarn-ramp":
       requirePositive("scaling.factor", scaling.factor);
       requirePositive("scaling.attentionFactor", scaling.attentionFactor);
+      if (scaling.high < scaling.low) {
+        throw invalidArgument("scaling.high", scaling.high, `at least low, ${scaling.low}`);
+      }
       return {
         invFreq: ramp(
           plain,
@@ -64,7 +91,7 @@ export function scaledFrequencies(base: number, rotaryDim: number, scaling: Rope
     case "proportional":
       return { invFreq: proportional(plain, scaling), attentionFactor: 1 };
     default:
-      throw unknownType(scaling);
+      return scaling satisfies never;
   }
 }
 
@@ -87,6 +114,10 @@ function yarn(plain: Float64Array, base: number, dim: number, scaling: YarnScali
   requirePositive("scaling.originalMaxPosition", originalMaxPosition);
   requirePositive("scaling.betaFast", betaFast);
   requirePositive("scaling.betaSlow", betaSlow);
+  if (typeof truncate !== "boolean") throw invalidArgument("scaling.truncate", truncate, "true or false");
+  if (betaFast < betaSlow) {
+    throw invalidArgument("scaling.betaFast", betaFast, `at least betaSlow, ${betaSlow}`);
+  }
   if (base === 1) throw invalidArgument("base", base, "a number other than 1 for YaRN");
   /** The index of the frequency that turns `rotations` times in the original context. */
   const indexOf = (rotations: number) =>
@@ -106,12 +137,15 @@ function ramp(plain: Float64Array, factor: number, low: number, high: number): F
   });
 }
 
-function yarnAttentionFactor({ factor, attentionFactor, mscale, mscaleAllDim }: YarnScaling): number {
+function yarnAttentionFactor(scaling: YarnScaling): number {
+  const { factor, attentionFactor, mscale, mscaleAllDim } = scaling;
+  if (mscale !== undefined) finite("scaling.mscale", mscale);
+  if (mscaleAllDim !== undefined) finite("scaling.mscaleAllDim", mscaleAllDim);
   if (attentionFactor !== undefined) {
     requirePositive("scaling.attentionFactor", attentionFactor);
     return attentionFactor;
   }
-  const scale = (m: number) => (factor <= 1 ? 1 : 0.1 * finite("scaling.mscale", m) * Math.log(factor) + 1);
+  const scale = (m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
   return mscale && mscaleAllDim ? scale(mscale) / scale(mscaleAllDim) : scale(1);
 }
 
@@ -176,11 +210,6 @@ function proportional(
   }
   const turning = Math.floor(partialRotaryFactor * plain.length);
   return plain.map((frequency, i) => (i < turning ? frequency / factor : 0));
-}
-
-function unknownType(scaling: never): Error {
-  const { type } = scaling as { type?: unknown };
-  return invalidArgument("scaling.type", type, "one of the types of RopeScaling, such as yarn or llama3");
 }
 
 function finite(field: string, value: number): number {

@@ -4,7 +4,7 @@
  * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64, the turns
  * per position as 0.64 fixed point, and the attention factor. Pure. A scaling is nothing but a table: no kernel knows.
  */
-import { invalidArgument, requireObject, requirePositive } from "./errors.js";
+import { invalidArgument, requireFields, requireObject, requirePositive } from "./errors.js";
 import { plainFrequencies, scaledFrequencies } from "./rope_frequencies.js";
 import type { RopeScaling } from "./rope_scaling.js";
 
@@ -30,6 +30,9 @@ export interface RopeTable {
   readonly attentionFactor: number;
 }
 
+/** More than any head has. */
+const ROTARY_DIM_MAX = 65_536;
+
 /**
  * The table of a model: inverse frequencies by its scaling, in float64, and as exact turns per position.
  * @throws NormropeError `invalid-argument` for parameters that no table can be made from.
@@ -38,8 +41,9 @@ export function ropeTable(parameters: RopeParameters): RopeTable {
   requireObject("parameters", parameters);
   const { base, rotaryDim, scaling } = parameters;
   requirePositive("base", base);
-  if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0) {
-    throw invalidArgument("rotaryDim", rotaryDim, "an even number of at least 2");
+  requireFields("parameters", parameters, ["base", "rotaryDim", "scaling"]);
+  if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0 || rotaryDim > ROTARY_DIM_MAX) {
+    throw invalidArgument("rotaryDim", rotaryDim, `an even number from 2 to ${ROTARY_DIM_MAX}`);
   }
   if (scaling === undefined || scaling === null) return tableOf(plainFrequencies(base, rotaryDim), 1);
   requireObject("scaling", scaling);

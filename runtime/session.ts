@@ -43,9 +43,9 @@ export abstract class Owned implements Disposable {
     return this.#session.functions;
   }
 
-  /** @throws NormropeError `closed` after it was freed. */
-  requireAlive(): void {
-    if (this.#isFreed) throw new NormropeError("closed", `the ${this.#what} was freed`, "Make a new one");
+  /** @throws NormropeError `closed` after it was freed; `field` says in the message what it was to be. */
+  requireAlive(field = `the ${this.#what}`): void {
+    if (this.#isFreed) throw new NormropeError("closed", `${field} was freed`, `Make a new ${this.#what}`);
   }
 
   /** Where it is. @throws NormropeError `closed` after it was freed. */

@@ -68,15 +68,27 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["a table that is too short", "rope.turns", () => ({ rope: tableFor(HEAD_DIM - 2) })],
   ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
   ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
-  ["k on the heads of q", "k.out", () => ({ k: validCall().q })],
+  [
+    "q over its own input, a head further on",
+    "q.out",
+    () => withQ({ numHeads: 1, out: { buffer: qkv, offset: HEAD_DIM / 2, tokenStride: ROW } }),
+  ],
+  [
+    "q over the input of k",
+    "q.out",
+    () => withQ({ numHeads: 1, out: { buffer: qkv, offset: 2 * HEAD_DIM, tokenStride: ROW } }),
+  ],
+  ["k over the output of q", "k.out", () => ({ q: outOfPlace(0), k: outOfPlace(HEAD_DIM) })],
+  ["heads of another head_dim", "q.headDim", () => withQ({ headDim: 2 * HEAD_DIM })],
+  ["k on the heads of q", "q.out", () => ({ k: validCall().q })],
   [
     "k half over the last head of q",
-    "k.out",
+    "q.out",
     () => ({ k: { ...validCall().q, offset: 1.5 * HEAD_DIM, numHeads: 1 } }),
   ],
   [
     "k over the q of the next token",
-    "k.out",
+    "q.out",
     () => ({ k: { ...validCall().q, offset: 3 * HEAD_DIM }, numTokens: 2 }),
   ],
   [
@@ -128,6 +140,13 @@ const BAD: [what: string, field: string, change: () => object][] = [
 const withQ = (change: object) => ({ q: { ...validCall().q, ...change } });
 const between = (buffer: DeviceBuffer) =>
   library.borrow("bf16", { address: buffer.address + 2n, length: buffer.length - 1 });
+const spare = () => (spareBuffer ??= library.allocate("bf16", TOKENS * ROW));
+let spareBuffer: DeviceBuffer | undefined;
+/** Two heads of the packed rows, to `offset` in rows of another buffer. */
+const outOfPlace = (offset: number) => ({
+  ...{ ...validCall().q, numHeads: 2 },
+  out: { buffer: spare(), offset, tokenStride: ROW },
+});
 const tableFor = (rotaryDim: number) => library.uploadRope(ropeTable({ base: 10_000, rotaryDim }));
 
 describe("a call with", () => {
@@ -212,6 +231,8 @@ describe("a library", () => {
     await expect(missing).rejects.toMatchObject({ code: "kernel-not-found" });
     await expect(missing).rejects.toThrow('{ headDim: [96], rope: ["neox"], dtype: ["bf16"] }');
     await expect(library.kernel(undefined as never)).rejects.toMatchObject({ code: "invalid-argument" });
+    const misspelt = library.kernel({ headDim: 64, rotarydim: 32, rope: "neox", dtype: "bf16" } as never);
+    await expect(misspelt).rejects.toThrow("point.rotarydim is not known");
     const impossible = library.kernel({ headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16" });
     await expect(impossible).rejects.toThrow("a head of 64 elements has no 96 to rotate");
   });
@@ -234,12 +255,15 @@ describe("a library", () => {
     expect(() => left.read(new Uint16Array(1))).toThrow(closed);
     expect(() => closing.allocate("bf16", 8)).toThrow(closed);
     expect(() => closedKernel.run(validCall())).toThrow(closed);
+    await expect(closing.kernel({ headDim: HEAD_DIM, rope: "neox", dtype: "bf16" })).rejects.toThrow(closed);
   });
 
   test.each([
     [{ target: "tpu" as never }, "invalid-argument"],
     [{ target: "cpu", path: "/nonexistent" } as const, "library-not-found"],
     [{ path: 5 as never }, "invalid-argument"],
+    [{ tarqet: "cpu" } as never, "invalid-argument"],
+    [{ target: "cpu", path: "/nonexistent/libnormrope.so" } as const, "library-not-found"],
     [{ target: "cpu", path: buildFolder("default"), device: 1 } as const, "invalid-argument"],
     [{ target: "cpu", path: buildFolder("default"), device: -1 } as const, "invalid-argument"],
     [{ target: "cpu", path: buildFolder("default"), device: "0" as never } as const, "invalid-argument"],
@@ -259,6 +283,8 @@ describe("a library", () => {
     end.record(stream);
     stream.synchronize();
     expect(end.millisecondsSince(start)).toBeGreaterThan(0);
+    using unrecorded = library.createEvent();
+    expect(() => end.millisecondsSince(unrecorded)).toThrow("start was not recorded");
   });
 });
 

@@ -1,7 +1,7 @@
 /** Every scaling against values worked out from its published definition, and what is refused. */
 import { describe, expect, it } from "vitest";
 import type { RopeScaling } from "../runtime/rope_scaling.js";
-import { ropeTable } from "../runtime/rope_table.js";
+import { ropeTable, tableOf } from "../runtime/rope_table.js";
 
 /** Each frequency as a multiple of the unscaled one. */
 function ratios(base: number, rotaryDim: number, scaling: RopeScaling): number[] {
@@ -147,9 +147,33 @@ describe("a scaling is refused, by the name of the parameter,", () => {
     ],
     ["scaling.partialRotaryFactor", { type: "proportional", partialRotaryFactor: 1.5 }],
     ["scaling.type", { type: "ntk" }],
+    ["scaling.type", { rope_type: "yarn", factor: 2 }],
+    ["scaling.beta_fast", { type: "yarn", factor: 4, originalMaxPosition: 32768, beta_fast: 16 }],
+    ["scaling.betaFast", { type: "yarn", factor: 4, originalMaxPosition: 32768, betaFast: 1, betaSlow: 32 }],
+    ["scaling.truncate", { type: "yarn", factor: 4, originalMaxPosition: 32768, truncate: "false" }],
+    ["scaling.mscale", { type: "yarn", factor: 4, originalMaxPosition: 32768, mscale: Number.NaN }],
+    ["scaling.factor", { type: "yarn", factor: 4n, originalMaxPosition: 32768 }],
+    ["scaling.factor", { type: "linear", factor: "8" }],
+    ["scaling.high", { type: "yarn-ramp", factor: 2, low: 9, high: 3, attentionFactor: 1 }],
+    ["scaling.shortFactor", { type: "longrope", originalMaxPosition: 2, factor: 1 }],
+    [
+      "scaling.originalMaxPosition",
+      { type: "longrope", shortFactor: [], longFactor: [], originalMaxPosition: 1 },
+    ],
   ])("for a bad %s", (field, scaling) => {
     const call = () => ropeTable({ base: 1e4, rotaryDim: 96, scaling: scaling as RopeScaling });
     expect(call).toThrow(expect.objectContaining({ code: "invalid-argument" }));
     expect(call).toThrow(`${field} `);
   });
+});
+
+it.each<[string, () => unknown]>([
+  ["no parameters", () => ropeTable(undefined as never)],
+  ["a parameter that is misspelt", () => ropeTable({ base: 1e4, rotary_dim: 64, rotaryDim: 64 } as never)],
+  ["a base as text", () => ropeTable({ base: "10000" as never, rotaryDim: 64 })],
+  ["more rotary dims than memory holds", () => ropeTable({ base: 1e4, rotaryDim: 1e9 })],
+  ["frequencies that are no array of float64", () => tableOf([1, 2] as never, 1)],
+  ["frequencies without an attention factor", () => tableOf(Float64Array.of(1), undefined as never)],
+])("%s: no table is made", (_, make) => {
+  expect(make).toThrow(expect.objectContaining({ code: "invalid-argument" }));
 });

@@ -51,21 +51,29 @@ bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, in
   return token >= (num_heads - 1) * head + head_dim || head >= (num_tokens - 1) * token + head_dim;
 }
 
-// The elements that one side writes, with strides made positive: the first, the reach of a token's heads, of a head's
-// tokens, and of all.
+// The elements of one side's heads, with strides made positive: where they begin, and the reach of a token's heads, of
+// a head's tokens, and of all.
 struct Region {
-  Region(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim)
-      : token_stride(num_tokens > 1 ? std::abs(heads.out_token_stride) : 0),
-        head_stride(heads.num_heads > 1 ? std::abs(heads.out_head_stride) : 0),
-        heads_reach((heads.num_heads - 1) * head_stride + head_dim),
-        tokens_reach((num_tokens - 1) * token_stride + head_dim),
-        reach(heads_reach + tokens_reach - head_dim) {
-    first = static_cast<int64_t>(reinterpret_cast<intptr_t>(heads.out)) / ELEMENT_BYTES;
-    if (heads.out_token_stride < 0) first -= (num_tokens - 1) * token_stride;
-    if (heads.out_head_stride < 0) first -= (heads.num_heads - 1) * head_stride;
+  Region(const void *pointer, int64_t in_tokens, int64_t in_heads, int64_t tokens, int64_t heads, int64_t head_dim)
+      : token_stride(tokens > 1 ? std::abs(in_tokens) : 0),
+        head_stride(heads > 1 ? std::abs(in_heads) : 0),
+        heads_reach((heads - 1) * head_stride + head_dim),
+        tokens_reach((tokens - 1) * token_stride + head_dim),
+        reach(heads_reach + tokens_reach - head_dim),
+        first(static_cast<int64_t>(reinterpret_cast<intptr_t>(pointer)) / ELEMENT_BYTES) {
+    if (in_tokens < 0) first -= (tokens - 1) * token_stride;
+    if (in_heads < 0) first -= (heads - 1) * head_stride;
   }
   int64_t token_stride, head_stride, heads_reach, tokens_reach, reach, first;
 };
+
+Region input_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
+  return {heads.in, heads.in_token_stride, heads.in_head_stride, num_tokens, heads.num_heads, head_dim};
+}
+
+Region output_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
+  return {heads.out, heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, head_dim};
+}
 
 // Whether things of one size, `distance` apart and both repeated with a stride, lie between each other.
 bool interleave(int64_t distance, int64_t stride, int64_t size, int64_t other_size) {
@@ -74,24 +82,47 @@ bool interleave(int64_t distance, int64_t stride, int64_t size, int64_t other_si
   return offset >= size && offset + other_size <= stride;
 }
 
-// Whether q and k write no element both: apart as a whole; in rows of which each takes a part, one row for a token or
-// for a head; or head between head, in rows that hold both.
-bool are_apart(const Region &q, const Region &k, int64_t head_dim) {
-  const int64_t distance = k.first - q.first;
-  if (distance >= q.reach || -distance >= k.reach) return true;
-  const bool same_tokens = q.token_stride == k.token_stride;
-  const bool same_heads = q.head_stride == k.head_stride || q.head_stride == 0 || k.head_stride == 0;
-  const int64_t head_stride = std::max(q.head_stride, k.head_stride);
-  if (same_tokens && interleave(distance, q.token_stride, q.heads_reach, k.heads_reach)) return true;
-  if (same_heads && interleave(distance, head_stride, q.tokens_reach, k.tokens_reach)) return true;
+// Whether two regions have no element in common, as far as can be told: apart as a whole; in rows of which each takes a
+// part, one row for a token or for a head; or head between head, in rows that hold both.
+bool are_apart(const Region &a, const Region &b, int64_t head_dim) {
+  const int64_t distance = b.first - a.first;
+  if (distance >= a.reach || -distance >= b.reach) return true;
+  const bool same_tokens = a.token_stride == b.token_stride;
+  const bool same_heads = a.head_stride == b.head_stride || a.head_stride == 0 || b.head_stride == 0;
+  const int64_t head_stride = std::max(a.head_stride, b.head_stride);
+  if (same_tokens && interleave(distance, a.token_stride, a.heads_reach, b.heads_reach)) return true;
+  if (same_heads && interleave(distance, head_stride, a.tokens_reach, b.tokens_reach)) return true;
   if (!same_tokens || !same_heads) return false;
-  const auto joint = [&](int64_t q_reach, int64_t k_reach) {
-    return std::max(q_reach, distance + k_reach) - std::min<int64_t>(0, distance);
+  const auto joint = [&](int64_t a_reach, int64_t b_reach) {
+    return std::max(a_reach, distance + b_reach) - std::min<int64_t>(0, distance);
   };
-  const bool in_token_rows = q.token_stride == 0 || joint(q.heads_reach, k.heads_reach) <= q.token_stride;
-  const bool in_head_rows = head_stride == 0 || joint(q.tokens_reach, k.tokens_reach) <= head_stride;
+  const bool in_token_rows = a.token_stride == 0 || joint(a.heads_reach, b.heads_reach) <= a.token_stride;
+  const bool in_head_rows = head_stride == 0 || joint(a.tokens_reach, b.tokens_reach) <= head_stride;
   return (in_token_rows && interleave(distance, head_stride, head_dim, head_dim)) ||
-         (in_head_rows && interleave(distance, q.token_stride, head_dim, head_dim));
+         (in_head_rows && interleave(distance, a.token_stride, head_dim, head_dim));
+}
+
+// What is written must be apart from what else is read or written; in place, a side's input is its output.
+int check_apart(const normrope_args &args, int64_t head_dim) {
+  const normrope_heads *const sides[] = {&args.q, &args.k};
+  const char *const names[] = {"q", "k"};
+  for (int i = 0; i < 2; ++i) {
+    if (sides[i]->num_heads == 0) continue;
+    const Region out = output_of(*sides[i], args.num_tokens, head_dim);
+    for (int j = 0; j < 2; ++j) {
+      if (sides[j]->num_heads == 0) continue;
+      const bool in_place = sides[j]->in == sides[j]->out;
+      if (!(i == j && in_place) && !are_apart(out, input_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
+        return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out is %p: it would be written over %s.in", names[i],
+                    sides[i]->out, names[j]);
+      }
+      if (i < j && !in_place && !are_apart(out, output_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
+        return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out is %p: it would be written over %s.out", names[j],
+                    sides[j]->out, names[i]);
+      }
+    }
+  }
+  return NORMROPE_OK;
 }
 
 int check_heads(const KernelFacts &kernel, const char *side, const normrope_heads &heads, int64_t num_tokens) {
@@ -202,14 +233,13 @@ int validate(const KernelFacts &kernel, const normrope_args *args) {
   if (int status = check_heads(kernel, "q", args->q, args->num_tokens)) return status;
   if (int status = check_heads(kernel, "k", args->k, args->num_tokens)) return status;
   if (is_empty(*args)) return NORMROPE_OK;
-  if (args->q.num_heads > 0 && args->k.num_heads > 0) {
-    const Region q(args->q, args->num_tokens, kernel.head_dim), k(args->k, args->num_tokens, kernel.head_dim);
-    if (!are_apart(q, k, kernel.head_dim)) return fail(INVALID, "k.out is %p: heads of q and of k would lie over each other", args->k.out);
-  }
-  if (args->positions == nullptr || !is_multiple(args->positions, args->position_bits / 8)) {
+  if (int status = check_apart(*args, kernel.head_dim)) return status;
+  if (args->positions == nullptr) return fail(INVALID, "positions is NULL");
+  if (args->rope_table == nullptr) return fail(INVALID, "rope_table is NULL");
+  if (!is_multiple(args->positions, args->position_bits / 8)) {
     return fail(INVALID, "positions is %p: must be a multiple of %d bytes", args->positions, args->position_bits / 8);
   }
-  if (args->rope_table == nullptr || !is_multiple(args->rope_table, sizeof(uint64_t))) {
+  if (!is_multiple(args->rope_table, sizeof(uint64_t))) {
     return fail(INVALID, "rope_table is %p: must be a multiple of 8 bytes", static_cast<const void *>(args->rope_table));
   }
   return NORMROPE_OK;

@@ -54,9 +54,9 @@ extern "C" {
  *            token stride of all heads times head_dim.
  * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides of it in elements: 4 elements, 8
  *            bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4); `normrope explain` shows it.
- * Aliasing   In place: out equal to in, with the same strides. Otherwise no input may overlap an output: that is not
- *            checked, and undefined. No two heads of the outputs of q and k may overlap: that is checked. q and k may
- *            lie in the same rows. Nothing but the heads is written. */
+ * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
+ *            that is read or written, of q or of k: that is checked. They may lie in the same rows. That weights,
+ *            positions and table are not written over is for the caller to see. Nothing but the heads is written. */
 typedef struct normrope_heads {
   const void *in;             /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
   void *out;                  /* the same shape */

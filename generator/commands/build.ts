@@ -32,7 +32,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
         .option("static", {
           type: "boolean",
           default: false,
-          describe: "Make libnormrope.a too, to link into a program",
+          describe: "Make libnormrope.a too, to link into a program; a build without it removes one",
         })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
     async ({ config, target, arch, jobs, json, static: archive }) => {

@@ -1,6 +1,8 @@
 /** `normrope verify`: every kernel of a built library against the float64 oracle, on this machine. */
+import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { open } from "../../runtime/index.js";
+import type { BuiltManifest } from "../../runtime/manifest.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
@@ -14,6 +16,7 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
       const [device] = library.devices;
       const name = device?.name ?? "no device";
       const total = library.manifest.kernels.length;
+      await noteMissingKernels(config, library.manifest, io);
       const results = await verifyWithNotes(library, io);
       if (!results.every(({ pass }) => pass)) fail();
       if (json) {
@@ -35,5 +38,17 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
         `${passed} of ${total} kernels pass on ${name} (maxError is in multiples of what rounding may do)`,
       );
     },
+  );
+}
+
+/** A library that was built before a change of the config passes for what it holds: say what it does not. */
+async function noteMissingKernels(config: string, { kernels }: BuiltManifest, io: Io): Promise<void> {
+  if (!existsSync(config)) return;
+  const { compile } = await import("../pipeline.js");
+  const built = new Set(kernels.map(({ id }) => id));
+  const missing = compile(config).plans.filter(({ id }) => !built.has(id));
+  if (missing.length === 0) return;
+  io.note(
+    `${config} asks for ${missing.length} kernels that the library does not hold: run \`normrope build\``,
   );
 }

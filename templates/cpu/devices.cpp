@@ -16,6 +16,7 @@ namespace {
 constexpr size_t ALIGNMENT_BYTES = 256;
 
 using Clock = std::chrono::steady_clock;
+constexpr Clock::time_point NEVER = Clock::time_point::min();
 
 int check_pointer(const void *pointer, const char *name) {
   if (pointer != nullptr) return NORMROPE_OK;
@@ -102,7 +103,7 @@ int normrope_stream_synchronize(void *) { return NORMROPE_OK; }
 
 int normrope_event_create(void **event) {
   if (int status = check_pointer(event, "event")) return status;
-  *event = new (std::nothrow) Clock::time_point();
+  *event = new (std::nothrow) Clock::time_point(NEVER);
   if (*event != nullptr) return NORMROPE_OK;
   return normrope::fail(NORMROPE_ERROR_OUT_OF_MEMORY, "an event could not be allocated");
 }
@@ -122,7 +123,10 @@ int normrope_event_elapsed(float *milliseconds, void *start, void *end) {
   if (int status = check_pointer(milliseconds, "milliseconds")) return status;
   if (int status = check_pointer(start, "start")) return status;
   if (int status = check_pointer(end, "end")) return status;
-  const auto elapsed = *static_cast<Clock::time_point *>(end) - *static_cast<Clock::time_point *>(start);
-  *milliseconds = std::chrono::duration<float, std::milli>(elapsed).count();
+  const auto from = *static_cast<Clock::time_point *>(start), to = *static_cast<Clock::time_point *>(end);
+  if (from == NEVER || to == NEVER) {
+    return normrope::fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s was not recorded", from == NEVER ? "start" : "end");
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(to - from).count();
   return NORMROPE_OK;
 }
