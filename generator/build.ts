@@ -231,7 +231,22 @@ async function run(path: string, args: readonly string[], cwd: string, name: str
 
 function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {
   if (entry === undefined) throw internalError("build", "the kernel was not compiled", id);
-  return [...(parsePtxasReport(readFileSync(join(entry.folder, REPORT), "utf8")).get(id) ?? [])];
+  const report = parsePtxasReport(readFileSync(join(entry.folder, REPORT), "utf8"));
+  const dependent = report.get(`${id}__dependent`) ?? [];
+  return (report.get(id) ?? []).map((own) =>
+    worst(own, dependent.find(({ arch }) => arch === own.arch) ?? own),
+  );
+}
+
+/** What a kernel takes whose two entries take this much. */
+function worst(a: Resources, b: Resources): Resources {
+  return {
+    arch: a.arch,
+    registers: Math.max(a.registers, b.registers),
+    stackBytes: Math.max(a.stackBytes, b.stackBytes),
+    spillStoreBytes: Math.max(a.spillStoreBytes, b.spillStoreBytes),
+    spillLoadBytes: Math.max(a.spillLoadBytes, b.spillLoadBytes),
+  };
 }
 
 function spillWarning(

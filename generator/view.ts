@@ -39,6 +39,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     launchBounds: plan.minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${plan.minBlocks}`,
     rotaryPairs: plan.rotaryPairs,
     rotatedSlots: plan.rotaryPairs / vectorElements,
+    /** Neighbouring pairs of a lane are all rotated or all not, so that the table can be read two entries at once. */
+    tableByTwo: vectorElements > 1 && plan.rotaryPairs % 2 === 0,
     /** Some lane holds a pair that does not rotate, or none. */
     checkPairs: partial || surplusLanes,
     splitPassThrough: partial && !interleaved,

@@ -122,6 +122,9 @@ export const HEADS = {
 } as const;
 const FLAG_PDL = 1;
 
+/** The kernels read two entries at once. */
+const TABLE_ALIGNMENT_BYTES = 16n;
+
 /** Arguments that were checked. */
 export interface PackedCall {
   /** `normrope_args`. */
@@ -179,6 +182,13 @@ class Packer {
   #useTable(turns: DeviceBuffer): bigint {
     const { rotaryDim } = this.#facts.point;
     const address = this.#use("rope.turns", turns, ["uint64"], rotaryDim / 2);
+    if (address % TABLE_ALIGNMENT_BYTES !== 0n) {
+      throw unfitArgument(
+        "rope.turns",
+        `at 0x${address.toString(16)}`,
+        `at a multiple of ${TABLE_ALIGNMENT_BYTES} bytes`,
+      );
+    }
     if (turns.length === rotaryDim / 2) return address;
     throw unfitArgument(
       "rope.turns",

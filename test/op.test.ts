@@ -66,6 +66,11 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["positions that are no buffer", "positions", () => ({ positions: Int32Array.of(1, 2, 3) })],
   ["no positions", "positions", () => ({ positions: undefined })],
   ["a table that is too short", "rope.turns", () => ({ rope: tableFor(HEAD_DIM - 2) })],
+  [
+    "a table at an address between pairs of entries",
+    "rope.turns",
+    () => ({ rope: { ...rope, turns: betweenEntries() } }),
+  ],
   ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
   ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
   [
@@ -147,6 +152,10 @@ const outOfPlace = (offset: number) => ({
   ...{ ...validCall().q, numHeads: 2 },
   out: { buffer: spare(), offset, tokenStride: ROW },
 });
+const betweenEntries = () => {
+  const { address, length } = library.allocate("uint64", HEAD_DIM);
+  return library.borrow("uint64", { address: address + 8n, length: length / 2 });
+};
 const tableFor = (rotaryDim: number) => library.uploadRope(ropeTable({ base: 10_000, rotaryDim }));
 
 describe("a call with", () => {

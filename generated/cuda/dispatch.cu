@@ -1,15 +1,23 @@
 // Kernel table and launch. Emitted from templates/cuda/dispatch.cu.hbs by `normrope emit`.
 #include <cuda_runtime.h>
 
+#include <initializer_list>
+
 #include "abi.hpp"
 #include "device.cuh"
 
 extern "C" __global__ void qk_norm_rope__bf16_d64_r64_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d64_r64_interleaved__dependent(const __grid_constant__ normrope::Params params);
 extern "C" __global__ void qk_norm_rope__bf16_d64_r64_neox(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d64_r64_neox__dependent(const __grid_constant__ normrope::Params params);
 extern "C" __global__ void qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d128_r128_interleaved__dependent(const __grid_constant__ normrope::Params params);
 extern "C" __global__ void qk_norm_rope__bf16_d128_r128_neox(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d128_r128_neox__dependent(const __grid_constant__ normrope::Params params);
 extern "C" __global__ void qk_norm_rope__bf16_d256_r256_interleaved(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d256_r256_interleaved__dependent(const __grid_constant__ normrope::Params params);
 extern "C" __global__ void qk_norm_rope__bf16_d256_r256_neox(const __grid_constant__ normrope::Params params);
+extern "C" __global__ void qk_norm_rope__bf16_d256_r256_neox__dependent(const __grid_constant__ normrope::Params params);
 
 namespace normrope {
 
@@ -24,23 +32,24 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"fa7ea53c320634086a9cd713d33e618b1707f4bf0694bc4c5e7bd619df319a0b","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"e6dee17d24782bed07e4b82f5fc752bd146f1cdde6c9f618ee0b34b729b6477d","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
 struct Launch {
   const void *function;
+  const void *dependent;  // the same, for programmatic dependent launch
   int heads_per_warp;
   int block_threads;
 };
 
 const Launch LAUNCHES[] = {
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved), 4, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox), 4, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved), 2, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox), 2, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved), 1, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox), 1, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved__dependent), 4, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox__dependent), 4, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved__dependent), 2, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox__dependent), 2, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved__dependent), 1, 128 },
+    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox__dependent), 1, 128 },
 };
 
 int fail_cuda(cudaError_t error, const char *call) {
@@ -88,14 +97,15 @@ int heads_per_span(const Launch &launch, const normrope_args &args, int multipro
 }
 
 void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_span) {
-  to.in = static_cast<const uint16_t *>(from.in);
-  to.out = static_cast<uint16_t *>(from.out);
-  to.weight = static_cast<const uint16_t *>(from.weight);
-  to.in_token_stride = from.in_token_stride;
-  to.in_head_stride = from.in_head_stride;
-  to.out_token_stride = from.out_token_stride;
-  to.out_head_stride = from.out_head_stride;
-  to.weight_head_stride = from.weight_head_stride;
+  const auto in_bytes = [](int64_t stride) { return stride * static_cast<int64_t>(sizeof(uint16_t)); };
+  to.in = static_cast<const char *>(from.in);
+  to.out = static_cast<char *>(from.out);
+  to.weight = static_cast<const char *>(from.weight);
+  to.in_token_stride = in_bytes(from.in_token_stride);
+  to.in_head_stride = in_bytes(from.in_head_stride);
+  to.out_token_stride = in_bytes(from.out_token_stride);
+  to.out_head_stride = in_bytes(from.out_head_stride);
+  to.weight_head_stride = in_bytes(from.weight_head_stride);
   to.num_heads = from.num_heads;
   to.spans_per_token = divide_up(from.num_heads, heads_per_span);
   to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
@@ -109,9 +119,12 @@ using namespace normrope;
 
 int normrope_prepare(int kernel) {
   if (int status = check_kernel(kernel)) return status;
-  cudaFuncAttributes attributes;
-  const cudaError_t error = cudaFuncGetAttributes(&attributes, LAUNCHES[kernel].function);
-  return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaFuncGetAttributes");
+  for (const void *function : {LAUNCHES[kernel].function, LAUNCHES[kernel].dependent}) {
+    cudaFuncAttributes attributes;
+    const cudaError_t error = cudaFuncGetAttributes(&attributes, function);
+    if (error != cudaSuccess) return fail_cuda(error, "cudaFuncGetAttributes");
+  }
+  return NORMROPE_OK;
 }
 
 int normrope_run(int kernel, const normrope_args *args, void *stream) {
@@ -136,11 +149,13 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span);
   set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span);
   const uint32_t warps_per_block = launch.block_threads / 32;
-  params.positions = args->positions;
+  const bool has_wide_positions = args->position_bits == 64;
+  params.positions = static_cast<const char *>(args->positions);
+  params.position_bytes = has_wide_positions ? 8 : 4;
+  params.position_high_byte = has_wide_positions ? 4 : 0;
+  params.position_shift = has_wide_positions ? 0 : 31;
   params.rope_table = args->rope_table;
-  params.q_blocks = divide_up(params.heads[0].num_spans, warps_per_block);
-  params.position_bits = args->position_bits;
-  params.is_dependent = is_dependent;
+  params.heads[1].first_block = divide_up(params.heads[0].num_spans, warps_per_block);
   params.eps = args->eps;
   params.attention_factor = args->attention_factor;
 
@@ -148,12 +163,12 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(params.q_blocks + divide_up(params.heads[1].num_spans, warps_per_block));
+  config.gridDim = dim3(params.heads[1].first_block + divide_up(params.heads[1].num_spans, warps_per_block));
   config.blockDim = dim3(launch.block_threads);
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
   config.numAttrs = is_dependent ? 1 : 0;
   void *arguments[] = {&params};
-  error = cudaLaunchKernelExC(&config, launch.function, arguments);
+  error = cudaLaunchKernelExC(&config, is_dependent ? launch.dependent : launch.function, arguments);
   return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");
 }

@@ -6,61 +6,67 @@
 
 namespace {
 
-constexpr int HEAD_DIM = 128;
-constexpr int LANES_PER_HEAD = 16;
-constexpr int VECTOR_ELEMENTS = 4;
-constexpr int PAIRS_PER_LANE = 4;
-constexpr int HEADS_PER_WARP = 2;
-constexpr int BLOCK_THREADS = 128;
+constexpr uint32_t HEAD_DIM = 128;
+constexpr uint32_t LANES_PER_HEAD = 16;
+constexpr uint32_t VECTOR_ELEMENTS = 4;
+constexpr uint32_t PAIRS_PER_LANE = 4;
+constexpr uint32_t HEADS_PER_WARP = 2;
+constexpr uint32_t BLOCK_THREADS = 128;
 
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 
 // Slot j of a head is a vector of two pairs in either half of the head.
-__device__ __forceinline__ int first_vector(int j) { return 4 * j; }
-__device__ __forceinline__ int second_vector(int j) { return 64 + 4 * j; }
-__device__ __forceinline__ int pair_of(int j, int i) { return (i < 2 ? first_vector(j) : second_vector(j) - 4) / 2 + i; }
+__device__ __forceinline__ uint32_t first_vector(uint32_t j) { return 4 * j; }
+__device__ __forceinline__ uint32_t second_vector(uint32_t j) { return 64 + 4 * j; }
+__device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) { return (i < 2 ? first_vector(j) : second_vector(j) - 4) / 2 + i; }
 
-}  // namespace
+// From element `at` on of a head.
+__device__ __forceinline__ Vector load_vector(const char *head, uint32_t at) {
+  return *reinterpret_cast<const Vector *>(head + 2 * at);
+}
+__device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) {
+  *reinterpret_cast<Vector *>(head + 2 * at) = v;
+}
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
-    qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params) {
+// With programmatic dependent launch or without: `is_dependent` is known at compile time.
+__device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, bool is_dependent) {
   using namespace normrope;
 
   // Which heads of which token: the same in all lanes of a warp, and q or k in all warps of a block.
-  const bool is_k = blockIdx.x >= params.q_blocks;
-  const Heads &heads = params.heads[is_k];
-  const uint32_t block = is_k ? blockIdx.x - params.q_blocks : blockIdx.x;
-  const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
+  const Heads &heads = params.heads[blockIdx.x >= params.heads[1].first_block];
+  const uint32_t warp = (blockIdx.x - heads.first_block) * (BLOCK_THREADS / 32) + threadIdx.x / 32;
   if (warp >= heads.num_spans) return;
-  const Span span = nth_span(heads, warp, params.heads_per_span);
-  const int lane = threadIdx.x % 32;
-  const int slot = lane % LANES_PER_HEAD;
-  int head = span.first_head + lane / LANES_PER_HEAD;
+  const uint32_t token = divide(warp, heads.by_spans_per_token);
+  const uint32_t first_head = (warp - token * heads.spans_per_token) * params.heads_per_span;
+  const uint32_t end_head = min(first_head + params.heads_per_span, heads.num_heads);
+  const uint32_t lane = threadIdx.x % 32;
+  const uint32_t slot = lane % LANES_PER_HEAD;
+  uint32_t head = first_head + lane / LANES_PER_HEAD;
 
   // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use,
   // and none is skipped: a lane without a head, or without a slot, loads a neighbour's, so that no branch is between.
-  allow_next_kernel(params.is_dependent);
+  if (is_dependent) allow_next_kernel();
   uint64_t turns[PAIRS_PER_LANE];
   Vector first_weight, second_weight;
-  const uint16_t *const weight = heads.weight + min(head, span.end_head - 1) * heads.weight_head_stride;
+  const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
   #pragma unroll
-  for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
-    turns[i] = params.rope_table[pair_of(slot, i)];
+  for (int i = 0; i < VECTOR_ELEMENTS; i += 2) {
+    load_two_turns(params.rope_table + pair_of(slot, i), turns + i);
   }
-  first_weight = *reinterpret_cast<const Vector *>(weight + first_vector(slot));
-  second_weight = *reinterpret_cast<const Vector *>(weight + second_vector(slot));
+  first_weight = load_vector(weight, first_vector(slot));
+  second_weight = load_vector(weight, second_vector(slot));
 
-  wait_for_previous_kernel(params.is_dependent);
-  const uint16_t *const token_in = heads.in + span.token * heads.in_token_stride;
-  uint16_t *const token_out = heads.out + span.token * heads.out_token_stride;
+  if (is_dependent) wait_for_previous_kernel();
+  const char *const token_in = nth(heads.in, token, heads.in_token_stride);
+  char *const token_out = nth(heads.out, token, heads.out_token_stride);
   Vector first, second;
   const auto load_head = [&] {
-    const uint16_t *const in = token_in + min(head, span.end_head - 1) * heads.in_head_stride;
-    first = *reinterpret_cast<const Vector *>(in + first_vector(slot));
-    second = *reinterpret_cast<const Vector *>(in + second_vector(slot));
+    const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
+    first = load_vector(in, first_vector(slot));
+    second = load_vector(in, second_vector(slot));
   };
   load_head();
-  const int64_t position = load_position(params.positions, params.position_bits, span.token);
+  const Position position = load_position(params, token);
 
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
@@ -72,24 +78,22 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     sine[i] *= params.attention_factor, cosine[i] *= params.attention_factor;
   }
 
-  int left = span.end_head - span.first_head;
-  do {
+  for (;;) {
     // Pair i of the lane is (a[i], b[i]).
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
     widen_pairs_bf16(first, a, b);
     widen_pairs_bf16(second, a + 2, b + 2);
 
     // y = x * rsqrt(mean(x^2) + eps) * weight
-    float sum = 0.0f;
+    float sum = params.eps * (1.0f * HEAD_DIM / LANES_PER_HEAD);  // each lane's part of the eps, which so costs nothing later
     #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum += a[i] * a[i] + b[i] * b[i];
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum = a[i] * a[i] + (b[i] * b[i] + sum);
+    #pragma unroll
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
     sum = sum_over_lanes(sum, LANES_PER_HEAD);
-    const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM) + params.eps);
+    const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
     #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) {
-      a[i] *= scale * weight_a[i];
-      b[i] *= scale * weight_b[i];
-    }
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
 
     // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
     #pragma unroll
@@ -99,16 +103,29 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
       a[i] = rotated_a;
     }
 
-    if (head < span.end_head) {
-      uint16_t *const out = token_out + head * heads.out_head_stride;
+    if (head < end_head) {
+      char *const out = nth(token_out, head, heads.out_head_stride);
       Vector first_out, second_out;
       narrow_pairs_bf16(a, b, first_out);
       narrow_pairs_bf16(a + 2, b + 2, second_out);
-      *reinterpret_cast<Vector *>(out + first_vector(slot)) = first_out;
-      *reinterpret_cast<Vector *>(out + second_vector(slot)) = second_out;
+      store_vector(out, first_vector(slot), first_out);
+      store_vector(out, second_vector(slot), second_out);
     }
-    left -= HEADS_PER_WARP;
     head += HEADS_PER_WARP;
-    if (left > 0) load_head();
-  } while (left > 0);
+    const uint32_t first_of_warp = head - lane / LANES_PER_HEAD;
+    if (first_of_warp >= end_head) return;
+    load_head();
+  }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params) {
+  norm_and_rotate(params, false);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    qk_norm_rope__bf16_d128_r128_interleaved__dependent(const __grid_constant__ normrope::Params params) {
+  norm_and_rotate(params, true);
 }

@@ -76,7 +76,7 @@ typedef struct normrope_args {
   normrope_heads q, k;
   const void *positions;        /* [num_tokens], signed, of position_bits each, aligned to them; any value: angles are
                                  * reduced exactly, and the table's rounding adds at most |position| 2^-65 turns */
-  const uint64_t *rope_table;   /* [rotary_dim / 2], 8-byte aligned: normrope_rope_table makes it */
+  const uint64_t *rope_table;   /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
   int64_t num_tokens;           /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
   int32_t position_bits;        /* 32 or 64 */
   float eps;                    /* added to the mean of squares; finite, not negative */

@@ -239,8 +239,8 @@ int validate(const KernelFacts &kernel, const normrope_args *args) {
   if (!is_multiple(args->positions, args->position_bits / 8)) {
     return fail(INVALID, "positions is %p: must be a multiple of %d bytes", args->positions, args->position_bits / 8);
   }
-  if (!is_multiple(args->rope_table, sizeof(uint64_t))) {
-    return fail(INVALID, "rope_table is %p: must be a multiple of 8 bytes", static_cast<const void *>(args->rope_table));
+  if (!is_multiple(args->rope_table, 2 * sizeof(uint64_t))) {
+    return fail(INVALID, "rope_table is %p: must be a multiple of 16 bytes", static_cast<const void *>(args->rope_table));
   }
   return NORMROPE_OK;
 }
