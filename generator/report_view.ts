@@ -89,30 +89,7 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
         text("dtype", ({ point }) => point.dtype),
       ],
     },
-    {
-      name: "Geometry and launch",
-      columns: [
-        number("vector elements", ({ vectorElements }) => `${vectorElements}`),
-        number("lanes a\u00a0head", ({ lanesPerHead }) => `${lanesPerHead}`),
-        number("slots a\u00a0lane", ({ slotsPerLane }) => `${slotsPerLane}`),
-        number("heads a\u00a0warp", ({ headsPerWarp }) => `${headsPerWarp}`),
-        number("threads a\u00a0block", ({ blockThreads }) => `${blockThreads}`),
-        number("bytes a\u00a0head", (kernel) => `${bytesPerHead(kernel)}`),
-      ],
-    },
   ];
-  if (archs.length > 0) {
-    groups.push({
-      name: "Registers / stack B / spilled B",
-      columns: archs.map((arch) =>
-        number(arch, ({ id }) => {
-          const found = resources[id]?.find((candidate) => candidate.arch === arch);
-          if (found === undefined) return "not reported";
-          return `${found.registers} / ${found.stackBytes} / ${found.spillStoreBytes + found.spillLoadBytes}`;
-        }),
-      ),
-    });
-  }
   if (verification.kind === "done") {
     const result = (show: (result: KernelResult) => string) => (kernel: ManifestKernel) => {
       const found = verification.results.find(({ id }) => id === kernel.id);
@@ -143,6 +120,29 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
       ],
     });
   }
+  if (archs.length > 0) {
+    groups.push({
+      name: "Registers / stack B / spilled B",
+      columns: archs.map((arch) =>
+        number(arch, ({ id }) => {
+          const found = resources[id]?.find((candidate) => candidate.arch === arch);
+          if (found === undefined) return "not reported";
+          return `${found.registers} / ${found.stackBytes} / ${found.spillStoreBytes + found.spillLoadBytes}`;
+        }),
+      ),
+    });
+  }
+  groups.push({
+    name: "Geometry and launch",
+    columns: [
+      number("vector elements", ({ vectorElements }) => `${vectorElements}`),
+      number("lanes a\u00a0head", ({ lanesPerHead }) => `${lanesPerHead}`),
+      number("slots a\u00a0lane", ({ slotsPerLane }) => `${slotsPerLane}`),
+      number("heads a\u00a0warp", ({ headsPerWarp }) => `${headsPerWarp}`),
+      number("threads a\u00a0block", ({ blockThreads }) => `${blockThreads}`),
+      number("bytes a\u00a0head", (kernel) => `${bytesPerHead(kernel)}`),
+    ],
+  });
   return groups;
 }
 

@@ -1,0 +1,139 @@
+/** Which layouts of q and k the C interface takes, against the sets of elements that they cover. */
+import fc from "fast-check";
+import { beforeAll, expect, test } from "vitest";
+import { ARGS, HEADS } from "../runtime/call.js";
+import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
+import { buildFixture } from "./fixture.js";
+
+const HEAD_DIM = 16;
+const UNIT = 4; // the kernel's vector: offsets and strides are multiples of it
+const BASE = 1n << 20n; // nothing is read where arguments are only checked
+
+let c: NativeFunctions;
+let kernel: number;
+beforeAll(async () => {
+  c = loadLibrary((await buildFixture("geometries", "cpu")).library).functions;
+  kernel = c.find("qk_norm_rope__bf16_d16_r16_neox");
+});
+
+interface Side {
+  readonly start: number;
+  readonly tokenStride: number;
+  readonly headStride: number;
+}
+interface Layout {
+  readonly numTokens: number;
+  readonly numQHeads: number;
+  readonly numKHeads: number;
+  readonly q: Side;
+  readonly k: Side;
+  /** Where q's result goes; in place where it is left out. */
+  readonly out: Side | undefined;
+}
+
+const stride = fc.integer({ min: -20, max: 30 }).map((n) => n * UNIT);
+const side = fc.record({
+  start: fc.integer({ min: 0, max: 60 }).map((n) => n * UNIT),
+  tokenStride: stride,
+  headStride: stride,
+});
+const anyLayout: fc.Arbitrary<Layout> = fc.record({
+  numTokens: fc.integer({ min: 1, max: 4 }),
+  numQHeads: fc.integer({ min: 1, max: 4 }),
+  numKHeads: fc.integer({ min: 1, max: 3 }),
+  q: side,
+  k: side,
+  out: fc.option(side, { nil: undefined }),
+});
+
+function isAccepted({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boolean {
+  const view = new DataView(new ArrayBuffer(ARGS.size));
+  const address = (at: Side) => BASE + BigInt(2 * at.start);
+  const write = (at: number, numHeads: number, input: Side, output: Side) => {
+    view.setBigUint64(at + HEADS.in, address(input), true);
+    view.setBigUint64(at + HEADS.out, address(output), true);
+    view.setBigUint64(at + HEADS.weight, BASE, true);
+    view.setBigInt64(at + HEADS.inTokenStride, BigInt(input.tokenStride), true);
+    view.setBigInt64(at + HEADS.inHeadStride, BigInt(input.headStride), true);
+    view.setBigInt64(at + HEADS.outTokenStride, BigInt(output.tokenStride), true);
+    view.setBigInt64(at + HEADS.outHeadStride, BigInt(output.headStride), true);
+    view.setInt32(at + HEADS.numHeads, numHeads, true);
+  };
+  view.setUint32(ARGS.structSize, ARGS.size, true);
+  write(ARGS.q, numQHeads, q, out ?? q);
+  write(ARGS.k, numKHeads, k, k);
+  view.setBigUint64(ARGS.positions, BASE, true);
+  view.setBigUint64(ARGS.ropeTable, BASE, true);
+  view.setBigInt64(ARGS.numTokens, BigInt(numTokens), true);
+  view.setInt32(ARGS.positionBits, 32, true);
+  view.setFloat32(ARGS.attentionFactor, 1, true);
+  return c.check(kernel, new Uint8Array(view.buffer)) === 0;
+}
+
+/** How often each element is covered. */
+function cover(
+  { start, tokenStride, headStride }: Side,
+  numTokens: number,
+  numHeads: number,
+): Map<number, number> {
+  const times = new Map<number, number>();
+  for (let token = 0; token < numTokens; token++) {
+    for (let head = 0; head < numHeads; head++) {
+      for (let i = 0; i < HEAD_DIM; i++) {
+        const element = start + token * tokenStride + head * headStride + i;
+        times.set(element, (times.get(element) ?? 0) + 1);
+      }
+    }
+  }
+  return times;
+}
+
+function overlaps({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boolean {
+  const [read, kept] = [cover(q, numTokens, numQHeads), cover(k, numTokens, numKHeads)];
+  const written = cover(out ?? q, numTokens, numQHeads);
+  const twice = [...written.values(), ...kept.values()].some((times) => times > 1);
+  const meets = (a: Map<number, number>, b: Map<number, number>) =>
+    [...a.keys()].some((element) => b.has(element));
+  return twice || meets(written, kept) || (out !== undefined && (meets(written, read) || meets(kept, read)));
+}
+
+test("no layout is taken in which a head is written over another", () => {
+  let accepted = 0;
+  const property = (layout: Layout) => {
+    if (!isAccepted(layout)) return true;
+    accepted += 1;
+    return !overlaps(layout);
+  };
+  fc.assert(fc.property(anyLayout, property), { numRuns: 20_000, seed: 1 });
+  expect(accepted).toBeGreaterThan(200);
+});
+
+test("rows of q, k and v are taken, in any order and with any gap, and what lies apart", () => {
+  const gap = fc.integer({ min: 0, max: 3 }).map((n) => n * UNIT);
+  const rows = fc
+    .record({
+      ...{ numTokens: fc.integer({ min: 1, max: 4 }), numQHeads: fc.integer({ min: 1, max: 4 }) },
+      ...{ numKHeads: fc.integer({ min: 1, max: 3 }), between: gap, behind: gap, headGap: gap },
+      ...{ kFirst: fc.boolean(), headsFirst: fc.boolean(), apart: fc.boolean() },
+    })
+    .map((given): Layout => {
+      const { numTokens, numQHeads, numKHeads, between, behind, headGap, kFirst, headsFirst, apart } = given;
+      const size = HEAD_DIM + headGap;
+      const [first, second] = kFirst ? [numKHeads, numQHeads] : [numQHeads, numKHeads];
+      const row = (first + second) * size + between + behind;
+      const place = (isFirst: boolean): Side => {
+        if (headsFirst) {
+          const start = isFirst ? 0 : first * numTokens * size + between;
+          return { start, tokenStride: size, headStride: numTokens * size };
+        }
+        return { start: isFirst ? 0 : first * size + between, tokenStride: row, headStride: size };
+      };
+      const [q, k] = [place(!kFirst), place(kFirst)];
+      const far = { ...q, start: q.start + (first + second) * (numTokens + 1) * (size + row) };
+      return { numTokens, numQHeads, numKHeads, q, k, out: apart ? far : undefined };
+    });
+  fc.assert(
+    fc.property(rows, (layout) => isAccepted(layout) && !overlaps(layout)),
+    { numRuns: 5_000, seed: 2 },
+  );
+});
