@@ -131,7 +131,10 @@ function withEntry(
     );
     const useful =
       name === "headDim" ? written.filter((headDim) => isUseful(op, range, values, headDim)) : written;
-    if (useful.length === 0) throw nothingAdded(range, values);
+    if (useful.length === 0) {
+      const byDefault = values.find((value) => written.includes(value));
+      throw byDefault === undefined ? nothingAdded(range, values) : madeAlready(range, byDefault);
+    }
     return [`${name}: ${listOf(useful)}`];
   });
   const added = `{ ${axes.join(", ")} }`;
@@ -253,6 +256,15 @@ function nothingAdded(range: AxisRange, values: readonly AxisValue[], after?: Co
     "entry-without-kernel",
     `${range.name} ${values.join(", ")} adds no kernel${reason === undefined ? "" : `: ${reason}`}`,
     "`normrope list` shows the kernels of the config, `normrope list --rejected` what the rules forbid",
+  );
+}
+
+function madeAlready({ name }: AxisRange, value: AxisValue): UserError {
+  const message = `${name} ${value} is what the heads of ${value} have already, where ${name} is left out`;
+  return userError(
+    "value-present",
+    message,
+    `leave ${value} out, or write an entry of its own for the others`,
   );
 }
 

@@ -351,8 +351,15 @@ describe("nothing is written, and the reason is said, for", () => {
       "a value that is the default",
       neoxEntry(64),
       ["rotaryDim", ["64"]],
-      "entry-without-kernel",
-      /rotaryDim 64 adds no kernel/,
+      "value-present",
+      /rotaryDim 64 is what the heads of 64 have already/,
+    ],
+    [
+      "a value that is the default, among others",
+      neoxEntry(128),
+      ["rotaryDim", ["64", "128"]],
+      "value-present",
+      /rotaryDim 128 is what the heads of 128 have already.*[\s\S]*leave 128 out/,
     ],
     [
       "a config with an error in it",
