@@ -5,7 +5,7 @@
  * the manifest of a library that was built before. Leaves other files of the folder alone, and compiles nothing.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { sha256 } from "./cache.js";
@@ -45,10 +45,22 @@ export function publish(
 
 /** Gives a file its content by one rename, where it has another. */
 function replace(path: string, content: string | Buffer): void {
-  if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) return;
+  if (readOrNothing(path)?.equals(Buffer.from(content))) return;
   const staged = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  writeFileSync(staged, content);
-  renameSync(staged, path);
+  try {
+    writeFileSync(staged, content);
+    renameSync(staged, path);
+  } finally {
+    rmSync(staged, { force: true });
+  }
+}
+
+function readOrNothing(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether the folder's library is the one that its manifest describes. */

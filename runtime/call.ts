@@ -4,37 +4,12 @@
  * In: buffers and sizes as the caller knows them. Out: the bytes of `normrope_args`, or a typed error. Every argument
  * is checked here because the call behind it checks no types.
  */
-import { invalidArgument, requireObject, unfitArgument } from "./errors.js";
+import { invalidArgument, requireFields, requireObject, unfitArgument } from "./errors.js";
+import { type Heads, type HeadsLayout, requireCount, requireHeads } from "./heads.js";
 import type { ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
-
-/** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
-export interface HeadsLayout {
-  /** Of the kernel's dtype. */
-  readonly buffer: DeviceBuffer;
-  /** In elements; default 0. A multiple of the kernel's vector, as the strides are: at most 4 elements. */
-  readonly offset?: number | undefined;
-  /** In elements. */
-  readonly tokenStride: number;
-  /** In elements; default headDim. */
-  readonly headStride?: number | undefined;
-}
-
-/** All the query heads, or all the key heads. */
-export interface Heads extends HeadsLayout {
-  /** Elements of a head: given, it must be the kernel's. */
-  readonly headDim?: number | undefined;
-  /** How many; with 0 nothing of them is read or written. */
-  readonly numHeads: number;
-  /** `[headDim]`, or one for each head with `weightHeadStride`; the kernel's dtype. */
-  readonly weight: DeviceBuffer;
-  /** In elements; default 0: one weight for all heads. */
-  readonly weightHeadStride?: number | undefined;
-  /** Where the result goes; default: in place. Other overlap of an input with an output, of q or k, is undefined. */
-  readonly out?: HeadsLayout | undefined;
-}
 
 /** What one call of a kernel is given. */
 export interface RunOptions {
@@ -65,34 +40,6 @@ export interface DeviceRope {
   readonly turns: DeviceBuffer;
   /** Multiplies cosine and sine; 1 without YaRN or longrope. */
   readonly attentionFactor: number;
-}
-
-/** The q and k heads of packed rows `[q heads | k heads | v heads]`, in place. */
-export function packedHeads(packed: {
-  readonly qkv: DeviceBuffer;
-  readonly headDim: number;
-  readonly numQHeads: number;
-  readonly numKHeads: number;
-  readonly numVHeads: number;
-  readonly qWeight: DeviceBuffer;
-  readonly kWeight: DeviceBuffer;
-}): { q: Heads; k: Heads } {
-  requireObject("packed", packed);
-  const { qkv, headDim, numQHeads, numKHeads, numVHeads, qWeight, kWeight } = packed;
-  for (const [name, count] of Object.entries({ headDim, numQHeads, numKHeads, numVHeads }))
-    requireCount(name, count);
-  const tokenStride = (numQHeads + numKHeads + numVHeads) * headDim;
-  return {
-    q: { headDim, buffer: qkv, tokenStride, numHeads: numQHeads, weight: qWeight },
-    k: {
-      headDim,
-      buffer: qkv,
-      offset: numQHeads * headDim,
-      tokenStride,
-      numHeads: numKHeads,
-      weight: kWeight,
-    },
-  };
 }
 
 /** Byte offsets in `normrope_args` and, from `q` and `k`, in `normrope_heads`: generated/include/normrope.h. */
@@ -130,6 +77,8 @@ export interface PackedCall {
   /** `normrope_args`. */
   readonly args: Uint8Array;
   readonly stream: bigint;
+  /** Whether there is nothing to launch for: no tokens, or no heads. */
+  readonly isEmpty: boolean;
   /** What must not be freed before the call, by the name of the argument. */
   readonly uses: ReadonlyMap<string, Owned>;
 }
@@ -153,10 +102,12 @@ class Packer {
   }
 
   pack(options: RunOptions): PackedCall {
+    requireFields("options", options, OPTION_FIELDS);
     const { q, k, numTokens, positions, rope, eps, stream, pdl = false } = options;
-    requireObject("q", q);
-    if (k !== undefined) requireObject("k", k);
+    requireHeads("q", q);
+    if (k !== undefined) requireHeads("k", k);
     requireObject("rope", rope);
+    requireFields("rope", rope, ["turns", "attentionFactor"]);
     requireCount("numTokens", numTokens);
     if (!(Number.isFinite(eps) && eps >= 0)) throw invalidArgument("eps", eps, "a number from 0");
     if (!Number.isFinite(rope.attentionFactor)) {
@@ -176,7 +127,8 @@ class Packer {
     view.setFloat32(ARGS.attentionFactor, rope.attentionFactor, true);
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
-    return { args: new Uint8Array(view.buffer), stream: queue, uses: this.#uses };
+    const isEmpty = numTokens === 0 || q.numHeads + (k?.numHeads ?? 0) === 0;
+    return { args: new Uint8Array(view.buffer), stream: queue, isEmpty, uses: this.#uses };
   }
 
   #useTable(turns: DeviceBuffer): bigint {
@@ -204,7 +156,7 @@ class Packer {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
     }
     requireCount(`${side}.numHeads`, numHeads);
-    if (heads.out !== undefined) requireObject(`${side}.out`, heads.out);
+    if (heads.out !== undefined) requireHeads(`${side}.out`, heads.out);
     const input = this.#locate(side, heads, numHeads, numTokens);
     const output =
       heads.out === undefined ? input : this.#locate(`${side}.out`, heads.out, numHeads, numTokens);
@@ -230,8 +182,8 @@ class Packer {
     const { headDim, dtype } = point;
     const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
     requireStride(`${field}.offset`, offset, vectorElements);
-    requireStride(`${field}.tokenStride`, tokenStride, vectorElements);
-    requireStride(`${field}.headStride`, headStride, vectorElements);
+    requireStride(`${field}.tokenStride`, tokenStride, numTokens > 1 ? vectorElements : 1);
+    requireStride(`${field}.headStride`, headStride, numHeads > 1 ? vectorElements : 1);
     const isEmpty = numHeads === 0 || numTokens === 0;
     const end = isEmpty ? 0 : offset + (numTokens - 1) * tokenStride + (numHeads - 1) * headStride + headDim;
     const start = this.#use(`${field}.buffer`, buffer, [dtype], end, vectorElements);
@@ -269,12 +221,9 @@ class Packer {
   }
 }
 
-function requireCount(field: string, value: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
-    throw invalidArgument(field, value, "a whole number from 0 to 2147483647");
-  }
-}
-
+const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
+  ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),
+];
 function requireStride(field: string, value: number, multiple: number): void {
   if (!Number.isSafeInteger(value) || value < 0 || value % multiple !== 0) {
     throw invalidArgument(

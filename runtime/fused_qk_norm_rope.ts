@@ -4,8 +4,9 @@
  * In: an open library, a packed qkv and numbers. Out: one launch, in place. Uses the public runtime only. RoPE tables
  * are made once for each set of parameters, and a bounded number of them is kept on the device.
  */
-import { type DeviceRope, packedHeads, type RunOptions } from "./call.js";
+import type { DeviceRope, RunOptions } from "./call.js";
 import { invalidArgument, requireFields, requireObject, requirePositive, unfitArgument } from "./errors.js";
+import { packedHeads } from "./heads.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
 import type { Library } from "./open.js";

@@ -110,12 +110,13 @@ export function loadLibrary(path: string): NativeLibrary {
     );
   }
   checkCpu(path, manifest);
-  const functions = bind(path);
-  if (functions.abi() !== ABI_VERSION) {
-    const message = `${path} has version ${functions.abi()} of the C interface, and this is ${ABI_VERSION}`;
+  // Before the others: a library of another version may lack some of them.
+  const { abi } = bind(path, ["abi"]);
+  if (abi() !== ABI_VERSION) {
+    const message = `${path} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
-  return { path, manifest, functions };
+  return { path, manifest, functions: bind(path, FUNCTIONS) };
 }
 
 /**
@@ -192,14 +193,19 @@ function checkCpu(path: string, { build }: BuiltManifest): void {
   throw new NormropeError("cpu-unsupported", message, "Run `normrope build --target cpu` on this machine");
 }
 
-function bind(path: string): NativeFunctions {
+const FUNCTIONS = Object.keys(SIGNATURES) as (keyof NativeFunctions)[];
+
+function bind<Name extends keyof NativeFunctions>(
+  path: string,
+  names: readonly Name[],
+): Pick<NativeFunctions, Name> {
   try {
     setStack();
     const library = koffi.load(path);
-    const entries = Object.entries(SIGNATURES).map(([name, [symbol, result, args]]) => [
-      name,
-      library.func(symbol, result, [...args]),
-    ]);
+    const entries = names.map((name) => {
+      const [symbol, result, args] = SIGNATURES[name];
+      return [name, library.func(symbol, result, [...args])];
+    });
     return Object.fromEntries(entries);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -73,7 +73,8 @@ export class PreparedCall {
   }
 }
 
-function launch(session: Session, index: number, id: string, { args, stream }: PackedCall): void {
+function launch(session: Session, index: number, id: string, { args, stream, isEmpty }: PackedCall): void {
   checkStatus(session.functions, session.functions.run(index, args, stream));
+  if (isEmpty) return;
   session.launches.set(id, (session.launches.get(id) ?? 0) + 1);
 }

@@ -90,6 +90,7 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
   const count = out[0] ?? 0;
   if (device === 0 && count <= 1) return functions;
   if (Number.isInteger(device) && device >= 0 && device < count) return onDevice(functions, device);
+  if (count === 0) throw new NormropeError("no-device", `${path} finds no GPU`, "See `normrope doctor`");
   throw invalidArgument(
     "device",
     device,

@@ -6,8 +6,8 @@
  */
 
 import { Accuracy, REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
-import type { Heads, HeadsLayout } from "./call.js";
 import { decodingTable } from "./dtype.js";
+import type { Heads, HeadsLayout } from "./heads.js";
 import type { ManifestKernel, Stage } from "./manifest.js";
 import type { Kernel } from "./op.js";
 import type { Library } from "./open.js";
@@ -96,7 +96,7 @@ function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): 
   return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
 }
 
-/** The batches that every kernel is run on. `large` adds one that fills a GPU many times over. */
+/** The batches that every kernel is run on. `large` adds two that fill a GPU, one of them many times over. */
 export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boolean): Batch[] {
   const { headDim, rotaryDim } = point;
   const plain = ropeTable({ base: 10_000, rotaryDim });
@@ -134,9 +134,10 @@ export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boole
     batch("no tokens", 0, 3, 2, {}),
   ];
   if (large) {
-    const tokens = 9001; // with 9 groups of q and k heads each: past the size at which a warp takes two groups
+    // With 9 groups of q and of k heads each, so that warps take two groups in a row, and four.
     const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
-    batches.push(batch("large", tokens, heads, heads, { judgeEvery: 211 }));
+    batches.push(batch("middling", 601, heads, heads, { judgeEvery: 23 }));
+    batches.push(batch("large", 9001, heads, heads, { judgeEvery: 211 }));
   }
   return batches;
 }

@@ -57,7 +57,7 @@ describe("normrope_run", () => {
     memory = out[0] ?? 0n;
   });
 
-  /** Valid arguments: one token, two q heads and one k head; positions, table and weight are zeros behind them. */
+  /** Valid arguments: two packed tokens of two q heads and one k head; positions, table and weight are zeros behind them. */
   function validArgs(): DataView {
     const view = new DataView(new ArrayBuffer(ARGS.size));
     view.setUint32(ARGS.structSize, ARGS.size, true);
@@ -68,19 +68,17 @@ describe("normrope_run", () => {
       view.setBigUint64(at + HEADS.in, memory + offset, true);
       view.setBigUint64(at + HEADS.out, memory + offset, true);
       view.setBigUint64(at + HEADS.weight, memory + 1024n, true);
-      for (const stride of [
-        HEADS.inTokenStride,
-        HEADS.inHeadStride,
-        HEADS.outTokenStride,
-        HEADS.outHeadStride,
-      ]) {
+      for (const stride of [HEADS.inTokenStride, HEADS.outTokenStride]) {
+        view.setBigInt64(at + stride, BigInt(3 * headDim), true);
+      }
+      for (const stride of [HEADS.inHeadStride, HEADS.outHeadStride]) {
         view.setBigInt64(at + stride, BigInt(headDim), true);
       }
       view.setInt32(at + HEADS.numHeads, heads, true);
     }
     view.setBigUint64(ARGS.positions, memory + 2048n, true);
     view.setBigUint64(ARGS.ropeTable, memory + 2560n, true);
-    view.setBigInt64(ARGS.numTokens, 1n, true);
+    view.setBigInt64(ARGS.numTokens, 2n, true);
     view.setInt32(ARGS.positionBits, 32, true);
     view.setFloat32(ARGS.eps, 1e-6, true);
     view.setFloat32(ARGS.attentionFactor, 1, true);
@@ -122,6 +120,7 @@ describe("normrope_run", () => {
     ["positions", (v) => v.setBigUint64(ARGS.positions, memory + 2n, true)],
     ["rope_table", (v) => v.setBigUint64(ARGS.ropeTable, 0n, true)],
     ["rope_table", (v) => v.setBigUint64(ARGS.ropeTable, memory + 4n, true)],
+    ["rope_table", (v) => v.setBigUint64(ARGS.ropeTable, memory + 2568n, true)],
     ["q.in", (v) => v.setBigUint64(q("in"), 0n, true)],
     ["q.in", (v) => v.setBigUint64(q("in"), memory + 2n, true)],
     ["q.out", (v) => v.setBigUint64(q("out"), memory + 6n, true)],

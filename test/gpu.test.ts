@@ -7,7 +7,7 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cudaCompiler } from "../generator/target_compiler.js";
 import { findCxx } from "../generator/toolchain.js";
-import { packedHeads } from "../runtime/call.js";
+import { packedHeads } from "../runtime/heads.js";
 import { bytesOf, gpuCount } from "../runtime/library.js";
 import { type Library, open } from "../runtime/open.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";

@@ -1,6 +1,6 @@
 /** Buffers: the library's own and the caller's, copies, and what becomes of them when they are freed or lost. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packedHeads } from "../runtime/call.js";
+import { packedHeads } from "../runtime/heads.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
 import type { Kernel } from "../runtime/op.js";
 import { Library, open } from "../runtime/open.js";

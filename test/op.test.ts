@@ -2,8 +2,9 @@
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { type DeviceRope, packedHeads, type RunOptions } from "../runtime/call.js";
+import type { DeviceRope, RunOptions } from "../runtime/call.js";
 import { NormropeError } from "../runtime/errors.js";
+import { packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
 import { type Library, open } from "../runtime/open.js";
@@ -85,6 +86,19 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ],
   ["k over the output of q", "k.out", () => ({ q: outOfPlace(0), k: outOfPlace(HEAD_DIM) })],
   ["heads of another head_dim", "q.headDim", () => withQ({ headDim: 2 * HEAD_DIM })],
+  ["a misspelt option", "options.epsilon", () => ({ epsilon: 1e-6 })],
+  ["a misspelt k", "options.K", () => ({ K: validCall().k })],
+  ["a misspelt offset", "q.ofset", () => withQ({ ofset: HEAD_DIM })],
+  [
+    "a misspelt field of the output",
+    "q.out.headstride",
+    () => withQ({ out: { buffer: qkv, tokenStride: ROW, headstride: 64 } }),
+  ],
+  [
+    "a misspelt field of the table",
+    "rope.attentionfactor",
+    () => ({ rope: { ...rope, attentionfactor: 1 } }),
+  ],
   ["k on the heads of q", "q.out", () => ({ k: validCall().q })],
   [
     "k half over the last head of q",
@@ -195,6 +209,13 @@ const packed = (change: object) => {
   return packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
 };
 
+test("strides that nothing is multiplied with may be anything", () => {
+  const { q, k } = validCall();
+  const out = { buffer: qkv, tokenStride: 1, headStride: HEAD_DIM };
+  kernel.run({ ...validCall(), q: { ...q, tokenStride: 3, out }, k: undefined, numTokens: 1 });
+  if (k !== undefined) kernel.run({ ...validCall(), k: { ...k, headStride: 7 } });
+});
+
 describe("q and k may lie in one buffer", () => {
   // Two heads of q and two of k for three tokens, and what is left of each row.
   const LAYOUTS: [string, { q: object; k: object }][] = [
@@ -250,6 +271,8 @@ describe("a library", () => {
     const before = library.launches.get(kernel.id) ?? 0;
     kernel.run(validCall());
     expect(() => kernel.run({ ...validCall(), eps: -1 })).toThrow();
+    kernel.run({ ...validCall(), numTokens: 0 });
+    kernel.run({ ...validCall(), q: { ...validCall().q, numHeads: 0 }, k: undefined });
     expect(library.launches.get(kernel.id)).toBe(before + 1);
     expect(library.launches.get("qk_norm_rope__bf16_d256_r256_neox")).toBeUndefined();
   });

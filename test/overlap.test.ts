@@ -92,9 +92,14 @@ function overlaps({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boole
   const [read, kept] = [cover(q, numTokens, numQHeads), cover(k, numTokens, numKHeads)];
   const written = cover(out ?? q, numTokens, numQHeads);
   const twice = [...written.values(), ...kept.values()].some((times) => times > 1);
+  const isInPlace =
+    out === undefined ||
+    (out.start === q.start &&
+      (numTokens === 1 || out.tokenStride === q.tokenStride) &&
+      (numQHeads === 1 || out.headStride === q.headStride));
   const meets = (a: Map<number, number>, b: Map<number, number>) =>
     [...a.keys()].some((element) => b.has(element));
-  return twice || meets(written, kept) || (out !== undefined && (meets(written, read) || meets(kept, read)));
+  return twice || meets(written, kept) || (!isInPlace && (meets(written, read) || meets(kept, read)));
 }
 
 test("no layout is taken in which a head is written over another", () => {

@@ -1,6 +1,7 @@
 /** Prepared calls: that they do what `run` does, again and again, and refuse what is gone. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { packedHeads, type RunOptions } from "../runtime/call.js";
+import type { RunOptions } from "../runtime/call.js";
+import { packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import { type Library, open } from "../runtime/open.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
@@ -23,7 +24,8 @@ beforeAll(async () => {
 });
 afterAll(() => library?.close());
 
-interface Call extends RunOptions {
+interface Call {
+  readonly options: RunOptions;
   readonly qkv: DeviceBuffer<"bf16">;
   readonly weight: DeviceBuffer<"bf16">;
   readonly positions: DeviceBuffer<"int32">;
@@ -40,7 +42,8 @@ function callOn(target: Library): Call {
   const positions = target.upload("int32", Int32Array.of(5, 131072, -7));
   const rope = target.uploadRope(ropeTable({ base: 1e6, rotaryDim: HEAD_DIM }));
   const stream = target.createStream();
-  return { ...heads, qkv, weight, numTokens: TOKENS, positions, rope, eps: 1e-6, stream };
+  const options = { ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6, stream };
+  return { options, qkv, weight, positions, stream };
 }
 
 const contents = ({ qkv }: Call) => qkv.read(new Uint16Array(TOKENS * ROW));
@@ -48,12 +51,12 @@ const contents = ({ qkv }: Call) => qkv.read(new Uint16Array(TOKENS * ROW));
 test("does what run does, on what the buffers hold at the time", async () => {
   const kernel = await library.kernel(POINT);
   const call = callOn(library);
-  const prepared = kernel.prepare(call);
+  const prepared = kernel.prepare(call.options);
   for (let i = 0; i < 3; i++) {
     const input = data();
     call.positions.write(Int32Array.of(i, 1 << (10 * i), -i));
     call.qkv.write(input);
-    kernel.run(call);
+    kernel.run(call.options);
     const expected = contents(call);
     call.qkv.write(input);
     prepared.run();
@@ -65,7 +68,7 @@ test("does what run does, on what the buffers hold at the time", async () => {
 test("is counted at every launch, and not when it is prepared", async () => {
   const kernel = await library.kernel(POINT);
   const before = library.launches.get(kernel.id) ?? 0;
-  const prepared = kernel.prepare(callOn(library));
+  const prepared = kernel.prepare(callOn(library).options);
   expect(library.launches.get(kernel.id) ?? 0).toBe(before);
   prepared.run();
   prepared.run();
@@ -80,7 +83,7 @@ describe("is refused, and nothing is written,", () => {
   ])("after %s", async (_, lose) => {
     const kernel = await library.kernel(POINT);
     const call = callOn(library);
-    const prepared = kernel.prepare(call);
+    const prepared = kernel.prepare(call.options);
     prepared.run();
     const before = contents(call);
     lose(call);
@@ -90,7 +93,7 @@ describe("is refused, and nothing is written,", () => {
 
   test("after the library was closed", async () => {
     const closing = await open({ target: "cpu", path: buildFolder("default") });
-    const prepared = (await closing.kernel(POINT)).prepare(callOn(closing));
+    const prepared = (await closing.kernel(POINT)).prepare(callOn(closing).options);
     closing.close();
     expect(() => prepared.run()).toThrow("the library was closed");
   });
@@ -98,7 +101,7 @@ describe("is refused, and nothing is written,", () => {
   test("after a borrowed array gave its memory away", async () => {
     const array = data();
     const kernel = await library.kernel(POINT);
-    const { q, ...rest } = callOn(library);
+    const { q, ...rest } = callOn(library).options;
     const prepared = kernel.prepare({ ...rest, q: { ...q, buffer: library.borrow("bf16", array) } });
     prepared.run();
     giveAway(array);
@@ -109,10 +112,12 @@ describe("is refused, and nothing is written,", () => {
     const kernel = await library.kernel(POINT);
     const call = callOn(library);
     const before = contents(call);
-    expect(() => kernel.prepare({ ...call, eps: Number.NaN })).toThrow("eps is NaN");
-    expect(() => kernel.prepare({ ...call, eps: 1e300 })).toThrow("eps is inf");
-    expect(() => kernel.prepare({ ...call, q: { ...call.q, tokenStride: 0 } })).toThrow("q.out");
-    expect(() => kernel.prepare({ ...call, numTokens: TOKENS + 1 })).toThrow(
+    expect(() => kernel.prepare({ ...call.options, eps: Number.NaN })).toThrow("eps is NaN");
+    expect(() => kernel.prepare({ ...call.options, eps: 1e300 })).toThrow("eps is inf");
+    expect(() => kernel.prepare({ ...call.options, q: { ...call.options.q, tokenStride: 0 } })).toThrow(
+      "q.out",
+    );
+    expect(() => kernel.prepare({ ...call.options, numTokens: TOKENS + 1 })).toThrow(
       expect.objectContaining({ code: "invalid-argument" }),
     );
     expect(contents(call)).toEqual(before);

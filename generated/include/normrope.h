@@ -52,11 +52,13 @@ extern "C" {
  *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
  *            [q heads | k heads | v heads] has in = out = the row's first q or k head, a head stride of head_dim and a
  *            token stride of all heads times head_dim.
- * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides of it in elements: 4 elements, 8
- *            bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4); `normrope explain` shows it.
+ * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides, where there is more than one token
+ *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);
+ *            `normrope explain` shows it.
  * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
- *            that is read or written, of q or of k: that is checked. They may lie in the same rows. That weights,
- *            positions and table are not written over is for the caller to see. Nothing but the heads is written. */
+ *            that is read or written, of q or of k: that is checked, and where rows of different strides lie in each other
+ *            heads that are apart may be refused too. q and k may lie in the same rows. That weights, positions and
+ *            table are not written over is for the caller to see. Nothing but the heads is written. */
 typedef struct normrope_heads {
   const void *in;             /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
   void *out;                  /* the same shape */

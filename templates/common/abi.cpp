@@ -154,10 +154,12 @@ int check_heads(const KernelFacts &kernel, const char *side, const normrope_head
       {"weight_head_stride", heads.weight_head_stride, heads.num_heads},
   };
   for (const auto &[field, stride, count] : strides) {
+    if (count == 1) continue;  // it is never used
     if (int status = check_stride(side, field, stride, count, elements)) return status;
   }
-  if (heads.in == heads.out &&
-      (heads.in_token_stride != heads.out_token_stride || heads.in_head_stride != heads.out_head_stride)) {
+  const bool moves_tokens = num_tokens > 1 && heads.in_token_stride != heads.out_token_stride;
+  const bool moves_heads = heads.num_heads > 1 && heads.in_head_stride != heads.out_head_stride;
+  if (heads.in == heads.out && (moves_tokens || moves_heads)) {
     return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out equals %s.in: the strides must be equal too", side, side);
   }
   if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, kernel.head_dim)) {
