@@ -98,9 +98,14 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
   );
 }
 
+/** The target that `auto` stands for on this machine. */
+export function chosenTarget(target: Target | "auto"): Target {
+  return target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
+}
+
 function libraryIn(folder: string, target: Target | "auto"): string {
   const file = (name: Target) => join(folder, name, LIBRARY_NAME);
-  const chosen = target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
+  const chosen = chosenTarget(target);
   if (existsSync(file(chosen))) return file(chosen);
   const why = target === "auto" && chosen === "cuda" ? "this machine has a GPU, and " : "";
   const instead =

@@ -25,14 +25,14 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { readBuiltManifest } from "../generator/publish.js";
 import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { type Compiler, findCxx, findNvcc } from "../generator/toolchain.js";
+import { findCxx, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { NormropeError } from "../runtime/errors.js";
 import { gpuCount } from "../runtime/library.js";
 import { type BuiltManifest, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
-import { CACHE_ROOT, CONFIGS } from "./fixture.js";
+import { CACHE_ROOT, CONFIGS, needed } from "./fixture.js";
 import { compileText, temporaryFolder, writeConfig } from "./helpers.js";
 
 const [cxx, nvcc] = [await findCxx(), await findNvcc()];
@@ -45,11 +45,6 @@ const JOBS = 2;
 const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
 afterAll(() => rmSync(shared, { recursive: true, force: true }));
 const sharedCache = join(shared, "cache");
-
-function needed(compiler: Compiler | undefined): Compiler {
-  if (compiler === undefined) throw new Error("these tests need a C++ compiler, and the CUDA ones nvcc");
-  return compiler;
-}
 
 const cpu = () => cpuCompiler(needed(cxx), FEATURES);
 const cuda = (...archs: string[]) => cudaCompiler(needed(nvcc), needed(cxx), archs);

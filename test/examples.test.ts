@@ -6,21 +6,16 @@ import { build } from "../generator/build.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { type Compiler, findCxx } from "../generator/toolchain.js";
+import { findCxx } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { gpuCount } from "../runtime/library.js";
 import type { Target } from "../runtime/manifest.js";
-import { CACHE_ROOT, CONFIGS, gpu, nvcc } from "./fixture.js";
+import { CACHE_ROOT, CONFIGS, gpu, needed, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
 const SOURCE = join(PACKAGE_ROOT, "examples", "c", "qk_norm_rope.c");
 const INCLUDE = join(PACKAGE_ROOT, "generated", "include");
 const WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"];
-function needed(compiler: Compiler | undefined): Compiler {
-  if (compiler === undefined) throw new Error("this test needs a compiler that was not found");
-  return compiler;
-}
-
 /** Builds the default config's library and the example on it, and runs it. */
 async function runExample(target: Target, archive: boolean) {
   const cxx = needed(await findCxx());

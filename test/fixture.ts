@@ -4,7 +4,7 @@ import { type BuildResult, build } from "../generator/build.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS } from "../generator/target_compiler.js";
-import { findCxx, findGpu, findNvcc } from "../generator/toolchain.js";
+import { type Compiler, findCxx, findGpu, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import type { Target } from "../runtime/manifest.js";
 
@@ -20,6 +20,12 @@ export const CACHE_ROOT = join(FOLDER, "cache");
 export const nvcc = await findNvcc();
 export const gpu = await findGpu();
 
+/** A compiler without which a test should have skipped, or cannot run at all. */
+export function needed(compiler: Compiler | undefined): Compiler {
+  if (compiler === undefined) throw new Error("the tests need a C++ compiler, and the CUDA ones nvcc");
+  return compiler;
+}
+
 /** The folder that `open` takes as `path`. */
 export function buildFolder(config: ConfigName): string {
   return join(FOLDER, config);
@@ -27,8 +33,7 @@ export function buildFolder(config: ConfigName): string {
 
 /** Builds a config's library, or finds it built. */
 export async function buildFixture(config: ConfigName, target: Target): Promise<BuildResult> {
-  const cxx = await findCxx();
-  if (cxx === undefined) throw new Error("the tests need a C++ compiler: install g++");
+  const cxx = needed(await findCxx());
   return build({
     files: emit(compile(CONFIGS[config])),
     compiler: target === "cpu" ? cpuCompiler(cxx, cpuFeatures()) : cudaFixtureCompiler(cxx),
@@ -38,7 +43,6 @@ export async function buildFixture(config: ConfigName, target: Target): Promise<
   });
 }
 
-function cudaFixtureCompiler(cxx: NonNullable<Awaited<ReturnType<typeof findCxx>>>) {
-  if (nvcc === undefined) throw new Error("this test needs nvcc and should have skipped");
-  return cudaCompiler(nvcc, cxx, gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]);
+function cudaFixtureCompiler(cxx: Compiler) {
+  return cudaCompiler(needed(nvcc), cxx, gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]);
 }

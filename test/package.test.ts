@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { COMPILER_VERSION, PACKAGE_ROOT } from "../generator/package_root.js";
 import { writeFiles } from "./helpers.js";
 
 const root = mkdtempSync(join(tmpdir(), "normrope-package-"));
@@ -80,6 +80,11 @@ describe("the package", { timeout: 300_000 }, () => {
     const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
     await execa("npm", ["install", ...quiet, join(root, packed.filename)], { cwd: project });
   }, 300_000);
+
+  it("has a command that can be run where it was compiled", async () => {
+    const { stdout } = await execa(join(root, "source", "dist", "generator", "cli.js"), ["--version"]);
+    expect(stdout).toBe(COMPILER_VERSION);
+  });
 
   it("holds what is needed and nothing else, in less than 1 MB", () => {
     const paths = packed.files.map(({ path }) => path);

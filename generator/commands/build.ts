@@ -1,17 +1,10 @@
 /** `normrope build`: emits, and compiles what changed into a shared library. */
 import type { Argv } from "yargs";
+import { chosenTarget } from "../../runtime/open.js";
 import { userError } from "../diagnostics.js";
 import { parseArchs } from "../target_compiler.js";
 import { type Io, printJson } from "./io.js";
-import {
-  buildProject,
-  chosenTarget,
-  compilerFor,
-  configOption,
-  emitProject,
-  jsonOption,
-  targetOption,
-} from "./project.js";
+import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 export function registerBuild(cli: Argv, io: Io): Argv {
   return cli.command(

@@ -7,7 +7,6 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
-import { gpuCount } from "../../runtime/library.js";
 import type { Target } from "../../runtime/manifest.js";
 import type { Library } from "../../runtime/open.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
@@ -46,11 +45,6 @@ export function targetOption<T>(cli: Argv<T>) {
     default: "auto" as const,
     describe: "auto is cuda where there is a GPU, else cpu",
   });
-}
-
-/** The target that `auto` stands for on this machine. */
-export function chosenTarget(target: Target | "auto"): Target {
-  return target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
 }
 
 /** Reads the config and brings generated/ up to date. The compiler is imported only here: it takes its time. */

@@ -6,12 +6,12 @@ import type { Argv } from "yargs";
 import { NormropeError } from "../../runtime/errors.js";
 import { open } from "../../runtime/index.js";
 import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
-import type { DeviceInfo } from "../../runtime/open.js";
+import { chosenTarget, type DeviceInfo } from "../../runtime/open.js";
 import { type BenchRecord, parseBenchRecord } from "../bench_record.js";
 import { userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
 import type { Io } from "./io.js";
-import { chosenTarget, configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
+import { configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
 export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(
