@@ -216,39 +216,6 @@ test("strides that nothing is multiplied with may be anything", () => {
   if (k !== undefined) kernel.run({ ...validCall(), k: { ...k, headStride: 7 } });
 });
 
-describe("q and k may lie in one buffer", () => {
-  // Two heads of q and two of k for three tokens, and what is left of each row.
-  const LAYOUTS: [string, { q: object; k: object }][] = [
-    ["side by side", { q: { tokenStride: 4 }, k: { offset: 2, tokenStride: 4 } }],
-    ["k before q", { q: { offset: 2, tokenStride: 4 }, k: { tokenStride: 4 } }],
-    [
-      "head by head, with v between",
-      { q: { tokenStride: 6, headStride: 3 }, k: { offset: 1, tokenStride: 6, headStride: 3 } },
-    ],
-    [
-      "head by head, in padded rows",
-      { q: { tokenStride: 5, headStride: 2 }, k: { offset: 1, tokenStride: 5, headStride: 2 } },
-    ],
-    [
-      "heads first",
-      { q: { tokenStride: 1, headStride: 3 }, k: { offset: 6, tokenStride: 1, headStride: 3 } },
-    ],
-    [
-      "heads first, token by token",
-      { q: { tokenStride: 2, headStride: 6 }, k: { offset: 1, tokenStride: 2, headStride: 6 } },
-    ],
-    ["one behind the other", { q: { tokenStride: 2 }, k: { offset: 6, tokenStride: 3 } }],
-  ];
-  test.each(LAYOUTS)("%s", (_, { q, k }) => {
-    using buffer = library.upload("bf16", new Uint16Array(20 * HEAD_DIM).fill(FILL));
-    const inHeads = (layout: object) =>
-      Object.fromEntries(Object.entries(layout).map(([name, heads]) => [name, heads * HEAD_DIM]));
-    const heads = (layout: object) =>
-      ({ ...inHeads(layout), buffer, numHeads: 2, weight }) as unknown as RunOptions["q"];
-    kernel.run({ ...validCall(), q: heads(q), k: heads(k), numTokens: TOKENS });
-  });
-});
-
 describe("a library", () => {
   test("finds kernels by their point, with rotaryDim given or not", async () => {
     const point = { headDim: 128, rope: "interleaved", dtype: "bf16" } as const;

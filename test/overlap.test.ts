@@ -142,3 +142,37 @@ test("rows of q, k and v are taken, in any order and with any gap, and what lies
     { numRuns: 5_000, seed: 2 },
   );
 });
+
+// In heads: two of q and two of k, for three tokens.
+test.each<[string, { q: Side; k: Side }]>([
+  [
+    "side by side",
+    { q: { start: 0, tokenStride: 4, headStride: 1 }, k: { start: 2, tokenStride: 4, headStride: 1 } },
+  ],
+  [
+    "head by head, with v between",
+    { q: { start: 0, tokenStride: 6, headStride: 3 }, k: { start: 1, tokenStride: 6, headStride: 3 } },
+  ],
+  [
+    "head by head, in padded rows",
+    { q: { start: 0, tokenStride: 5, headStride: 2 }, k: { start: 1, tokenStride: 5, headStride: 2 } },
+  ],
+  [
+    "heads first, token by token",
+    { q: { start: 0, tokenStride: 2, headStride: 6 }, k: { start: 1, tokenStride: 2, headStride: 6 } },
+  ],
+  [
+    "one behind the other, in rows of their own",
+    { q: { start: 0, tokenStride: 2, headStride: 1 }, k: { start: 6, tokenStride: 3, headStride: 1 } },
+  ],
+])("q and k may lie %s", (_, { q, k }) => {
+  const inElements = ({ start, tokenStride, headStride }: Side): Side => ({
+    start: start * HEAD_DIM,
+    tokenStride: tokenStride * HEAD_DIM,
+    headStride: headStride * HEAD_DIM,
+  });
+  const counts = { numTokens: 3, numQHeads: 2, numKHeads: 2 };
+  const layout: Layout = { ...counts, q: inElements(q), k: inElements(k), out: undefined };
+  expect(overlaps(layout)).toBe(false);
+  expect(isAccepted(layout)).toBe(true);
+});
