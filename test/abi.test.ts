@@ -163,8 +163,8 @@ describe("normrope_run", () => {
   test("names its statuses, and finds kernels by id", () => {
     const texts = [0, -1, -2, -3, -4, -5, -99].map((status) => c.statusText(status));
     expect(new Set(texts).size).toBe(7);
-    expect(c.find("qk_norm_rope__bf16_d96_r96_neox")).toBe(-2);
-    expect(c.lastError()).toContain("qk_norm_rope__bf16_d96_r96_neox");
+    expect(c.find("qk_norm_rope__bf16_d1000_r1000_neox")).toBe(-2);
+    expect(c.lastError()).toContain("qk_norm_rope__bf16_d1000_r1000_neox");
     expect(c.abi()).toBe(1);
   });
 });
