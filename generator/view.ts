@@ -63,6 +63,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     loadVectors: forEachSlot("load_vectors"),
     prepare: forEachSlot("prepare"),
     widenVectors: forEachSlot("widen_vectors"),
+    narrowVectors: forEachSlot("narrow_vectors"),
     storeVectors: forEachSlot("store_vectors"),
   };
 }

@@ -33,8 +33,11 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   using namespace normrope;
 
   // Which heads of which token: the same in all lanes of a warp, and q or k in all warps of a block.
-  const Heads &heads = params.heads[blockIdx.x >= params.heads[1].first_block];
-  const uint32_t warp = (blockIdx.x - heads.first_block) * (BLOCK_THREADS / 32) + threadIdx.x / 32;
+  const uint32_t first_of_k = params.heads[0].blocks_per_slice;
+  const bool is_k = blockIdx.x >= first_of_k;
+  const Heads &heads = params.heads[is_k];
+  const uint32_t block = blockIdx.y * heads.blocks_per_slice + blockIdx.x - (is_k ? first_of_k : 0);
+  const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
   if (warp >= heads.num_spans) return;
   const uint32_t token = divide(warp, heads.by_spans_per_token);
   const uint32_t first_head = (warp - token * heads.spans_per_token) * params.heads_per_span;
@@ -60,8 +63,10 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
   Vector first, second;
+  char *out;  // made with the loads, so that the stores need not wait for it
   const auto load_head = [&] {
     const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
+    out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
     first = load_vector(in, first_vector(slot));
     second = load_vector(in, second_vector(slot));
   };
@@ -103,13 +108,11 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
       a[i] = rotated_a;
     }
 
+    narrow_pairs_bf16(a, b, first);
+    narrow_pairs_bf16(a + 2, b + 2, second);
     if (head < end_head) {
-      char *const out = nth(token_out, head, heads.out_head_stride);
-      Vector first_out, second_out;
-      narrow_pairs_bf16(a, b, first_out);
-      narrow_pairs_bf16(a + 2, b + 2, second_out);
-      store_vector(out, first_vector(slot), first_out);
-      store_vector(out, second_vector(slot), second_out);
+      store_vector(out, first_vector(slot), first);
+      store_vector(out, second_vector(slot), second);
     }
     head += HEADS_PER_WARP;
     const uint32_t first_of_warp = head - lane / LANES_PER_HEAD;

@@ -14,8 +14,8 @@ struct Divisor {
 
 // All the query heads, or all the key heads. Strides are in bytes; a head is contiguous.
 struct Heads {
-  uint32_t first_block;  // of those that work on these heads
-  uint32_t num_spans;    // a span: the heads of one token that one warp takes
+  uint32_t blocks_per_slice;  // of those that work on these heads
+  uint32_t num_spans;         // a span: the heads of one token that one warp takes
   uint32_t spans_per_token;
   Divisor by_spans_per_token;
   uint32_t num_heads;
