@@ -5,13 +5,13 @@
  * parallel, each from exactly the texts that its key covers, in a folder of the cache; the user's folders are only
  * written to at the end. No string reaches a shell.
  */
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { execa } from "execa";
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import pMap from "p-map";
 import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
 import { LIBRARY_NAME, manifestSchema } from "../runtime/manifest.js";
 import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
+import { runCompiler, writeInputs } from "./compile.js";
 import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
 import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
@@ -117,7 +117,7 @@ async function compileAll(request: BuildRequest, units: readonly Unit[]): Promis
       const entry = await cached(cacheRoot, key, [OBJECT, REPORT], async (folder) => {
         writeInputs(folder, unit.inputs);
         const args = [...compiler.compileArgs, "-c", unit.source.path, "-o", OBJECT];
-        writeFileSync(join(folder, REPORT), await run(compiler.path, args, folder, unit.name));
+        writeFileSync(join(folder, REPORT), await runCompiler(compiler.path, args, folder, unit.name));
         for (const { path } of unit.inputs) rmSync(join(folder, path));
       });
       finished += 1;
@@ -142,7 +142,7 @@ async function link({ files, compiler, cacheRoot }: BuildRequest, objects: reado
   const { folder } = await cached(cacheRoot, key, [LIBRARY_NAME], async (staging) => {
     writeInputs(staging, [exports]);
     await withObjects(staging, objects, (names) =>
-      run(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], staging, LIBRARY_NAME),
+      runCompiler(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], staging, LIBRARY_NAME),
     );
   });
   return join(folder, LIBRARY_NAME);
@@ -152,9 +152,9 @@ async function link({ files, compiler, cacheRoot }: BuildRequest, objects: reado
 async function archive({ compiler, cacheRoot }: BuildRequest, objects: readonly CompiledUnit[]) {
   const key = cacheKey([compiler.identity, ARCHIVE_NAME, objects.map((object) => object.key)]);
   const { folder } = await cached(cacheRoot, key, [ARCHIVE_NAME], async (staging) => {
-    const archiver = await run(compiler.hostPath, ["-print-prog-name=ar"], staging, ARCHIVE_NAME);
+    const archiver = await runCompiler(compiler.hostPath, ["-print-prog-name=ar"], staging, ARCHIVE_NAME);
     await withObjects(staging, objects, (names) =>
-      run(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names], staging, ARCHIVE_NAME),
+      runCompiler(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names], staging, ARCHIVE_NAME),
     );
   });
   return join(folder, ARCHIVE_NAME);
@@ -196,37 +196,6 @@ function includes(file: EmittedFile, header: EmittedFile, headers: FileSet): boo
     if (candidate === file || !file.text.includes(`#include "${name}"`)) return false;
     return candidate === header || includes(candidate, header, headers);
   });
-}
-
-function writeInputs(folder: string, files: FileSet): void {
-  for (const { path, text } of files) {
-    mkdirSync(join(folder, dirname(path)), { recursive: true });
-    writeFileSync(join(folder, path), text);
-  }
-}
-
-/** Variables that change what a compiler makes and that no key covers. */
-const HIDDEN_INPUTS =
-  /^(NVCC_(PREPEND|APPEND)_FLAGS|C_INCLUDE_PATH|CPLUS_INCLUDE_PATH|CPATH|LIBRARY_PATH|GCC_EXEC_PREFIX)$/;
-
-function compilerEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !HIDDEN_INPUTS.test(name)));
-}
-
-async function run(path: string, args: readonly string[], cwd: string, name: string): Promise<string> {
-  const result = await execa(path, args, {
-    ...{ cwd, all: true, reject: false, stdin: "ignore" },
-    ...{ env: compilerEnvironment(), extendEnv: false },
-  });
-  if (result.exitCode === 0) return result.all;
-  const ended = result.signal === undefined ? `exit status ${result.exitCode}` : `signal ${result.signal}`;
-  throw new UserError([
-    {
-      code: "compile-failed",
-      message: `${name}: the compiler failed (${result.exitCode === undefined && result.signal === undefined ? result.shortMessage : ended})\n  ${result.escapedCommand}\n${result.all ?? ""}`,
-      fix: "read the compiler's output above; `normrope doctor` checks the compilers themselves",
-    },
-  ]);
 }
 
 function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {

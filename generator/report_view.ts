@@ -7,8 +7,8 @@
 import type { BuiltManifest, ManifestKernel } from "../runtime/manifest.js";
 import type { DeviceInfo } from "../runtime/open.js";
 import type { KernelResult } from "../runtime/verify.js";
-import { benchCharts } from "./bench_charts.js";
-import type { BenchRecord } from "./bench_record.js";
+import { benchCharts } from "./bench/charts.js";
+import type { BenchRecord } from "./bench/record.js";
 import { chartSvg } from "./chart.js";
 import { pictureView } from "./lane_view.js";
 import { bytesPerHead } from "./lanes.js";

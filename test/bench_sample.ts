@@ -1,5 +1,5 @@
 /** A benchmark record for the tests of what reads and draws one. */
-import type { BenchRecord, BenchRow } from "../generator/bench_record.js";
+import type { BenchRecord, BenchRow } from "../generator/bench/record.js";
 
 const TOKENS = [1, 16, 256, 4096, 16384];
 

@@ -1,7 +1,7 @@
 /** Charts: where scales put values, what the ticks say, and that the text is a picture that stands alone. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { benchCharts } from "../generator/bench_charts.js";
+import { benchCharts } from "../generator/bench/charts.js";
 import { type Chart, chartSvg } from "../generator/chart.js";
 import { linearScale, logScale, type Scale } from "../generator/chart_scale.js";
 import { benchRecord } from "./bench_sample.js";

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parseBenchRecord } from "../generator/bench_record.js";
+import { parseBenchRecord } from "../generator/bench/record.js";
 import { build } from "../generator/build.js";
 import {
   DIAGNOSTIC_CODES,

@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { benchCharts } from "../generator/bench_charts.js";
+import { benchCharts } from "../generator/bench/charts.js";
 import { chartSvg } from "../generator/chart.js";
 import { buildProject, compilerFor } from "../generator/commands/project.js";
 import { compile, emit } from "../generator/pipeline.js";

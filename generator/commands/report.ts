@@ -7,7 +7,7 @@ import { NormropeError } from "../../runtime/errors.js";
 import { open } from "../../runtime/index.js";
 import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget, type DeviceInfo } from "../../runtime/open.js";
-import { type BenchRecord, parseBenchRecord } from "../bench_record.js";
+import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
 import { userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
 import type { Io } from "./io.js";

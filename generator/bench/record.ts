@@ -4,8 +4,8 @@
  * In: the JSON text of a record. Out: checked, typed rows. Pure: must not touch files; measures and draws nothing.
  */
 import { z } from "zod";
-import { configPointSchema } from "../runtime/manifest.js";
-import { userError } from "./diagnostics.js";
+import { configPointSchema } from "../../runtime/manifest.js";
+import { userError } from "../diagnostics.js";
 
 const count = z.int().nonnegative();
 

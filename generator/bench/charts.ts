@@ -3,8 +3,8 @@
  *
  * In: the rows of a record. Out: charts for `chart` to draw. Pure.
  */
-import type { BenchRow } from "./bench_record.js";
-import type { Chart, Point, Series } from "./chart.js";
+import type { BenchRow } from "./record.js";
+import type { Chart, Point, Series } from "../chart.js";
 
 export interface GeometryCharts {
   /** Names the geometry; also fit for a file's name. */
