@@ -11,7 +11,9 @@ import yargs from "yargs";
 import { NormropeError } from "../runtime/errors.js";
 import { closest } from "./closest.js";
 import { registerAdd } from "./commands/add.js";
+import { registerBench } from "./commands/bench.js";
 import { registerBuild } from "./commands/build.js";
+import { registerChart } from "./commands/chart.js";
 import { registerDemo } from "./commands/demo.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerCheck, registerEmit } from "./commands/emit.js";
@@ -61,6 +63,8 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerBuild(cli, io);
   registerAdd(cli, io);
   registerVerify(cli, io, fail);
+  registerBench(cli, io);
+  registerChart(cli, io);
   registerReport(cli, io, fail);
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
@@ -115,6 +119,16 @@ const OPTIONS = [
   "entry",
   "out",
   "bench",
+  "model",
+  "tp",
+  "heads",
+  "tokens",
+  "cache",
+  "pdl",
+  "replays",
+  "commit",
+  "geometry",
+  "peers",
   "verify",
   "help",
   "version",

@@ -78,6 +78,13 @@ export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu
   return { name, arch: `sm_${number[1]}${number[2]}`, driver };
 }
 
+/** The commit of a folder's sources, with `-dirty` behind it where they differ; undefined where no git knows them. */
+export async function sourceCommit(folder: string): Promise<string | undefined> {
+  const args = ["-C", folder, "describe", "--always", "--dirty", "--exclude=*"];
+  const { exitCode, stdout } = await execa("git", args, { reject: false, timeout: QUERY_TIMEOUT_MS });
+  return exitCode === 0 && stdout !== "" ? stdout : undefined;
+}
+
 async function firstThatRuns(candidates: readonly string[]): Promise<Compiler | undefined> {
   for (const path of candidates.filter(isExecutable)) {
     const compiler = await askVersion(path);

@@ -51,10 +51,11 @@ export interface NativeFunctions {
   readonly eventElapsed: (milliseconds: Uint8Array, start: Address, end: Address) => number;
 }
 
+/** Symbol, result and arguments of a C function, in koffi's spelling. */
+export type Signature = readonly [symbol: string, result: string, args: readonly string[]];
+
 const P = "void *";
-const SIGNATURES: Readonly<
-  Record<keyof NativeFunctions, readonly [symbol: string, result: string, args: string[]]>
-> = {
+const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
   abi: ["normrope_abi", "int", []],
   manifest: ["normrope_manifest", "str", []],
   find: ["normrope_find", "int", ["str"]],
@@ -111,12 +112,12 @@ export function loadLibrary(path: string): NativeLibrary {
   }
   checkCpu(path, manifest);
   // Before the others: a library of another version may lack some of them.
-  const { abi } = bind(path, ["abi"]);
+  const { abi } = bindFunctions<Pick<NativeFunctions, "abi">>(path, { abi: SIGNATURES.abi });
   if (abi() !== ABI_VERSION) {
     const message = `${path} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
-  return { path, manifest, functions: bind(path, FUNCTIONS) };
+  return { path, manifest, functions: bindFunctions<NativeFunctions>(path, SIGNATURES) };
 }
 
 /**
@@ -193,19 +194,21 @@ function checkCpu(path: string, { build }: BuiltManifest): void {
   throw new NormropeError("cpu-unsupported", message, "Run `normrope build --target cpu` on this machine");
 }
 
-const FUNCTIONS = Object.keys(SIGNATURES) as (keyof NativeFunctions)[];
-
-function bind<Name extends keyof NativeFunctions>(
+/**
+ * Functions of a shared library, by the names that they are to have here.
+ * @throws NormropeError `library-invalid` where it cannot be loaded, or lacks one.
+ */
+export function bindFunctions<Functions extends object>(
   path: string,
-  names: readonly Name[],
-): Pick<NativeFunctions, Name> {
+  signatures: Readonly<Record<keyof Functions, Signature>>,
+): Functions {
   try {
     setStack();
     const library = koffi.load(path);
-    const entries = names.map((name) => {
-      const [symbol, result, args] = SIGNATURES[name];
-      return [name, library.func(symbol, result, [...args])];
-    });
+    const entries = Object.entries<Signature>(signatures).map(([name, [symbol, result, args]]) => [
+      name,
+      library.func(symbol, result, [...args]),
+    ]);
     return Object.fromEntries(entries);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

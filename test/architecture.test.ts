@@ -145,7 +145,8 @@ describe("imports", () => {
   it("of what draws touch no file, no library and no device", () => {
     const draws =
       /^generator\/(lanes|lane_view|chart|chart_scale|bench\/(cases|charts|peers|record|summary)|report_view|view)\.ts$/;
-    const acts = /^(node|execa|koffi|generator\/(build|compile|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
+    const acts =
+      /^(node|execa|koffi|generator\/(build|compile|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
     const wrong = IMPORTS.filter(({ from, to, kind }) => {
       if (!draws.test(from) || kind === "type") return false;
       return acts.test(to) || (to.startsWith("runtime/") && to !== "runtime/manifest.ts");

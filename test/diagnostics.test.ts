@@ -532,7 +532,7 @@ describe("a benchmark record", () => {
     const [found] = diagnosticsOf(() => parseBenchRecord(text, "bench.json"));
     expect(found?.code).toBe("bad-record");
     expect(found?.message).toContain(shows);
-    expect(found?.fix).toContain("--bench FILE");
+    expect(found?.fix).toContain("normrope bench");
   });
 
   it("is let through with keys of a later version", () => {

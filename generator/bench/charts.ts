@@ -1,10 +1,11 @@
 /**
  * The charts of a benchmark record: for each geometry, time and ratio to the floor against tokens.
  *
- * In: the rows of a record. Out: charts for `chart` to draw. Pure.
+ * In: the rows of a record, and times of peers. Out: charts for `chart` to draw. Pure.
  */
-import type { BenchRow } from "./record.js";
 import type { Chart, Point, Series } from "../chart.js";
+import { type PeerRow, type Peers, peerOf } from "./peers.js";
+import type { BenchRow } from "./record.js";
 
 export interface GeometryCharts {
   /** Names the geometry; also fit for a file's name. */
@@ -15,7 +16,7 @@ export interface GeometryCharts {
 }
 
 /** In the order in which the geometries first come in the record. */
-export function benchCharts(rows: readonly BenchRow[]): readonly GeometryCharts[] {
+export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly GeometryCharts[] {
   return [...groupBy(rows, idOf)].map(([id, of]) => {
     const title = titleOf(of);
     const common = {
@@ -31,10 +32,13 @@ export function benchCharts(rows: readonly BenchRow[]): readonly GeometryCharts[
         title: "Time",
         yLabel: "microseconds",
         y: "log",
-        series: seriesOf(of, ({ us }) => us).map((series, i) => ({
-          ...series,
-          reference: seriesOf(of, ({ floor_us }) => floor_us)[i]?.points,
-        })),
+        series: [
+          ...seriesOf(of, ({ us }) => us).map((series, i) => ({
+            ...series,
+            reference: seriesOf(of, ({ floor_us }) => floor_us)[i]?.points,
+          })),
+          ...peerSeries(of, peers, ({ us }) => us),
+        ],
       },
       ratio: {
         ...common,
@@ -42,7 +46,10 @@ export function benchCharts(rows: readonly BenchRow[]): readonly GeometryCharts[
         yLabel: "time over floor",
         y: "linear",
         referenceY: 1,
-        series: seriesOf(of, ({ over_floor }) => over_floor),
+        series: [
+          ...seriesOf(of, ({ over_floor }) => over_floor),
+          ...peerSeries(of, peers, ({ over_floor }) => over_floor),
+        ],
       },
     };
   });
@@ -66,6 +73,24 @@ function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): 
     name,
     points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),
   }));
+}
+
+/** A line for each peer, of its warm times: the cold ones would fill the chart and say the same. */
+function peerSeries(
+  rows: readonly BenchRow[],
+  peers: Peers | undefined,
+  value: (row: PeerRow) => Readonly<Record<string, number>>,
+): readonly Series[] {
+  if (peers === undefined) return [];
+  const warm = rows.filter(({ cache }) => cache === "warm");
+  return Object.keys(peers.kernels).flatMap((name) => {
+    const points = warm.flatMap((row): Point[] => {
+      const peer = peerOf(peers, row);
+      const y = peer === undefined ? undefined : value(peer)[name];
+      return y === undefined ? [] : [{ x: row.tokens, y }];
+    });
+    return points.length === 0 ? [] : [{ name, points: points.sort((a, b) => a.x - b.x) }];
+  });
 }
 
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, readonly T[]> {

@@ -1,10 +1,16 @@
 /**
  * The record of a benchmark: what was measured, on what, and how.
  *
- * In: the JSON text of a record. Out: checked, typed rows. Pure: must not touch files; measures and draws nothing.
+ * In: the JSON text of a record, or rows and the manifest of the library that they are of. Out: checked, typed rows, or
+ * the text. Pure: must not touch files; measures and draws nothing.
  */
 import { z } from "zod";
-import { configPointSchema } from "../../runtime/manifest.js";
+import {
+  type BuiltManifest,
+  configPointSchema,
+  type Resources,
+  type Target,
+} from "../../runtime/manifest.js";
 import { userError } from "../diagnostics.js";
 
 const count = z.int().nonnegative();
@@ -28,6 +34,16 @@ const benchRowSchema = z.looseObject({
   /** `us` over `floor_us`. */
   over_floor: z.number().positive(),
   gbps: z.number().nonnegative(),
+  /** Of the replays whose median `us` is: largest less smallest, over `us`. */
+  spread: z.number().nonnegative().optional(),
+});
+
+/** What a kernel takes of a multiprocessor, and the best that it did. */
+const benchKernelSchema = z.looseObject({
+  id: z.string(),
+  registers: count.optional(),
+  spillBytes: count.optional(),
+  gbps: z.number().nonnegative(),
 });
 
 const benchRecordSchema = z.looseObject({
@@ -37,10 +53,12 @@ const benchRecordSchema = z.looseObject({
   commit: z.string(),
   date: z.string(),
   method: z.string(),
+  kernels: z.array(benchKernelSchema).optional(),
   rows: z.array(benchRowSchema),
 });
 
 export type BenchRow = z.infer<typeof benchRowSchema>;
+export type BenchKernel = z.infer<typeof benchKernelSchema>;
 export type BenchRecord = z.infer<typeof benchRecordSchema>;
 
 /**
@@ -48,16 +66,61 @@ export type BenchRecord = z.infer<typeof benchRecordSchema>;
  * @throws UserError `bad-record`.
  */
 export function parseBenchRecord(text: string, where: string): BenchRecord {
-  const fix = "write it anew, or name another with --bench FILE";
+  return parseJson(benchRecordSchema, text, where);
+}
+
+/** Reads a file of benchmarks by its schema. @throws UserError `bad-record`. */
+export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string): T {
+  const fix = "write it anew with `normrope bench`, or name another";
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
     throw userError("bad-record", `${where} is not JSON`, fix);
   }
-  const result = benchRecordSchema.safeParse(json);
+  const result = schema.safeParse(json);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
   throw userError("bad-record", `${where} is not a benchmark record: ${place}: ${issue?.message}`, fix);
+}
+
+/** What the build says of each kernel that was measured, and the best that was seen of it. */
+export function kernelsOf({ kernels, build }: BuiltManifest, rows: readonly BenchRow[]): BenchKernel[] {
+  return kernels.flatMap(({ id, point }) => {
+    const axes = ["headDim", "rotaryDim", "rope", "dtype"] as const;
+    const own = rows.filter((row) => axes.every((axis) => row[axis] === point[axis]));
+    if (own.length === 0) return [];
+    const found = build.resources[id] ?? [];
+    const most = (value: (one: Resources) => number) => Math.max(...found.map(value));
+    const resources = {
+      registers: most(({ registers }) => registers),
+      spillBytes: most(({ spillStoreBytes, spillLoadBytes }) => spillStoreBytes + spillLoadBytes),
+    };
+    return [{ id, ...(found.length === 0 ? {} : resources), gbps: Math.max(...own.map(({ gbps }) => gbps)) }];
+  });
+}
+
+/** The release of the compiler that made a library. */
+export function toolkitOf({ build: { toolchain } }: BuiltManifest): string {
+  const release = /release [\d.]+, V([\d.]+)/.exec(toolchain)?.[1];
+  return release === undefined ? (toolchain.split("\n")[0] ?? "") : `CUDA ${release}`;
+}
+
+export function methodOf(target: Target, replays: number): string {
+  const what =
+    target === "cuda"
+      ? `median of ${replays} replays of a CUDA graph of at least 16 launches, by events`
+      : `median of ${replays} times that at least 16 calls take, by the host's clock`;
+  const cache =
+    "warm: over one buffer; cold: over buffers of 400 MB and 8 times the L2 together, at most 4096";
+  return `${what}, after 2 that do not count; in place; ${cache}; with pdl, floor and empty are dependent launches too`;
+}
+
+/** The text of a record: a line for each row, so that two records can be compared. */
+export function recordText({ kernels = [], rows, ...facts }: BenchRecord): string {
+  const list = (items: readonly unknown[]) =>
+    `[\n${items.map((item) => `    ${JSON.stringify(item)}`).join(",\n")}\n  ]`;
+  const head = JSON.stringify(facts, undefined, 2).slice(0, -2);
+  return `${head},\n  "kernels": ${list(kernels)},\n  "rows": ${list(rows)}\n}\n`;
 }

@@ -1,7 +1,6 @@
 /** `normrope report`: a built library on one HTML page, verified on this machine where it runs here. */
-import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import type { Argv } from "yargs";
 import { NormropeError } from "../../runtime/errors.js";
 import { open } from "../../runtime/index.js";
@@ -11,6 +10,7 @@ import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
 import { userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
 import type { Io } from "./io.js";
+import { requirePlace, writeWhole } from "./output.js";
 import { configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
 export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
@@ -83,29 +83,9 @@ async function examine(
   }
 }
 
-/** What would keep the page from being written is said before the kernels are run. */
-function requirePlace(out: string): void {
-  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  if (isFolder(out)) throw userError("bad-option", `--out ${out} is a folder`, "name a file in it");
-  if (isFolder(dirname(out))) return;
-  const fix = "make the folder, or name a file in another";
-  throw userError("bad-option", `--out ${out}: there is no folder ${dirname(out)}`, fix);
-}
-
 function readRecord(named: string | undefined, usual: string): BenchRecord | undefined {
   const path = named ?? usual;
   if (existsSync(path)) return parseBenchRecord(readFileSync(path, "utf8"), path);
   if (named === undefined) return undefined;
   throw userError("bad-option", `--bench ${named}: there is no such file`, "name the record of a benchmark");
-}
-
-/** A reader of the page never meets half of one. */
-function writeWhole(path: string, text: string): void {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    writeFileSync(temporary, text);
-    renameSync(temporary, path);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
 }

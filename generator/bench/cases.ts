@@ -1,0 +1,129 @@
+/**
+ * What is benchmarked: geometries, batch sizes, and ways of running.
+ *
+ * In: the library's kernels, and what the command line asks for. Out: cases in the order in which they are run. Pure.
+ */
+import { z } from "zod";
+import { type ConfigPoint, configPointSchema } from "../../runtime/manifest.js";
+import { closest } from "../closest.js";
+import { userError } from "../diagnostics.js";
+
+/** Heads of a packed qkv row. */
+export interface HeadCounts {
+  readonly q: number;
+  readonly k: number;
+  readonly v: number;
+}
+
+export type CacheState = "warm" | "cold";
+
+export interface BenchCase {
+  readonly point: ConfigPoint;
+  readonly heads: HeadCounts;
+  readonly tokens: number;
+  readonly cache: CacheState;
+  readonly pdl: boolean;
+}
+
+/** From here on a batch is cold by default, too: a smaller one was just written by the layer's projection. */
+const COLD_TOKENS_MIN = 1024;
+
+export const DEFAULT_TOKENS = {
+  cuda: [1, 64, 256, 1024, 4096, 16384],
+  cpu: [1, 64, 1024],
+} as const;
+
+/** `1,64,4096`. @throws UserError `bad-option`. */
+export function parseTokens(text: string): readonly number[] {
+  return text.split(",").map((part) => wholeNumber("--tokens", part));
+}
+
+/** `32/8/8,8/1/1`: q, k and v heads. @throws UserError `bad-option`. */
+export function parseHeads(text: string): readonly HeadCounts[] {
+  return text.split(",").map((part) => {
+    const [q, k, v, ...more] = part.split("/").map((count) => wholeNumber("--heads", count));
+    if (q !== undefined && k !== undefined && v !== undefined && more.length === 0) return { q, k, v };
+    throw userError(
+      "bad-option",
+      `--heads ${part}: these are not three counts`,
+      "write q/k/v, such as 32/8/8",
+    );
+  });
+}
+
+const HEADS_MAX = 65_536;
+
+function wholeNumber(option: string, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text) && (option !== "--heads" || Number(text) <= HEADS_MAX)) return Number(text);
+  throw userError(
+    "bad-option",
+    `${option}: ${JSON.stringify(text)} is no count`,
+    "write whole numbers from 1",
+  );
+}
+
+/** The heads that a kernel is run with where the command line names none: those of the peers' benchmarks. */
+export function usualHeads({ headDim, rotaryDim }: ConfigPoint): readonly HeadCounts[] {
+  if (headDim > 128) return [{ q: 16, k: 4, v: 4 }];
+  const whole = { q: 32, k: 8, v: 8 };
+  if (headDim < 128 || rotaryDim < headDim) return [whole];
+  // A quarter of Qwen3-30B-A3B, and Qwen3-235B-A22B.
+  return [whole, { q: 8, k: 1, v: 1 }, { q: 64, k: 4, v: 4 }];
+}
+
+const modelSchema = z.strictObject({
+  q_heads: z.int().positive(),
+  kv_heads: z.int().positive(),
+  ...configPointSchema.omit({ dtype: true }).shape,
+});
+export const modelsSchema = z.record(z.string(), modelSchema);
+export type Models = z.infer<typeof modelsSchema>;
+
+/** The attention of a model on one of `tp` devices; a kv head that is fewer than the devices is on several. */
+export function modelShape(
+  models: Models,
+  name: string,
+  tp: number,
+): { readonly point: Omit<ConfigPoint, "dtype">; readonly heads: HeadCounts } {
+  const model = Object.hasOwn(models, name) ? models[name] : undefined;
+  if (model === undefined) {
+    const near = closest(name, Object.keys(models));
+    const guess = near === undefined ? "" : `did you mean ${near}? `;
+    const fix = `${guess}known are ${Object.keys(models).join(", ")}; or give --heads`;
+    throw userError("bad-option", `--model ${name} is not known`, fix);
+  }
+  const { q_heads, kv_heads, ...point } = model;
+  const kv = kv_heads / tp;
+  if (q_heads % tp !== 0 || !(Number.isInteger(kv) || Number.isInteger(1 / kv))) {
+    const message = `--tp ${tp} does not divide the ${q_heads} q and ${kv_heads} kv heads of ${name}`;
+    throw userError("bad-option", message, "write a number that does");
+  }
+  return { point, heads: { q: q_heads / tp, k: Math.max(1, kv), v: Math.max(1, kv) } };
+}
+
+export interface Choice {
+  readonly headsOf: (point: ConfigPoint) => readonly HeadCounts[];
+  readonly tokens: readonly number[];
+  /** Default: warm, and cold where the batch is large. */
+  readonly cache?: CacheState | undefined;
+  /** Also with programmatic dependent launch. */
+  readonly pdl: boolean;
+}
+
+export function casesOf(points: readonly ConfigPoint[], choice: Choice): readonly BenchCase[] {
+  const caches = (tokens: number): readonly CacheState[] => {
+    if (choice.cache !== undefined) return [choice.cache];
+    return tokens < COLD_TOKENS_MIN ? ["warm"] : ["warm", "cold"];
+  };
+  return points.flatMap((point) =>
+    choice
+      .headsOf(point)
+      .flatMap((heads) =>
+        choice.tokens.flatMap((tokens) =>
+          caches(tokens).flatMap((cache) =>
+            (choice.pdl ? [false, true] : [false]).map((pdl) => ({ point, heads, tokens, cache, pdl })),
+          ),
+        ),
+      ),
+  );
+}

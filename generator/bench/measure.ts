@@ -1,0 +1,145 @@
+/**
+ * One case of a benchmark → one row of its record.
+ *
+ * In: an open library, the yardsticks, a case. Out: the times of kernel, floor and empty, taken one after the other in
+ * the same way over the same memory. Buffers are made once and kept until the library is closed.
+ */
+import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
+import { encode, packedHeads, ropeTable } from "../../runtime/index.js";
+import type { ConfigPoint } from "../../runtime/manifest.js";
+import { randomBits, randomNumbers } from "../../runtime/random.js";
+import type { BenchCase } from "./cases.js";
+import type { BenchRow } from "./record.js";
+import type { Yardstick } from "./yardstick.js";
+
+export interface Bench {
+  readonly library: Library;
+  readonly yardstick: Yardstick;
+  /** Of the yardstick: the kernels are launched in it, too. */
+  readonly stream: Stream | undefined;
+  readonly replays: number;
+}
+
+const ELEMENT_BYTES = 2;
+const VECTOR_BYTES = 16;
+
+/** A launch of few tokens is short: more of them, for a clock that ticks in half microseconds. */
+const LAUNCHES = { few: 16, many: 64, fewFromTokens: 4096 } as const;
+
+/** A cold batch was last used this many bytes ago: many times what a cache holds that does not say its size. */
+const COLD_BYTES_MIN = 400e6;
+const COLD_L2_TIMES = 8;
+const COPIES_MAX = 4096;
+
+/** Positions as of a long context: 100,000 and up. */
+const FIRST_POSITION = 100_000;
+const ROPE_BASE = 1e6;
+const EPS = 1e-6;
+// Weights are 1: with others, elements that are normalised in place again and again would fade into subnormal numbers.
+
+/** The rows of cases, in their order, as each is measured. */
+export async function* measure(bench: Bench, cases: readonly BenchCase[]): AsyncGenerator<BenchRow> {
+  const { library } = bench;
+  const l2Bytes = library.devices[0]?.l2Bytes ?? 0;
+  const copiesOf = (one: BenchCase) => copies(one, l2Bytes);
+  const elements = Math.max(...cases.map((one) => copiesOf(one) * batchElements(one)));
+  const tokens = Math.max(...cases.map((one) => one.tokens));
+  const positions = library.upload(
+    "int32",
+    Int32Array.from({ length: tokens }, (_, i) => FIRST_POSITION + i),
+  );
+  const pools = new Map<ConfigPoint["dtype"], DeviceBuffer>();
+  for (const one of cases) {
+    const { dtype } = one.point;
+    const pool = pools.get(dtype) ?? randomBuffer(library, dtype, elements);
+    pools.set(dtype, pool);
+    yield await measureCase(bench, one, { pool, positions, copies: copiesOf(one) });
+  }
+}
+
+interface Memory {
+  readonly pool: DeviceBuffer;
+  readonly positions: DeviceBuffer;
+  readonly copies: number;
+}
+
+async function measureCase(
+  { library, yardstick, stream, replays }: Bench,
+  { point, heads, tokens, cache, pdl }: BenchCase,
+  { pool, positions, copies }: Memory,
+): Promise<BenchRow> {
+  const { headDim, dtype, rotaryDim } = point;
+  const kernel = await library.kernel(point);
+  using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
+  using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim }));
+  const { q, k } = packedHeads({
+    ...{ qkv: pool, headDim, qWeight: weights, kWeight: weights },
+    ...{ numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
+  });
+  const rowElements = (heads.q + heads.k + heads.v) * headDim;
+  const firstElement = (i: number) => (i % copies) * rowElements * tokens;
+  const calls = Array.from({ length: copies }, (_, i) => {
+    const from = firstElement(i);
+    const shifted = { q: { ...q, offset: from }, k: { ...k, offset: from + heads.q * headDim } };
+    return kernel.prepare({ ...shifted, numTokens: tokens, positions, rope, eps: EPS, stream, pdl });
+  });
+  const floorRows = {
+    rowVectors: ((heads.q + heads.k) * headDim * ELEMENT_BYTES) / VECTOR_BYTES,
+    rowStride: (rowElements * ELEMENT_BYTES) / VECTOR_BYTES,
+    rows: tokens,
+  };
+  const batches = Array.from(
+    { length: copies },
+    (_, i) => pool.address + BigInt(firstElement(i) * ELEMENT_BYTES),
+  );
+
+  const launches = Math.max(copies, tokens < LAUNCHES.fewFromTokens ? LAUNCHES.many : LAUNCHES.few);
+  const time = (launch: (i: number) => void) => statistics(yardstick.time(launch, launches, replays));
+  const empty = time(() => yardstick.empty(tokens * (heads.q + heads.k), pdl));
+  const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
+  const own = time((i) => calls[i % copies]?.run());
+  const bytes = 2 * tokens * (heads.q + heads.k) * headDim * ELEMENT_BYTES;
+  return {
+    ...{ ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
+    us: rounded(own.median),
+    floor_us: rounded(floor.median),
+    empty_us: rounded(empty.median),
+    over_floor: rounded(own.median / floor.median),
+    gbps: rounded(bytes / own.median / 1000),
+    spread: rounded(own.spread),
+  };
+}
+
+function batchElements({ point, heads, tokens }: BenchCase): number {
+  return tokens * (heads.q + heads.k + heads.v) * point.headDim;
+}
+
+/** How many batches lie side by side: one that stays in the cache, or more than it holds. */
+function copies(one: BenchCase, l2Bytes: number): number {
+  if (one.cache === "warm") return 1;
+  const bytes = Math.max(COLD_BYTES_MIN, COLD_L2_TIMES * l2Bytes);
+  return Math.min(COPIES_MAX, Math.ceil(bytes / (batchElements(one) * ELEMENT_BYTES)) + 1);
+}
+
+/** What fills a buffer of many batches, again and again. */
+const BLOCK_ELEMENTS = 2 ** 22;
+
+function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: number): DeviceBuffer {
+  const buffer = library.allocate(dtype, elements);
+  const block = randomBits(dtype, Math.min(BLOCK_ELEMENTS, elements), randomNumbers(2));
+  for (let at = 0; at < elements; at += block.length) {
+    buffer.write(block.subarray(0, Math.min(block.length, elements - at)), at);
+  }
+  return buffer;
+}
+
+function statistics(times: readonly number[]): { readonly median: number; readonly spread: number } {
+  const sorted = times.toSorted((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  return { median, spread: ((sorted.at(-1) ?? median) - (sorted[0] ?? median)) / median };
+}
+
+/** Four digits: more than a time holds. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(4));
+}

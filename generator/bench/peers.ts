@@ -1,0 +1,53 @@
+/**
+ * Times of other kernels, recorded in the same way: what a record is held against.
+ *
+ * In: the JSON text of such times, and rows. Out: each row's peers. Pure.
+ */
+import { z } from "zod";
+import { configPointSchema } from "../../runtime/manifest.js";
+import { type BenchRow, parseJson } from "./record.js";
+
+const peerRowSchema = z.looseObject({
+  ...configPointSchema.shape,
+  q_heads: z.int(),
+  k_heads: z.int(),
+  v_heads: z.int(),
+  tokens: z.int().positive(),
+  cache: z.enum(["warm", "cold"]),
+  /** By the peer's name: microseconds of a launch, and that over the floor of its own run. */
+  us: z.record(z.string(), z.number().positive()),
+  over_floor: z.record(z.string(), z.number().positive()),
+});
+
+const peersSchema = z.looseObject({
+  device: z.string(),
+  date: z.string(),
+  /** What each peer is. */
+  kernels: z.record(z.string(), z.string()),
+  rows: z.array(peerRowSchema),
+});
+
+export type Peers = z.infer<typeof peersSchema>;
+export type PeerRow = z.infer<typeof peerRowSchema>;
+
+/** @throws UserError `bad-record`. */
+export function parsePeers(text: string, where: string): Peers {
+  return parseJson(peersSchema, text, where);
+}
+
+/** The peers' row of the same shape; they were not run with dependent launch. */
+export function peerOf(peers: Peers, row: BenchRow): PeerRow | undefined {
+  if (row.pdl) return undefined;
+  const same = [
+    "rope",
+    "headDim",
+    "rotaryDim",
+    "dtype",
+    "q_heads",
+    "k_heads",
+    "v_heads",
+    "tokens",
+    "cache",
+  ] as const;
+  return peers.rows.find((peer) => same.every((key) => peer[key] === row[key]));
+}

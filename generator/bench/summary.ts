@@ -1,0 +1,64 @@
+/**
+ * A record in a few lines.
+ *
+ * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
+ */
+import { type Peers, peerOf } from "./peers.js";
+import type { BenchRow } from "./record.js";
+
+/** Where a launch begins to be long against its latency: bytes of q and k. */
+const LARGE_BYTES = 8e6;
+
+export function summarize(rows: readonly BenchRow[], peers: Peers | undefined): readonly string[] {
+  const isLarge = ({ tokens, q_heads, k_heads, headDim }: BenchRow) =>
+    2 * tokens * (q_heads + k_heads) * headDim >= LARGE_BYTES;
+  const classes = [false, true].flatMap((pdl) =>
+    [true, false].map((large) => ({
+      name: `q and k ${large ? "of 8 MB and more" : "of less than 8 MB"}${pdl ? ", dependent launch" : ""}`,
+      of: rows.filter((row) => row.pdl === pdl && isLarge(row) === large),
+    })),
+  );
+  return [
+    ...classes.flatMap(({ name, of }) => {
+      const worst = largest(of, (row) => row.over_floor);
+      if (worst === undefined) return [];
+      const mean = geometricMean(of.map((row) => row.over_floor)).toFixed(3);
+      return [
+        `${name}: ${mean} times the floor over ${of.length} rows, at most ${worst.over_floor.toFixed(2)} (${nameOf(worst)})`,
+      ];
+    }),
+    ...(peers === undefined ? [] : Object.keys(peers.kernels).flatMap((name) => against(rows, peers, name))),
+  ];
+}
+
+function against(rows: readonly BenchRow[], peers: Peers, name: string): readonly string[] {
+  const ratios = rows.flatMap((row) => {
+    const theirs = peerOf(peers, row)?.over_floor[name];
+    return theirs === undefined ? [] : [{ row, ratio: theirs / row.over_floor }];
+  });
+  return (["interleaved", "neox"] as const).flatMap((rope) => {
+    const of = ratios.filter(({ row }) => row.rope === rope);
+    const least = largest(of, ({ ratio }) => -ratio);
+    if (least === undefined) return [];
+    const mean = geometricMean(of.map(({ ratio }) => ratio)).toFixed(2);
+    return [
+      `${name}, ${rope}: ${mean} times our time over ${of.length} rows, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
+    ];
+  });
+}
+
+function nameOf({ rope, headDim, rotaryDim, q_heads, k_heads, v_heads, tokens, cache }: BenchRow): string {
+  const rotary = rotaryDim === headDim ? "" : `/${rotaryDim}`;
+  return `${rope} ${headDim}${rotary}, ${q_heads}/${k_heads}/${v_heads} heads, ${tokens} tokens, ${cache}`;
+}
+
+function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+function largest<T>(items: readonly T[], value: (item: T) => number): T | undefined {
+  return items.reduce<T | undefined>(
+    (best, item) => (best === undefined || value(item) > value(best) ? item : best),
+    undefined,
+  );
+}

@@ -1,0 +1,135 @@
+/**
+ * The yardsticks and the clock of a benchmark: bench/yardstick.h, built into the cache.
+ *
+ * In: a target's compiler. Out: floor and empty to be launched, and the time of launches. Measures nothing of its own.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { NormropeError } from "../../runtime/errors.js";
+import { type Address, bindFunctions, bytesOf } from "../../runtime/library.js";
+import type { Stream } from "../../runtime/stream.js";
+import { cached, cacheKey } from "../cache.js";
+import { runCompiler, writeInputs } from "../compile.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+import type { TargetCompiler } from "../target_compiler.js";
+
+/** What a floor touches: the q and k heads of packed rows, in 16-byte vectors. */
+export interface FloorRows {
+  readonly rowVectors: number;
+  readonly rowStride: number;
+  readonly rows: number;
+}
+
+export interface Yardstick {
+  readonly floor: (data: Address, rows: FloorRows, pdl: boolean) => void;
+  /** `heads`: tokens times q and k heads. */
+  readonly empty: (heads: number, pdl: boolean) => void;
+  /** Microseconds of a launch, one number for each of `replays` times that all of `launches` were run. */
+  readonly time: (launch: (i: number) => void, launches: number, replays: number) => readonly number[];
+}
+
+/** Run, and thrown away, before any time is taken. */
+const WARM_UPS = 2;
+
+const LIBRARY = "libyardstick.so";
+const EXPORTS = "common/exports.map";
+
+/** @throws UserError `compile-failed`. */
+export async function buildYardstick(compiler: TargetCompiler, cacheRoot: string): Promise<string> {
+  const text = (path: string) => readFileSync(join(PACKAGE_ROOT, path), "utf8");
+  const source = `yardstick.${compiler.target === "cuda" ? "cu" : "cpp"}`;
+  const inputs = [
+    { path: source, text: text(`bench/${source}`) },
+    { path: "yardstick.h", text: text("bench/yardstick.h") },
+    { path: EXPORTS, text: text(`templates/${EXPORTS}`) },
+  ];
+  const args = [...compiler.compileArgs, ...compiler.linkArgs, "-o", LIBRARY, source];
+  const key = cacheKey([compiler.identity, args, inputs]);
+  const { folder } = await cached(cacheRoot, key, [LIBRARY], async (staging) => {
+    writeInputs(staging, inputs);
+    await runCompiler(compiler.path, args, staging, LIBRARY);
+  });
+  return join(folder, LIBRARY);
+}
+
+interface Yardsticks {
+  readonly error: () => string;
+  readonly floor: (...args: [Address, number, number, number, number, Address]) => number;
+  readonly empty: (heads: number, dependent: number, stream: Address) => number;
+}
+interface Graphs {
+  readonly begin: (stream: Address) => number;
+  readonly end: (stream: Address, graph: Uint8Array) => number;
+  readonly replay: (graph: Address, stream: Address, milliseconds: Uint8Array) => number;
+  readonly destroy: (graph: Address) => number;
+}
+
+const P = "void *";
+const I = "int64_t";
+const YARDSTICKS = {
+  error: ["normrope_yardstick_error", "str", []],
+  floor: ["normrope_yardstick_floor", "int", [P, I, I, I, "int", P]],
+  empty: ["normrope_yardstick_empty", "int", [I, "int", P]],
+} as const;
+const GRAPHS = {
+  begin: ["normrope_yardstick_begin", "int", [P]],
+  end: ["normrope_yardstick_end", "int", [P, P]],
+  replay: ["normrope_yardstick_replay", "int", [P, P, P]],
+  destroy: ["normrope_yardstick_destroy", "int", [P]],
+} as const;
+
+/** The yardsticks of a built library; with a stream of the CUDA target by graphs, without one by the host's clock. */
+export function openYardstick(path: string, stream: Stream | undefined): Yardstick {
+  const { error, floor, empty } = bindFunctions<Yardsticks>(path, YARDSTICKS);
+  const check = (status: number) => {
+    if (status !== 0)
+      throw new NormropeError("device-error", `the yardstick: ${error()}`, "See the CUDA error");
+  };
+  const address = stream?.address ?? 0n;
+  return {
+    floor: (data, { rowVectors, rowStride, rows }, pdl) =>
+      check(floor(data, rowVectors, rowStride, rows, Number(pdl), address)),
+    empty: (heads, pdl) => check(empty(heads, Number(pdl), address)),
+    time:
+      stream === undefined ? timeByClock : timeByGraph(bindFunctions<Graphs>(path, GRAPHS), address, check),
+  };
+}
+
+function timeByGraph(
+  { begin, end, replay, destroy }: Graphs,
+  stream: Address,
+  check: (status: number) => void,
+) {
+  return (launch: (i: number) => void, launches: number, replays: number): readonly number[] => {
+    const handle = new BigUint64Array(1);
+    check(begin(stream));
+    try {
+      for (let i = 0; i < launches; i++) launch(i);
+    } finally {
+      check(end(stream, bytesOf(handle)));
+    }
+    const graph = handle[0] ?? 0n;
+    try {
+      const milliseconds = new Float32Array(1);
+      const once = () => {
+        check(replay(graph, stream, bytesOf(milliseconds)));
+        return ((milliseconds[0] ?? Number.NaN) * 1000) / launches;
+      };
+      for (let i = 0; i < WARM_UPS; i++) once();
+      return Array.from({ length: replays }, once);
+    } finally {
+      check(destroy(graph));
+    }
+  };
+}
+
+/** Every call of the CPU target has finished when it returns. */
+function timeByClock(launch: (i: number) => void, launches: number, replays: number): readonly number[] {
+  const once = () => {
+    const start = performance.now();
+    for (let i = 0; i < launches; i++) launch(i);
+    return ((performance.now() - start) * 1000) / launches;
+  };
+  for (let i = 0; i < WARM_UPS; i++) once();
+  return Array.from({ length: replays }, once);
+}

@@ -1,0 +1,234 @@
+/** `normrope bench`: times the kernels of a built library on this machine, beside what memory and a launch cost. */
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import type { Argv } from "yargs";
+import { type ConfigPoint, type Library, open } from "../../runtime/index.js";
+import {
+  type BenchCase,
+  casesOf,
+  DEFAULT_TOKENS,
+  modelShape,
+  modelsSchema,
+  parseHeads,
+  parseTokens,
+  usualHeads,
+} from "../bench/cases.js";
+import {
+  type BenchRecord,
+  type BenchRow,
+  kernelsOf,
+  methodOf,
+  recordText,
+  toolkitOf,
+} from "../bench/record.js";
+import { summarize } from "../bench/summary.js";
+import { cacheRoot } from "../cache.js";
+import { internalError, userError } from "../diagnostics.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+import { findGpu, sourceCommit } from "../toolchain.js";
+import { type Io, printJson, printTable } from "./io.js";
+import { requirePlace, writeWhole } from "./output.js";
+import { compilerFor, configOption, jsonOption, projectFolders, targetOption } from "./project.js";
+
+const REPLAYS_MIN = 7;
+
+interface BenchOptions {
+  readonly model?: string | undefined;
+  readonly tp?: number | undefined;
+  readonly heads?: string | undefined;
+  readonly tokens?: string | undefined;
+  readonly cache?: "warm" | "cold" | undefined;
+  readonly pdl: boolean;
+  readonly replays: number;
+}
+
+export function registerBench(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "bench",
+    "Time the kernels of a built library against what memory allows, and record it",
+    (command) =>
+      targetOption(jsonOption(configOption(command)))
+        .option("model", {
+          type: "string",
+          requiresArg: true,
+          describe: "The heads and the geometry of a model, such as qwen3-30b-a3b",
+        })
+        .option("tp", {
+          type: "number",
+          requiresArg: true,
+          describe: "Devices that share the model's heads; default: 1",
+        })
+        .option("heads", {
+          type: "string",
+          requiresArg: true,
+          describe: "q/k/v heads of every kernel, such as 32/8/8,8/1/1",
+        })
+        .option("tokens", {
+          type: "string",
+          requiresArg: true,
+          describe: `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
+        })
+        .option("cache", {
+          choices: ["warm", "cold"] as const,
+          requiresArg: true,
+          describe:
+            "Over one buffer, or over more than the L2 holds; default: warm, from 1024 tokens on both",
+        })
+        .option("pdl", {
+          type: "boolean",
+          default: false,
+          describe: "Also with programmatic dependent launch, of kernel and floor",
+        })
+        .option("replays", {
+          type: "number",
+          default: REPLAYS_MIN,
+          requiresArg: true,
+          describe: "Times that each is taken; the median counts",
+        })
+        .option("out", {
+          type: "string",
+          requiresArg: true,
+          describe: "The record; default: bench.json beside the library",
+        })
+        .option("commit", {
+          type: "string",
+          requiresArg: true,
+          describe: "The commit that the record names; default: what git says of the config's folder",
+        })
+        .conflicts("heads", "model")
+        .example("$0 bench --model qwen3-30b-a3b --tp 4", "One of four devices that serve this model"),
+    async ({ config, target, json, out, commit, ...options }) => {
+      const { build } = projectFolders(config);
+      using library = await open({ target, path: build });
+      const [device] = library.devices;
+      if (device === undefined)
+        throw userError("bad-option", "no GPU was found to measure on", "add --target cpu");
+      const path = out ?? join(build, library.target, "bench.json");
+      if (out !== undefined) requirePlace(out);
+      const cases = chooseCases(library, options);
+      const rows = await measureAll(library, cases, options.replays, io);
+      const record: BenchRecord = {
+        device: library.target === "cpu" ? (cpus()[0]?.model ?? device.name) : device.name,
+        driver: (await findGpu())?.driver ?? "none",
+        toolkit: toolkitOf(library.manifest),
+        commit: commit ?? (await sourceCommit(projectRoot(config))) ?? "unknown",
+        date: new Date().toISOString().slice(0, 10),
+        method: methodOf(library.target, options.replays),
+        kernels: kernelsOf(library.manifest, rows),
+        rows: [...rows],
+      };
+      writeWhole(path, recordText(record));
+      if (json) return printJson(io, record);
+      printRows(rows, io);
+      for (const line of summarize(rows, undefined)) io.print(line);
+      io.print(`${path} holds the record, measured on ${record.device}`);
+    },
+  );
+}
+
+/** @throws UserError `bad-option`, NormropeError `kernel-not-found`. */
+function chooseCases(library: Library, options: BenchOptions): readonly BenchCase[] {
+  const { model, tp, pdl, cache, replays } = options;
+  if (!Number.isInteger(replays) || replays < REPLAYS_MIN) {
+    throw userError("bad-option", `--replays is ${replays}`, `write a whole number from ${REPLAYS_MIN}`);
+  }
+  if (pdl && library.target === "cpu") {
+    throw userError("bad-option", "--pdl is for CUDA, and the target is cpu", "leave it out");
+  }
+  if (tp !== undefined && model === undefined) {
+    throw userError("bad-option", `--tp ${tp} is for a model`, "add --model, or give the heads with --heads");
+  }
+  if (tp !== undefined && !(Number.isInteger(tp) && tp > 0)) {
+    throw userError("bad-option", `--tp is ${tp}`, "write a whole number from 1");
+  }
+  const tokens = options.tokens === undefined ? DEFAULT_TOKENS[library.target] : parseTokens(options.tokens);
+  const choice = { tokens, cache, pdl };
+  if (model !== undefined) {
+    const { point, heads } = modelShape(readModels(), model, tp ?? 1);
+    return casesOf(pointsOf(library, point), { ...choice, headsOf: () => [heads] });
+  }
+  const all = library.manifest.kernels.map(({ point }) => point);
+  const heads = options.heads === undefined ? undefined : parseHeads(options.heads);
+  return casesOf(all, { ...choice, headsOf: (point) => heads ?? usualHeads(point) });
+}
+
+function readModels() {
+  return modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
+}
+
+/** The library's points of a geometry, of each dtype. @throws UserError `bad-option` where there is none. */
+function pointsOf(library: Library, wanted: Omit<ConfigPoint, "dtype">): readonly ConfigPoint[] {
+  const { headDim, rotaryDim, rope } = wanted;
+  const found = library.manifest.kernels
+    .map(({ point }) => point)
+    .filter((point) => point.headDim === headDim && point.rotaryDim === rotaryDim && point.rope === rope);
+  if (found.length > 0) return found;
+  const support = library.supports({ ...wanted, dtype: "bf16" });
+  if (support.isSupported) throw internalError("bench", `no kernel of ${headDim}, and one is supported`);
+  throw userError("bad-option", `--model: ${support.reason}`, support.fix);
+}
+
+/** Measures case by case, with a note of how far it is. */
+async function measureAll(
+  library: Library,
+  cases: readonly BenchCase[],
+  replays: number,
+  io: Io,
+): Promise<readonly BenchRow[]> {
+  const [{ buildYardstick, openYardstick }, { measure }] = await Promise.all([
+    import("../bench/yardstick.js"),
+    import("../bench/measure.js"),
+  ]);
+  const { archs } = library.manifest.build;
+  const compiler = await compilerFor(library.target, archs.length === 0 ? undefined : archs);
+  const stream = library.target === "cuda" ? library.createStream() : undefined;
+  const yardstick = openYardstick(await buildYardstick(compiler, cacheRoot()), stream);
+  const rows: BenchRow[] = [];
+  const start = performance.now();
+  for await (const row of measure({ library, yardstick, stream, replays }, cases)) {
+    rows.push(row);
+    const seconds = (((performance.now() - start) / rows.length) * (cases.length - rows.length)) / 1000;
+    const left = rows.length === cases.length ? "" : `, about ${Math.ceil(seconds)} s left`;
+    io.note(`[${rows.length}/${cases.length}] ${shapeOf(row)}: ${row.us} us${left}`);
+  }
+  return rows;
+}
+
+function shapeOf({ rope, headDim, rotaryDim, dtype, ...row }: BenchRow): string {
+  const heads = `${row.q_heads}/${row.k_heads}/${row.v_heads}`;
+  const how = `${row.cache}${row.pdl ? ", dependent" : ""}`;
+  return `${rope} ${headDim}/${rotaryDim} ${dtype}, ${heads} heads, ${row.tokens} tokens, ${how}`;
+}
+
+function printRows(rows: readonly BenchRow[], io: Io): void {
+  const [first] = rows;
+  if (first === undefined) return;
+  printTable(io, [
+    [
+      "rope",
+      "head_dim",
+      "rotary_dim",
+      "dtype",
+      "q/k/v",
+      "tokens",
+      "cache",
+      "pdl",
+      "us",
+      "floor",
+      "empty",
+      "over floor",
+      "GB/s",
+    ],
+    ...rows.map((row) => [
+      ...[row.rope, `${row.headDim}`, `${row.rotaryDim}`, row.dtype],
+      ...[`${row.q_heads}/${row.k_heads}/${row.v_heads}`, `${row.tokens}`, row.cache, row.pdl ? "yes" : "no"],
+      ...[row.us.toFixed(2), row.floor_us.toFixed(2), row.empty_us.toFixed(2)],
+      ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],
+    ]),
+  ]);
+}
+
+function projectRoot(config: string): string {
+  return join(config, "..");
+}

@@ -1,0 +1,68 @@
+/** `normrope chart`: a benchmark record as SVG charts and in a few lines. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Argv } from "yargs";
+import { benchCharts } from "../bench/charts.js";
+import { parsePeers } from "../bench/peers.js";
+import { parseBenchRecord } from "../bench/record.js";
+import { summarize } from "../bench/summary.js";
+import { chartSvg } from "../chart.js";
+import { userError } from "../diagnostics.js";
+import type { Io } from "./io.js";
+import { writeWhole } from "./output.js";
+
+export function registerChart(cli: Argv, io: Io): Argv {
+  return cli.command(
+    "chart <record>",
+    "Draw a benchmark record, and sum it up",
+    (command) =>
+      command
+        .positional("record", { type: "string", demandOption: true, describe: "What `normrope bench` wrote" })
+        .option("out", {
+          type: "string",
+          requiresArg: true,
+          describe: "A folder for the charts, made where it is not there; default: none are drawn",
+        })
+        .option("geometry", {
+          type: "string",
+          requiresArg: true,
+          describe: "Draw only this one, such as neox_d128_r128_h32-8-8",
+        })
+        .option("peers", {
+          type: "string",
+          requiresArg: true,
+          describe: "Times of other kernels to draw beside it",
+        }),
+    ({ record: recordPath, out, geometry, peers: peersPath }) => {
+      const record = parseBenchRecord(readNamed(recordPath), recordPath);
+      const peers = peersPath === undefined ? undefined : parsePeers(readNamed(peersPath), peersPath);
+      io.print(
+        `${record.device}, driver ${record.driver}, ${record.toolkit}, ${record.date}, ${record.commit}`,
+      );
+      for (const line of summarize(record.rows, peers)) io.print(line);
+      const all = benchCharts(record.rows, peers);
+      const drawn = all.filter(({ id }) => geometry === undefined || id === geometry);
+      if (drawn.length === 0) {
+        const known = all.map(({ id }) => id).join(", ");
+        throw userError("bad-option", `--geometry ${geometry} is not in ${recordPath}`, `it holds ${known}`);
+      }
+      if (out === undefined) return;
+      mkdirSync(out, { recursive: true });
+      for (const { id, time, ratio } of drawn) {
+        for (const [name, chart] of Object.entries({ time, ratio })) {
+          const path = join(out, `${id}_${name}.svg`);
+          writeWhole(path, `${chartSvg(chart)}\n`);
+          io.print(path);
+        }
+      }
+    },
+  );
+}
+
+function readNamed(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    throw userError("bad-option", `${path} cannot be read`, "name a file");
+  }
+}
