@@ -201,13 +201,13 @@ function includes(file: EmittedFile, header: EmittedFile, headers: FileSet): boo
 function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {
   if (entry === undefined) throw internalError("build", "the kernel was not compiled", id);
   const report = parsePtxasReport(readFileSync(join(entry.folder, REPORT), "utf8"));
-  const dependent = report.get(`${id}__dependent`) ?? [];
+  const others = [...report].flatMap(([symbol, found]) => (symbol.startsWith(`${id}__`) ? found : []));
   return (report.get(id) ?? []).map((own) =>
-    worst(own, dependent.find(({ arch }) => arch === own.arch) ?? own),
+    others.filter(({ arch }) => arch === own.arch).reduce(worst, own),
   );
 }
 
-/** What a kernel takes whose two entries take this much. */
+/** What a kernel takes of whose entries two take this much. */
 function worst(a: Resources, b: Resources): Resources {
   return {
     arch: a.arch,

@@ -66,11 +66,21 @@ export interface PlannedStage {
   readonly constants: Readonly<Record<string, number>>;
 }
 
-/** Everything that decides the bits of a kernel's result. Made by `plan`. */
-export interface KernelPlan extends Readonly<ManifestKernel> {
-  readonly stages: readonly PlannedStage[];
+/** How the slots of a head lie over lanes. Made by `plan`. */
+export interface Layout {
+  /** A power of two. */
+  readonly lanesPerHead: number;
+  readonly slotsPerLane: number;
+  readonly headsPerWarp: number;
   /** Blocks that must fit a multiprocessor at once, where that is to be said to ptxas. */
   readonly minBlocks: number | undefined;
+}
+
+/** Everything that decides the bits of a kernel's result. Made by `plan`. */
+export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
+  readonly stages: readonly PlannedStage[];
+  /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
+  readonly wide: Layout | undefined;
   /** Pairs of a head that rotate. */
   readonly rotaryPairs: number;
   /** Where the second vector of a rotated slot and of a pass-through slot starts, for slot 0. */

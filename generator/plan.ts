@@ -6,7 +6,7 @@
  * emitted dispatch; nothing after this stage derives a size again.
  */
 import { internalError } from "./diagnostics.js";
-import type { ConfigPoint, KernelPlan, Op, PlannedStage, Stage } from "./ir.js";
+import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage, Stage } from "./ir.js";
 import { kernelId } from "./name.js";
 
 const WARP_LANES = 32;
@@ -27,6 +27,10 @@ const BLOCK_THREADS = 128;
 const MANY_PAIRS = 12;
 const MANY_PAIRS_MIN_BLOCKS = 4;
 
+/** Slots of a lane in the wide layout, and the lanes that a head then has at least: more heads would not fill a warp. */
+const WIDE_SLOTS = 3;
+const WIDE_LANES_MIN = 4;
+
 /**
  * A slot is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
  * both members of a pair. With r = rotary_dim and D = head_dim, slot j holds
@@ -43,22 +47,41 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const slots = headDim / (2 * vectorElements);
   if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
-  const slotsPerLane = Math.ceil(slots / lanesPerHead);
   return {
     id,
     point,
     stages: op.stages.map(planStage),
     vectorElements,
     slots,
-    lanesPerHead,
-    slotsPerLane,
-    headsPerWarp: WARP_LANES / lanesPerHead,
+    ...layoutOf(slots, lanesPerHead, vectorElements),
     blockThreads: BLOCK_THREADS,
-    minBlocks: slotsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
+    wide: wideLayout(slots, lanesPerHead, vectorElements),
     rotaryPairs: rotaryDim / 2,
     secondVectorRotated: second.rotated,
     secondVectorPassThrough: second.passThrough,
   };
+}
+
+function layoutOf(slots: number, lanesPerHead: number, vectorElements: number): Layout {
+  const slotsPerLane = Math.ceil(slots / lanesPerHead);
+  return {
+    lanesPerHead,
+    slotsPerLane,
+    headsPerWarp: WARP_LANES / lanesPerHead,
+    minBlocks: slotsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
+  };
+}
+
+/**
+ * With one slot a lane, 10 or 12 slots leave 6 or 4 of 16 lanes without work, and the loads that they do not make are
+ * missing in the memory's queue; with three slots a lane, 4 lanes make 12 places (H100, November 2026: 16384 tokens of
+ * head_dim 80 and 96 take 1.24 and 1.14 times the floor with one slot, 1.04 and 1.02 with three; 64 tokens 1.19, and
+ * 1.44 and 1.31, so few tokens keep one).
+ */
+function wideLayout(slots: number, lanesPerHead: number, vectorElements: number): Layout | undefined {
+  const lanes = powerOfTwoAtLeast(slots) / 4;
+  const isBetter = lanes >= WIDE_LANES_MIN && lanes < lanesPerHead && lanes * WIDE_SLOTS >= slots;
+  return isBetter ? layoutOf(slots, lanes, vectorElements) : undefined;
 }
 
 /** How far the second vector of a slot is from V·j: see above. */

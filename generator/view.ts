@@ -15,8 +15,8 @@ export interface View {
 }
 
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
-  const { point, slots, lanesPerHead, slotsPerLane, vectorElements } = plan;
-  const manySlots = slotsPerLane > 1;
+  const { point, slots, lanesPerHead, slotsPerLane, vectorElements, wide } = plan;
+  const manySlots = slotsPerLane > 1 || wide !== undefined;
   const surplusLanes = slots < lanesPerHead * slotsPerLane;
   const interleaved = point.rope === "interleaved";
   const partial = point.rotaryDim < point.headDim;
@@ -36,7 +36,10 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     pairsPerLane: slotsPerLane * vectorElements,
     headsPerWarp: plan.headsPerWarp,
     blockThreads: plan.blockThreads,
-    launchBounds: plan.minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${plan.minBlocks}`,
+    entries: entriesOf(plan),
+    wide: wide !== undefined,
+    /** What the sum of a head is added up over: slots beyond the last are 0. */
+    places: 2 ** Math.ceil(Math.log2(slots)),
     rotaryPairs: plan.rotaryPairs,
     rotatedSlots: plan.rotaryPairs / vectorElements,
     /** Neighbouring pairs of a lane are all rotated or all not, so that the table can be read two entries at once. */
@@ -53,7 +56,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     at: manySlots ? "[s]" : "",
     pair0: manySlots ? "s * VECTOR_ELEMENTS + " : "",
     pairPointer: manySlots ? " + s * VECTOR_ELEMENTS" : "",
-    stages: stageViews(plan),
+    stages: stageViews(plan).map((stage) => ({ ...stage, manySlots })),
   };
   /** The view with what is to be done for each slot of the lane. */
   const forEachSlot = (body: string): View => ({ ...view, body: `slot/${body}` });
@@ -66,6 +69,23 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     narrowVectors: forEachSlot("narrow_vectors"),
     storeVectors: forEachSlot("store_vectors"),
   };
+}
+
+/** The kernels of a file: each layout, with programmatic dependent launch and without. */
+function entriesOf({ id, wide, ...narrow }: KernelPlan): readonly View[] {
+  const layouts = wide === undefined ? [narrow] : [narrow, wide];
+  return layouts.flatMap(({ lanesPerHead, slotsPerLane, minBlocks }, i) =>
+    [false, true].map((isDependent) => ({
+      symbol: symbolOf(id, i > 0, isDependent),
+      isDependent,
+      launchBounds: minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`,
+      layout: wide === undefined ? "" : `<${lanesPerHead}, ${slotsPerLane}>`,
+    })),
+  );
+}
+
+function symbolOf(id: string, isWide: boolean, isDependent: boolean): string {
+  return `${id}${isWide ? "__wide" : ""}${isDependent ? "__dependent" : ""}`;
 }
 
 export function cpuKernelView(op: Op, plan: KernelPlan): View {
@@ -93,12 +113,17 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
   return {
     kernelCount: plans.length,
     manifest: rawString(JSON.stringify(manifest)),
-    kernels: plans.map(({ id, point, vectorElements, headsPerWarp, blockThreads }) => ({
+    kernels: plans.map(({ id, point, vectorElements, blockThreads, wide, ...narrow }) => ({
       id,
       headDim: point.headDim,
       vectorElements,
-      headsPerWarp,
       blockThreads,
+      layouts: (wide === undefined ? [narrow] : [narrow, wide]).map(({ headsPerWarp, slotsPerLane }, i) => ({
+        symbol: symbolOf(id, i > 0, false),
+        dependentSymbol: symbolOf(id, i > 0, true),
+        headsPerWarp,
+        slotsPerLane,
+      })),
     })),
   };
 }

@@ -1,6 +1,6 @@
 /** Every legal geometry, modelled straight from the slot formulas that `plan` documents. */
 import { describe, expect, it } from "vitest";
-import type { ConfigPoint, KernelPlan } from "../generator/ir.js";
+import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
 import { load } from "../generator/load/index.js";
 import { compile } from "../generator/pipeline.js";
 import { plan } from "../generator/plan.js";
@@ -34,6 +34,17 @@ function problemOf(planned: KernelPlan): string | undefined {
   if (slotsPerLane > 1 && lanesPerHead < WARP_LANES) return "lanes loop where more lanes are free";
   if (lanesPerHead > 1 && lanesPerHead / 2 >= slots) return "half of the lanes are empty";
   if (lanesPerHead * headsPerWarp !== WARP_LANES) return `${headsPerWarp} heads do not fill the warp`;
+
+  if (planned.wide !== undefined) {
+    const { wide } = planned;
+    const places = (layout: Layout) => layout.lanesPerHead * layout.slotsPerLane;
+    if (places(wide) < slots) return `${slots} slots do not fit the wide layout`;
+    if (places(wide) >= places(planned)) return "the wide layout leaves no fewer places empty";
+    if (wide.lanesPerHead < 4) return `${wide.headsPerWarp} heads a warp`;
+    if (wide.lanesPerHead * wide.headsPerWarp !== WARP_LANES) return "wide heads do not fill the warp";
+    const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.slotsPerLane));
+    if (sum(wide) !== sum(planned)) return "the layouts add in different orders";
+  }
 
   const slotOf = new Int16Array(point.headDim).fill(-1);
   for (let j = 0; j < slots; ++j) {
@@ -106,6 +117,22 @@ it("takes the widest vectors of at most 4 elements that keep pairs together", ()
     [4, 4],
   ]);
 });
+
+it.each([
+  [64, undefined],
+  [80, { lanesPerHead: 4, slotsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
+  [96, { lanesPerHead: 4, slotsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
+  [112, undefined],
+  [128, undefined],
+  [192, { lanesPerHead: 8, slotsPerLane: 3, headsPerWarp: 4, minBlocks: 4 }],
+  [320, { lanesPerHead: 16, slotsPerLane: 3, headsPerWarp: 2, minBlocks: 4 }],
+  [512, undefined],
+])(
+  "gives head_dim %d a layout for many tokens where that leaves fewer lanes without work",
+  (headDim, wide) => {
+    expect(plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }).wide).toEqual(wide);
+  },
+);
 
 it("fixes all that decides the bits of a result", () => {
   const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;

@@ -106,6 +106,23 @@ __device__ __forceinline__ float sum_over_lanes(float value, int lanes) {
   return value;
 }
 
+// The sum over a lane's slots as lanes with one slot each would add it up: a slot with the one half as many places on.
+// What is beyond the last slot up to a power of two is `empty`.
+template <int SLOTS>
+__device__ __forceinline__ float sum_over_slots(const float (&sums)[SLOTS], float empty) {
+  constexpr int PLACES = SLOTS == 1 ? 1 : SLOTS == 2 ? 2 : SLOTS <= 4 ? 4 : SLOTS <= 8 ? 8 : SLOTS <= 16 ? 16 : 32;
+  static_assert(SLOTS <= PLACES, "more slots than any lane has");
+  float all[PLACES];
+#pragma unroll
+  for (int s = 0; s < PLACES; ++s) all[s] = s < SLOTS ? sums[s] : empty;
+#pragma unroll
+  for (int distance = PLACES / 2; distance > 0; distance /= 2) {
+#pragma unroll
+    for (int s = 0; s < distance; ++s) all[s] += all[s + distance];
+  }
+  return all[0];
+}
+
 __device__ __forceinline__ float reciprocal_sqrt(float x) {
   float result;
   asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));

@@ -33,24 +33,30 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"4b9687a448e9fd2a14fd319eddebbd5ed49752c8ffe944453de11efde89d0143","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"5f4ab66147c7ceaf3021f45c3b0bf65ec3a20dce0630d0e9b58a88b3a0866950","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
-struct Launch {
-  const void *function;
-  const void *dependent;  // the same, for programmatic dependent launch
+struct Layout {
+  void (*function)(Params);
+  void (*dependent)(Params);  // the same, for programmatic dependent launch
   int heads_per_warp;
+  int slots_per_lane;
+};
+
+struct Launch {
   int block_threads;
+  Layout narrow;
+  Layout wide;  // for many tokens; without a function where there is none
 };
 
 const Launch LAUNCHES[] = {
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_interleaved__dependent), 4, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d64_r64_neox__dependent), 4, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_interleaved__dependent), 2, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d128_r128_neox__dependent), 2, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved), reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_interleaved__dependent), 1, 128 },
-    { reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox), reinterpret_cast<const void *>(qk_norm_rope__bf16_d256_r256_neox__dependent), 1, 128 },
+    { 128, { qk_norm_rope__bf16_d64_r64_interleaved, qk_norm_rope__bf16_d64_r64_interleaved__dependent, 4, 1 }, },
+    { 128, { qk_norm_rope__bf16_d64_r64_neox, qk_norm_rope__bf16_d64_r64_neox__dependent, 4, 1 }, },
+    { 128, { qk_norm_rope__bf16_d128_r128_interleaved, qk_norm_rope__bf16_d128_r128_interleaved__dependent, 2, 1 }, },
+    { 128, { qk_norm_rope__bf16_d128_r128_neox, qk_norm_rope__bf16_d128_r128_neox__dependent, 2, 1 }, },
+    { 128, { qk_norm_rope__bf16_d256_r256_interleaved, qk_norm_rope__bf16_d256_r256_interleaved__dependent, 1, 1 }, },
+    { 128, { qk_norm_rope__bf16_d256_r256_neox, qk_norm_rope__bf16_d256_r256_neox__dependent, 1, 1 }, },
 };
 
 int fail_cuda(cudaError_t error, const char *call) {
@@ -81,20 +87,38 @@ cudaError_t can_be_dependent(int device, bool *can) {
 
 uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
 
-// A warp takes one group of heads at a time, and up to four of one token in a row, which share what is made once for
-// a token. Few warps with much to do beat many as soon as there are enough to fill half the device (H100, November
-// 2026: 1024 tokens of 32 q and 8 k heads take 1.6 times the floor with one group, 1.25 with two, 1.14 with four).
-int heads_per_span(const Launch &launch, const normrope_args &args, int multiprocessors) {
+// Groups of heads of a token: a warp takes one at a time.
+int64_t groups_per_token(const Layout &layout, const normrope_args &args) {
+  return int64_t{divide_up(args.q.num_heads, layout.heads_per_warp)} +
+         divide_up(args.k.num_heads, layout.heads_per_warp);
+}
+
+int64_t capacity_of(int multiprocessors) {
   constexpr int64_t WARPS_PER_MULTIPROCESSOR = 64;
-  const int64_t capacity = WARPS_PER_MULTIPROCESSOR * multiprocessors;
-  const int64_t groups = args.num_tokens * (int64_t{divide_up(args.q.num_heads, launch.heads_per_warp)} +
-                                            divide_up(args.k.num_heads, launch.heads_per_warp));
+  return WARPS_PER_MULTIPROCESSOR * multiprocessors;
+}
+
+// The wide layout, where there is one, for what fills half the device, unless so few heads leave more lanes without work.
+const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
+  const Layout &narrow = launch.narrow, &wide = launch.wide;
+  const int64_t narrow_groups = groups_per_token(narrow, args);
+  if (wide.function == nullptr || 2 * args.num_tokens * narrow_groups < capacity_of(multiprocessors)) return narrow;
+  const int64_t wide_groups = groups_per_token(wide, args);
+  return wide_groups * wide.slots_per_lane <= narrow_groups * narrow.slots_per_lane ? wide : narrow;
+}
+
+// A warp takes up to four groups of one token in a row, which share what is made once for a token. Few warps with much
+// to do beat many as soon as there are enough to fill half the device (H100, November 2026: 1024 tokens of 32 q and 8 k
+// heads take 1.6 times the floor with one group, 1.25 with two, 1.14 with four).
+int heads_per_span(const Layout &layout, const normrope_args &args, int multiprocessors) {
+  const int64_t capacity = capacity_of(multiprocessors);
+  const int64_t groups = args.num_tokens * groups_per_token(layout, args);
   const auto has_weight_for_each_head = [](const normrope_heads &heads) {
     return heads.num_heads > 0 && heads.weight_head_stride != 0;
   };
   const bool weight_for_each_head = has_weight_for_each_head(args.q) || has_weight_for_each_head(args.k);
-  if (weight_for_each_head || 2 * groups < capacity) return launch.heads_per_warp;
-  return launch.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
+  if (weight_for_each_head || 2 * groups < capacity) return layout.heads_per_warp;
+  return layout.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
 }
 
 // What does not fit in the L2 cache is taken in slices of tokens, q and then k of each, so that a row is in few places
@@ -132,7 +156,9 @@ using namespace normrope;
 
 int normrope_prepare(int kernel) {
   if (int status = check_kernel(kernel)) return status;
-  for (const void *function : {LAUNCHES[kernel].function, LAUNCHES[kernel].dependent}) {
+  const Layout &narrow = LAUNCHES[kernel].narrow, &wide = LAUNCHES[kernel].wide;
+  for (const auto function : {narrow.function, narrow.dependent, wide.function, wide.dependent}) {
+    if (function == nullptr) continue;
     cudaFuncAttributes attributes;
     const cudaError_t error = cudaFuncGetAttributes(&attributes, function);
     if (error != cudaSuccess) return fail_cuda(error, "cudaFuncGetAttributes");
@@ -158,8 +184,9 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   }
 
   const Launch &launch = LAUNCHES[kernel];
+  const Layout &layout = layout_for(launch, *args, multiprocessors);
   Params params = {};
-  params.heads_per_span = heads_per_span(launch, *args, multiprocessors);
+  params.heads_per_span = heads_per_span(layout, *args, multiprocessors);
   set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span);
   set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span);
   const int64_t warps_per_block = launch.block_threads / 32;
@@ -188,6 +215,7 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   config.attrs = &attribute;
   config.numAttrs = is_dependent ? 1 : 0;
   void *arguments[] = {&params};
-  error = cudaLaunchKernelExC(&config, is_dependent ? launch.dependent : launch.function, arguments);
+  const auto function = reinterpret_cast<const void *>(is_dependent ? layout.dependent : layout.function);
+  error = cudaLaunchKernelExC(&config, function, arguments);
   return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");
 }

@@ -2,7 +2,7 @@
 import type { Argv } from "yargs";
 import { closest } from "../closest.js";
 import { userError } from "../diagnostics.js";
-import type { KernelPlan } from "../ir.js";
+import type { KernelPlan, Layout } from "../ir.js";
 import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
@@ -43,11 +43,9 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["stages", plan.stages.map(({ name }) => name).join(", then ")],
         ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
         ["slots", `${plan.slots} of two vectors each; the members of a pair are in one slot, so in one lane`],
-        [
-          "lanes",
-          `${plan.lanesPerHead} a head with ${plan.slotsPerLane} slots each, ${idleLanes(plan)} lanes left over`,
-        ],
-        ["launch", `${plan.headsPerWarp} heads a warp at once, ${plan.blockThreads} threads a block`],
+        ["lanes", lanesText(plan, plan.slots)],
+        ...(plan.wide === undefined ? [] : [["", `for many tokens: ${lanesText(plan.wide, plan.slots)}`]]),
+        ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
         ["bytes", `${bytes} a head (read and written): ${40 * bytes} a token of 32 q and 8 k heads`],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
         ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
@@ -60,8 +58,14 @@ export function registerExplain(cli: Argv, io: Io): Argv {
   );
 }
 
-function idleLanes({ lanesPerHead, slotsPerLane, slots }: KernelPlan): number {
-  return Math.floor((lanesPerHead * slotsPerLane - slots) / slotsPerLane);
+function lanesText({ lanesPerHead, slotsPerLane }: Layout, slots: number): string {
+  const idle = Math.floor((lanesPerHead * slotsPerLane - slots) / slotsPerLane);
+  return `${lanesPerHead} a head with ${slotsPerLane} slots each, ${idle} lanes left over`;
+}
+
+function headsText({ headsPerWarp, wide }: KernelPlan): string {
+  const many = wide === undefined ? "" : `, for many tokens ${wide.headsPerWarp}`;
+  return `${headsPerWarp} heads a warp at once${many}`;
 }
 
 function missing(kernel: string, plans: readonly KernelPlan[]): never {
