@@ -79,7 +79,9 @@ function entriesOf({ id, wide, ...narrow }: KernelPlan): readonly View[] {
       symbol: symbolOf(id, i > 0, isDependent),
       isDependent,
       launchBounds: minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`,
-      layout: wide === undefined ? "" : `<${lanesPerHead}, ${slotsPerLane}>`,
+      hasTwoLayouts: wide !== undefined,
+      lanesPerHead,
+      slotsPerLane,
     })),
   );
 }

@@ -51,12 +51,24 @@ struct Launch {
 };
 
 const Launch LAUNCHES[] = {
-    { 128, { qk_norm_rope__bf16_d64_r64_interleaved, qk_norm_rope__bf16_d64_r64_interleaved__dependent, 4, 1 }, },
-    { 128, { qk_norm_rope__bf16_d64_r64_neox, qk_norm_rope__bf16_d64_r64_neox__dependent, 4, 1 }, },
-    { 128, { qk_norm_rope__bf16_d128_r128_interleaved, qk_norm_rope__bf16_d128_r128_interleaved__dependent, 2, 1 }, },
-    { 128, { qk_norm_rope__bf16_d128_r128_neox, qk_norm_rope__bf16_d128_r128_neox__dependent, 2, 1 }, },
-    { 128, { qk_norm_rope__bf16_d256_r256_interleaved, qk_norm_rope__bf16_d256_r256_interleaved__dependent, 1, 1 }, },
-    { 128, { qk_norm_rope__bf16_d256_r256_neox, qk_norm_rope__bf16_d256_r256_neox__dependent, 1, 1 }, },
+    { 128,
+      { qk_norm_rope__bf16_d64_r64_interleaved, qk_norm_rope__bf16_d64_r64_interleaved__dependent, 4, 1 },
+    },
+    { 128,
+      { qk_norm_rope__bf16_d64_r64_neox, qk_norm_rope__bf16_d64_r64_neox__dependent, 4, 1 },
+    },
+    { 128,
+      { qk_norm_rope__bf16_d128_r128_interleaved, qk_norm_rope__bf16_d128_r128_interleaved__dependent, 2, 1 },
+    },
+    { 128,
+      { qk_norm_rope__bf16_d128_r128_neox, qk_norm_rope__bf16_d128_r128_neox__dependent, 2, 1 },
+    },
+    { 128,
+      { qk_norm_rope__bf16_d256_r256_interleaved, qk_norm_rope__bf16_d256_r256_interleaved__dependent, 1, 1 },
+    },
+    { 128,
+      { qk_norm_rope__bf16_d256_r256_neox, qk_norm_rope__bf16_d256_r256_neox__dependent, 1, 1 },
+    },
 };
 
 int fail_cuda(cudaError_t error, const char *call) {
@@ -98,11 +110,11 @@ int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
-// The wide layout, where there is one, for what fills half the device, unless so few heads leave more lanes without work.
+// The wide layout, where there is one, for what fills the device, unless so few heads leave more lanes without work.
 const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
   const Layout &narrow = launch.narrow, &wide = launch.wide;
   const int64_t narrow_groups = groups_per_token(narrow, args);
-  if (wide.function == nullptr || 2 * args.num_tokens * narrow_groups < capacity_of(multiprocessors)) return narrow;
+  if (wide.function == nullptr || args.num_tokens * narrow_groups < capacity_of(multiprocessors)) return narrow;
   const int64_t wide_groups = groups_per_token(wide, args);
   return wide_groups * wide.slots_per_lane <= narrow_groups * narrow.slots_per_lane ? wide : narrow;
 }
