@@ -178,6 +178,7 @@ describe("peers", () => {
       { x: 256, y: 2.31 },
     ]);
     expect(chart?.time.series.find(({ name }) => name === "vllm")?.points[0]).toEqual({ x: 64, y: 2.64 });
+    expect(benchCharts([row({ pdl: true })], peers)).toEqual([]);
   });
 });
 

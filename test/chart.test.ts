@@ -126,7 +126,9 @@ describe("a benchmark record", () => {
 
   it("has a line for each way of running, in the order of tokens, each held against its own floor", () => {
     const { time, ratio } = charts[0] ?? {};
-    const names = ["bf16 warm", "bf16 warm, dependent launch", "bf16 cold", "bf16 cold, dependent launch"];
+    const names = ["warm", "warm, dependent launch", "cold", "cold, dependent launch"].map(
+      (how) => `normrope bf16, ${how}`,
+    );
     expect(time?.series.map(({ name }) => name)).toEqual(names);
     expect(ratio?.series.map(({ name }) => name)).toEqual(names);
     expect(time?.series[0]?.points.map(({ x }) => x)).toEqual([1, 16, 64, 256, 4096, 16384]);

@@ -71,7 +71,9 @@ class Reader {
       "bin/npx": npx,
     });
     chmodSync(join(this.folder, "bin", "npx"), 0o755);
-    symlinkSync(join(PACKAGE_ROOT, "examples"), join(this.folder, "examples"));
+    for (const folder of ["examples", "bench"]) {
+      symlinkSync(join(PACKAGE_ROOT, folder), join(this.folder, folder));
+    }
     mkdirSync(join(this.folder, "cache"));
   }
 

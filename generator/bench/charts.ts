@@ -15,9 +15,13 @@ export interface GeometryCharts {
   readonly ratio: Chart;
 }
 
-/** In the order in which the geometries first come in the record. */
+/**
+ * In the order in which the geometries first come in the record. Beside peers, which were launched without, what was
+ * launched as dependent is left out.
+ */
 export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly GeometryCharts[] {
-  return [...groupBy(rows, idOf)].map(([id, of]) => {
+  const shown = peers === undefined ? rows : rows.filter(({ pdl }) => !pdl);
+  return [...groupBy(shown, idOf)].map(([id, of]) => {
     const title = titleOf(of);
     const common = {
       subtitle: title,
@@ -68,7 +72,8 @@ function titleOf([row]: readonly BenchRow[]): string {
 
 /** A line for each way in which the kernel was run. */
 function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): readonly Series[] {
-  const nameOf = ({ dtype, cache, pdl }: BenchRow) => `${dtype} ${cache}${pdl ? ", dependent launch" : ""}`;
+  const nameOf = ({ dtype, cache, pdl }: BenchRow) =>
+    `normrope ${dtype}, ${cache}${pdl ? ", dependent launch" : ""}`;
   return [...groupBy(rows, nameOf)].map(([name, of]) => ({
     name,
     points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),

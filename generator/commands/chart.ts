@@ -39,6 +39,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
       io.print(
         `${record.device}, driver ${record.driver}, ${record.toolkit}, ${record.date}, ${record.commit}`,
       );
+      if (peers !== undefined) io.print(`peers: ${peers.device}, ${peers.date}`);
       for (const line of summarize(record.rows, peers)) io.print(line);
       const all = benchCharts(record.rows, peers);
       const drawn = all.filter(({ id }) => geometry === undefined || id === geometry);
