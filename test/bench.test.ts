@@ -102,7 +102,11 @@ describe("cases", () => {
     ["no token at all", () => parseTokens("0"), /--tokens: "0"/],
     ["two counts of heads", () => parseHeads("32/8"), /--heads 32\/8/],
     ["four counts of heads", () => parseHeads("32/8/8/8"), /--heads 32\/8\/8\/8/],
-    ["more heads than there are", () => parseHeads("32/8/99999"), /--heads: "99999"/],
+    [
+      "more heads than there are",
+      () => parseHeads("32/8/99999"),
+      /--heads: "99999" is no count[\s\S]*from 1 to 4096/,
+    ],
   ])("refuse %s", (_, action, message) => {
     expect(messageOf(action)).toMatch(message);
   });
@@ -275,6 +279,11 @@ describe("the commands", () => {
       "a kernel that is not there",
       ["--model", "glm-4.5"],
       /\[bad-option\]: --model: .*holds no kernel for headDim 128, rotaryDim 64[\s\S]*Add the entry/,
+    ],
+    [
+      "more than the memory holds",
+      ["--heads", "4096/4096/4096", "--tokens", "1048576"],
+      /GiB, and the device has/,
     ],
     ["a place that is not there", ["--out", "no/such/folder/bench.json"], /\[bad-option\]: --out no\/such/],
   ])("bench refuses %s, and measures nothing", async (_, args, message) => {

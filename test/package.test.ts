@@ -95,7 +95,8 @@ describe("the package", { timeout: 300_000 }, () => {
     );
     const compiled = sources.filter((path) => path.endsWith(".ts") && !path.startsWith("templates/"));
     const expected = [
-      ...["LICENSE", "README.md", "package.json"],
+      ...["LICENSE", "README.md", "package.json", "bench/models.json"],
+      ...["cpp", "cu", "h"].map((extension) => `bench/yardstick.${extension}`),
       ...sources.filter((path) => /^(dsl|templates)\//.test(path)),
       ...compiled.map((path) => `dist/${path.replace(/\.ts$/, ".js")}`),
       ...compiled
@@ -111,6 +112,8 @@ describe("the package", { timeout: 300_000 }, () => {
     expect((await normrope("add", "headDim", "96")).stdout).toContain("qk_norm_rope__bf16_d96_r96_neox");
     expect((await normrope("build", "--target", "cpu")).stdout).toContain("2 kernels compiled");
     expect((await normrope("verify", "--target", "cpu")).stdout).toContain("2 of 2 kernels pass on CPU");
+    const bench = await normrope("bench", "--target", "cpu", "--tokens", "1", "--heads", "2/1/1");
+    expect(bench.stdout).toContain("bench.json holds the record");
     expect((await normrope("check")).stdout).toContain("up to date");
     expect(existsSync(join(project, "build", "cpu", "libnormrope.so"))).toBe(true);
   });

@@ -51,14 +51,14 @@ export function parseHeads(text: string): readonly HeadCounts[] {
   });
 }
 
-const HEADS_MAX = 65_536;
+const MAX = { "--tokens": 1_048_576, "--heads": 4096 } as const;
 
-function wholeNumber(option: string, text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text) && (option !== "--heads" || Number(text) <= HEADS_MAX)) return Number(text);
+function wholeNumber(option: keyof typeof MAX, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text) && Number(text) <= MAX[option]) return Number(text);
   throw userError(
     "bad-option",
     `${option}: ${JSON.stringify(text)} is no count`,
-    "write whole numbers from 1",
+    `write whole numbers from 1 to ${MAX[option]}`,
   );
 }
 

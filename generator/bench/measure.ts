@@ -8,6 +8,7 @@ import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, packedHeads, ropeTable } from "../../runtime/index.js";
 import type { ConfigPoint } from "../../runtime/manifest.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
+import { userError } from "../diagnostics.js";
 import type { BenchCase } from "./cases.js";
 import type { BenchRow } from "./record.js";
 import type { Yardstick } from "./yardstick.js";
@@ -31,6 +32,9 @@ const COLD_BYTES_MIN = 400e6;
 const COLD_L2_TIMES = 8;
 const COPIES_MAX = 4096;
 
+/** Of the device's memory. */
+const MEMORY_SHARE_MAX = 0.8;
+
 /** Positions as of a long context: 100,000 and up. */
 const FIRST_POSITION = 100_000;
 const ROPE_BASE = 1e6;
@@ -40,9 +44,10 @@ const EPS = 1e-6;
 /** The rows of cases, in their order, as each is measured. */
 export async function* measure(bench: Bench, cases: readonly BenchCase[]): AsyncGenerator<BenchRow> {
   const { library } = bench;
-  const l2Bytes = library.devices[0]?.l2Bytes ?? 0;
+  const { l2Bytes = 0, memoryBytes = 0 } = library.devices[0] ?? {};
   const copiesOf = (one: BenchCase) => copies(one, l2Bytes);
   const elements = Math.max(...cases.map((one) => copiesOf(one) * batchElements(one)));
+  requireMemory(elements * ELEMENT_BYTES * new Set(cases.map(({ point }) => point.dtype)).size, memoryBytes);
   const tokens = Math.max(...cases.map((one) => one.tokens));
   const positions = library.upload(
     "int32",
@@ -108,6 +113,17 @@ async function measureCase(
     gbps: rounded(bytes / own.median / 1000),
     spread: rounded(own.spread),
   };
+}
+
+/** An operating system promises more memory than there is, and kills who takes it at its word. */
+function requireMemory(bytes: number, available: number): void {
+  if (bytes <= MEMORY_SHARE_MAX * available) return;
+  const gib = (count: number) => `${(count / 2 ** 30).toFixed(1)} GiB`;
+  throw userError(
+    "bad-option",
+    `the largest batch and its copies take ${gib(bytes)}, and the device has ${gib(available)}`,
+    "give fewer --tokens, or fewer --heads",
+  );
 }
 
 function batchElements({ point, heads, tokens }: BenchCase): number {

@@ -102,14 +102,19 @@ function timeByGraph(
 ) {
   return (launch: (i: number) => void, launches: number, replays: number): readonly number[] => {
     const handle = new BigUint64Array(1);
-    check(begin(stream));
+    const record = () => {
+      check(begin(stream));
+      let ended = 0;
+      try {
+        for (let i = 0; i < launches; i++) launch(i);
+      } finally {
+        ended = end(stream, bytesOf(handle)); // whatever was thrown: a stream that still records is of no use
+      }
+      check(ended);
+      return handle[0] ?? 0n;
+    };
     try {
-      for (let i = 0; i < launches; i++) launch(i);
-    } finally {
-      check(end(stream, bytesOf(handle)));
-    }
-    const graph = handle[0] ?? 0n;
-    try {
+      const graph = record();
       const milliseconds = new Float32Array(1);
       const once = () => {
         check(replay(graph, stream, bytesOf(milliseconds)));
@@ -118,7 +123,7 @@ function timeByGraph(
       for (let i = 0; i < WARM_UPS; i++) once();
       return Array.from({ length: replays }, once);
     } finally {
-      check(destroy(graph));
+      if (handle[0] !== 0n) check(destroy(handle[0] ?? 0n));
     }
   };
 }

@@ -105,7 +105,7 @@ export function registerBench(cli: Argv, io: Io): Argv {
       if (device === undefined)
         throw userError("bad-option", "no GPU was found to measure on", "add --target cpu");
       const path = out ?? join(build, library.target, "bench.json");
-      if (out !== undefined) requirePlace(out);
+      requirePlace(path);
       const cases = chooseCases(library, options);
       const rows = await measureAll(library, cases, options.replays, io);
       const record: BenchRecord = {

@@ -43,7 +43,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
       for (const line of summarize(record.rows, peers)) io.print(line);
       const all = benchCharts(record.rows, peers);
       const drawn = all.filter(({ id }) => geometry === undefined || id === geometry);
-      if (drawn.length === 0) {
+      if (geometry !== undefined && drawn.length === 0) {
         const known = all.map(({ id }) => id).join(", ");
         throw userError("bad-option", `--geometry ${geometry} is not in ${recordPath}`, `it holds ${known}`);
       }

@@ -1,6 +1,6 @@
 /** Files that a command writes where it is told to: whole or not at all. */
 import { randomBytes } from "node:crypto";
-import { renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { userError } from "../diagnostics.js";
 
@@ -8,9 +8,15 @@ import { userError } from "../diagnostics.js";
 export function requirePlace(out: string): void {
   const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   if (isFolder(out)) throw userError("bad-option", `--out ${out} is a folder`, "name a file in it");
-  if (isFolder(dirname(out))) return;
   const fix = "make the folder, or name a file in another";
-  throw userError("bad-option", `--out ${out}: there is no folder ${dirname(out)}`, fix);
+  if (!isFolder(dirname(out))) {
+    throw userError("bad-option", `--out ${out}: there is no folder ${dirname(out)}`, fix);
+  }
+  try {
+    accessSync(dirname(out), constants.W_OK);
+  } catch {
+    throw userError("bad-option", `--out ${out}: the folder cannot be written to`, "name a file in another");
+  }
 }
 
 /** A reader of the file never meets half of one. */
