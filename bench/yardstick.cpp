@@ -15,7 +15,9 @@ int normrope_yardstick_floor(void *data, int64_t row_vectors, int64_t row_stride
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows; ++row) {
     Vector *const vectors = static_cast<Vector *>(data) + row * row_stride;
-    for (int64_t i = 0; i < row_vectors; ++i) vectors[i].words[0] ^= 0x80008000u;
+    for (int64_t i = 0; i < row_vectors; ++i) {
+      for (uint32_t &word : vectors[i].words) word ^= 0x80008000u;  // all four, or the loop loads single words
+    }
   }
   return 0;
 }

@@ -37,7 +37,7 @@ __global__ void floor_kernel(uint4 *data, int row_vectors, int row_stride, int64
 }
 
 template <bool is_dependent>
-__global__ void empty_kernel(int heads, int *never) {
+__global__ void empty_kernel(int64_t heads, int *never) {
   order(is_dependent);
   if (heads < 0) *never = 1;
 }

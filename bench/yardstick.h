@@ -11,8 +11,8 @@ extern "C" {
 /* The reason of this thread's last failure. */
 const char *normrope_yardstick_error(void);
 
-/* floor: loads and stores the first `row_vectors` 16-byte vectors of each row in place, and flips signs, so that nothing
-   is optimised away. `row_stride` is in vectors. What any kernel must spend that works in place on these bytes. */
+/* floor: loads and stores the first `row_vectors` 16-byte vectors of each row in place, and flips signs in them, so that
+   nothing is optimised away. `row_stride` is in vectors. What any kernel must spend that works in place on these bytes. */
 int normrope_yardstick_floor(void *data, int64_t row_vectors, int64_t row_stride, int64_t rows, int dependent,
                              void *stream);
 

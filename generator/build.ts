@@ -11,11 +11,11 @@ import pMap from "p-map";
 import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
 import { LIBRARY_NAME, manifestSchema } from "../runtime/manifest.js";
 import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
-import { runCompiler, writeInputs } from "./compile.js";
 import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
 import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
 import { ARCHIVE_NAME, publish } from "./publish.js";
+import { runCompiler, writeInputs } from "./run_compiler.js";
 import type { TargetCompiler } from "./target_compiler.js";
 
 export interface BuildRequest {

@@ -76,11 +76,13 @@ export interface Layout {
   readonly minBlocks: number | undefined;
 }
 
-/** Everything that decides the bits of a kernel's result. Made by `plan`. */
+/** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   readonly stages: readonly PlannedStage[];
   /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
   readonly wide: Layout | undefined;
+  /** What the squares of a head are added up over, in every layout: slots, and zeros up to a power of two. */
+  readonly places: number;
   /** Pairs of a head that rotate. */
   readonly rotaryPairs: number;
   /** Where the second vector of a rotated slot and of a pass-through slot starts, for slot 0. */

@@ -56,6 +56,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     ...layoutOf(slots, lanesPerHead, vectorElements),
     blockThreads: BLOCK_THREADS,
     wide: wideLayout(slots, lanesPerHead, vectorElements),
+    places: powerOfTwoAtLeast(slots),
     rotaryPairs: rotaryDim / 2,
     secondVectorRotated: second.rotated,
     secondVectorPassThrough: second.passThrough,
@@ -74,9 +75,9 @@ function layoutOf(slots: number, lanesPerHead: number, vectorElements: number): 
 
 /**
  * With one slot a lane, 10 or 12 slots leave 6 or 4 of 16 lanes without work, and the loads that they do not make are
- * missing in the memory's queue; with three slots a lane, 4 lanes make 12 places (H100, November 2026: 16384 tokens of
- * head_dim 80 and 96 take 1.24 and 1.14 times the floor with one slot, 1.04 and 1.02 with three; 64 tokens 1.19, and
- * 1.44 and 1.31, so few tokens keep one).
+ * missing in the memory's queue; with three slots a lane, 4 lanes make 12 places. H100, November 2026, head_dim 96:
+ * 16384 tokens take 1.14 times the floor with one slot a lane and 1.03 with three; 64 tokens 1.19 and 1.31, so few
+ * tokens keep one.
  */
 function wideLayout(slots: number, lanesPerHead: number, vectorElements: number): Layout | undefined {
   const lanes = powerOfTwoAtLeast(slots) / 4;

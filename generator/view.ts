@@ -38,8 +38,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     blockThreads: plan.blockThreads,
     entries: entriesOf(plan),
     wide: wide !== undefined,
-    /** What the sum of a head is added up over: slots beyond the last are 0. */
-    places: 2 ** Math.ceil(Math.log2(slots)),
+    places: plan.places,
     rotaryPairs: plan.rotaryPairs,
     rotatedSlots: plan.rotaryPairs / vectorElements,
     /** Neighbouring pairs of a lane are all rotated or all not, so that the table can be read two entries at once. */

@@ -96,7 +96,7 @@ function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): 
   return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
 }
 
-/** The batches that every kernel is run on. `large` adds two that fill a GPU, one of them many times over. */
+/** The batches that every kernel is run on. `large` adds those that fill a GPU, most of them many times over. */
 export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boolean): Batch[] {
   const { headDim, rotaryDim } = point;
   const plain = ropeTable({ base: 10_000, rotaryDim });
@@ -134,10 +134,18 @@ export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boole
     batch("no tokens", 0, 3, 2, {}),
   ];
   if (large) {
-    // With 9 groups of q and of k heads each, so that warps take two groups in a row, and four.
+    // With 9 groups of q and of k heads each, so that warps take two groups in a row, and four; a kernel with a second
+    // layout, for many tokens, takes that here, and the first again for the few heads of the last batch.
     const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
-    batches.push(batch("middling", 601, heads, heads, { judgeEvery: 23 }));
-    batches.push(batch("large", 9001, heads, heads, { judgeEvery: 211 }));
+    batches.push(
+      batch("middling", 601, heads, heads, { judgeEvery: 23 }),
+      batch("large", 9001, heads, heads, { judgeEvery: 211 }),
+      batch("large, strided, with a weight for each head, YaRN and int64 positions", 1501, heads, heads, {
+        ...{ layout: "strided", weightForEachHead: true, positions: wide(1501), rope: yarn, judgeEvery: 53 },
+      }),
+      batch("large, out of place, no k heads", 1801, heads, 0, { layout: "separate", judgeEvery: 61 }),
+      batch("many tokens of few heads", 20_011, 3, 1, { judgeEvery: 701 }),
+    );
   }
   return batches;
 }

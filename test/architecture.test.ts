@@ -110,7 +110,7 @@ describe("imports", () => {
   it.each<[string, RegExp]>([
     ["ts-morph", /^generator\/(load\/.*|edit)\.ts$/],
     ["handlebars", /^generator\/render\.ts$/],
-    ["execa", /^generator\/(compile|toolchain)\.ts$/],
+    ["execa", /^generator\/(run_compiler|toolchain)\.ts$/],
     ["yargs", /^generator\/cli\.ts$/],
     ["koffi", /^runtime\/library\.ts$/],
   ])("of %s go through one door", (library, door) => {
@@ -146,7 +146,7 @@ describe("imports", () => {
     const draws =
       /^generator\/(lanes|lane_view|chart|chart_scale|bench\/(cases|charts|peers|record|summary)|report_view|view)\.ts$/;
     const acts =
-      /^(node|execa|koffi|generator\/(build|compile|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
+      /^(node|execa|koffi|generator\/(build|run_compiler|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
     const wrong = IMPORTS.filter(({ from, to, kind }) => {
       if (!draws.test(from) || kind === "type") return false;
       return acts.test(to) || (to.startsWith("runtime/") && to !== "runtime/manifest.ts");

@@ -149,6 +149,7 @@ it("fixes all that decides the bits of a result", () => {
     slotsPerLane: 1,
     headsPerWarp: 2,
     blockThreads: 128,
+    places: 16,
     rotaryPairs: 32,
     secondVectorRotated: 32,
     secondVectorPassThrough: 64,

@@ -92,7 +92,7 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
     // y = x * rsqrt(mean(x^2) + eps) * weight
     float sum = params.eps * (1.0f * HEAD_DIM / LANES_PER_HEAD);  // each lane's part of the eps, which so costs nothing later
     #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum = a[i] * a[i] + (b[i] * b[i] + sum);
+    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum = fmaf(a[i], a[i], fmaf(b[i], b[i], sum));
     #pragma unroll
     for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
     sum = sum_over_lanes(sum, LANES_PER_HEAD);
@@ -100,11 +100,11 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
     #pragma unroll
     for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
 
-    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
+    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both. What is fused is said, so that every entry rounds alike.
     #pragma unroll
     for (int i = 0; i < PAIRS_PER_LANE; ++i) {
-      const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
-      b[i] = b[i] * cosine[i] + a[i] * sine[i];
+      const float rotated_a = fmaf(a[i], cosine[i], -(b[i] * sine[i]));
+      b[i] = fmaf(b[i], cosine[i], a[i] * sine[i]);
       a[i] = rotated_a;
     }
 

@@ -41,7 +41,9 @@ export function parseTokens(text: string): readonly number[] {
 /** `32/8/8,8/1/1`: q, k and v heads. @throws UserError `bad-option`. */
 export function parseHeads(text: string): readonly HeadCounts[] {
   return text.split(",").map((part) => {
-    const [q, k, v, ...more] = part.split("/").map((count) => wholeNumber("--heads", count));
+    const [q, k, v, ...more] = part
+      .split("/")
+      .map((count, i) => wholeNumber("--heads", count, i === 0 ? 1 : 0));
     if (q !== undefined && k !== undefined && v !== undefined && more.length === 0) return { q, k, v };
     throw userError(
       "bad-option",
@@ -53,13 +55,11 @@ export function parseHeads(text: string): readonly HeadCounts[] {
 
 const MAX = { "--tokens": 1_048_576, "--heads": 4096 } as const;
 
-function wholeNumber(option: keyof typeof MAX, text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text) && Number(text) <= MAX[option]) return Number(text);
-  throw userError(
-    "bad-option",
-    `${option}: ${JSON.stringify(text)} is no count`,
-    `write whole numbers from 1 to ${MAX[option]}`,
-  );
+function wholeNumber(option: keyof typeof MAX, text: string, least = 1): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= MAX[option]) return value;
+  const range = `write whole numbers from ${least} to ${MAX[option]}`;
+  throw userError("bad-option", `${option}: ${JSON.stringify(text)} is no count`, range);
 }
 
 /** The heads that a kernel is run with where the command line names none: those of the peers' benchmarks. */

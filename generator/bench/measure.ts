@@ -134,7 +134,13 @@ function batchElements({ point, heads, tokens }: BenchCase): number {
 function copies(one: BenchCase, l2Bytes: number): number {
   if (one.cache === "warm") return 1;
   const bytes = Math.max(COLD_BYTES_MIN, COLD_L2_TIMES * l2Bytes);
-  return Math.min(COPIES_MAX, Math.ceil(bytes / (batchElements(one) * ELEMENT_BYTES)) + 1);
+  const wanted = Math.ceil(bytes / (batchElements(one) * ELEMENT_BYTES)) + 1;
+  if (wanted <= COPIES_MAX) return wanted;
+  throw userError(
+    "bad-option",
+    `--cache cold: ${one.tokens} tokens are too few for it: it takes ${wanted} batches to fill more than the cache`,
+    `give more --tokens, so that ${COPIES_MAX} do, or leave --cache out`,
+  );
 }
 
 /** What fills a buffer of many batches, again and again. */
@@ -151,7 +157,8 @@ function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: n
 
 function statistics(times: readonly number[]): { readonly median: number; readonly spread: number } {
   const sorted = times.toSorted((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  const middle = (sorted.length - 1) / 2;
+  const median = ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
   return { median, spread: ((sorted.at(-1) ?? median) - (sorted[0] ?? median)) / median };
 }
 

@@ -71,7 +71,7 @@ export function parseBenchRecord(text: string, where: string): BenchRecord {
 
 /** Reads a file of benchmarks by its schema. @throws UserError `bad-record`. */
 export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string): T {
-  const fix = "write it anew with `normrope bench`, or name another";
+  const fix = "name another, or write it anew: `normrope bench` writes records";
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -113,7 +113,7 @@ export function methodOf(target: Target, replays: number): string {
       ? `median of ${replays} replays of a CUDA graph of at least 16 launches, by events`
       : `median of ${replays} times that at least 16 calls take, by the host's clock`;
   const cache =
-    "warm: over one buffer; cold: over buffers of 400 MB and 8 times the L2 together, at most 4096";
+    "warm: over one buffer; cold: over buffers of 400 MB and 8 times the L2 together, at most 4096 of them";
   return `${what}, after 2 that do not count; in place; ${cache}; with pdl, floor and empty are dependent launches too`;
 }
 

@@ -24,7 +24,7 @@ export function summarize(rows: readonly BenchRow[], peers: Peers | undefined): 
       if (worst === undefined) return [];
       const mean = geometricMean(of.map((row) => row.over_floor)).toFixed(3);
       return [
-        `${name}: ${mean} times the floor over ${of.length} rows, at most ${worst.over_floor.toFixed(2)} (${nameOf(worst)})`,
+        `${name}: ${mean} times the floor over ${countOf(of)}, at most ${worst.over_floor.toFixed(2)} (${nameOf(worst)})`,
       ];
     }),
     ...(peers === undefined ? [] : Object.keys(peers.kernels).flatMap((name) => against(rows, peers, name))),
@@ -42,10 +42,12 @@ function against(rows: readonly BenchRow[], peers: Peers, name: string): readonl
     if (least === undefined) return [];
     const mean = geometricMean(of.map(({ ratio }) => ratio)).toFixed(2);
     return [
-      `${name}, ${rope}: ${mean} times our time over ${of.length} rows, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
+      `${name}, ${rope}: ${mean} times our ratio to the floor over ${countOf(of)}, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
     ];
   });
 }
+
+const countOf = ({ length }: readonly unknown[]) => `${length} row${length === 1 ? "" : "s"}`;
 
 function nameOf({ rope, headDim, rotaryDim, q_heads, k_heads, v_heads, tokens, cache }: BenchRow): string {
   const rotary = rotaryDim === headDim ? "" : `/${rotaryDim}`;

@@ -9,8 +9,8 @@ import { NormropeError } from "../../runtime/errors.js";
 import { type Address, bindFunctions, bytesOf } from "../../runtime/library.js";
 import type { Stream } from "../../runtime/stream.js";
 import { cached, cacheKey } from "../cache.js";
-import { runCompiler, writeInputs } from "../compile.js";
 import { PACKAGE_ROOT } from "../package_root.js";
+import { runCompiler, writeInputs } from "../run_compiler.js";
 import type { TargetCompiler } from "../target_compiler.js";
 
 /** What a floor touches: the q and k heads of packed rows, in 16-byte vectors. */

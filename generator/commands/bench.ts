@@ -32,6 +32,10 @@ import { requirePlace, writeWhole } from "./output.js";
 import { compilerFor, configOption, jsonOption, projectFolders, targetOption } from "./project.js";
 
 const REPLAYS_MIN = 7;
+const REPLAYS_MAX = 1000;
+
+/** The first architecture with programmatic dependent launch. */
+const PDL_ARCH_MIN = 90;
 
 interface BenchOptions {
   readonly model?: string | undefined;
@@ -118,9 +122,11 @@ export function registerBench(cli: Argv, io: Io): Argv {
         kernels: kernelsOf(library.manifest, rows),
         rows: [...rows],
       };
+      // Shown before it is written: whatever happens to the file, nothing that was measured is lost.
+      if (json) printJson(io, record);
+      else printRows(rows, io);
       writeWhole(path, recordText(record));
-      if (json) return printJson(io, record);
-      printRows(rows, io);
+      if (json) return;
       for (const line of summarize(rows, undefined)) io.print(line);
       io.print(`${path} holds the record, measured on ${record.device}`);
     },
@@ -130,12 +136,11 @@ export function registerBench(cli: Argv, io: Io): Argv {
 /** @throws UserError `bad-option`, NormropeError `kernel-not-found`. */
 function chooseCases(library: Library, options: BenchOptions): readonly BenchCase[] {
   const { model, tp, pdl, cache, replays } = options;
-  if (!Number.isInteger(replays) || replays < REPLAYS_MIN) {
-    throw userError("bad-option", `--replays is ${replays}`, `write a whole number from ${REPLAYS_MIN}`);
+  if (!Number.isInteger(replays) || replays < REPLAYS_MIN || replays > REPLAYS_MAX) {
+    const fix = `write a whole number from ${REPLAYS_MIN} to ${REPLAYS_MAX}`;
+    throw userError("bad-option", `--replays is ${replays}`, fix);
   }
-  if (pdl && library.target === "cpu") {
-    throw userError("bad-option", "--pdl is for CUDA, and the target is cpu", "leave it out");
-  }
+  if (pdl) requireDependentLaunch(library);
   if (tp !== undefined && model === undefined) {
     throw userError("bad-option", `--tp ${tp} is for a model`, "add --model, or give the heads with --heads");
   }
@@ -151,6 +156,21 @@ function chooseCases(library: Library, options: BenchOptions): readonly BenchCas
   const all = library.manifest.kernels.map(({ point }) => point);
   const heads = options.heads === undefined ? undefined : parseHeads(options.heads);
   return casesOf(all, { ...choice, headsOf: (point) => heads ?? usualHeads(point) });
+}
+
+/** Without it a launch that asks for it is an ordinary one, and the record would not say so. */
+function requireDependentLaunch(library: Library): void {
+  if (library.target === "cpu") {
+    throw userError("bad-option", "--pdl is for CUDA, and the target is cpu", "leave it out");
+  }
+  const [device] = library.devices;
+  const archs = [device?.arch ?? "", ...library.manifest.build.archs].map((arch) =>
+    Number(arch.replace("sm_", "")),
+  );
+  const [own = 0, ...built] = archs;
+  if (built.some((arch) => arch >= PDL_ARCH_MIN && arch <= own)) return;
+  const message = `--pdl needs sm_${PDL_ARCH_MIN} or newer, of the GPU (${device?.arch}) and of the library's code`;
+  throw userError("bad-option", message, "leave it out, or build with --arch for such a GPU");
 }
 
 function readModels() {
