@@ -133,9 +133,10 @@ int heads_per_span(const Layout &layout, const normrope_args &args, int multipro
   return layout.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
 }
 
-// What does not fit in the L2 cache is taken in slices of tokens, q and then k of each, so that a row is in few places
-// of the memory at a time (H100, November 2026: 16384 tokens of 32 q and 8 k heads of 128 take 1.016 times the floor,
-// and 1.040 with all of q before all of k). What fits has no use for it, and ends more evenly on the short blocks of k.
+// What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, q and then k of each, so
+// that few places of the memory are in use at a time (H100, November 2026: 16384 tokens of 32 q and 8 k heads of 128
+// take 1.016 times the floor, and 1.040 with all of q before all of k). What fits has no use for it, and ends more
+// evenly on the short blocks of k.
 uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks, int multiprocessors, int l2_bytes) {
   constexpr int64_t BLOCKS_PER_MULTIPROCESSOR = 5;
   constexpr int64_t GRID_Y_MAX = 65535;
