@@ -80,7 +80,7 @@ class Reader {
   async read({ language, text }: Block): Promise<void> {
     switch (language) {
       case "sh":
-        return this.#run("bash", ["-euo", "pipefail", "-c", text]);
+        return this.#run("bash", ["--norc", "-euo", "pipefail", "-c", text]);
       case "ts":
         return this.#readTypeScript(text);
       case "c":
