@@ -6,6 +6,7 @@ import { findKernel } from "../runtime/manifest.js";
 import { type Library, open } from "../runtime/open.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { batchesFor, runBatch, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
+import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName } from "./fixture.js";
 
 const names = Object.keys(CONFIGS) as ConfigName[];
@@ -22,6 +23,13 @@ describe.each(names)("the %s config on the CPU", (name) => {
 
   test("holds a kernel for each point", () => {
     expect(library.manifest.kernels.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
+  });
+
+  test("gives a batch of 4096 tokens the bits of its tokens one by one", async () => {
+    for (const { point } of plans) {
+      const shape = { tokens: 4096, numQHeads: 3, numKHeads: 1 };
+      expect(await waysThatDiffer(library, point, shape)).toEqual([]);
+    }
   });
 
   test("passes on every batch, with every byte around the heads unchanged", async () => {
