@@ -6,7 +6,7 @@
  * spells what `plan` fixed.
  */
 import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
-import type { KernelPlan, Op } from "./ir.js";
+import type { KernelPlan, Layout, Op } from "./ir.js";
 import { floatLiteral, rawString, vectorType } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
@@ -70,23 +70,26 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   };
 }
 
-/** The kernels of a file: each layout, with programmatic dependent launch and without. */
-function entriesOf({ id, wide, ...narrow }: KernelPlan): readonly View[] {
-  const layouts = wide === undefined ? [narrow] : [narrow, wide];
-  return layouts.flatMap(({ lanesPerHead, slotsPerLane, minBlocks }, i) =>
-    [false, true].map((isDependent) => ({
-      symbol: symbolOf(id, i > 0, isDependent),
-      isDependent,
-      launchBounds: minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`,
-      hasTwoLayouts: wide !== undefined,
-      lanesPerHead,
-      slotsPerLane,
-    })),
-  );
+/** A kernel's layouts, with the names of their entries: without programmatic dependent launch, and with it. */
+function layoutsOf({ id, wide, ...narrow }: KernelPlan) {
+  const named = (layout: Layout, name: string) => ({
+    ...layout,
+    symbol: name,
+    dependentSymbol: `${name}__dependent`,
+  });
+  return [named(narrow, id), ...(wide === undefined ? [] : [named(wide, `${id}__wide`)])];
 }
 
-function symbolOf(id: string, isWide: boolean, isDependent: boolean): string {
-  return `${id}${isWide ? "__wide" : ""}${isDependent ? "__dependent" : ""}`;
+/** The entries of a kernel's file. */
+function entriesOf(plan: KernelPlan): readonly View[] {
+  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, slotsPerLane, minBlocks }) => {
+    const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
+    const common = { launchBounds, hasTwoLayouts: plan.wide !== undefined, lanesPerHead, slotsPerLane };
+    return [
+      { symbol, isDependent: false, ...common },
+      { symbol: dependentSymbol, isDependent: true, ...common },
+    ];
+  });
 }
 
 export function cpuKernelView(op: Op, plan: KernelPlan): View {
@@ -114,14 +117,14 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
   return {
     kernelCount: plans.length,
     manifest: rawString(JSON.stringify(manifest)),
-    kernels: plans.map(({ id, point, vectorElements, blockThreads, wide, ...narrow }) => ({
-      id,
-      headDim: point.headDim,
-      vectorElements,
-      blockThreads,
-      layouts: (wide === undefined ? [narrow] : [narrow, wide]).map(({ headsPerWarp, slotsPerLane }, i) => ({
-        symbol: symbolOf(id, i > 0, false),
-        dependentSymbol: symbolOf(id, i > 0, true),
+    kernels: plans.map((plan) => ({
+      id: plan.id,
+      headDim: plan.point.headDim,
+      vectorElements: plan.vectorElements,
+      blockThreads: plan.blockThreads,
+      layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, slotsPerLane }) => ({
+        symbol,
+        dependentSymbol,
         headsPerWarp,
         slotsPerLane,
       })),

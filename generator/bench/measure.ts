@@ -39,7 +39,6 @@ const MEMORY_SHARE_MAX = 0.8;
 const FIRST_POSITION = 100_000;
 const ROPE_BASE = 1e6;
 const EPS = 1e-6;
-// Weights are 1: with others, elements that are normalised in place again and again would fade into subnormal numbers.
 
 /** The rows of cases, in their order, as each is measured. */
 export async function* measure(bench: Bench, cases: readonly BenchCase[]): AsyncGenerator<BenchRow> {
@@ -75,6 +74,7 @@ async function measureCase(
 ): Promise<BenchRow> {
   const { headDim, dtype, rotaryDim } = point;
   const kernel = await library.kernel(point);
+  // With others than 1, elements that are normalised in place again and again would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
   using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim }));
   const { q, k } = packedHeads({

@@ -1,7 +1,7 @@
 /** `normrope bench`: times the kernels of a built library on this machine, beside what memory and a launch cost. */
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
 import { type ConfigPoint, type Library, open } from "../../runtime/index.js";
 import {
@@ -116,7 +116,7 @@ export function registerBench(cli: Argv, io: Io): Argv {
         device: library.target === "cpu" ? (cpus()[0]?.model ?? device.name) : device.name,
         driver: (await findGpu())?.driver ?? "none",
         toolkit: toolkitOf(library.manifest),
-        commit: commit ?? (await sourceCommit(projectRoot(config))) ?? "unknown",
+        commit: commit ?? (await sourceCommit(dirname(config))) ?? "unknown",
         date: new Date().toISOString().slice(0, 10),
         method: methodOf(library.target, options.replays),
         kernels: kernelsOf(library.manifest, rows),
@@ -163,12 +163,11 @@ function requireDependentLaunch(library: Library): void {
   if (library.target === "cpu") {
     throw userError("bad-option", "--pdl is for CUDA, and the target is cpu", "leave it out");
   }
-  const [device] = library.devices;
-  const archs = [device?.arch ?? "", ...library.manifest.build.archs].map((arch) =>
-    Number(arch.replace("sm_", "")),
-  );
-  const [own = 0, ...built] = archs;
-  if (built.some((arch) => arch >= PDL_ARCH_MIN && arch <= own)) return;
+  const { devices, manifest } = library;
+  const [device] = devices;
+  const numberOf = (arch = "") => Number(arch.replace("sm_", ""));
+  const built = manifest.build.archs.map((arch) => numberOf(arch));
+  if (built.some((arch) => arch >= PDL_ARCH_MIN && arch <= numberOf(device?.arch))) return;
   const message = `--pdl needs sm_${PDL_ARCH_MIN} or newer, of the GPU (${device?.arch}) and of the library's code`;
   throw userError("bad-option", message, "leave it out, or build with --arch for such a GPU");
 }
@@ -247,8 +246,4 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
       ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],
     ]),
   ]);
-}
-
-function projectRoot(config: string): string {
-  return join(config, "..");
 }

@@ -1,0 +1,193 @@
+/** `normrope bench` and `normrope chart`, on a library for this CPU. */
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { parseBenchRecord, recordText } from "../generator/bench/record.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { benchRecord } from "./bench_sample.js";
+import { normrope, useCompileCache } from "./cli_helpers.js";
+import { buildFixture, buildFolder } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
+
+useCompileCache();
+const peersText = readFileSync(join(PACKAGE_ROOT, "bench/peers/h100.json"), "utf8");
+
+async function project() {
+  await buildFixture("default", "cpu");
+  const folder = temporaryFolder();
+  cpSync(join(buildFolder("default"), "cpu"), join(folder, "build", "cpu"), { recursive: true });
+  const config = join(folder, "normrope.config.ts");
+  const bench = (...args: string[]) => normrope(["bench", "--target", "cpu", "--config", config, ...args]);
+  return { folder, record: join(folder, "build", "cpu", "bench.json"), bench };
+}
+
+it("bench measures, shows, and records, for report to draw", { timeout: 60_000 }, async () => {
+  const { folder, record, bench } = await project();
+  const { code, out, err } = await bench(
+    "--model",
+    "qwen3-30b-a3b",
+    "--tp",
+    "4",
+    "--tokens",
+    "1,64",
+    "--commit",
+    "0123abc",
+  );
+  expect([code, err.split("\n").at(-1)]).toEqual([
+    0,
+    expect.stringMatching(/^\[2\/2\] neox 128\/128 bf16, 8\/1\/1 heads, 64 tokens, warm: [\d.]+ us$/),
+  ]);
+  expect(out).toContain(`${record} holds the record, measured on `);
+  const written = parseBenchRecord(readFileSync(record, "utf8"), record);
+  expect(written).toMatchObject({
+    commit: "0123abc",
+    kernels: [{ id: "qk_norm_rope__bf16_d128_r128_neox" }],
+  });
+  expect(
+    written.rows.map(({ tokens, q_heads, k_heads, v_heads }) => [tokens, q_heads, k_heads, v_heads]),
+  ).toEqual([
+    [1, 8, 1, 1],
+    [64, 8, 1, 1],
+  ]);
+  for (const { us, floor_us, over_floor, gbps, tokens } of written.rows) {
+    expect(over_floor / (us / floor_us)).toBeCloseTo(1, 2);
+    expect((gbps * us * 1000) / (4 * tokens * 9 * 128)).toBeCloseTo(1, 2);
+  }
+
+  const charts = join(folder, "charts");
+  const chart = await normrope([
+    "chart",
+    record,
+    "--out",
+    charts,
+    "--peers",
+    join(PACKAGE_ROOT, "bench/peers/h100.json"),
+  ]);
+  expect(chart.code).toBe(0);
+  expect(chart.out).toMatch(/vllm, neox: [\d.]+ times our ratio to the floor over 2 rows/);
+  expect(readdirSync(charts).sort()).toEqual([
+    "neox_d128_r128_h8-1-1_ratio.svg",
+    "neox_d128_r128_h8-1-1_time.svg",
+  ]);
+});
+
+it("bench --json prints the record that it writes where --out says", { timeout: 60_000 }, async () => {
+  const { folder, record, bench } = await project();
+  const path = join(folder, "mine.json");
+  const { code, out } = await bench("--heads", "2/1/1,1/0/0", "--tokens", "1", "--json", "--out", path);
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toEqual(JSON.parse(readFileSync(path, "utf8")));
+  expect(existsSync(record)).toBe(false);
+});
+
+it.each<[string, string[], RegExp]>([
+  ["--pdl on the CPU", ["--pdl"], /\[bad-option\]: --pdl is for CUDA/],
+  ["--tp without a model", ["--tp", "2"], /\[bad-option\]: --tp 2 is for a model/],
+  ["a fraction of a device", ["--model", "qwen3-8b", "--tp", "1.5"], /\[bad-option\]: --tp is 1.5/],
+  ["many replays", ["--replays", "1e10"], /\[bad-option\]: --replays is 10000000000/],
+  [
+    "what is cold for few tokens",
+    ["--cache", "cold", "--tokens", "1"],
+    /\[bad-option\]: --cache cold: 1 tokens are too few/,
+  ],
+  ["a place that is no file", ["--out", "/dev/null"], /\[bad-option\]: --out .* is no file/],
+  ["no name", ["--out", ""], /\[bad-option\]: --out "" is no file/],
+  ["few replays", ["--replays", "3"], /\[bad-option\]: --replays is 3[\s\S]*from 7/],
+  [
+    "a kernel that is not there",
+    ["--model", "glm-4.5"],
+    /\[bad-option\]: --model: .*holds no kernel for headDim 128, rotaryDim 64[\s\S]*Add the entry/,
+  ],
+  [
+    "more than the memory holds",
+    ["--heads", "4096/4096/4096", "--tokens", "1048576"],
+    /GiB, and the device has/,
+  ],
+  ["a place that is not there", ["--out", "no/such/folder/bench.json"], /\[bad-option\]: --out no\/such/],
+])("bench refuses %s, and measures nothing", async (_, args, message) => {
+  const { record, bench } = await project();
+  const { code, err } = await bench(...args);
+  expect([code, err]).toEqual([1, expect.stringMatching(message)]);
+  expect(err).not.toContain("[1/");
+  expect(existsSync(record)).toBe(false);
+});
+
+it("bench takes heads or a model, not both", async () => {
+  const { code, err } = await normrope(["bench", "--model", "qwen3-8b", "--heads", "1/1/1"]);
+  expect([code, err]).toEqual([2, expect.stringContaining("mutually exclusive")]);
+});
+
+it("bench of a library that was not built says what to run", async () => {
+  const folder = temporaryFolder();
+  const { code, err } = await normrope([
+    "bench",
+    "--target",
+    "cuda",
+    "--config",
+    join(folder, "normrope.config.ts"),
+  ]);
+  expect([code, err]).toEqual([1, expect.stringContaining("normrope build")]);
+});
+
+it.each<[string, (folder: string) => string[], RegExp]>([
+  ["a record that is not there", (folder) => [join(folder, "no.json")], /no\.json cannot be read/],
+  ["what is no record", (folder) => [join(folder, "peers.json")], /\[bad-record\]: .*peers\.json/],
+  [
+    "peers that are none",
+    (folder) => [join(folder, "record.json"), "--peers", join(folder, "record.json")],
+    /\[bad-record\]/,
+  ],
+  [
+    "a geometry that it lacks",
+    (folder) => [join(folder, "record.json"), "--geometry", "neox"],
+    /--geometry neox is not in [\s\S]*neox_d128_r128_h32-8-8/,
+  ],
+])("chart refuses %s", async (_, args, message) => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "record.json"), recordText(benchRecord()));
+  writeFileSync(join(folder, "peers.json"), peersText);
+  const { code, err } = await normrope(["chart", ...args(folder)]);
+  expect([code, err]).toEqual([1, expect.stringMatching(message)]);
+});
+
+it("chart says nothing of a record without rows but where it is from", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "record.json"), recordText({ ...benchRecord(), rows: [] }));
+  const { code, out, err } = await normrope(["chart", join(folder, "record.json"), "--out", folder]);
+  expect([code, out, err]).toEqual([0, expect.stringContaining("2026-11-22"), ""]);
+});
+
+it("bench writes through a link, and leaves it a link", { timeout: 60_000 }, async () => {
+  const { folder, bench } = await project();
+  const link = join(folder, "link.json");
+  writeFileSync(join(folder, "file.json"), "{}");
+  symlinkSync(join(folder, "file.json"), link);
+  expect((await bench("--heads", "1/1/1", "--tokens", "1", "--out", link)).code).toBe(0);
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  expect(parseBenchRecord(readFileSync(join(folder, "file.json"), "utf8"), link).rows.length).toBeGreaterThan(
+    0,
+  );
+});
+
+it("chart draws the one geometry that is asked for", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "record.json"), recordText(benchRecord()));
+  const drawn = await normrope([
+    "chart",
+    join(folder, "record.json"),
+    "--out",
+    folder,
+    "--geometry",
+    "neox_d128_r128_h32-8-8",
+  ]);
+  expect(drawn.out.split("\n")).toContain(join(folder, "neox_d128_r128_h32-8-8_time.svg"));
+  expect(readdirSync(folder).filter((name) => name.endsWith(".svg"))).toHaveLength(2);
+});
