@@ -30,7 +30,7 @@ export interface Batch {
   readonly numKHeads: number;
   /** Heads behind q and k in a row, which must keep their bits; default 1, none for `separate`. */
   readonly numVHeads?: number;
-  /** `packed`: rows of q, k and v heads, in place. `strided`: gaps between heads and rows. `separate`: out of place. */
+  /** `packed`: rows of q, k and v heads, in place. `strided`: gaps between heads and rows. `separate`: out of place, from rows of heads to heads of tokens. */
   readonly layout: "packed" | "strided" | "separate";
   readonly positions: Int32Array | BigInt64Array;
   readonly rope: RopeTable;
@@ -57,7 +57,10 @@ export interface KernelResult {
   readonly failures: readonly string[];
 }
 
-/** Elements before, between and after what a batch covers; they must keep their bits. */
+/**
+ * Elements before, between and after what a batch in place covers; they must keep their bits. Out of place there are
+ * none: there a tool that watches memory sees an access beyond the buffer.
+ */
 const GUARD = 64;
 
 /** Positions at which peers of this op were wrong, and the ends of the range. */
@@ -68,20 +71,27 @@ export async function verifyLibrary(
   onKernel: (result: KernelResult) => void = () => {},
 ): Promise<KernelResult[]> {
   const results: KernelResult[] = [];
+  const isGpu = library.target === "cuda";
+  const multiprocessors = isGpu ? Math.max(...library.devices.map((device) => device.multiprocessors)) : 0;
   for (const facts of library.manifest.kernels) {
     const kernel = await library.kernel(facts.point);
-    const result = verifyKernel(library, kernel, facts);
+    const result = verifyKernel(library, kernel, facts, multiprocessors);
     results.push(result);
     onKernel(result);
   }
   return results;
 }
 
-function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): KernelResult {
+function verifyKernel(
+  library: Library,
+  kernel: Kernel,
+  facts: ManifestKernel,
+  multiprocessors: number,
+): KernelResult {
   const { dtype } = facts.point;
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
-  const batches = batchesFor(facts, library.target === "cuda");
+  const batches = batchesFor(facts, multiprocessors);
   batches.forEach((batch, seed) => {
     const { accuracy, firstTouched } = runBatch(library, kernel, facts, batch, seed + 1);
     pooled.maxError = Math.max(pooled.maxError, accuracy.maxError);
@@ -96,8 +106,11 @@ function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): 
   return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
 }
 
-/** The batches that every kernel is run on. `large` adds those that fill a GPU, most of them many times over. */
-export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boolean): Batch[] {
+/**
+ * The batches that every kernel is run on. A GPU gets further ones that fill its multiprocessors, most of them many
+ * times over; 0 for a CPU.
+ */
+export function batchesFor({ point, headsPerWarp }: ManifestKernel, multiprocessors: number): Batch[] {
   const { headDim, rotaryDim } = point;
   const plain = ropeTable({ base: 10_000, rotaryDim });
   const yarn = ropeTable({
@@ -133,18 +146,24 @@ export function batchesFor({ point, headsPerWarp }: ManifestKernel, large: boole
     batch("one token", 1, 32, 8, { rope: yarn }),
     batch("no tokens", 0, 3, 2, {}),
   ];
-  if (large) {
+  if (multiprocessors > 0) {
     // With 9 groups of q and of k heads each, so that warps take two groups in a row, and four; a kernel with a second
     // layout, for many tokens, takes that here, and the first again for the few heads of the last batch.
     const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
+    const filling = (name: string, tokensEach: number, k: number, rest: Partial<Batch>, q = heads) => {
+      const numTokens = Math.ceil(tokensEach * multiprocessors);
+      const judgeEvery = Math.max(1, Math.floor(numTokens / 43));
+      return batch(name, numTokens, q, k, { positions: cycle(numTokens), judgeEvery, ...rest });
+    };
     batches.push(
-      batch("middling", 601, heads, heads, { judgeEvery: 23 }),
-      batch("large", 9001, heads, heads, { judgeEvery: 211 }),
-      batch("large, strided, with a weight for each head, YaRN and int64 positions", 1501, heads, heads, {
-        ...{ layout: "strided", weightForEachHead: true, positions: wide(1501), rope: yarn, judgeEvery: 53 },
+      filling("middling", 4.5, heads, {}),
+      filling("large", 68.1, heads, {}),
+      filling("large, strided, with a weight for each head, YaRN and int64 positions", 11.3, heads, {
+        ...{ layout: "strided", weightForEachHead: true, rope: yarn },
+        positions: wide(Math.ceil(11.3 * multiprocessors)),
       }),
-      batch("large, out of place, no k heads", 1801, heads, 0, { layout: "separate", judgeEvery: 61 }),
-      batch("many tokens of few heads", 20_011, 3, 1, { judgeEvery: 701 }),
+      filling("large, out of place, no k heads", 13.6, 0, { layout: "separate" }),
+      filling("many tokens of few heads", 151.5, 1, {}, 3),
     );
   }
   return batches;
@@ -159,17 +178,19 @@ export function runBatch(
   seed: number,
 ): BatchResult {
   const { headDim, dtype } = facts.point;
-  const layouts = layoutsFor(headDim, batch);
+  const isInPlace = batch.layout !== "separate";
+  const source = rowsOf(headDim, batch, isInPlace ? GUARD : 0);
+  const target = isInPlace ? source : headsFirst(headDim, batch);
   const random = randomNumbers(seed);
-  const before = randomBits(dtype, layouts.length, random);
-  const destination = layouts.isOutOfPlace ? randomBits(dtype, layouts.length, random) : before;
+  const before = randomBits(dtype, source.length, random);
+  const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
   const weights = {
     q: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numQHeads : 1), random),
     k: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numKHeads : 1), random),
   };
 
   using input = library.upload(dtype, before);
-  using separate = layouts.isOutOfPlace ? library.upload(dtype, destination) : undefined;
+  using output = isInPlace ? undefined : library.upload(dtype, overwritten);
   using qWeight = library.upload(dtype, weights.q);
   using kWeight = library.upload(dtype, weights.k);
   using positions =
@@ -177,25 +198,25 @@ export function runBatch(
       ? library.upload("int32", batch.positions)
       : library.upload("int64", batch.positions);
   using rope = library.uploadRope(batch.rope);
-  const heads = (layout: Layout, numHeads: number, weight: typeof qWeight): Heads => {
-    const out: HeadsLayout | undefined = separate && { ...layout, buffer: separate };
+  const heads = (side: "q" | "k", numHeads: number, weight: typeof qWeight): Heads => {
+    const out: HeadsLayout | undefined = output && { ...target[side], buffer: output };
     const weightHeadStride = batch.weightForEachHead ? headDim : 0;
-    return { ...layout, buffer: input, numHeads, weight, weightHeadStride, out };
+    return { ...source[side], buffer: input, numHeads, weight, weightHeadStride, out };
   };
   kernel.run({
-    q: heads(layouts.q, batch.numQHeads, qWeight),
-    k: heads(layouts.k, batch.numKHeads, kWeight),
+    q: heads("q", batch.numQHeads, qWeight),
+    k: heads("k", batch.numKHeads, kWeight),
     ...{ numTokens: batch.numTokens, positions, rope, eps: batch.eps },
   });
   library.synchronize();
-  const after = (separate ?? input).read(new Uint16Array(layouts.length));
+  const after = (output ?? input).read(new Uint16Array(target.length));
 
   const judge = new Judge(facts, library.manifest.op.stages, batch, before, after);
-  judge.heads(layouts.q, batch.numQHeads, weights.q);
-  judge.heads(layouts.k, batch.numKHeads, weights.k);
-  let firstTouched = judge.firstTouched(destination);
-  if (separate !== undefined && firstTouched < 0) {
-    const inputAfter = input.read(new Uint16Array(layouts.length));
+  judge.heads(source.q, target.q, batch.numQHeads, weights.q);
+  judge.heads(source.k, target.k, batch.numKHeads, weights.k);
+  let firstTouched = judge.firstTouched(overwritten);
+  if (!isInPlace && firstTouched < 0) {
+    const inputAfter = input.read(new Uint16Array(source.length));
     firstTouched = inputAfter.findIndex((bits, i) => bits !== before[i]);
   }
   return { accuracy: judge.accuracy, firstTouched };
@@ -228,7 +249,7 @@ class Judge {
     this.#numbers = decodingTable(facts.point.dtype);
   }
 
-  heads(layout: Layout, numHeads: number, weights: Uint16Array): void {
+  heads(from: Layout, to: Layout, numHeads: number, weights: Uint16Array): void {
     const { headDim } = this.#facts.point;
     const { numTokens, positions, rope, eps, judgeEvery = 1 } = this.#batch;
     for (let token = 0; token < numTokens; token++) {
@@ -237,14 +258,14 @@ class Judge {
         ? angleAt(rope.invFreq, Number(positions[token] ?? 0), rope.attentionFactor)
         : undefined;
       for (let head = 0; head < numHeads; head++) {
-        const start = layout.offset + token * layout.tokenStride + head * layout.headStride;
-        this.#covered.fill(1, start, start + headDim);
+        const [source, target] = [startOf(from, token, head), startOf(to, token, head)];
+        this.#covered.fill(1, target, target + headDim);
         if (angle === undefined) continue;
         const weightStart = this.#batch.weightForEachHead ? head * headDim : 0;
         const weight = this.#decode(weights, weightStart, headDim);
-        const x = this.#decode(this.#before, start, headDim);
+        const x = this.#decode(this.#before, source, headDim);
         const exact = oracleHead(this.#stages, this.#facts.point, x, { weight, eps, angle });
-        this.accuracy.addHead(this.#decode(this.#after, start, headDim), exact);
+        this.accuracy.addHead(this.#decode(this.#after, target, headDim), exact);
       }
     }
   }
@@ -259,12 +280,34 @@ class Judge {
   }
 }
 
-function layoutsFor(headDim: number, batch: Batch) {
+function startOf(layout: Layout, token: number, head: number): number {
+  return layout.offset + token * layout.tokenStride + head * layout.headStride;
+}
+
+/** A buffer of a batch: where its heads lie, and its elements. */
+interface Region {
+  readonly q: Layout;
+  readonly k: Layout;
+  readonly length: number;
+}
+
+/** Tokens one behind the other, each with its q, k and v heads. */
+function rowsOf(headDim: number, batch: Batch, guard: number): Region {
   const { numTokens, numQHeads, numKHeads, layout, numVHeads = layout === "separate" ? 0 : 1 } = batch;
-  const gap = layout === "packed" ? 0 : 8;
+  const gap = layout === "strided" ? 8 : 0;
   const headStride = headDim + gap;
   const tokenStride = (numQHeads + numKHeads + numVHeads) * headStride + 3 * gap;
-  const q: Layout = { offset: GUARD, tokenStride, headStride };
-  const k: Layout = { offset: GUARD + numQHeads * headStride, tokenStride, headStride };
-  return { q, k, length: GUARD + numTokens * tokenStride + GUARD, isOutOfPlace: layout === "separate" };
+  const q: Layout = { offset: guard, tokenStride, headStride };
+  const k: Layout = { offset: guard + numQHeads * headStride, tokenStride, headStride };
+  return { q, k, length: guard + numTokens * tokenStride + guard };
+}
+
+/** Heads one behind the other, each with all its tokens and a gap behind all but the last. */
+function headsFirst(headDim: number, { numTokens, numQHeads, numKHeads }: Batch): Region {
+  const gap = 8;
+  const tokenStride = headDim + gap;
+  const headStride = numTokens * tokenStride;
+  const q: Layout = { offset: 0, tokenStride, headStride };
+  const k: Layout = { offset: numQHeads * headStride, tokenStride, headStride };
+  return { q, k, length: Math.max(0, (numQHeads + numKHeads) * headStride - gap) };
 }

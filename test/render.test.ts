@@ -362,7 +362,7 @@ describe("emitted CUDA", () => {
 
   it.each<[string, RegExp, string]>([
     ["__shfl", /__shfl/, "cuda/device.cuh"],
-    ["inline assembly", /\basm\b/, "cuda/device.cuh"],
+    ["inline assembly", /\basm\b/, "cuda/ptx.cuh"],
     ["__restrict__", /__restrict__/, ""],
     ["__ldg or another non-coherent load", /__ldg|ld\.global\.nc|__ldcs/, ""],
     ["a stride cut to 32 bits", /(int|int32_t|uint32_t|unsigned)[>)]\s*\([^;]*_stride/, ""],

@@ -1,8 +1,10 @@
 // What every emitted kernel is written with: its parameters, 16-bit vectors, the rotation's angle, and the warp.
-// All inline assembly of the CUDA target is here. Copied as it is into generated/cuda.
+// Copied as it is into generated/cuda.
 #pragma once
 
 #include <cstdint>
+
+#include "ptx.cuh"
 
 namespace normrope {
 
@@ -65,21 +67,6 @@ __device__ __forceinline__ Position load_position(const Params &params, uint32_t
   return {low, static_cast<uint32_t>(word >> params.position_shift)};
 }
 
-// With programmatic dependent launch: lets the next kernel start its prologue, and waits until the kernel before has
-// finished and its writes are visible. Where they do nothing they cost 4 % at small sizes (H100, November 2026), so
-// only the kernel's second entry has them.
-__device__ __forceinline__ void allow_next_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-__device__ __forceinline__ void wait_for_previous_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
 // Two neighbouring entries of the table, at a multiple of 16 bytes.
 __device__ __forceinline__ void load_two_turns(const uint64_t *table, uint64_t *turns) {
   const ulonglong2 two = *reinterpret_cast<const ulonglong2 *>(table);
@@ -93,8 +80,7 @@ __device__ __forceinline__ void sincos_of_turns(uint64_t turns, Position positio
   const auto low = static_cast<uint32_t>(turns), high = static_cast<uint32_t>(turns >> 32);
   const uint32_t product = __umulhi(low, position.low) + high * position.low + low * position.high;
   const float angle = static_cast<float>(static_cast<int32_t>(product)) * 1.46291807926715968e-9f;
-  asm("sin.approx.ftz.f32 %0, %1;" : "=f"(sine) : "f"(angle));
-  asm("cos.approx.ftz.f32 %0, %1;" : "=f"(cosine) : "f"(angle));
+  sine = approximate_sine(angle), cosine = approximate_cosine(angle);
 }
 
 // The sum over `lanes` neighbouring lanes, a power of two, in all of them. Every lane of the warp must take part.
@@ -123,13 +109,7 @@ __device__ __forceinline__ float sum_over_slots(const float (&sums)[SLOTS], floa
   return all[0];
 }
 
-__device__ __forceinline__ float reciprocal_sqrt(float x) {
-  float result;
-  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-// A vector of 1, 2 or 4 elements is a uint16_t, a uint32_t or a uint2. Rounding is to nearest even.
+// A vector of 1, 2 or 4 elements is a uint16_t, a uint32_t or a uint2.
 
 __device__ __forceinline__ void widen_bf16(uint16_t v, float *x) { x[0] = __uint_as_float(uint32_t(v) << 16); }
 
@@ -138,30 +118,17 @@ __device__ __forceinline__ void widen_bf16(uint32_t v, float *x) {
   x[1] = __uint_as_float(v & 0xffff0000u);
 }
 
-__device__ __forceinline__ void widen_f16(uint16_t v, float *x) {
-  asm("cvt.f32.f16 %0, %1;" : "=f"(x[0]) : "h"(v));
-}
+__device__ __forceinline__ void widen_f16(uint16_t v, float *x) { x[0] = f32_of_f16(v); }
 
 __device__ __forceinline__ void widen_f16(uint32_t v, float *x) {
-  widen_f16(static_cast<uint16_t>(v), x);
-  widen_f16(static_cast<uint16_t>(v >> 16), x + 1);
+  x[0] = f32_of_f16(static_cast<uint16_t>(v));
+  x[1] = f32_of_f16(static_cast<uint16_t>(v >> 16));
 }
 
-__device__ __forceinline__ void narrow_bf16(const float *x, uint16_t &v) {
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(v) : "f"(x[0]));
-}
-
-__device__ __forceinline__ void narrow_bf16(const float *x, uint32_t &v) {
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(x[1]), "f"(x[0]));
-}
-
-__device__ __forceinline__ void narrow_f16(const float *x, uint16_t &v) {
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(v) : "f"(x[0]));
-}
-
-__device__ __forceinline__ void narrow_f16(const float *x, uint32_t &v) {
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(x[1]), "f"(x[0]));
-}
+__device__ __forceinline__ void narrow_bf16(const float *x, uint16_t &v) { v = bf16_of(x[0]); }
+__device__ __forceinline__ void narrow_bf16(const float *x, uint32_t &v) { v = bf16x2_of(x[0], x[1]); }
+__device__ __forceinline__ void narrow_f16(const float *x, uint16_t &v) { v = f16_of(x[0]); }
+__device__ __forceinline__ void narrow_f16(const float *x, uint32_t &v) { v = f16x2_of(x[0], x[1]); }
 
 __device__ __forceinline__ void widen_bf16(uint2 v, float *x) { widen_bf16(v.x, x), widen_bf16(v.y, x + 2); }
 __device__ __forceinline__ void widen_f16(uint2 v, float *x) { widen_f16(v.x, x), widen_f16(v.y, x + 2); }

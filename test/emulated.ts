@@ -1,0 +1,96 @@
+/**
+ * CUDA libraries for a machine without a GPU: emitted files, compiled by the C++ compiler to run on test/emulator.
+ *
+ * In: a file set. Out: a library that the runtime opens as a CUDA one. Every emitted file is compiled as it is, but for
+ * ptx.cuh, whose inline assembly has a stand-in.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BuildResult, build } from "../generator/build.js";
+import { cached, cacheKey } from "../generator/cache.js";
+import type { FileSet } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { runCompiler, writeInputs } from "../generator/run_compiler.js";
+import type { TargetCompiler } from "../generator/target_compiler.js";
+import { type Compiler, findCxx } from "../generator/toolchain.js";
+import { CACHE_ROOT, needed } from "./fixture.js";
+
+const EMULATOR = join(PACKAGE_ROOT, "test", "emulator");
+
+const EMULATOR_FILES: FileSet = readdirSync(EMULATOR)
+  .filter((name) => /\.(cpp|hpp|h|cuh)$/.test(name))
+  .sort()
+  .map((name) => ({ path: name, text: readFileSync(join(EMULATOR, name), "utf8") }));
+
+const CUDA = ["-std=c++17", "-g", "-fPIC", "-Wall", "-Wno-unknown-pragmas", "-include", "cuda_runtime.h"];
+
+/**
+ * For emulated code: a call before every access to memory and before what is undefined, variables that start as what
+ * is far from any number in use, and no two places in the source made into one or one into two.
+ */
+const WATCHED = [
+  "-O1",
+  "-ffp-contract=off",
+  "-fsanitize=thread",
+  "-fsanitize=alignment,null,shift,signed-integer-overflow,integer-divide-by-zero,bounds,float-cast-overflow",
+  "-ftrivial-auto-var-init=pattern",
+  "-fno-thread-jumps",
+];
+
+/** Emitted files with the stand-in for what only a GPU can run. */
+export function emulatedFiles(files: FileSet): FileSet {
+  return files.map((file) => {
+    const standIn = EMULATOR_FILES.find(({ path }) => file.path === `cuda/${path}`);
+    return standIn === undefined ? file : { ...file, text: standIn.text };
+  });
+}
+
+/** Builds the library of emitted files, or finds it built, in `folder`, which `open` takes as `path`. */
+export async function buildEmulated(files: FileSet, folder: string): Promise<BuildResult> {
+  const cxx = needed(await findCxx());
+  const emulated = emulatedFiles(files);
+  const { objects, key } = await compileEmulator(cxx, emulated);
+  const compiler: TargetCompiler = {
+    target: "cuda",
+    path: cxx.path,
+    hostPath: cxx.path,
+    identity: key,
+    compileArgs: [...CUDA, ...WATCHED, "-I", EMULATOR, "-Icommon", "-Iinclude", "-x", "c++"],
+    linkArgs: ["-shared", "-Wl,--version-script=common/exports.map", "-Wl,-z,defs", ...objects],
+    archs: ["sm_90"],
+    cpuFeatures: [],
+  };
+  return build({ files: emulated, compiler, buildFolder: folder, cacheRoot: CACHE_ROOT, jobs: 2 });
+}
+
+/** Builds a program of test/emulator, kernels and host code in one file, and gives its path. */
+export async function buildEmulatedProgram(files: FileSet, source: string): Promise<string> {
+  const cxx = needed(await findCxx());
+  const emulated = emulatedFiles(files);
+  const { objects, key } = await compileEmulator(cxx, emulated);
+  const inputs = emulated.filter(({ path }) => path.startsWith("cuda/") && path.endsWith(".cuh"));
+  const args = [...CUDA, ...WATCHED, "-I", EMULATOR, "-Icuda", "-x", "c++", "-c", join(EMULATOR, source)];
+  const text = readFileSync(join(EMULATOR, source), "utf8");
+  const { folder } = await cached(CACHE_ROOT, cacheKey([key, args, text]), ["program"], async (staging) => {
+    writeInputs(staging, inputs);
+    await runCompiler(cxx.path, [...args, "-o", "program.o"], staging, source);
+    // Without -fsanitize here: the hooks are the emulator's, not the sanitizers' own.
+    await runCompiler(cxx.path, ["program.o", ...objects, "-o", "program"], staging, source);
+  });
+  return join(folder, "program");
+}
+
+/** The emulator itself, for kernels whose parameters are what the files' device.cuh says. */
+async function compileEmulator(cxx: Compiler, files: FileSet) {
+  const device = files.filter(({ path }) => path === "cuda/device.cuh");
+  const inputs = [...EMULATOR_FILES, ...device.map(({ text }) => ({ path: "device.cuh", text }))];
+  const sources = EMULATOR_FILES.map(({ path }) => path).filter((path) => path.endsWith(".cpp"));
+  const names = sources.map((source) => source.replace(/cpp$/, "o"));
+  const args = [...CUDA, "-O2", "-I.", "-c", ...sources];
+  const key = cacheKey([cxx.version, args, WATCHED, inputs]);
+  const { folder } = await cached(CACHE_ROOT, key, names, async (staging) => {
+    writeInputs(staging, inputs);
+    await runCompiler(cxx.path, args, staging, "emulator");
+  });
+  return { key, objects: names.map((name) => join(folder, name)) };
+}

@@ -1,0 +1,24 @@
+// What kernels are compiled against to run on the emulator: who is running, and what lanes do together.
+#pragma once
+
+#include <cstdint>
+
+namespace emulator {
+
+struct Index {
+  uint32_t x, y, z;
+};
+
+// Of the thread that is running: one lane of one warp.
+Index block_index();
+Index thread_index();
+
+void wait_for_previous_kernel();
+
+// __shfl_xor_sync: returns when all `lanes` have called it from this place.
+float exchange(uint32_t lanes, float value, int distance);
+
+// The number, which a lane is about to store; reports a NaN.
+float stored(float x);
+
+}  // namespace emulator

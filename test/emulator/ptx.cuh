@@ -1,0 +1,41 @@
+// Stands in for the inline assembly of templates/cuda/ptx.cuh. Sine, cosine and square root are exact here: how good the
+// hardware's are is judged on a GPU.
+#pragma once
+
+#include <cstdint>
+
+#include "emulator.hpp"
+
+namespace normrope {
+
+__device__ __forceinline__ void allow_next_kernel() {}
+__device__ __forceinline__ void wait_for_previous_kernel() { emulator::wait_for_previous_kernel(); }
+
+__device__ __forceinline__ float approximate_sine(float angle) { return std::sin(angle); }
+__device__ __forceinline__ float approximate_cosine(float angle) { return std::cos(angle); }
+__device__ __forceinline__ float reciprocal_sqrt(float x) { return static_cast<float>(1 / std::sqrt(double{x})); }
+
+__device__ __forceinline__ float f32_of_f16(uint16_t x) {
+  _Float16 half;
+  std::memcpy(&half, &x, sizeof half);
+  return half;
+}
+
+__device__ __forceinline__ uint16_t f16_of(float x) {
+  const auto half = static_cast<_Float16>(emulator::stored(x));
+  uint16_t bits;
+  std::memcpy(&bits, &half, sizeof bits);
+  return bits;
+}
+
+__device__ __forceinline__ uint16_t bf16_of(float x) {
+  const float finite = emulator::stored(x);
+  uint32_t bits;
+  std::memcpy(&bits, &finite, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+__device__ __forceinline__ uint32_t f16x2_of(float low, float high) { return f16_of(low) | uint32_t{f16_of(high)} << 16; }
+__device__ __forceinline__ uint32_t bf16x2_of(float low, float high) { return bf16_of(low) | uint32_t{bf16_of(high)} << 16; }
+
+}  // namespace normrope
