@@ -18,7 +18,7 @@ export function randomNumbers(seed: number): () => number {
 }
 
 /** A prime: what is longer repeats itself, at no multiple of any head. */
-const PERIOD = 1_000_003;
+const PERIOD = 99_991;
 
 /** Roughly normal values, in blocks of different scale. */
 export function randomBits(dtype: Dtype, length: number, random: () => number): Uint16Array {

@@ -2,10 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../runtime/accuracy.js";
+import { rowsOf, runBatch } from "../runtime/batch.js";
 import { findKernel } from "../runtime/manifest.js";
 import { type Library, open } from "../runtime/open.js";
 import { ropeTable } from "../runtime/rope_table.js";
-import { batchesFor, runBatch, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
+import { batchesFor, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName } from "./fixture.js";
 
@@ -54,7 +55,8 @@ test("the batches take every position, layout and count that the op allows", () 
   const batches = facts === undefined ? [] : batchesFor(facts, 132);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
   for (const position of VERIFY_POSITIONS) expect(positions).toContain(position);
-  expect(new Set(batches.map(({ layout }) => layout))).toEqual(new Set(["packed", "strided", "separate"]));
+  expect(new Set(batches.map(({ target }) => target === undefined))).toEqual(new Set([true, false]));
+  expect(new Set(batches.map(({ source }) => source.q.headStride))).toEqual(new Set([128, 136]));
   expect(batches.some(({ numTokens }) => numTokens === 0)).toBe(true);
   expect(batches.some(({ numKHeads }) => numKHeads === 0)).toBe(true);
   expect(batches.some(({ positions }) => positions instanceof BigInt64Array)).toBe(true);
@@ -75,7 +77,7 @@ describe("the judge of a batch", () => {
     numTokens: 5,
     numQHeads: 3,
     numKHeads: 2,
-    layout: "packed",
+    source: rowsOf(64, { numTokens: 5, numQHeads: 3, numKHeads: 2 }),
     positions: Int32Array.of(0, 1, 7, 100, 4095),
     rope: ropeTable({ base: 10_000, rotaryDim: 64 }),
     eps: 1e-6,

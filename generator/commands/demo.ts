@@ -5,12 +5,12 @@
  * runtime, and checks every element of q and k against the oracle and every bit of v against the input.
  */
 import type { Argv } from "yargs";
+import { type Batch, rowsOf, runBatch } from "../../runtime/batch.js";
 import { type Library, open, packedHeads, type RopeTable, ropeTable } from "../../runtime/index.js";
 import { gpuCount } from "../../runtime/library.js";
 import { findKernel, type ManifestKernel, type Target } from "../../runtime/manifest.js";
 import type { Kernel } from "../../runtime/op.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
-import { type Batch, runBatch } from "../../runtime/verify.js";
 import { userError } from "../diagnostics.js";
 import { findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
@@ -101,7 +101,9 @@ async function buildAll(config: string, io: Io): Promise<{ target: Target; why: 
 function batchOf(name: string, numTokens: number, firstPosition: number, rope: RopeTable): Batch {
   const { numQHeads, numKHeads, numVHeads, eps } = MODEL;
   const positions = Int32Array.from({ length: numTokens }, (_, i) => firstPosition + i);
-  return { name, numTokens, numQHeads, numKHeads, numVHeads, layout: "packed", positions, rope, eps };
+  const counts = { numTokens, numQHeads, numKHeads };
+  const source = rowsOf(MODEL.point.headDim, counts, { numVHeads });
+  return { name, ...counts, source, positions, rope, eps };
 }
 
 function bytesMoved({ numTokens, numQHeads, numKHeads }: Batch): number {

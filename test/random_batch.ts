@@ -1,0 +1,148 @@
+/**
+ * Random points of the config space, and random calls of their kernels, for fast-check.
+ *
+ * Out: arbitraries. They cover what the op allows: every legal geometry; heads and tokens in either order, with
+ * gaps, in place and not; positions of 32 and 64 bits; every scaling.
+ */
+import * as fc from "fast-check";
+import type { Batch, Counts, Place, Region } from "../runtime/batch.js";
+import type { ConfigPoint, ManifestKernel } from "../runtime/manifest.js";
+import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
+import { VERIFY_POSITIONS } from "../runtime/verify.js";
+
+export const randomPoint: fc.Arbitrary<ConfigPoint> = fc
+  .record({
+    // Small heads and heads that models have more often than the range up to 1024 would give them.
+    headDim: fc
+      .oneof(fc.constantFrom(8, 10, 12, 14, 16, 24, 32), fc.integer({ min: 2, max: 128 }))
+      .map((n) => 8 * Math.max(2, n)),
+    part: fc.oneof(fc.constantFrom(0.25, 0.5, 0.75, 1, 1, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+    rope: fc.constantFrom("neox", "interleaved"),
+    dtype: fc.constantFrom("bf16", "f16"),
+  })
+  .map(({ headDim, part, rope, dtype }) => {
+    const rotaryDim = Math.max(2, 2 * Math.round((headDim / 2) * part));
+    return { headDim, rotaryDim, rope, dtype };
+  });
+
+/** How a region is laid out: the numbers count vectors of the kernel. */
+const randomShape = fc.record({
+  isHeadsFirst: fc.boolean(),
+  isKFirst: fc.boolean(),
+  innerGap: fc.integer({ min: 0, max: 3 }),
+  outerGap: fc.integer({ min: 0, max: 3 }),
+  middleGap: fc.integer({ min: 0, max: 3 }),
+  guard: fc.integer({ min: 0, max: 5 }),
+});
+type Shape = typeof randomShape extends fc.Arbitrary<infer S> ? S : never;
+
+function regionOf({ point, vectorElements }: ManifestKernel, counts: Counts, shape: Shape): Region {
+  const { headDim } = point;
+  const { numTokens, numQHeads, numKHeads } = counts;
+  const { isHeadsFirst, isKFirst } = shape;
+  const elements = (vectors: number) => vectors * vectorElements;
+  const [middle, guard] = [elements(shape.middleGap), elements(shape.guard)];
+  const numHeads = numQHeads + numKHeads;
+  const step = headDim + elements(shape.innerGap);
+  const outer = elements(shape.outerGap);
+  const tokenStride = isHeadsFirst ? step : numHeads * step + middle + outer;
+  const headStride = isHeadsFirst ? numTokens * step + outer : step;
+  const [first, second] = isKFirst ? [numKHeads, numQHeads] : [numQHeads, numKHeads];
+  const starts = [guard, guard + first * headStride + middle] as const;
+  const place = (start: number): Place => ({ offset: start, tokenStride, headStride });
+  const end = (start: number, heads: number) =>
+    heads === 0 || numTokens === 0
+      ? 0
+      : start + (heads - 1) * headStride + (numTokens - 1) * tokenStride + headDim;
+  return {
+    q: place(starts[isKFirst ? 1 : 0]),
+    k: place(starts[isKFirst ? 0 : 1]),
+    length: Math.max(end(starts[0], first), end(starts[1], second)) + guard,
+  };
+}
+
+const anyFactor = fc.double({ min: 1, max: 64, noNaN: true });
+const anyLength = fc.integer({ min: 512, max: 262_144 });
+
+function randomRope(rotaryDim: number): fc.Arbitrary<RopeParameters> {
+  const pairs = rotaryDim / 2;
+  const type = <T extends string>(name: T) => fc.constant(name);
+  const attentionFactor = fc.double({ min: 0.5, max: 2, noNaN: true });
+  const factors = fc.array(anyFactor, { minLength: pairs, maxLength: pairs });
+  const scaling = fc.oneof(
+    fc.constant(undefined),
+    fc.record({ type: type("linear"), factor: anyFactor }),
+    fc.record({ type: type("yarn"), factor: anyFactor, originalMaxPosition: anyLength }),
+    fc.record({ type: type("yarn"), factor: anyFactor, originalMaxPosition: anyLength, attentionFactor }),
+    fc.record({
+      ...{ type: type("yarn-ramp"), factor: anyFactor, attentionFactor },
+      ...{
+        low: fc.integer({ min: 0, max: pairs }),
+        high: fc.integer({ min: pairs + 1, max: 2 * pairs + 1 }),
+      },
+    }),
+    fc.record({
+      ...{ type: type("llama3"), factor: anyFactor, originalMaxPosition: anyLength },
+      ...{ lowFreqFactor: fc.constant(1), highFreqFactor: fc.constant(4) },
+    }),
+    fc.record({
+      ...{ type: type("longrope"), shortFactor: factors, longFactor: factors },
+      ...{ originalMaxPosition: anyLength, length: anyLength, attentionFactor },
+    }),
+    fc.record({ type: type("proportional"), partialRotaryFactor: fc.constantFrom(0.25, 0.5, 1) }),
+    // The exponent d / (d - 2) needs more than one pair.
+    ...(pairs < 2
+      ? []
+      : [
+          fc.record({ type: type("alpha"), alpha: anyFactor }),
+          fc.record({ type: type("dynamic"), factor: anyFactor, maxPosition: anyLength, length: anyLength }),
+        ]),
+  );
+  const base = fc.double({ min: 2, max: 8, noNaN: true }).map((power) => 10 ** power);
+  return fc.record({ base, rotaryDim: fc.constant(rotaryDim), scaling });
+}
+
+/** Up to 2⁴¹: farther out the table's last bit shows (2⁻⁶⁵ of a turn for each position). */
+const POSITION_LIMIT = 2n ** 41n;
+
+function randomPositions(numTokens: number): fc.Arbitrary<Int32Array | BigInt64Array> {
+  const narrow = fc.oneof(
+    fc.constantFrom(...VERIFY_POSITIONS),
+    fc.integer({ min: 0, max: 131_072 }),
+    fc.integer(),
+  );
+  const wide = fc.bigInt({ min: -POSITION_LIMIT, max: POSITION_LIMIT });
+  const length = { minLength: numTokens, maxLength: numTokens };
+  return fc.oneof(
+    fc.array(narrow, length).map((positions) => Int32Array.from(positions)),
+    fc.array(wide, length).map((positions) => BigInt64Array.from(positions)),
+  );
+}
+
+const randomCounts = fc.record({
+  numTokens: fc.oneof(fc.constantFrom(0, 1, 2), fc.integer({ min: 1, max: 40 })),
+  numQHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 24 })),
+  numKHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 9 })),
+});
+
+export function randomBatch(facts: ManifestKernel): fc.Arbitrary<Batch> {
+  return randomCounts.chain((counts) =>
+    fc
+      .record({
+        source: randomShape.map((shape) => regionOf(facts, counts, shape)),
+        target: fc.option(
+          randomShape.map((shape) => regionOf(facts, counts, shape)),
+          { nil: undefined },
+        ),
+        positions: randomPositions(counts.numTokens),
+        rope: randomRope(facts.point.rotaryDim),
+        eps: fc.double({ min: -12, max: 0, noNaN: true }).map((power) => 10 ** power),
+        weightForEachHead: fc.boolean(),
+        isDependent: fc.boolean(),
+      })
+      .map(({ rope, target, ...rest }) => ({
+        ...{ name: "random", ...counts, ...rest, rope: ropeTable(rope) },
+        ...(target === undefined ? {} : { target }),
+      })),
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * Random points of the config space, random calls of their kernels: on the CPU and on the emulator, against the oracle.
+ *
+ * NORMROPE_CASES says how many calls (default 200), NORMROPE_SEED repeats a run. The default seed is fixed, so that a
+ * commit's tests do not depend on luck; `npm run test:long` takes 5,000 calls and another seed each time.
+ */
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { build } from "../generator/build.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cpuCompiler } from "../generator/target_compiler.js";
+import { findCxx } from "../generator/toolchain.js";
+import { runBatch } from "../runtime/batch.js";
+import { cpuFeatures } from "../runtime/cpu_features.js";
+import { type Library, open } from "../runtime/open.js";
+import { buildEmulated } from "./emulated.js";
+import { CACHE_ROOT, needed } from "./fixture.js";
+import { spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
+import { randomBatch, randomPoint } from "./random_batch.js";
+
+const CASES = Number(process.env.NORMROPE_CASES ?? 200);
+const IS_LONG = process.env.NORMROPE_CASES !== undefined;
+const SEED = Number(process.env.NORMROPE_SEED ?? (IS_LONG ? Date.now() % 2 ** 31 : 20_261_123));
+const CALLS_PER_KERNEL = IS_LONG ? 20 : 10;
+const KERNELS_PER_LIBRARY = 25;
+
+const points = fc.sample(
+  fc.uniqueArray(randomPoint, {
+    minLength: Math.ceil(CASES / CALLS_PER_KERNEL),
+    maxLength: Math.ceil(CASES / CALLS_PER_KERNEL),
+    selector: (point) => JSON.stringify(point),
+  }),
+  { seed: SEED, numRuns: 1 },
+)[0];
+if (points === undefined) throw new Error("fast-check gave no sample");
+console.log(`random configs: ${CASES} calls of ${points.length} kernels, NORMROPE_SEED=${SEED}`);
+
+const groups = Array.from({ length: Math.ceil(points.length / KERNELS_PER_LIBRARY) }, (_, i) =>
+  points.slice(i * KERNELS_PER_LIBRARY, (i + 1) * KERNELS_PER_LIBRARY),
+);
+
+describe("random configs", () => {
+  test.each(groups.map((group, i) => ({ group, name: `${i + 1} of ${groups.length}` })))(
+    "group $name: kernels of CPU and emulator agree with the oracle, and leave all else alone",
+    { timeout: 900_000 },
+    async ({ group }) => {
+      const entries = group.map(({ headDim, rotaryDim, rope, dtype }) =>
+        JSON.stringify({ headDim: [headDim], rotaryDim: [rotaryDim], rope: [rope], dtype: [dtype] }),
+      );
+      const files = emit(compile(writeConfig(spaceOf(`[${entries.join(",\n")}]`))));
+      const folder = temporaryFolder();
+      const compiler = cpuCompiler(needed(await findCxx()), cpuFeatures());
+      const cpu = { files, compiler, buildFolder: join(folder, "cpu"), cacheRoot: CACHE_ROOT, jobs: 2 };
+      using onCpu = await open({ target: "cpu", path: (await build(cpu)).library });
+      using emulated = await open({
+        target: "cuda",
+        path: (await buildEmulated(files, join(folder, "emulated"))).library,
+      });
+      for (const point of group) {
+        await checkKernel(onCpu, point);
+        await checkKernel(emulated, point);
+      }
+    },
+  );
+});
+
+async function checkKernel(library: Library, point: (typeof groups)[number][number]): Promise<void> {
+  const kernel = await library.kernel(point);
+  const facts = library.manifest.kernels.find(({ id }) => id === kernel.id);
+  if (facts === undefined) throw new Error(`the manifest lacks ${kernel.id}`);
+  fc.assert(
+    fc.property(randomBatch(facts), fc.integer({ min: 1, max: 1e6 }), (batch, dataSeed) => {
+      const { accuracy, firstTouched } = runBatch(library, kernel, facts, batch, dataSeed);
+      expect(accuracy.maxError, `${kernel.id} on ${library.target}`).toBeLessThanOrEqual(1);
+      expect(firstTouched, `${kernel.id} on ${library.target}`).toBe(-1);
+    }),
+    { seed: SEED, numRuns: CALLS_PER_KERNEL },
+  );
+}
