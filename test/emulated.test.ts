@@ -1,31 +1,48 @@
 /** Every CUDA kernel of the default space and of the further geometries, on the emulator, against the oracle. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { compile, emit } from "../generator/pipeline.js";
+import { compile } from "../generator/pipeline.js";
 import { type Library, open } from "../runtime/open.js";
+import { randomBits, randomNumbers } from "../runtime/random.js";
+import { ropeTable } from "../runtime/rope_table.js";
 import { verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
-import { buildEmulated } from "./emulated.js";
-import { buildFolder, CONFIGS, type ConfigName } from "./fixture.js";
+import { buildEmulatedFixture } from "./emulated.js";
+import { CONFIGS, type ConfigName } from "./fixture.js";
 
 describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulator", (name) => {
-  const compilation = compile(CONFIGS[name]);
+  const { plans } = compile(CONFIGS[name]);
   let library: Library;
   beforeAll(async () => {
-    const { library: path } = await buildEmulated(emit(compilation), `${buildFolder(name)}-emulated`);
-    library = await open({ target: "cuda", path });
+    library = await open({ target: "cuda", path: (await buildEmulatedFixture(name)).library });
   });
   afterAll(() => library?.close());
 
   test("passes on every batch, with nothing to report", async () => {
     const results = await verifyLibrary(library);
-    expect(results.map(({ id }) => id)).toEqual(compilation.plans.map(({ id }) => id));
+    expect(results.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
     expect(results.filter(({ pass }) => !pass)).toEqual([]);
   });
 
   test("gives a batch the bits of its tokens one by one, and of dependent launches", async () => {
-    for (const { point } of compilation.plans) {
+    for (const { point } of plans) {
       const shape = { tokens: 23, numQHeads: 9, numKHeads: 3 };
       expect(await waysThatDiffer(library, point, shape)).toEqual([]);
+    }
+  });
+
+  test("waits for the launch before where it is dependent", async () => {
+    for (const facts of library.manifest.kernels) {
+      const kernel = await library.kernel(facts.point);
+      const { headDim, dtype, rotaryDim } = facts.point;
+      const random = randomNumbers(2);
+      using buffer = library.upload(dtype, randomBits(dtype, 6 * headDim, random));
+      using weight = library.upload(dtype, randomBits(dtype, headDim, random));
+      using positions = library.upload("int32", Int32Array.of(3, 4));
+      using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
+      const q = { buffer, tokenStride: 3 * headDim, numHeads: 2, weight };
+      const k = { ...q, offset: 2 * headDim, numHeads: 1 };
+      // The second reads what the first wrote: too early a read would be reported.
+      for (let i = 0; i < 2; i++) kernel.run({ q, k, numTokens: 2, positions, rope, eps: 1e-6, pdl: true });
     }
   });
 });

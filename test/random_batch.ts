@@ -25,39 +25,51 @@ export const randomPoint: fc.Arbitrary<ConfigPoint> = fc
     return { headDim, rotaryDim, rope, dtype };
   });
 
-/** How a region is laid out: the numbers count vectors of the kernel. */
-const randomShape = fc.record({
-  isHeadsFirst: fc.boolean(),
-  isKFirst: fc.boolean(),
-  innerGap: fc.integer({ min: 0, max: 3 }),
-  outerGap: fc.integer({ min: 0, max: 3 }),
-  middleGap: fc.integer({ min: 0, max: 3 }),
-  guard: fc.integer({ min: 0, max: 5 }),
-});
-type Shape = typeof randomShape extends fc.Arbitrary<infer S> ? S : never;
+const gap = fc.integer({ min: 0, max: 3 });
+const side = fc.record({ isHeadsFirst: fc.boolean(), innerGap: gap, outerGap: gap });
 
-function regionOf({ point, vectorElements }: ManifestKernel, counts: Counts, shape: Shape): Region {
-  const { headDim } = point;
-  const { numTokens, numQHeads, numKHeads } = counts;
-  const { isHeadsFirst, isKFirst } = shape;
+/** How a region is laid out; gaps count vectors of the kernel. Rows hold q and k of a token, blocks all of one of them. */
+const shape = fc.record({
+  hasRows: fc.boolean(),
+  isKFirst: fc.boolean(),
+  q: side,
+  k: side,
+  middleGap: gap,
+  guard: gap,
+});
+type Arbitrated<A> = A extends fc.Arbitrary<infer T> ? T : never;
+
+function regionOf(
+  { point: { headDim }, vectorElements }: ManifestKernel,
+  { numTokens, numQHeads, numKHeads }: Counts,
+  { hasRows, isKFirst, q, k, middleGap, guard }: Arbitrated<typeof shape>,
+): Region {
   const elements = (vectors: number) => vectors * vectorElements;
-  const [middle, guard] = [elements(shape.middleGap), elements(shape.guard)];
-  const numHeads = numQHeads + numKHeads;
-  const step = headDim + elements(shape.innerGap);
-  const outer = elements(shape.outerGap);
-  const tokenStride = isHeadsFirst ? step : numHeads * step + middle + outer;
-  const headStride = isHeadsFirst ? numTokens * step + outer : step;
-  const [first, second] = isKFirst ? [numKHeads, numQHeads] : [numQHeads, numKHeads];
-  const starts = [guard, guard + first * headStride + middle] as const;
-  const place = (start: number): Place => ({ offset: start, tokenStride, headStride });
-  const end = (start: number, heads: number) =>
+  /** The heads of one side by themselves, and the elements from the first to behind the last. */
+  const block = (heads: number, { isHeadsFirst, innerGap, outerGap }: Arbitrated<typeof side>) => {
+    const step = headDim + elements(innerGap);
+    const outer = (inner: number) => Math.max(1, inner) * step + elements(outerGap);
+    const [tokenStride, headStride] = isHeadsFirst ? [step, outer(numTokens)] : [outer(heads), step];
+    return { tokenStride, headStride, reach: Math.max(tokenStride * numTokens, headStride * heads) };
+  };
+  const qBlock = block(numQHeads, hasRows ? { ...q, isHeadsFirst: false } : q);
+  const kBlock = block(numKHeads, hasRows ? { ...k, isHeadsFirst: false } : k);
+  const [first, second] = isKFirst ? [kBlock, qBlock] : [qBlock, kBlock];
+  const rowStride = first.tokenStride + elements(middleGap) + second.tokenStride;
+  const behindFirst = elements(middleGap) + (hasRows ? first.tokenStride : first.reach);
+  const place = ({ tokenStride, headStride }: typeof qBlock, isFirst: boolean): Place => ({
+    offset: elements(guard) + (isFirst ? 0 : behindFirst),
+    tokenStride: hasRows ? rowStride : tokenStride,
+    headStride,
+  });
+  const places = { q: place(qBlock, !isKFirst), k: place(kBlock, isKFirst) };
+  const end = ({ offset, tokenStride, headStride }: Place, heads: number) =>
     heads === 0 || numTokens === 0
       ? 0
-      : start + (heads - 1) * headStride + (numTokens - 1) * tokenStride + headDim;
+      : offset + (heads - 1) * headStride + (numTokens - 1) * tokenStride + headDim;
   return {
-    q: place(starts[isKFirst ? 1 : 0]),
-    k: place(starts[isKFirst ? 0 : 1]),
-    length: Math.max(end(starts[0], first), end(starts[1], second)) + guard,
+    ...places,
+    length: Math.max(end(places.q, numQHeads), end(places.k, numKHeads)) + elements(guard),
   };
 }
 
@@ -129,9 +141,9 @@ export function randomBatch(facts: ManifestKernel): fc.Arbitrary<Batch> {
   return randomCounts.chain((counts) =>
     fc
       .record({
-        source: randomShape.map((shape) => regionOf(facts, counts, shape)),
+        source: shape.map((given) => regionOf(facts, counts, given)),
         target: fc.option(
-          randomShape.map((shape) => regionOf(facts, counts, shape)),
+          shape.map((given) => regionOf(facts, counts, given)),
           { nil: undefined },
         ),
         positions: randomPositions(counts.numTokens),

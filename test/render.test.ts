@@ -377,6 +377,24 @@ describe("emitted CUDA", () => {
     expect(found.map(({ path }) => path)).toEqual([]);
   });
 
+  it("has only the instructions whose meaning the tests' stand-ins have", () => {
+    const text = cuda.find(({ path }) => path === "cuda/ptx.cuh")?.text ?? "";
+    const functions = [...text.matchAll(/ (\w+)\([^)]*\) \{[^}]*?asm[^"]*"(.*?)"(.*?)\)?;\n/g)];
+    expect(functions.map(([, name, instruction, operands]) => [name, instruction, operands])).toEqual([
+      ["allow_next_kernel", "griddepcontrol.launch_dependents;", ' ::: "memory"'],
+      ["wait_for_previous_kernel", "griddepcontrol.wait;", ' ::: "memory"'],
+      ["approximate_sine", "sin.approx.ftz.f32 %0, %1;", ' : "=f"(result) : "f"(angle)'],
+      ["approximate_cosine", "cos.approx.ftz.f32 %0, %1;", ' : "=f"(result) : "f"(angle)'],
+      ["reciprocal_sqrt", "rsqrt.approx.ftz.f32 %0, %1;", ' : "=f"(result) : "f"(x)'],
+      ["f32_of_f16", "cvt.f32.f16 %0, %1;", ' : "=f"(result) : "h"(x)'],
+      ["f16_of", "cvt.rn.f16.f32 %0, %1;", ' : "=h"(result) : "f"(x)'],
+      ["f16x2_of", "cvt.rn.f16x2.f32 %0, %1, %2;", ' : "=r"(result) : "f"(high), "f"(low)'],
+      ["bf16_of", "cvt.rn.bf16.f32 %0, %1;", ' : "=h"(result) : "f"(x)'],
+      ["bf16x2_of", "cvt.rn.bf16x2.f32 %0, %1, %2;", ' : "=r"(result) : "f"(high), "f"(low)'],
+    ]);
+    expect(functions).toHaveLength(text.match(/\basm\b/g)?.length ?? 0);
+  });
+
   it("keeps every stride in 64 bits", () => {
     const files = emitted.filter(({ path }) => path === "cuda/device.cuh" || path === "include/normrope.h");
     for (const { text } of files) {

@@ -1,12 +1,12 @@
-// Device memory: each buffer lies alone in 8 GiB of address space, of exactly the bytes that were asked for, and has a
-// record for every byte of who wrote it last. In: accesses of lanes, copies of the host. Out: faults.
+// Device memory: each buffer lies alone in 64 GiB of address space, of exactly the bytes that were asked for, and has a
+// record for every byte of who wrote it last. Pages that nothing touches take no memory, so that a buffer may have more
+// than 2^31 elements. In: accesses of lanes, copies of the host. Out: faults.
 #include "memory.hpp"
 
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "launch.hpp"
 
@@ -23,13 +23,13 @@ uint32_t thread_of(Writer writer) { return static_cast<uint32_t>(writer); }
 struct Buffer {
   size_t bytes = 0;
   bool is_live = false;
-  std::vector<Writer> writers;
+  Writer *writers = nullptr;
 };
 
 // Far from all else, so that a wrong stride or a truncated offset does not land in another buffer by chance.
 constexpr uintptr_t FIRST = uintptr_t{1} << 45;
-constexpr int SLOT_BITS = 33;
-constexpr size_t SLOTS = 4096;
+constexpr int SLOT_BITS = 36;
+constexpr size_t SLOTS = 1024;
 Buffer slots[SLOTS];
 size_t next_slot = 0;
 
@@ -55,7 +55,15 @@ Writer *writers_at(const void *memory, size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(memory);
   Buffer *const buffer = buffer_at(address);
   if (buffer == nullptr || !is_inside(*buffer, address, bytes)) return nullptr;
-  return buffer->writers.data() + (address - start_of(*buffer));
+  return buffer->writers + (address - start_of(*buffer));
+}
+
+// Zeroed pages at an address, or anywhere where that is nullptr.
+void *map_pages(void *at, size_t bytes) {
+  const int fixed = at == nullptr ? 0 : MAP_FIXED_NOREPLACE;
+  void *const pages =
+      mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+  return pages == MAP_FAILED ? nullptr : pages;
 }
 
 }  // namespace
@@ -100,13 +108,15 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
   for (size_t tries = 0; tries < SLOTS; ++tries) {
     Buffer &buffer = slots[next_slot++ % SLOTS];
     if (buffer.is_live) continue;
-    void *const start = reinterpret_cast<void *>(start_of(buffer));
-    void *const mapped =
-        mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (mapped == MAP_FAILED) continue;
-    buffer.bytes = bytes;
-    buffer.is_live = true;
-    buffer.writers.assign(bytes, NOBODY);
+    void *const start = map_pages(reinterpret_cast<void *>(start_of(buffer)), bytes);
+    if (start == nullptr) continue;
+    static_assert(NOBODY == 0, "what was mapped is nobody's");
+    void *const writers = map_pages(nullptr, bytes * sizeof(Writer));
+    if (writers == nullptr) {
+      munmap(start, bytes);
+      break;
+    }
+    buffer = {bytes, true, static_cast<Writer *>(writers)};
     *memory = start;
     return cudaSuccess;
   }
@@ -118,6 +128,7 @@ cudaError_t cudaFree(void *memory) {
   Buffer *const buffer = buffer_at(reinterpret_cast<uintptr_t>(memory));
   if (buffer == nullptr || start_of(*buffer) != reinterpret_cast<uintptr_t>(memory)) return cudaErrorInvalidValue;
   munmap(memory, buffer->bytes);
+  munmap(buffer->writers, buffer->bytes * sizeof(Writer));
   *buffer = {};
   host_synchronized();
   return cudaSuccess;
