@@ -1,5 +1,5 @@
 /** Every CUDA kernel of the default space and of the further geometries, on the emulator, against the oracle. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { compile } from "../generator/pipeline.js";
 import { type Library, open } from "../runtime/open.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
@@ -43,6 +43,31 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       const k = { ...q, offset: 2 * headDim, numHeads: 1 };
       // The second reads what the first wrote: too early a read would be reported.
       for (let i = 0; i < 2; i++) kernel.run({ q, k, numTokens: 2, positions, rope, eps: 1e-6, pdl: true });
+    }
+  });
+
+  test("launches as many heads as there can be in a grid that CUDA takes", async () => {
+    vi.stubEnv("NORMROPE_EMULATOR_RUNS_NOTHING", "1");
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    for (const facts of library.manifest.kernels) {
+      const kernel = await library.kernel(facts.point);
+      const { headDim, dtype, rotaryDim } = facts.point;
+      using weight = library.upload(dtype, new Uint16Array(headDim));
+      using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
+      for (const [numTokens, numHeads] of [
+        [1, 2 ** 30],
+        [2 ** 30, 1],
+        [2 ** 20, 2 ** 10],
+      ] as const) {
+        // Nothing is read or written, so there need be no memory.
+        const length = 2 ** 30 * headDim;
+        using buffer = library.borrow(dtype, { address: 2n ** 46n, length });
+        using positions = library.borrow("int32", { address: 2n ** 45n, length: numTokens });
+        const q = { buffer, tokenStride: numHeads * headDim, numHeads, weight };
+        kernel.run({ q, numTokens, positions, rope, eps: 1e-6 });
+      }
     }
   });
 });

@@ -1,4 +1,5 @@
 /** The CUDA library on a real GPU. Skipped by name where there is none, or no nvcc to build with. */
+import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
@@ -92,6 +93,55 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       expect(await runProgram("graph_capture.cu", library)).toBe(`0 of ${replays} replays differ`);
     },
   );
+
+  test("100 runs of the same input give the same bits", async () => {
+    using library = await openCuda("default");
+    for (const { point } of compile(CONFIGS.default).plans) {
+      const { headDim, dtype, rotaryDim } = point;
+      const kernel = await library.kernel(point);
+      const data = randomBits(dtype, 2048 * 12 * headDim, randomNumbers(6));
+      using buffer = library.allocate(dtype, data.length);
+      using weight = library.upload(dtype, randomBits(dtype, headDim, randomNumbers(7)));
+      using positions = library.upload("int32", new Int32Array(2048).fill(131_071));
+      using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim }));
+      const q = { buffer, tokenStride: 12 * headDim, numHeads: 9, weight };
+      const k = { ...q, offset: 9 * headDim, numHeads: 2 };
+      const runs = Array.from({ length: 100 }, () => {
+        buffer.write(data);
+        kernel.run({ q, k, numTokens: 2048, positions, rope, eps: 1e-6 });
+        return createHash("sha256")
+          .update(buffer.read(new Uint16Array(data.length)))
+          .digest("hex");
+      });
+      expect(new Set(runs).size, kernel.id).toBe(1);
+    }
+  });
+
+  test("rows of 72 heads are right at both ends of 240,000 tokens, past 2^31 elements", async () => {
+    using library = await openCuda("default");
+    const [tokens, row] = [240_000, 72 * 128];
+    for (const style of ["neox", "interleaved"] as const) {
+      const kernel = await library.kernel({ headDim: 128, rope: style, dtype: "bf16" });
+      const ends = randomBits("bf16", 2 * row, randomNumbers(4));
+      using weight = library.upload("bf16", randomBits("bf16", 128, randomNumbers(5)));
+      using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim: 128 }));
+      const run = (at: Int32Array) => {
+        const numTokens = at.length;
+        using buffer = library.allocate("bf16", numTokens * row);
+        using positions = library.upload("int32", at);
+        buffer.write(ends.subarray(0, row));
+        buffer.write(ends.subarray(row), (numTokens - 1) * row);
+        const q = { buffer, tokenStride: row, numHeads: 56, weight };
+        const k = { ...q, offset: 56 * 128, numHeads: 8 };
+        kernel.run({ q, k, numTokens, positions, rope, eps: 1e-6 });
+        const first = buffer.read(new Uint16Array(row));
+        return [first, buffer.read(new Uint16Array(row), (numTokens - 1) * row)];
+      };
+      const alone = run(Int32Array.of(0, tokens - 1));
+      expect(run(Int32Array.from({ length: tokens }, (_, i) => i))).toEqual(alone);
+      expect(alone).not.toEqual([ends.subarray(0, row), ends.subarray(row)]);
+    }
+  });
 
   test("a prepared call does what run does, and refuses host arrays and what was freed", async () => {
     using library = await openCuda("default");

@@ -1,0 +1,6 @@
+/** All mutants. */
+import { HOST_MUTANTS } from "./host.js";
+import { KERNEL_MUTANTS } from "./kernels.js";
+import type { Mutant } from "./mutant.js";
+
+export const MUTANTS: readonly Mutant[] = [...KERNEL_MUTANTS, ...HOST_MUTANTS];
