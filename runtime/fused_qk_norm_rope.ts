@@ -9,7 +9,7 @@ import { invalidArgument, requireFields, requireObject, requirePositive, unfitAr
 import { packedHeads } from "./heads.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
-import type { Library } from "./open.js";
+import { Library } from "./open.js";
 import { ropeTable } from "./rope_table.js";
 
 /** A model has one table, or one for each kind of layer. */
@@ -56,7 +56,7 @@ export async function fusedQkNormRope(
   rotaryDim: number | null = headDim,
   launch: Pick<RunOptions, "stream" | "pdl"> = {},
 ): Promise<void> {
-  requireObject("library", library);
+  if (!(library instanceof Library)) throw invalidArgument("library", library, "a library that is open");
   requireObject("launch", launch);
   requireFields("launch", launch, ["stream", "pdl"]);
   const { stream, pdl } = launch;
