@@ -6,7 +6,7 @@ import { quoted, reasonOf, userError } from "../diagnostics.js";
 
 /** What would keep --out from being written, for a command to say before its work. @throws UserError `bad-option`. */
 export function requirePlace(out: string): void {
-  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory();
   if (isFolder(out)) throw userError("bad-option", `--out ${quoted(out)} is a folder`, "name a file in it");
   if (out === "" || (existsSync(out) && !statSync(out).isFile())) {
     throw userError("bad-option", `--out ${quoted(out)} is no file`, "name a file, new or to be replaced");

@@ -12,7 +12,7 @@ export type Snapshot = () => unknown;
 
 /** Every file, link and folder below a folder, with a hash of each file's bytes. */
 export const filesIn =
-  (folder: string): Snapshot =>
+  (folder: string): (() => Readonly<Record<string, string>>) =>
   () =>
     Object.fromEntries(
       readdirSync(folder, { recursive: true, withFileTypes: true })
