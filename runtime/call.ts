@@ -6,6 +6,7 @@
  */
 import {
   invalidArgument,
+  isA,
   reading,
   requireFields,
   requireFloat32,
@@ -205,7 +206,7 @@ class Packer {
     length: number,
     vectorElements = 1,
   ): bigint {
-    if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
+    if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
     buffer.requireAlive(field);

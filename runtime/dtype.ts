@@ -3,7 +3,7 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
-import { invalidArgument } from "./errors.js";
+import { invalidArgument, reading } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 
 /** Element type of q, k and the weights. */
@@ -86,8 +86,10 @@ export function decodingTable(dtype: Dtype): Float64Array {
  * @throws NormropeError `invalid-argument`.
  */
 export function encodeAll(dtype: Dtype, values: ArrayLike<number>): Uint16Array {
-  if (!Array.isArray(values) && !ArrayBuffer.isView(values)) {
+  return reading("values", () => {
+    if (Array.isArray(values) || ArrayBuffer.isView(values)) {
+      return Uint16Array.from(values, (value) => encode(dtype, value));
+    }
     throw invalidArgument("values", values, "a list or a typed array of numbers");
-  }
-  return Uint16Array.from(values, (value) => encode(dtype, value));
+  });
 }

@@ -70,6 +70,15 @@ export function reading<T>(field: string, read: () => T): T {
   }
 }
 
+/** `instanceof`, of which a proxy that throws is none. */
+export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws NormropeError `invalid-argument` for what has no fields to read. */
 export function requireObject(field: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");

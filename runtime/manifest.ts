@@ -4,6 +4,7 @@
  * In: JSON text. Out: checked, typed data, and the selection of a kernel by its config point.
  * Pure: must not touch files, the library or a device.
  */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { NormropeError, quoted } from "./errors.js";
 
@@ -142,7 +143,7 @@ export function parseBuiltManifest(text: string, where: string): BuiltManifest {
 /** Whether a manifest says of the kernels what the library has in itself, which the compiler wrote into it. */
 export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embedded: string): boolean {
   const own = manifestSchema.safeParse(JSON.parse(embedded));
-  return own.success && JSON.stringify(own.data) === JSON.stringify(manifest);
+  return own.success && isDeepStrictEqual(own.data, manifest);
 }
 
 /** The value that each argument of a stage has at a point; inputs of the call stay as their names. */

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import type { DeviceRope } from "./call.js";
 import {
   invalidArgument,
+  isA,
   NormropeError,
   quoted,
   reading,
@@ -251,7 +252,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     requireObject("table", table);
     const [attentionFactor, host] = reading("table", () => [table.attentionFactor, table.turns] as const);
     requireFloat32("table.attentionFactor", attentionFactor);
-    if (!(host instanceof BigUint64Array)) throw invalidArgument("table.turns", host, "a BigUint64Array");
+    if (!isA(host, BigUint64Array)) throw invalidArgument("table.turns", host, "a BigUint64Array");
     const turns = this.upload("uint64", host);
     return { turns, attentionFactor, [Symbol.dispose]: () => turns.free() };
   }
