@@ -90,7 +90,7 @@ export function modelShape(
     const near = closest(name, Object.keys(models));
     const guess = near === undefined ? "" : `did you mean ${near}? `;
     const fix = `${guess}known are ${Object.keys(models).join(", ")}; or give --heads`;
-    throw userError("bad-option", `--model ${show(name)} is not known`, fix);
+    throw userError("bad-option", `--model ${quoted(name)} is not known`, fix);
   }
   const { q_heads, kv_heads, ...point } = model;
   const kv = kv_heads / tp;
