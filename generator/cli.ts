@@ -9,7 +9,6 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import yargs from "yargs";
 import { NormropeError } from "../runtime/errors.js";
-import { closest } from "./closest.js";
 import { registerAdd } from "./commands/add.js";
 import { registerBench } from "./commands/bench.js";
 import { registerBuild } from "./commands/build.js";
@@ -22,13 +21,12 @@ import { registerInit } from "./commands/init.js";
 import { type Io, terminalIo } from "./commands/io.js";
 import { registerList } from "./commands/list.js";
 import { registerReport } from "./commands/report.js";
+import { complaint, requirePlainOptions, UsageError } from "./commands/usage.js";
 import { registerVerify } from "./commands/verify.js";
-import { UserError } from "./diagnostics.js";
+import { quoted, reasonOf, UserError, userError } from "./diagnostics.js";
 import { COMPILER_VERSION } from "./package_root.js";
 
 const EXIT = { done: 0, failed: 1, usage: 2, bug: 70 } as const;
-
-class UsageError extends Error {}
 
 /** Runs one command line and returns its exit code. */
 export async function main(args: readonly string[], io: Io = terminalIo()): Promise<number> {
@@ -44,15 +42,17 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
     .version(COMPILER_VERSION)
     .exitProcess(false)
     .demandCommand(1, "Name a command.")
-    .recommendCommands()
     .strict()
     .locale("en")
     .check((parsed) => {
-      const twice = OPTIONS.find((name) => Array.isArray(parsed[name]));
-      if (twice !== undefined) throw new UsageError(`--${twice} is given more than once`);
+      requirePlainOptions(args, parsed);
       return true;
     })
-    .parserConfiguration({ "parse-positional-numbers": false, "camel-case-expansion": false })
+    .parserConfiguration({
+      "parse-positional-numbers": false,
+      "camel-case-expansion": false,
+      "dot-notation": false,
+    })
     .epilogue("A new project: normrope init, normrope add headDim 96, normrope build, normrope verify")
     .wrap(110);
   registerInit(cli, io);
@@ -69,7 +69,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
   cli.fail((message, error) => {
-    throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
+    throw error === undefined || error.name === "YError" ? new UsageError(complaint(message, args)) : error;
   });
   try {
     await cli.parseAsync(args, {}, (_error, _args, output) => {
@@ -84,7 +84,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
 function report(error: unknown, io: Io): number {
   const { red } = io.noteColor;
   if (error instanceof UsageError) {
-    io.note(`${red("usage:")} ${error.message}${suggestion(error.message)}`);
+    io.note(`${red("usage:")} ${error.message}`);
     io.note("`normrope --help` lists the commands, `normrope <command> --help` its options");
     return EXIT.usage;
   }
@@ -97,49 +97,14 @@ function report(error: unknown, io: Io): number {
     return EXIT.failed;
   }
   if (error instanceof Error && "syscall" in error && "path" in error) {
-    io.note(
-      `${red("error")} [file]: ${error.message}\n  fix: see that ${dirname(String(error.path))} can be read and written, and has room`,
-    );
-    return EXIT.failed;
+    const path = String(error.path);
+    const fix = `see that ${quoted(dirname(path))} can be read and written, and has room`;
+    return report(userError("bad-file", `${quoted(path)}: ${reasonOf(error)}`, fix), io);
   }
   io.note(
     `${red("This is a bug in normrope.")} ${error instanceof Error ? (error.stack ?? error.message) : error}`,
   );
   return EXIT.bug;
-}
-
-const OPTIONS = [
-  "config",
-  "json",
-  "target",
-  "arch",
-  "jobs",
-  "rejected",
-  "static",
-  "entry",
-  "out",
-  "bench",
-  "model",
-  "tp",
-  "heads",
-  "tokens",
-  "cache",
-  "pdl",
-  "replays",
-  "commit",
-  "geometry",
-  "peers",
-  "verify",
-  "help",
-  "version",
-];
-
-/** Yargs suggests commands; this suggests options. */
-function suggestion(message: string): string {
-  const unknown = /^Unknown arguments?: ([\w-]+)/.exec(message)?.[1];
-  const isOption = unknown !== undefined && !OPTIONS.includes(unknown);
-  const near = isOption ? closest(unknown, OPTIONS) : undefined;
-  return near === undefined ? "" : `. Did you mean --${near}?`;
 }
 
 const invoked = process.argv[1];

@@ -3,6 +3,9 @@
  *
  * In: what a stage found. Out: diagnostics, sorted by place; one error that carries them all. Must not print.
  */
+import { quoted } from "../runtime/errors.js";
+
+export { quoted, reasonOf, show } from "../runtime/errors.js";
 
 /** Every diagnostic of the compiler, and what it is about. */
 export const DIAGNOSTIC_CODES = {
@@ -29,6 +32,7 @@ export const DIAGNOSTIC_CODES = {
   "compile-failed": "a compiler rejected an emitted file",
   "register-spill": "a kernel does not fit the registers",
   "bad-option": "an option's value cannot be used",
+  "bad-file": "a file or a folder cannot be read or written",
   "nothing-built": "the command needs a built library",
   "bad-record": "a file is not the record of a benchmark",
 } as const;
@@ -51,6 +55,9 @@ export interface Diagnostic {
   readonly span?: Span | undefined;
 }
 
+/** More than these are not printed: one mistake can be reported on every line behind it. */
+const PRINTED_MAX = 30;
+
 /** The user's errors: all that were found, in the order of the file. */
 export class UserError extends Error {
   override readonly name = "UserError";
@@ -58,7 +65,9 @@ export class UserError extends Error {
 
   constructor(diagnostics: readonly Diagnostic[]) {
     const sorted = [...diagnostics].sort(byPlace);
-    super(sorted.map(formatDiagnostic).join("\n"));
+    const printed = sorted.slice(0, PRINTED_MAX).map(formatDiagnostic);
+    const more = sorted.length - printed.length;
+    super([...printed, ...(more === 0 ? [] : [`… and ${more} more`])].join("\n"));
     this.diagnostics = sorted;
   }
 }
@@ -78,7 +87,7 @@ export function internalError(stage: string, message: string, kernelId?: string)
 
 /** `file:line:col: error [code]: message`, and the fix on a line of its own. */
 export function formatDiagnostic({ code, message, fix, span }: Diagnostic): string {
-  const place = span === undefined ? "" : `${span.file}:${span.line}:${span.column}: `;
+  const place = span === undefined ? "" : `${quoted(span.file)}:${span.line}:${span.column}: `;
   return `${place}error [${code}]: ${message}\n  fix: ${fix}`;
 }
 

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { closest } from "./closest.js";
-import { internalError, UserError, userError } from "./diagnostics.js";
+import { internalError, quoted, show, UserError, userError } from "./diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { describeRange, isInRange, rejectionOf } from "./legality.js";
 import { findSpaceCall, readConfig } from "./load/index.js";
@@ -231,7 +231,7 @@ function findRange(op: Op, name: string): AxisRange {
   const names = op.axes.map((axis) => axis.name);
   const near = closest(name, names);
   const fix = near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`;
-  throw userError("unknown-axis", `${op.name} has no axis ${JSON.stringify(name)}`, fix);
+  throw userError("unknown-axis", `${op.name} has no axis ${show(name)}`, fix);
 }
 
 function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisValue[] {
@@ -240,7 +240,7 @@ function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisVal
     const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
     if (!isInRange(op.axes, range, value)) {
       const fix = `${range.name} is ${describeRange(op.axes, range)}`;
-      throw userError("value-not-in-axis", `${JSON.stringify(word)} is no value of ${range.name}`, fix);
+      throw userError("value-not-in-axis", `${show(word)} is no value of ${range.name}`, fix);
     }
     if (values.includes(value)) {
       throw userError("duplicate-value", `the command names ${value} twice`, "name each value once");
@@ -270,7 +270,7 @@ function madeAlready({ name }: AxisRange, value: AxisValue): UserError {
 
 function entryNeeded(configPath: string, possible: readonly Edited[]): UserError {
   const entries = possible.map(({ entry, line }) => `${entry} (line ${line})`).join(", ");
-  const message = `several entries of ${configPath} can take the values: ${entries}`;
+  const message = `several entries of ${quoted(configPath)} can take the values: ${entries}`;
   return userError("entry-needed", message, "name one with --entry N");
 }
 

@@ -5,7 +5,7 @@
  * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
  */
 import { closest } from "./closest.js";
-import { compareText, type Diagnostic } from "./diagnostics.js";
+import { compareText, type Diagnostic, show } from "./diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Entry, EntryAxis, Op, RejectedPoint, Space } from "./ir.js";
 import { describeRange, isInRange, rejectionOf } from "./legality.js";
 import { kernelId } from "./name.js";
@@ -99,7 +99,7 @@ function readAxis(
     if (seen.includes(value)) {
       diagnostics.push({
         code: "duplicate-value",
-        message: `${axis.name} lists ${value} twice`,
+        message: `${axis.name} lists ${show(value)} twice`,
         fix: "remove one of the two",
         span,
       });
@@ -108,7 +108,7 @@ function readAxis(
     } else {
       diagnostics.push({
         code: "value-not-in-axis",
-        message: `${typeof value === "string" ? JSON.stringify(value) : value} is no value of ${axis.name}`,
+        message: `${show(value)} is no value of ${axis.name}`,
         fix: `${axis.name} is ${describeRange(op.axes, range)}${suggestion(range, value)}`,
         span,
       });

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { createTwoFilesPatch } from "diff";
-import { userError } from "./diagnostics.js";
+import { quoted, userError } from "./diagnostics.js";
 import type { FileSet } from "./ir.js";
 import { parseKernelId } from "./name.js";
 
@@ -77,7 +77,7 @@ function requireReplaceable(path: string): void {
   if (stat === undefined || stat.isFile()) return;
   throw userError(
     "file-exists",
-    `${path} is not a file, and one is to be written there`,
+    `${quoted(path)} is not a file, and one is to be written there`,
     "move it elsewhere",
   );
 }

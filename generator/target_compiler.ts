@@ -5,7 +5,7 @@
  */
 import { COMPILER_FLAGS } from "../runtime/cpu_features.js";
 import type { Target } from "../runtime/manifest.js";
-import { userError } from "./diagnostics.js";
+import { show, userError } from "./diagnostics.js";
 import type { Compiler } from "./toolchain.js";
 
 export interface TargetCompiler {
@@ -82,7 +82,7 @@ function archNumber(arch: string): string {
   if (number !== undefined && Number.parseInt(number, 10) >= 80) return number;
   throw userError(
     "bad-option",
-    `--arch ${JSON.stringify(arch)} is no architecture that normrope builds for`,
+    `--arch ${show(arch)} is no architecture that normrope builds for`,
     "write sm_80 or newer, several with commas: --arch sm_90,sm_100",
   );
 }

@@ -4,7 +4,15 @@
  * In: buffers and sizes as the caller knows them. Out: the bytes of `normrope_args`, or a typed error. Every argument
  * is checked here because the call behind it checks no types.
  */
-import { invalidArgument, requireFields, requireObject, unfitArgument } from "./errors.js";
+import {
+  invalidArgument,
+  isA,
+  reading,
+  requireFields,
+  requireFloat32,
+  requireObject,
+  unfitArgument,
+} from "./errors.js";
 import { type Heads, type HeadsLayout, requireCount, requireHeads } from "./heads.js";
 import type { ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
@@ -87,7 +95,7 @@ export interface PackedCall {
 export function packCall(session: Session, facts: ManifestKernel, options: RunOptions): PackedCall {
   requireObject("options", options);
   requireOpen(session);
-  return new Packer(session, facts).pack(options);
+  return reading("options", () => new Packer(session, facts).pack(options));
 }
 
 class Packer {
@@ -109,25 +117,24 @@ class Packer {
     requireObject("rope", rope);
     requireFields("rope", rope, ["turns", "attentionFactor"]);
     requireCount("numTokens", numTokens);
-    if (!(Number.isFinite(eps) && eps >= 0)) throw invalidArgument("eps", eps, "a number from 0");
-    if (!Number.isFinite(rope.attentionFactor)) {
-      throw invalidArgument("rope.attentionFactor", rope.attentionFactor, "a finite number");
-    }
+    requireFloat32("eps", eps, 0);
+    const { turns, attentionFactor } = rope;
+    requireFloat32("rope.attentionFactor", attentionFactor);
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     const view = this.#view;
     view.setUint32(ARGS.structSize, ARGS.size, true);
     view.setUint32(ARGS.flags, pdl ? FLAG_PDL : 0, true);
     view.setBigUint64(ARGS.positions, this.#use("positions", positions, ["int32", "int64"], numTokens), true);
-    view.setBigUint64(ARGS.ropeTable, this.#useTable(rope.turns), true);
-    this.#packHeads(ARGS.q, "q", q, numTokens);
-    if (k !== undefined) this.#packHeads(ARGS.k, "k", k, numTokens);
+    view.setBigUint64(ARGS.ropeTable, this.#useTable(turns), true);
+    const numQHeads = this.#packHeads(ARGS.q, "q", q, numTokens);
+    const numKHeads = k === undefined ? 0 : this.#packHeads(ARGS.k, "k", k, numTokens);
     view.setBigInt64(ARGS.numTokens, BigInt(numTokens), true);
     view.setInt32(ARGS.positionBits, ELEMENT_BYTES[positions.type] * 8, true);
     view.setFloat32(ARGS.eps, eps, true);
-    view.setFloat32(ARGS.attentionFactor, rope.attentionFactor, true);
+    view.setFloat32(ARGS.attentionFactor, attentionFactor, true);
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
-    const isEmpty = numTokens === 0 || q.numHeads + (k?.numHeads ?? 0) === 0;
+    const isEmpty = numTokens === 0 || numQHeads + numKHeads === 0;
     return { args: new Uint8Array(view.buffer), stream: queue, isEmpty, uses: this.#uses };
   }
 
@@ -149,17 +156,17 @@ class Packer {
     );
   }
 
-  #packHeads(at: number, side: "q" | "k", heads: Heads, numTokens: number): void {
-    const { numHeads, weight, weightHeadStride = 0, headDim } = heads;
+  /** Gives the number of heads. */
+  #packHeads(at: number, side: "q" | "k", heads: Heads, numTokens: number): number {
+    const { numHeads, weight, weightHeadStride = 0, headDim, out } = heads;
     const { vectorElements, point } = this.#facts;
     if (headDim !== undefined && headDim !== point.headDim) {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
     }
     requireCount(`${side}.numHeads`, numHeads);
-    if (heads.out !== undefined) requireHeads(`${side}.out`, heads.out);
+    if (out !== undefined) requireHeads(`${side}.out`, out);
     const input = this.#locate(side, heads, numHeads, numTokens);
-    const output =
-      heads.out === undefined ? input : this.#locate(`${side}.out`, heads.out, numHeads, numTokens);
+    const output = out === undefined ? input : this.#locate(`${side}.out`, out, numHeads, numTokens);
     requireStride(`${side}.weightHeadStride`, weightHeadStride, vectorElements);
     const weights = numHeads === 0 ? 0 : (numHeads - 1) * weightHeadStride + point.headDim;
     const weightAddress = this.#use(`${side}.weight`, weight, [point.dtype], weights, vectorElements);
@@ -174,6 +181,7 @@ class Packer {
     view.setBigInt64(at + HEADS.outHeadStride, BigInt(output.headStride), true);
     view.setBigInt64(at + HEADS.weightHeadStride, BigInt(weightHeadStride), true);
     view.setInt32(at + HEADS.numHeads, numHeads, true);
+    return numHeads;
   }
 
   /** Where the heads start, after every element of them was found to lie in the buffer. */
@@ -198,7 +206,7 @@ class Packer {
     length: number,
     vectorElements = 1,
   ): bigint {
-    if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
+    if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
     buffer.requireAlive(field);

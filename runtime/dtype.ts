@@ -3,7 +3,7 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
-import { invalidArgument } from "./errors.js";
+import { invalidArgument, reading } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 
 /** Element type of q, k and the weights. */
@@ -16,13 +16,16 @@ const FORMATS = {
 } as const satisfies Record<Dtype, object>;
 
 function formatOf(dtype: Dtype) {
-  if (Object.hasOwn(FORMATS, dtype)) return FORMATS[dtype];
+  if (typeof dtype === "string" && Object.hasOwn(FORMATS, dtype)) return FORMATS[dtype];
   throw invalidArgument("dtype", dtype, `one of ${Object.keys(FORMATS).join(", ")}`);
 }
 
-/** The number that a bit pattern stands for. */
+/** The number that a bit pattern stands for. @throws NormropeError `invalid-argument`. */
 export function decode(dtype: Dtype, bits: number): number {
   const { significandBits, minExponent, maxExponent } = formatOf(dtype);
+  if (!Number.isInteger(bits) || bits < 0 || bits > 0xffff) {
+    throw invalidArgument("bits", bits, "a whole number from 0 to 65535");
+  }
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits & 0x7fff) >> significandBits;
   const significand = bits & ((1 << significandBits) - 1);
@@ -33,9 +36,13 @@ export function decode(dtype: Dtype, bits: number): number {
   return sign * (1 + significand / 2 ** significandBits) * 2 ** (exponent + minExponent - 1);
 }
 
-/** The bit pattern nearest to a number, ties to even; beyond the largest it is infinity. */
+/**
+ * The bit pattern nearest to a number, ties to even; beyond the largest it is infinity.
+ * @throws NormropeError `invalid-argument`.
+ */
 export function encode(dtype: Dtype, value: number): number {
   const { significandBits, minExponent, maxExponent } = formatOf(dtype);
+  if (typeof value !== "number") throw invalidArgument("value", value, "a number");
   const infinity = (maxExponent - minExponent + 2) << significandBits;
   if (Number.isNaN(value)) return infinity | (1 << (significandBits - 1));
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
@@ -74,7 +81,15 @@ export function decodingTable(dtype: Dtype): Float64Array {
   return Float64Array.from({ length: 0x10000 }, (_, pattern) => decode(dtype, pattern));
 }
 
-/** The bit patterns nearest to numbers, as buffers of sixteen-bit floats take them. */
+/**
+ * The bit patterns nearest to numbers, as buffers of sixteen-bit floats take them.
+ * @throws NormropeError `invalid-argument`.
+ */
 export function encodeAll(dtype: Dtype, values: ArrayLike<number>): Uint16Array {
-  return Uint16Array.from(values, (value) => encode(dtype, value));
+  return reading("values", () => {
+    if (Array.isArray(values) || ArrayBuffer.isView(values)) {
+      return Uint16Array.from(values, (value) => encode(dtype, value));
+    }
+    throw invalidArgument("values", values, "a list or a typed array of numbers");
+  });
 }

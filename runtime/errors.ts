@@ -57,9 +57,38 @@ export function requireFields(field: string, value: object, known: readonly stri
   throw unfitArgument(`${field}.${unknown}`, "not known", `one of ${known.join(", ")}`);
 }
 
+/** What the caller's values give; what a getter or a proxy of theirs throws becomes an argument error. */
+export function reading<T>(field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof NormropeError) throw cause;
+    const fix = "Give plain objects and values";
+    throw new NormropeError("invalid-argument", `${field} cannot be read: ${reasonOf(cause)}`, fix, {
+      cause,
+    });
+  }
+}
+
+/** `instanceof`, of which a proxy that throws is none. */
+export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws NormropeError `invalid-argument` for what has no fields to read. */
 export function requireObject(field: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
+}
+
+/** @throws NormropeError `invalid-argument` for what is infinite, or no number, in float32. */
+export function requireFloat32(field: string, value: number, least = Number.NEGATIVE_INFINITY): void {
+  if (typeof value === "number" && Number.isFinite(Math.fround(value)) && value >= least) return;
+  const range = least === 0 ? "a number from 0 that float32 can hold" : "a number that float32 can hold";
+  throw invalidArgument(field, value, range);
 }
 
 /** @throws NormropeError `invalid-argument`. */
@@ -67,13 +96,46 @@ export function requirePositive(field: string, value: number): void {
   if (!(Number.isFinite(value) && value > 0)) throw invalidArgument(field, value, "a positive number");
 }
 
+/** Longer texts are cut short in a message. */
+const SHOWN_LENGTH = 200;
+
 /** A value as a user would write it, short enough for one line. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
+  try {
+    return showReadable(value);
+  } catch {
+    return "an object that cannot be read";
+  }
+}
+
+function showReadable(value: unknown): string {
+  if (typeof value === "string") {
+    const shown = escaped(JSON.stringify(value.slice(0, SHOWN_LENGTH)));
+    return value.length <= SHOWN_LENGTH ? shown : `${shown}… of ${value.length} characters`;
+  }
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
   if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${value.byteLength} bytes`;
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   return `an object of type ${value.constructor?.name ?? "null"}`;
+}
+
+/** A path or a name as it stands; in quotes where it is empty, or holds what is not printed, such as line breaks. */
+export function quoted(text: string): string {
+  return text === "" || text !== escaped(text) ? escaped(JSON.stringify(text)) : text;
+}
+
+/** With an escape for each character that is not printed, or moves what is printed around it. */
+function escaped(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+/** Why something failed, in the words of what threw; of a file, without its path. */
+export function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return show(cause);
+  return escaped("syscall" in cause ? cause.message.replace(/, \w+ '[\s\S]*$/, "") : cause.message);
 }

@@ -5,11 +5,18 @@
  * are made once for each set of parameters, and a bounded number of them is kept on the device.
  */
 import type { DeviceRope, RunOptions } from "./call.js";
-import { invalidArgument, requireFields, requireObject, requirePositive, unfitArgument } from "./errors.js";
-import { packedHeads } from "./heads.js";
+import {
+  invalidArgument,
+  isA,
+  requireFields,
+  requireObject,
+  requirePositive,
+  unfitArgument,
+} from "./errors.js";
+import { packedHeads, requireCount } from "./heads.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
-import type { Library } from "./open.js";
+import { Library } from "./open.js";
 import { ropeTable } from "./rope_table.js";
 
 /** A model has one table, or one for each kind of layer. */
@@ -56,18 +63,16 @@ export async function fusedQkNormRope(
   rotaryDim: number | null = headDim,
   launch: Pick<RunOptions, "stream" | "pdl"> = {},
 ): Promise<void> {
-  requireObject("library", library);
+  if (!isA(library, Library)) throw invalidArgument("library", library, "a library that is open");
   requireObject("launch", launch);
   requireFields("launch", launch, ["stream", "pdl"]);
   const { stream, pdl } = launch;
   const dtype = dtypeOf(qkv);
-  if (!(positionIds instanceof DeviceBuffer)) throw invalidArgument("positionIds", positionIds, "a buffer");
+  if (!isA(positionIds, DeviceBuffer)) throw invalidArgument("positionIds", positionIds, "a buffer");
   for (const [name, value] of Object.entries({ factor, low, high, attentionFactor })) {
     if (typeof value !== "number") throw invalidArgument(name, value, "a number");
   }
-  for (const [name, value] of Object.entries({ numHeadsQ, numHeadsK, numHeadsV })) {
-    if (!Number.isInteger(value) || value < 0) throw invalidArgument(name, value, "a whole number from 0");
-  }
+  for (const [name, value] of Object.entries({ numHeadsQ, numHeadsK, numHeadsV })) requireCount(name, value);
   if (typeof isNeox !== "boolean") throw invalidArgument("isNeox", isNeox, "true or false");
   const rope = isNeox ? "neox" : "interleaved";
   const kernel = await library.kernel({ headDim, rotaryDim: rotaryDim ?? headDim, rope, dtype });
@@ -87,7 +92,7 @@ export async function fusedQkNormRope(
 }
 
 function dtypeOf(qkv: DeviceBuffer): ConfigPoint["dtype"] {
-  if (!(qkv instanceof DeviceBuffer)) throw invalidArgument("qkv", qkv, "a buffer");
+  if (!isA(qkv, DeviceBuffer)) throw invalidArgument("qkv", qkv, "a buffer");
   if (qkv.type === "bf16" || qkv.type === "f16") return qkv.type;
   throw unfitArgument("qkv", `a buffer of ${qkv.type}`, "of bf16 or f16");
 }

@@ -4,7 +4,7 @@
  * In: buffers, counts and strides in elements. Out: the same, with names; no layout costs a copy. Whether they fit each
  * other and the kernel is for `call` to check.
  */
-import { invalidArgument, requireFields, requireObject } from "./errors.js";
+import { invalidArgument, reading, requireFields, requireObject } from "./errors.js";
 import type { DeviceBuffer } from "./memory.js";
 
 /** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
@@ -47,6 +47,10 @@ export function packedHeads(packed: {
   readonly kWeight: DeviceBuffer;
 }): { q: Heads; k: Heads } {
   requireObject("packed", packed);
+  return reading("packed", () => headsOf(packed));
+}
+
+function headsOf(packed: Parameters<typeof packedHeads>[0]): { q: Heads; k: Heads } {
   const { qkv, headDim, numQHeads, numKHeads, numVHeads, qWeight, kWeight } = packed;
   for (const [name, count] of Object.entries({ headDim, numQHeads, numKHeads, numVHeads }))
     requireCount(name, count);

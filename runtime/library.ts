@@ -10,8 +10,8 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { cpuFeatures } from "./cpu_features.js";
-import { type ErrorCode, NormropeError } from "./errors.js";
-import { ABI_VERSION, type BuiltManifest, parseBuiltManifest } from "./manifest.js";
+import { type ErrorCode, NormropeError, quoted, reasonOf } from "./errors.js";
+import { ABI_VERSION, type BuiltManifest, describesLibrary, parseBuiltManifest } from "./manifest.js";
 
 /** The driver and OpenMP run on the stack of the call. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
@@ -106,7 +106,7 @@ export function loadLibrary(path: string): NativeLibrary {
   if (createHash("sha256").update(file).digest("hex") !== librarySha256) {
     throw new NormropeError(
       "library-invalid",
-      `${path} is not the library that ${manifestPath} describes`,
+      `${quoted(path)} is not the library that ${quoted(manifestPath)} describes`,
       REBUILD,
     );
   }
@@ -114,10 +114,16 @@ export function loadLibrary(path: string): NativeLibrary {
   // Before the others: a library of another version may lack some of them.
   const { abi } = bindFunctions<Pick<NativeFunctions, "abi">>(path, { abi: SIGNATURES.abi });
   if (abi() !== ABI_VERSION) {
-    const message = `${path} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
+    const message = `${quoted(path)} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
-  return { path, manifest, functions: bindFunctions<NativeFunctions>(path, SIGNATURES) };
+  const functions = bindFunctions<NativeFunctions>(path, SIGNATURES);
+  // A kernel is called by its place in the list: in another order, it would be called with another's sizes.
+  if (!describesLibrary(manifest, functions.manifest())) {
+    const message = `${quoted(manifestPath)} lists other kernels than ${quoted(path)} holds`;
+    throw new NormropeError("library-invalid", message, REBUILD);
+  }
+  return { path, manifest, functions };
 }
 
 /**
@@ -176,21 +182,20 @@ function readBuilt(path: string): Buffer {
   try {
     if (statSync(path).isFile()) return readFileSync(path);
   } catch (cause) {
-    throw new NormropeError("library-not-found", `there is no ${path}`, "Run `normrope build` to make it", {
-      cause,
-    });
+    const message = `${quoted(path)} cannot be read: ${reasonOf(cause)}`;
+    throw new NormropeError("library-not-found", message, "Run `normrope build` to make it", { cause });
   }
-  throw new NormropeError("library-invalid", `${path} is not a file`, REBUILD);
+  throw new NormropeError("library-invalid", `${quoted(path)} is not a file`, REBUILD);
 }
 
 function checkCpu(path: string, { build }: BuiltManifest): void {
   if (build.cpuArch !== process.arch) {
-    const message = `${path} was built for ${build.cpuArch}, and this is ${process.arch}`;
+    const message = `${quoted(path)} was built for ${quoted(build.cpuArch)}, and this is ${process.arch}`;
     throw new NormropeError("cpu-unsupported", message, REBUILD);
   }
   const missing = build.cpuFeatures.filter((feature) => !cpuFeatures().includes(feature));
   if (missing.length === 0) return;
-  const message = `${path} was built for instructions that this CPU lacks: ${missing.join(", ")}`;
+  const message = `${quoted(path)} was built for instructions that this CPU lacks: ${quoted(missing.join(", "))}`;
   throw new NormropeError("cpu-unsupported", message, "Run `normrope build --target cpu` on this machine");
 }
 
@@ -211,8 +216,8 @@ export function bindFunctions<Functions extends object>(
     ]);
     return Object.fromEntries(entries);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new NormropeError("library-invalid", `${path} cannot be loaded: ${reason}`, REBUILD, { cause });
+    const message = `${quoted(path)} cannot be loaded: ${reasonOf(cause)}`;
+    throw new NormropeError("library-invalid", message, REBUILD, { cause });
   }
 }
 

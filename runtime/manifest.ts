@@ -4,8 +4,9 @@
  * In: JSON text. Out: checked, typed data, and the selection of a kernel by its config point.
  * Pure: must not touch files, the library or a device.
  */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { NormropeError } from "./errors.js";
+import { NormropeError, quoted } from "./errors.js";
 
 /** Version of the C ABI in normrope.h; a library of another one is refused. */
 export const ABI_VERSION = 1;
@@ -128,16 +129,21 @@ export function parseBuiltManifest(text: string, where: string): BuiltManifest {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new NormropeError("library-invalid", `${where} is not JSON`, rebuild, { cause });
+    throw new NormropeError("library-invalid", `${quoted(where)} is not JSON`, rebuild, { cause });
   }
   const result = builtManifestSchema.safeParse(json);
   if (result.success) return result.data;
-  const problem = z.prettifyError(result.error).replaceAll("\n", " ");
-  throw new NormropeError(
-    "library-invalid",
-    `${where} is not a manifest of this version: ${problem}`,
-    rebuild,
-  );
+  const [issue] = result.error.issues;
+  const place = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
+  const problem = `${quoted(place)}: ${quoted(issue?.message ?? "")}`;
+  const message = `${quoted(where)} is not a manifest of this version: ${problem}`;
+  throw new NormropeError("library-invalid", message, rebuild);
+}
+
+/** Whether a manifest says of the kernels what the library has in itself, which the compiler wrote into it. */
+export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embedded: string): boolean {
+  const own = manifestSchema.safeParse(JSON.parse(embedded));
+  return own.success && isDeepStrictEqual(own.data, manifest);
 }
 
 /** The value that each argument of a stage has at a point; inputs of the call stay as their names. */

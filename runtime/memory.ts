@@ -4,7 +4,7 @@
  * In: an open library's session. Out: buffers that own their memory, and buffers over memory of the caller's, which is
  * never freed here; copies from and to the host, checked.
  */
-import { invalidArgument, NormropeError } from "./errors.js";
+import { invalidArgument, NormropeError, reading } from "./errors.js";
 import { type Address, addressOf, bytesOf, checkStatus } from "./library.js";
 import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -98,16 +98,17 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
 
 /** A buffer over a host array of the caller's: the array's memory may be given away behind the buffer's back. */
 class HostBuffer<T extends ElementType> extends DeviceBuffer<T> {
-  readonly #array: HostData[T];
+  readonly #bytes: Uint8Array;
 
   constructor(session: Session, type: T, array: HostData[T]) {
-    super(session, type, array.length, addressOf(array), () => 0);
-    this.#array = array;
+    const bytes = bytesOf(array);
+    super(session, type, bytes.length / ELEMENT_BYTES[type], addressOf(bytes), () => 0);
+    this.#bytes = bytes;
   }
 
   override requireAlive(field = "the buffer"): void {
     super.requireAlive(field);
-    if (this.#array.length === this.length) return;
+    if (this.#bytes.length === this.byteLength) return;
     throw new NormropeError(
       "closed",
       `${field} is on an array that gave its memory away`,
@@ -149,7 +150,7 @@ export function borrowBuffer<T extends ElementType>(
   if (typeof memory !== "object" || memory === null) {
     throw invalidArgument("memory", memory, "{ address, length } or a typed array");
   }
-  const { address, length } = memory;
+  const { address, length } = reading("memory", () => ({ address: memory.address, length: memory.length }));
   requireLength(length);
   const bytes = BigInt(ELEMENT_BYTES[type]);
   const isAddress =
@@ -195,7 +196,9 @@ function requireLength(length: unknown): void {
 export function requireHostArray(type: ElementType, data: ArrayBufferView): void {
   requireType(type);
   const HostArray = HOST_ARRAYS[type];
-  if (!(data instanceof HostArray)) throw invalidArgument("data", data, `a ${HostArray.name} for ${type}`);
+  if (!(ArrayBuffer.isView(data) && data instanceof HostArray)) {
+    throw invalidArgument("data", data, `a ${HostArray.name} for ${type}`);
+  }
   if (isDetached(data.buffer))
     throw invalidArgument("data", data, "an array whose memory was not given away");
 }

@@ -7,7 +7,16 @@
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { DeviceRope } from "./call.js";
-import { invalidArgument, NormropeError, requireFields, requireObject } from "./errors.js";
+import {
+  invalidArgument,
+  isA,
+  NormropeError,
+  quoted,
+  reading,
+  requireFields,
+  requireFloat32,
+  requireObject,
+} from "./errors.js";
 import {
   bytesOf,
   checkStatus,
@@ -69,8 +78,11 @@ export async function open<Point extends PointQuery = PointQuery>(
   options: OpenOptions = {},
 ): Promise<Library<Point>> {
   requireObject("options", options);
-  requireFields("options", options, ["target", "path", "device"]);
-  const { target = "auto", path = "build", device = 0 } = options;
+  const { target, path, device } = reading("options", () => {
+    requireFields("options", options, ["target", "path", "device"]);
+    const { target = "auto", path = "build", device = 0 } = options;
+    return { target, path, device };
+  });
   if (target !== "auto" && target !== "cuda" && target !== "cpu") {
     throw invalidArgument("target", target, '"auto", "cuda" or "cpu"');
   }
@@ -78,7 +90,7 @@ export async function open<Point extends PointQuery = PointQuery>(
   const native = loadLibrary(resolve(isFile(path) ? path : libraryIn(path, target)));
   const built = native.manifest.build.target;
   if (target !== "auto" && built !== target) {
-    throw invalidArgument("target", target, `"${built}", which ${native.path} was built for`);
+    throw invalidArgument("target", target, `"${built}", which ${quoted(native.path)} was built for`);
   }
   return new Library<Point>({ ...native, functions: chooseDevice(native, device) });
 }
@@ -90,11 +102,12 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
   const count = out[0] ?? 0;
   if (device === 0 && count <= 1) return functions;
   if (Number.isInteger(device) && device >= 0 && device < count) return onDevice(functions, device);
-  if (count === 0) throw new NormropeError("no-device", `${path} finds no GPU`, "See `normrope doctor`");
+  if (count === 0)
+    throw new NormropeError("no-device", `${quoted(path)} finds no GPU`, "See `normrope doctor`");
   throw invalidArgument(
     "device",
     device,
-    `a whole number below ${count}, the devices that ${path} can run on`,
+    `a whole number below ${count}, the devices that ${quoted(path)} can run on`,
   );
 }
 
@@ -112,18 +125,27 @@ function libraryIn(folder: string, target: Target | "auto"): string {
     target === "auto" && chosen === "cuda" ? ', or open target "cpu" to do without the GPU' : "";
   throw new NormropeError(
     "library-not-found",
-    `${why}there is no ${resolve(file(chosen))}`,
+    `${why}there is no ${quoted(resolve(file(chosen)))}`,
     `Run \`normrope build --target ${chosen}\`, or give the \`path\` of another build folder${instead}`,
   );
 }
 
-function requirePoint(point: PointQuery): void {
+/** A copy, so that every look at the point sees the same. */
+function readPoint(point: PointQuery): PointQuery {
   requireObject("point", point);
-  requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
+  return reading("point", () => {
+    requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
+    const { headDim, rotaryDim, rope, dtype } = point;
+    return { headDim, rotaryDim, rope, dtype };
+  });
 }
 
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // what keeps it from being read is said where it is read
+  }
 }
 
 /** An open library. It frees everything that was made from it when it is closed. */
@@ -172,19 +194,18 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
    * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had.
    */
   async kernel(point: Point): Promise<Kernel> {
-    requirePoint(point);
+    const wanted = readPoint(point);
     requireOpen(this.#session);
-    const index = findKernel(this.manifest.kernels, point);
+    const index = findKernel(this.manifest.kernels, wanted);
     const facts = this.manifest.kernels[index];
     if (facts !== undefined) return new Kernel(this.#session, index, facts);
-    const { reason, fix } = absenceOf(this.path, this.manifest, point);
+    const { reason, fix } = absenceOf(this.path, this.manifest, wanted);
     throw new NormropeError("kernel-not-found", reason, fix);
   }
 
   /** Whether the library holds a kernel for a point; where not, the reason, and the config line that would add it. */
   supports(point: PointQuery): Support {
-    requirePoint(point);
-    return supportOf(this.path, this.manifest, point);
+    return supportOf(this.path, this.manifest, readPoint(point));
   }
 
   /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
@@ -229,13 +250,11 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   /** A RoPE table on the device. @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`. */
   uploadRope(table: RopeTable): DeviceRope & Disposable {
     requireObject("table", table);
-    if (!Number.isFinite(table.attentionFactor)) {
-      throw invalidArgument("table.attentionFactor", table.attentionFactor, "a finite number");
-    }
-    if (!(table.turns instanceof BigUint64Array))
-      throw invalidArgument("table.turns", table.turns, "a BigUint64Array");
-    const turns = this.upload("uint64", table.turns);
-    return { turns, attentionFactor: table.attentionFactor, [Symbol.dispose]: () => turns.free() };
+    const [attentionFactor, host] = reading("table", () => [table.attentionFactor, table.turns] as const);
+    requireFloat32("table.attentionFactor", attentionFactor);
+    if (!isA(host, BigUint64Array)) throw invalidArgument("table.turns", host, "a BigUint64Array");
+    const turns = this.upload("uint64", host);
+    return { turns, attentionFactor, [Symbol.dispose]: () => turns.free() };
   }
 
   /** A stream whose work does not wait for the default stream's. @throws NormropeError `no-device`, `closed`. */
@@ -248,8 +267,9 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return new Event(this.#session);
   }
 
-  /** Waits for the default stream. @throws NormropeError `device-error`: of an earlier launch, too. */
+  /** Waits for the default stream. @throws NormropeError `closed`, `device-error`: of an earlier launch, too. */
   synchronize(): void {
+    requireOpen(this.#session);
     const { functions } = this.#session;
     checkStatus(functions, functions.streamSynchronize(0n));
   }

@@ -47,7 +47,7 @@ export function plainFrequencies(base: number, rotaryDim: number): Float64Array 
 
 /** @throws NormropeError `invalid-argument`, naming the parameter. */
 export function scaledFrequencies(base: number, rotaryDim: number, scaling: RopeScaling): ScaledFrequencies {
-  if (!Object.hasOwn(FIELDS, scaling.type)) {
+  if (typeof scaling.type !== "string" || !Object.hasOwn(FIELDS, scaling.type)) {
     throw invalidArgument("scaling.type", scaling.type, `one of ${Object.keys(FIELDS).join(", ")}`);
   }
   requireFields("scaling", scaling, ["type", ...FIELDS[scaling.type]]);

@@ -4,7 +4,7 @@
  * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64, the turns
  * per position as 0.64 fixed point, and the attention factor. Pure. A scaling is nothing but a table: no kernel knows.
  */
-import { invalidArgument, requireFields, requireObject, requirePositive } from "./errors.js";
+import { invalidArgument, reading, requireFields, requireObject, requirePositive } from "./errors.js";
 import { plainFrequencies, scaledFrequencies } from "./rope_frequencies.js";
 import type { RopeScaling } from "./rope_scaling.js";
 
@@ -39,6 +39,10 @@ const ROTARY_DIM_MAX = 65_536;
  */
 export function ropeTable(parameters: RopeParameters): RopeTable {
   requireObject("parameters", parameters);
+  return reading("parameters", () => makeTable(parameters));
+}
+
+function makeTable(parameters: RopeParameters): RopeTable {
   const { base, rotaryDim, scaling } = parameters;
   requirePositive("base", base);
   requireFields("parameters", parameters, ["base", "rotaryDim", "scaling"]);
@@ -56,7 +60,9 @@ export function ropeTable(parameters: RopeParameters): RopeTable {
  * @throws NormropeError `invalid-argument`.
  */
 export function tableOf(invFreq: Float64Array, attentionFactor: number): RopeTable {
-  if (!(invFreq instanceof Float64Array)) throw invalidArgument("invFreq", invFreq, "a Float64Array");
+  if (!(ArrayBuffer.isView(invFreq) && invFreq instanceof Float64Array) || invFreq.length === 0) {
+    throw invalidArgument("invFreq", invFreq, "a Float64Array with a frequency for each pair");
+  }
   if (!Number.isFinite(attentionFactor)) {
     throw invalidArgument("attentionFactor", attentionFactor, "a finite number");
   }

@@ -54,8 +54,9 @@ export abstract class Owned implements Disposable {
     return this.#address;
   }
 
+  /** Not where this is something else that was made to look like a handle. */
   belongsTo(session: Session): boolean {
-    return this.#session === session;
+    return #session in this && this.#session === session;
   }
 
   /** Gives it back; a second call does nothing. */

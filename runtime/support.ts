@@ -4,7 +4,7 @@
  * In: the manifest of a library and a point. Out: the answer, with the line for the config. Pure.
  */
 import { describeRange, isInRange, rejectionOf } from "../generator/legality.js";
-import { show } from "./errors.js";
+import { quoted, show } from "./errors.js";
 import { type BuiltManifest, findKernel, type PointQuery } from "./manifest.js";
 
 /** Why there is no kernel for a point. */
@@ -27,8 +27,8 @@ export function supportOf(path: string, manifest: BuiltManifest, query: PointQue
 /** Of a point that the library at `path` holds no kernel for. */
 export function absenceOf(path: string, { op }: BuiltManifest, query: PointQuery): Absence {
   const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
-  const wanted = op.axes.map(({ name }) => `${name} ${String(point[name])}`).join(", ");
-  const reason = `${path} holds no kernel for ${wanted}`;
+  const wanted = op.axes.map(({ name }) => `${name} ${spelled(point[name])}`).join(", ");
+  const reason = `${quoted(path)} holds no kernel for ${wanted}`;
   const outside = op.axes.find((range) => !isInRange(op.axes, range, point[range.name]));
   if (outside !== undefined) {
     const { name } = outside;
@@ -46,4 +46,9 @@ export function absenceOf(path: string, { op }: BuiltManifest, query: PointQuery
   const configLine = `{ ${values.join(", ")} }`;
   const fix = `Add the entry ${configLine} to normrope.config.ts, making a list of it where it is one object, and run \`normrope build\``;
   return { reason, fix, configLine };
+}
+
+/** Names of a point's values are not in quotes where that is plain enough. */
+function spelled(value: unknown): string {
+  return typeof value === "string" && value === quoted(value) && value.length < 50 ? value : show(value);
 }

@@ -18,7 +18,6 @@ import { buildFixture, buildFolder } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
 useCompileCache();
-const peersText = readFileSync(join(PACKAGE_ROOT, "bench/peers/h100.json"), "utf8");
 
 async function project() {
   await buildFixture("default", "cpu");
@@ -91,16 +90,16 @@ it("bench --json prints the record that it writes where --out says", { timeout: 
 it.each<[string, string[], RegExp]>([
   ["--pdl on the CPU", ["--pdl"], /\[bad-option\]: --pdl is for CUDA/],
   ["--tp without a model", ["--tp", "2"], /\[bad-option\]: --tp 2 is for a model/],
-  ["a fraction of a device", ["--model", "qwen3-8b", "--tp", "1.5"], /\[bad-option\]: --tp is 1.5/],
-  ["many replays", ["--replays", "1e10"], /\[bad-option\]: --replays is 10000000000/],
+  ["a fraction of a device", ["--model", "qwen3-8b", "--tp", "1.5"], /\[bad-option\]: --tp is "1\.5"/],
+  ["many replays", ["--replays", "1e10"], /\[bad-option\]: --replays is "1e10"/],
   [
     "what is cold for few tokens",
     ["--cache", "cold", "--tokens", "1"],
-    /\[bad-option\]: --cache cold: 1 tokens are too few/,
+    /\[bad-option\]: --cache cold: 1 token is too few/,
   ],
   ["a place that is no file", ["--out", "/dev/null"], /\[bad-option\]: --out .* is no file/],
   ["no name", ["--out", ""], /\[bad-option\]: --out "" is no file/],
-  ["few replays", ["--replays", "3"], /\[bad-option\]: --replays is 3[\s\S]*from 7/],
+  ["few replays", ["--replays", "3"], /\[bad-option\]: --replays is "3"[\s\S]*from 7/],
   [
     "a kernel that is not there",
     ["--model", "glm-4.5"],
@@ -118,44 +117,6 @@ it.each<[string, string[], RegExp]>([
   expect([code, err]).toEqual([1, expect.stringMatching(message)]);
   expect(err).not.toContain("[1/");
   expect(existsSync(record)).toBe(false);
-});
-
-it("bench takes heads or a model, not both", async () => {
-  const { code, err } = await normrope(["bench", "--model", "qwen3-8b", "--heads", "1/1/1"]);
-  expect([code, err]).toEqual([2, expect.stringContaining("mutually exclusive")]);
-});
-
-it("bench of a library that was not built says what to run", async () => {
-  const folder = temporaryFolder();
-  const { code, err } = await normrope([
-    "bench",
-    "--target",
-    "cuda",
-    "--config",
-    join(folder, "normrope.config.ts"),
-  ]);
-  expect([code, err]).toEqual([1, expect.stringContaining("normrope build")]);
-});
-
-it.each<[string, (folder: string) => string[], RegExp]>([
-  ["a record that is not there", (folder) => [join(folder, "no.json")], /no\.json cannot be read/],
-  ["what is no record", (folder) => [join(folder, "peers.json")], /\[bad-record\]: .*peers\.json/],
-  [
-    "peers that are none",
-    (folder) => [join(folder, "record.json"), "--peers", join(folder, "record.json")],
-    /\[bad-record\]/,
-  ],
-  [
-    "a geometry that it lacks",
-    (folder) => [join(folder, "record.json"), "--geometry", "neox"],
-    /--geometry neox is not in [\s\S]*neox_d128_r128_h32-8-8/,
-  ],
-])("chart refuses %s", async (_, args, message) => {
-  const folder = temporaryFolder();
-  writeFileSync(join(folder, "record.json"), recordText(benchRecord()));
-  writeFileSync(join(folder, "peers.json"), peersText);
-  const { code, err } = await normrope(["chart", ...args(folder)]);
-  expect([code, err]).toEqual([1, expect.stringMatching(message)]);
 });
 
 it("chart says nothing of a record without rows but where it is from", async () => {

@@ -113,7 +113,7 @@ describe("is refused, and nothing is written,", () => {
     const call = callOn(library);
     const before = contents(call);
     expect(() => kernel.prepare({ ...call.options, eps: Number.NaN })).toThrow("eps is NaN");
-    expect(() => kernel.prepare({ ...call.options, eps: 1e300 })).toThrow("eps is inf");
+    expect(() => kernel.prepare({ ...call.options, eps: 1e300 })).toThrow("eps is 1e+300");
     expect(() => kernel.prepare({ ...call.options, q: { ...call.options.q, tokenStride: 0 } })).toThrow(
       "q.out",
     );

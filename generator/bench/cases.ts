@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { type ConfigPoint, configPointSchema } from "../../runtime/manifest.js";
 import { closest } from "../closest.js";
-import { userError } from "../diagnostics.js";
+import { quoted, show, userError } from "../diagnostics.js";
 
 /** Heads of a packed qkv row. */
 export interface HeadCounts {
@@ -47,7 +47,7 @@ export function parseHeads(text: string): readonly HeadCounts[] {
     if (q !== undefined && k !== undefined && v !== undefined && more.length === 0) return { q, k, v };
     throw userError(
       "bad-option",
-      `--heads ${part}: these are not three counts`,
+      `--heads ${quoted(part)}: these are not three counts`,
       "write q/k/v, such as 32/8/8",
     );
   });
@@ -59,7 +59,7 @@ function wholeNumber(option: keyof typeof MAX, text: string, least = 1): number 
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= MAX[option]) return value;
   const range = `write whole numbers from ${least} to ${MAX[option]}`;
-  throw userError("bad-option", `${option}: ${JSON.stringify(text)} is no count`, range);
+  throw userError("bad-option", `${option}: ${show(text)} is no count`, range);
 }
 
 /** The heads that a kernel is run with where the command line names none: those of the peers' benchmarks. */
@@ -90,7 +90,7 @@ export function modelShape(
     const near = closest(name, Object.keys(models));
     const guess = near === undefined ? "" : `did you mean ${near}? `;
     const fix = `${guess}known are ${Object.keys(models).join(", ")}; or give --heads`;
-    throw userError("bad-option", `--model ${name} is not known`, fix);
+    throw userError("bad-option", `--model ${quoted(name)} is not known`, fix);
   }
   const { q_heads, kv_heads, ...point } = model;
   const kv = kv_heads / tp;

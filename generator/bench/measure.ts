@@ -138,7 +138,7 @@ function copies(one: BenchCase, l2Bytes: number): number {
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",
-    `--cache cold: ${one.tokens} tokens are too few for it: it takes ${wanted} batches to fill more than the cache`,
+    `--cache cold: ${one.tokens} ${one.tokens === 1 ? "token is" : "tokens are"} too few for it: it takes ${wanted} batches to fill more than the cache`,
     `give more --tokens, so that ${COPIES_MAX} do, or leave --cache out`,
   );
 }

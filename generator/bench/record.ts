@@ -11,7 +11,7 @@ import {
   type Resources,
   type Target,
 } from "../../runtime/manifest.js";
-import { userError } from "../diagnostics.js";
+import { quoted, userError } from "../diagnostics.js";
 
 const count = z.int().nonnegative();
 
@@ -76,13 +76,17 @@ export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string):
   try {
     json = JSON.parse(text);
   } catch {
-    throw userError("bad-record", `${where} is not JSON`, fix);
+    throw userError("bad-record", `${quoted(where)} is not JSON`, fix);
   }
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
-  throw userError("bad-record", `${where} is not a benchmark record: ${place}: ${issue?.message}`, fix);
+  throw userError(
+    "bad-record",
+    `${quoted(where)} is not a benchmark record: ${quoted(place)}: ${quoted(issue?.message ?? "")}`,
+    fix,
+  );
 }
 
 /** What the build says of each kernel that was measured, and the best that was seen of it. */

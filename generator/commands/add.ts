@@ -1,6 +1,8 @@
 /** `normrope add`: adds values to an axis, in the config itself. */
 import type { Argv } from "yargs";
+import { quoted } from "../diagnostics.js";
 import type { Io } from "./io.js";
+import { counted, wholeNumber } from "./options.js";
 import { configOption } from "./project.js";
 
 export function registerAdd(cli: Argv, io: Io): Argv {
@@ -12,15 +14,17 @@ export function registerAdd(cli: Argv, io: Io): Argv {
         .positional("axis", { type: "string", demandOption: true, describe: "Such as headDim" })
         .positional("values", { type: "string", array: true, demandOption: true, describe: "Such as 96 192" })
         .option("entry", {
-          type: "number",
+          type: "string",
           requiresArg: true,
           describe: "Which entry of a list of products, from 1; needed where several can take the values",
         })
         .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
     async ({ config, axis, values, entry }) => {
       const { addValues } = await import("../edit.js");
-      const added = addValues(config, axis, values.map(String), entry);
-      io.print(`${config}: ${axis} ${values.join(", ")} added, for ${added.length} new kernels`);
+      const entryNumber = entry === undefined ? undefined : wholeNumber("entry", entry, 1);
+      const added = addValues(config, axis, values.map(String), entryNumber);
+      const kernels = counted(added.length, "new kernel");
+      io.print(`${quoted(config)}: ${axis} ${values.join(", ")} added, for ${kernels}`);
       for (const id of added) io.print(`  ${id}`);
       io.print("`normrope build` builds them");
     },

@@ -24,10 +24,11 @@ import {
 } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
 import { cacheRoot } from "../cache.js";
-import { internalError, userError } from "../diagnostics.js";
+import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
+import { wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import { compilerFor, configOption, jsonOption, projectFolders, targetOption } from "./project.js";
 
@@ -39,12 +40,11 @@ const PDL_ARCH_MIN = 90;
 
 interface BenchOptions {
   readonly model?: string | undefined;
-  readonly tp?: number | undefined;
+  readonly tp?: string | undefined;
   readonly heads?: string | undefined;
   readonly tokens?: string | undefined;
   readonly cache?: "warm" | "cold" | undefined;
   readonly pdl: boolean;
-  readonly replays: number;
 }
 
 export function registerBench(cli: Argv, io: Io): Argv {
@@ -59,7 +59,7 @@ export function registerBench(cli: Argv, io: Io): Argv {
           describe: "The heads and the geometry of a model, such as qwen3-30b-a3b",
         })
         .option("tp", {
-          type: "number",
+          type: "string",
           requiresArg: true,
           describe: "Devices that share the model's heads; default: 1",
         })
@@ -85,8 +85,8 @@ export function registerBench(cli: Argv, io: Io): Argv {
           describe: "Also with programmatic dependent launch, of kernel and floor",
         })
         .option("replays", {
-          type: "number",
-          default: REPLAYS_MIN,
+          type: "string",
+          default: `${REPLAYS_MIN}`,
           requiresArg: true,
           describe: "Times that each is taken; the median counts",
         })
@@ -102,7 +102,8 @@ export function registerBench(cli: Argv, io: Io): Argv {
         })
         .conflicts("heads", "model")
         .example("$0 bench --model qwen3-30b-a3b --tp 4", "One of four devices that serve this model"),
-    async ({ config, target, json, out, commit, ...options }) => {
+    async ({ config, target, json, out, commit, replays: replayCount, ...options }) => {
+      const replays = wholeNumber("replays", replayCount, REPLAYS_MIN, REPLAYS_MAX);
       const { build } = projectFolders(config);
       using library = await open({ target, path: build });
       const [device] = library.devices;
@@ -111,14 +112,14 @@ export function registerBench(cli: Argv, io: Io): Argv {
       const path = out ?? join(build, library.target, "bench.json");
       requirePlace(path);
       const cases = chooseCases(library, options);
-      const rows = await measureAll(library, cases, options.replays, io);
+      const rows = await measureAll(library, cases, replays, io);
       const record: BenchRecord = {
         device: library.target === "cpu" ? (cpus()[0]?.model ?? device.name) : device.name,
         driver: (await findGpu())?.driver ?? "none",
         toolkit: toolkitOf(library.manifest),
         commit: commit ?? (await sourceCommit(dirname(config))) ?? "unknown",
         date: new Date().toISOString().slice(0, 10),
-        method: methodOf(library.target, options.replays),
+        method: methodOf(library.target, replays),
         kernels: kernelsOf(library.manifest, rows),
         rows: [...rows],
       };
@@ -128,24 +129,18 @@ export function registerBench(cli: Argv, io: Io): Argv {
       writeWhole(path, recordText(record));
       if (json) return;
       for (const line of summarize(rows, undefined)) io.print(line);
-      io.print(`${path} holds the record, measured on ${record.device}`);
+      io.print(`${quoted(path)} holds the record, measured on ${record.device}`);
     },
   );
 }
 
 /** @throws UserError `bad-option`, NormropeError `kernel-not-found`. */
 function chooseCases(library: Library, options: BenchOptions): readonly BenchCase[] {
-  const { model, tp, pdl, cache, replays } = options;
-  if (!Number.isInteger(replays) || replays < REPLAYS_MIN || replays > REPLAYS_MAX) {
-    const fix = `write a whole number from ${REPLAYS_MIN} to ${REPLAYS_MAX}`;
-    throw userError("bad-option", `--replays is ${replays}`, fix);
-  }
+  const { model, pdl, cache } = options;
+  const tp = options.tp === undefined ? undefined : wholeNumber("tp", options.tp, 1);
   if (pdl) requireDependentLaunch(library);
   if (tp !== undefined && model === undefined) {
     throw userError("bad-option", `--tp ${tp} is for a model`, "add --model, or give the heads with --heads");
-  }
-  if (tp !== undefined && !(Number.isInteger(tp) && tp > 0)) {
-    throw userError("bad-option", `--tp is ${tp}`, "write a whole number from 1");
   }
   const tokens = options.tokens === undefined ? DEFAULT_TOKENS[library.target] : parseTokens(options.tokens);
   const choice = { tokens, cache, pdl };

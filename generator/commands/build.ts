@@ -1,10 +1,14 @@
 /** `normrope build`: emits, and compiles what changed into a shared library. */
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
-import { userError } from "../diagnostics.js";
+import { quoted, userError } from "../diagnostics.js";
 import { parseArchs } from "../target_compiler.js";
 import { type Io, printJson } from "./io.js";
+import { counted, wholeNumber } from "./options.js";
 import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
+
+/** More compilers at once than any machine runs. */
+const JOBS_MAX = 1024;
 
 export function registerBuild(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -18,7 +22,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
           describe: "CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90",
         })
         .option("jobs", {
-          type: "number",
+          type: "string",
           requiresArg: true,
           describe: "Compilers at once; default: one a core",
         })
@@ -28,16 +32,14 @@ export function registerBuild(cli: Argv, io: Io): Argv {
           describe: "Make libnormrope.a too, to link into a program; a build without it removes one",
         })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
-    async ({ config, target, arch, jobs, json, static: archive }) => {
-      if (jobs !== undefined && !(Number.isInteger(jobs) && jobs > 0)) {
-        throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
-      }
+    async ({ config, target, arch, json, static: archive, ...options }) => {
+      const jobs = options.jobs === undefined ? undefined : wholeNumber("jobs", options.jobs, 1, JOBS_MAX);
       const archs = arch === undefined ? undefined : parseArchs(arch);
       const chosen = chosenTarget(target);
       if (archs !== undefined && chosen === "cpu") {
         throw userError(
           "bad-option",
-          `--arch is ${arch}, and the target is cpu`,
+          `--arch is ${quoted(arch ?? "")}, and the target is cpu`,
           "add --target cuda, or leave --arch out",
         );
       }
@@ -48,9 +50,10 @@ export function registerBuild(cli: Argv, io: Io): Argv {
       if (json) return printJson(io, { target: chosen, library, archive: result.archive, compiled, cached });
       const what = chosen === "cuda" ? compiler.archs.join(", ") : "this CPU";
       io.print(
-        `${library} for ${what}: ${compiled.length} kernels compiled, ${cached.length} from the cache`,
+        `${quoted(library)} for ${what}: ${counted(compiled.length, "kernel")} compiled, ${cached.length} from the cache`,
       );
-      if (result.archive !== undefined) io.print(`${result.archive} holds the same, to link into a program`);
+      if (result.archive !== undefined)
+        io.print(`${quoted(result.archive)} holds the same, to link into a program`);
     },
   );
 }

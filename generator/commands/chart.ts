@@ -1,5 +1,5 @@
 /** `normrope chart`: a benchmark record as SVG charts and in a few lines. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import { benchCharts } from "../bench/charts.js";
@@ -7,9 +7,9 @@ import { parsePeers } from "../bench/peers.js";
 import { parseBenchRecord } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
 import { chartSvg } from "../chart.js";
-import { userError } from "../diagnostics.js";
+import { quoted, reasonOf, show, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
-import { writeWhole } from "./output.js";
+import { requireFolder, writeWhole } from "./output.js";
 
 export function registerChart(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -36,25 +36,31 @@ export function registerChart(cli: Argv, io: Io): Argv {
     ({ record: recordPath, out, geometry, peers: peersPath }) => {
       const record = parseBenchRecord(readNamed(recordPath), recordPath);
       const peers = peersPath === undefined ? undefined : parsePeers(readNamed(peersPath), peersPath);
+      const all = benchCharts(record.rows, peers);
+      const drawn = all.filter(({ id }) => geometry === undefined || id === geometry);
+      if (geometry !== undefined && drawn.length === 0) {
+        const known = all.map(({ id }) => id).join(", ");
+        throw userError(
+          "bad-option",
+          `--geometry ${show(geometry)} is not in ${quoted(recordPath)}`,
+          `it holds ${known}`,
+        );
+      }
+      const charts = drawn.flatMap(({ id, time, ratio }) =>
+        Object.entries({ time, ratio }).map(([name, chart]) => ({ name: `${id}_${name}.svg`, chart })),
+      );
+      const names = charts.map(({ name }) => name);
+      if (out !== undefined) requireFolder(out, names);
       io.print(
         `${record.device}, driver ${record.driver}, ${record.toolkit}, ${record.date}, ${record.commit}`,
       );
       if (peers !== undefined) io.print(`peers: ${peers.device}, ${peers.date}`);
       for (const line of summarize(record.rows, peers)) io.print(line);
-      const all = benchCharts(record.rows, peers);
-      const drawn = all.filter(({ id }) => geometry === undefined || id === geometry);
-      if (geometry !== undefined && drawn.length === 0) {
-        const known = all.map(({ id }) => id).join(", ");
-        throw userError("bad-option", `--geometry ${geometry} is not in ${recordPath}`, `it holds ${known}`);
-      }
       if (out === undefined) return;
-      mkdirSync(out, { recursive: true });
-      for (const { id, time, ratio } of drawn) {
-        for (const [name, chart] of Object.entries({ time, ratio })) {
-          const path = join(out, `${id}_${name}.svg`);
-          writeWhole(path, `${chartSvg(chart)}\n`);
-          io.print(path);
-        }
+      for (const { name, chart } of charts) {
+        const path = join(out, name);
+        writeWhole(path, `${chartSvg(chart)}\n`);
+        io.print(path);
       }
     },
   );
@@ -63,7 +69,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
 function readNamed(path: string): string {
   try {
     return readFileSync(path, "utf8");
-  } catch {
-    throw userError("bad-option", `${path} cannot be read`, "name a file");
+  } catch (cause) {
+    throw userError("bad-option", `${quoted(path)} cannot be read: ${reasonOf(cause)}`, "name a file");
   }
 }

@@ -11,9 +11,10 @@ import { gpuCount } from "../../runtime/library.js";
 import { findKernel, type ManifestKernel, type Target } from "../../runtime/manifest.js";
 import type { Kernel } from "../../runtime/op.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
-import { userError } from "../diagnostics.js";
+import { quoted, userError } from "../diagnostics.js";
 import { findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
+import { counted } from "./options.js";
 import { buildProject, compilerFor, configOption, emitProject, projectFolders } from "./project.js";
 
 /** Qwen/Qwen3-30B-A3B, with YaRN as its model card gives it for 131072 tokens. */
@@ -46,7 +47,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
       if (facts === undefined) {
         throw userError(
           "nothing-built",
-          `${config} asks for no kernel of ${MODEL.name}`,
+          `${quoted(config)} asks for no kernel of ${MODEL.name}`,
           "run `normrope add headDim 128`",
         );
       }
@@ -85,7 +86,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
 /** Builds what this machine can build, and says which target is to run. */
 async function buildAll(config: string, io: Io): Promise<{ target: Target; why: string }> {
   const { compilation, files } = await emitProject(config, io);
-  io.note(`${config}: ${compilation.plans.length} kernels, emitted`);
+  io.note(`${quoted(config)}: ${counted(compilation.plans.length, "kernel")}, emitted`);
   const nvcc = await findNvcc();
   if (nvcc !== undefined) await buildProject(config, files, await compilerFor("cuda", undefined), io);
   await buildProject(config, files, await compilerFor("cpu", undefined), io);

@@ -1,7 +1,8 @@
 /** `normrope emit` and `normrope check`: bring generated/ up to date, or prove that it is. */
 import type { Argv } from "yargs";
-import { userError } from "../diagnostics.js";
+import { quoted, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
+import { counted } from "./options.js";
 import { configOption, emitProject, projectFolders } from "./project.js";
 
 export function registerEmit(cli: Argv, io: Io): Argv {
@@ -12,7 +13,8 @@ export function registerEmit(cli: Argv, io: Io): Argv {
     async ({ config }) => {
       const { compilation, files } = await emitProject(config, io);
       const { generated } = projectFolders(config);
-      io.print(`${generated} holds ${compilation.plans.length} kernels in ${files.length} files`);
+      const kernels = counted(compilation.plans.length, "kernel");
+      io.print(`${quoted(generated)} holds ${kernels} in ${counted(files.length, "file")}`);
     },
   );
 }
@@ -30,12 +32,14 @@ export function registerCheck(cli: Argv, io: Io): Argv {
       const { generated } = projectFolders(config);
       const files = emit(compile(config));
       const differences = compareFileSet(generated, files);
-      if (differences.length === 0) return io.print(`${generated} is up to date: ${files.length} files`);
+      if (differences.length === 0) {
+        return io.print(`${quoted(generated)} is up to date: ${counted(files.length, "file")}`);
+      }
       for (const { patch } of differences) io.print(patch);
-      const list = differences.map(({ kind, path }) => `${path} is ${kind}`).join(", ");
+      const list = differences.map(({ kind, path }) => `${quoted(path)} is ${kind}`).join(", ");
       throw userError(
         "stale-output",
-        `${generated}: ${list}`,
+        `${quoted(generated)}: ${list}`,
         "run `normrope emit`; move files that are not normrope's",
       );
     },

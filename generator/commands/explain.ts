@@ -1,10 +1,11 @@
 /** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
 import { closest } from "../closest.js";
-import { userError } from "../diagnostics.js";
+import { show, userError } from "../diagnostics.js";
 import type { KernelPlan, Layout } from "../ir.js";
 import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
+import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
 
 export function registerExplain(cli: Argv, io: Io): Argv {
@@ -73,7 +74,9 @@ function missing(kernel: string, plans: readonly KernelPlan[]): never {
   const near = closest(kernel, ids);
   throw userError(
     "bad-option",
-    `the config asks for no kernel ${JSON.stringify(kernel)}`,
-    near === undefined ? `\`normrope list\` shows its ${ids.length} kernels` : `did you mean ${near}?`,
+    `the config asks for no kernel ${show(kernel)}`,
+    near === undefined
+      ? `\`normrope list\` shows its ${counted(ids.length, "kernel")}`
+      : `did you mean ${near}?`,
   );
 }

@@ -1,7 +1,7 @@
 /** `normrope init`: writes a config to start from. */
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import type { Argv } from "yargs";
-import { userError } from "../diagnostics.js";
+import { quoted, reasonOf, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
 import { configOption } from "./project.js";
 
@@ -24,16 +24,18 @@ export function registerInit(cli: Argv, io: Io): Argv {
       if (error.code === "EEXIST") {
         throw userError(
           "file-exists",
-          `${config} is there already`,
+          `${quoted(config)} is there already${statSync(config).isDirectory() ? ", a folder" : ""}`,
           "edit it, or name another with --config FILE",
         );
       }
       throw userError(
         "bad-option",
-        `${config} cannot be written: ${error.message}`,
+        `${quoted(config)} cannot be written: ${reasonOf(error)}`,
         "name a file in a folder of yours",
       );
     }
-    io.print(`${config} written: edit it, then run \`normrope build\` (build/ does not belong into git)`);
+    io.print(
+      `${quoted(config)} written: edit it, then run \`normrope build\` (build/ does not belong into git)`,
+    );
   });
 }

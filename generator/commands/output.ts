@@ -1,30 +1,48 @@
-/** Files that a command writes where it is told to: whole or not at all. */
+/** Files and folders that a command writes where it is told to: whole or not at all. */
 import { randomBytes } from "node:crypto";
-import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
-import { userError } from "../diagnostics.js";
+import { existsSync, mkdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { quoted, reasonOf, userError } from "../diagnostics.js";
 
 /** What would keep --out from being written, for a command to say before its work. @throws UserError `bad-option`. */
 export function requirePlace(out: string): void {
-  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  if (isFolder(out)) throw userError("bad-option", `--out ${out} is a folder`, "name a file in it");
+  const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory();
+  if (isFolder(out)) throw userError("bad-option", `--out ${quoted(out)} is a folder`, "name a file in it");
   if (out === "" || (existsSync(out) && !statSync(out).isFile())) {
-    throw userError(
-      "bad-option",
-      `--out ${JSON.stringify(out)} is no file`,
-      "name a file, new or to be replaced",
-    );
+    throw userError("bad-option", `--out ${quoted(out)} is no file`, "name a file, new or to be replaced");
   }
   const fix = "make the folder, or name a file in another";
   if (!isFolder(dirname(out))) {
-    throw userError("bad-option", `--out ${out}: there is no folder ${dirname(out)}`, fix);
+    throw userError("bad-option", `--out ${quoted(out)}: there is no folder ${quoted(dirname(out))}`, fix);
   }
-  const probe = temporaryName(out);
+  probe(out);
+}
+
+/** Makes the folder that --out names, in which files of the given names are to be written. @throws UserError `bad-option`. */
+export function requireFolder(out: string, names: readonly string[]): void {
   try {
-    writeFileSync(probe, "");
-    rmSync(probe);
-  } catch {
-    throw userError("bad-option", `--out ${out}: the folder cannot be written to`, "name a file in another");
+    mkdirSync(out, { recursive: true });
+  } catch (cause) {
+    const message = `--out ${quoted(out)} is no folder, and none can be made there: ${reasonOf(cause)}`;
+    throw userError("bad-option", message, "name a folder, new or to be written to");
+  }
+  const taken = names.find((name) => existsSync(join(out, name)) && !statSync(join(out, name)).isFile());
+  if (taken !== undefined) {
+    const message = `--out ${quoted(out)}: ${taken} in it is no file, and one is to be written there`;
+    throw userError("bad-option", message, "move it elsewhere, or name another folder");
+  }
+  probe(join(out, "probe"));
+}
+
+/** A file that cannot be written beside the one that will be cannot be renamed to it. */
+function probe(path: string): void {
+  const file = temporaryName(path);
+  try {
+    writeFileSync(file, "");
+    rmSync(file);
+  } catch (cause) {
+    const message = `--out: ${quoted(dirname(path))} cannot be written to: ${reasonOf(cause)}`;
+    throw userError("bad-option", message, "name another folder");
   }
 }
 

@@ -12,12 +12,13 @@ import type { Library } from "../../runtime/open.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildResult } from "../build.js";
 import { cacheRoot } from "../cache.js";
-import { formatDiagnostic, userError } from "../diagnostics.js";
+import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "../target_compiler.js";
 import { findCxx, findGpu, findNvcc } from "../toolchain.js";
 import type { Io } from "./io.js";
+import { counted } from "./options.js";
 
 const DEFAULT_CONFIG = "normrope.config.ts";
 
@@ -61,9 +62,10 @@ export async function emitProject(
   const { generated } = projectFolders(config);
   const { written, removed, foreign } = writeFileSet(generated, files);
   if (written.length + removed.length > 0) {
-    io.note(`${generated}: ${written.length} files written, ${removed.length} removed`);
+    io.note(`${quoted(generated)}: ${counted(written.length, "file")} written, ${removed.length} removed`);
   }
-  for (const path of foreign) io.note(`${join(generated, path)} is not normrope's and was left alone`);
+  for (const path of foreign)
+    io.note(`${quoted(join(generated, path))} is not normrope's and was left alone`);
   return { compilation, files };
 }
 

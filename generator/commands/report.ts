@@ -7,9 +7,10 @@ import { open } from "../../runtime/index.js";
 import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget, type DeviceInfo } from "../../runtime/open.js";
 import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
-import { userError } from "../diagnostics.js";
+import { quoted, reasonOf, userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
 import type { Io } from "./io.js";
+import { counted } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import { configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
@@ -48,7 +49,8 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
       writeWhole(page, renderReport(readTemplates(), reportView(report)));
       const { verification, manifest } = report;
       if (verification.kind === "done" && !verification.results.every(({ pass }) => pass)) fail();
-      io.print(`${page} shows ${manifest.kernels.length} kernels. ${verificationText(report)}`);
+      const kernels = counted(manifest.kernels.length, "kernel");
+      io.print(`${quoted(page)} shows ${kernels}. ${verificationText(report)}`);
     },
   );
 }
@@ -85,7 +87,13 @@ async function examine(
 
 function readRecord(named: string | undefined, usual: string): BenchRecord | undefined {
   const path = named ?? usual;
-  if (existsSync(path)) return parseBenchRecord(readFileSync(path, "utf8"), path);
-  if (named === undefined) return undefined;
-  throw userError("bad-option", `--bench ${named}: there is no such file`, "name the record of a benchmark");
+  if (named === undefined && !existsSync(path)) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    const message = `--bench ${quoted(path)} cannot be read: ${reasonOf(cause)}`;
+    throw userError("bad-option", message, "name the record of a benchmark");
+  }
+  return parseBenchRecord(text, path);
 }

@@ -3,7 +3,9 @@ import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { open } from "../../runtime/index.js";
 import type { BuiltManifest } from "../../runtime/manifest.js";
+import { quoted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
+import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
 export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
@@ -35,7 +37,7 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
       ]);
       const passed = results.filter(({ pass }) => pass).length;
       io.print(
-        `${passed} of ${total} kernels pass on ${name} (maxError is in multiples of what rounding may do)`,
+        `${passed} of ${counted(total, "kernel")} ${total === 1 ? "passes" : "pass"} on ${name} (maxError is in multiples of what rounding may do)`,
       );
     },
   );
@@ -49,6 +51,6 @@ async function noteMissingKernels(config: string, { kernels }: BuiltManifest, io
   const missing = compile(config).plans.filter(({ id }) => !built.has(id));
   if (missing.length === 0) return;
   io.note(
-    `${config} asks for ${missing.length} kernels that the library does not hold: run \`normrope build\``,
+    `${quoted(config)} asks for ${counted(missing.length, "kernel")} that the library does not hold: run \`normrope build\``,
   );
 }

@@ -9,7 +9,7 @@ import { type Diagnostic, UserError } from "../diagnostics.js";
 import type { Op, Space } from "../ir.js";
 import { dslFunction, unwrap } from "./literals.js";
 import { readOp } from "./op.js";
-import { openConfig, spanOf, typeErrors } from "./project.js";
+import { openConfig, spanOf, typeErrors, withinStack } from "./project.js";
 import { readSpace } from "./space.js";
 
 export interface LoadedConfig {
@@ -26,7 +26,12 @@ export function load(configPath: string): LoadedConfig {
   return readConfig(openConfig(configPath));
 }
 
+/** @throws UserError as `load` does. */
 export function readConfig(config: SourceFile): LoadedConfig {
+  return withinStack(config.getFilePath(), () => readSource(config));
+}
+
+function readSource(config: SourceFile): LoadedConfig {
   const found: Diagnostic[] = [];
   const report = (diagnostic: Diagnostic) => found.push(diagnostic);
   const complaints = typeErrors(config);

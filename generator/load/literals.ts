@@ -11,7 +11,7 @@ import {
   type ObjectLiteralExpression,
   SyntaxKind,
 } from "ts-morph";
-import type { Diagnostic } from "../diagnostics.js";
+import { type Diagnostic, quoted } from "../diagnostics.js";
 import type { AxisValue, Located } from "../ir.js";
 import { LANGUAGE_FILE, spanOf } from "./project.js";
 
@@ -151,7 +151,7 @@ function readMember(member: Member, report: Report, within: readonly Node[]): Pr
 }
 
 export function unsupported(node: Node, want: string): Diagnostic {
-  const text = node.getText().replaceAll(/\s+/g, " ") || "an empty place";
+  const text = quoted(node.getText().replaceAll(/\s+/g, " ") || "an empty place");
   const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text;
   return {
     code: "unsupported-expression",

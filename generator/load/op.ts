@@ -5,6 +5,7 @@
  */
 import { type ArrowFunction, type CallExpression, type Expression, Node } from "ts-morph";
 import { configPointSchema, type Stage, type StageArgument } from "../../runtime/manifest.js";
+import { show } from "../diagnostics.js";
 import type { AxisName, AxisRange, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
 import {
@@ -34,7 +35,7 @@ export function readOp(call: CallExpression, configPath: string, report: Report)
   if (typeof located.value !== "string" || !OP_NAME.test(located.value)) {
     report({
       code: "bad-op",
-      message: `${JSON.stringify(located.value)} cannot be the name of an op`,
+      message: `${show(located.value)} cannot be the name of an op`,
       fix: "use lower-case words joined by single underscores, such as qk_norm_rope",
       span: located.span,
     });

@@ -7,11 +7,14 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { type Node, Project, type SourceFile, ts } from "ts-morph";
-import { type Diagnostic, type Span, userError } from "../diagnostics.js";
+import { type Diagnostic, quoted, reasonOf, type Span, type UserError, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 
 const DSL_INDEX = join(PACKAGE_ROOT, "dsl", "index.ts");
 export const LANGUAGE_FILE = join(PACKAGE_ROOT, "dsl", "language.ts");
+
+/** A config is some hundred lines: what is larger is another file, and ts-morph would take minutes to read it. */
+const CONFIG_BYTES_MAX = 2 ** 17;
 
 /** @throws UserError `config-not-found`, `config-unreadable`. */
 export function openConfig(path: string): SourceFile {
@@ -36,30 +39,55 @@ export function parseConfig(path: string, text: string): SourceFile {
       paths: { "normrope/dsl": [DSL_INDEX] },
     },
   });
-  return project.createSourceFile(resolve(path), text, { overwrite: true });
+  return withinStack(path, () => project.createSourceFile(resolve(path), text, { overwrite: true }));
+}
+
+/** TypeScript follows what is nested by calls. @throws UserError `config-unreadable` where these are too many. */
+export function withinStack<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) throw unreadable(path, "is nested too deeply");
+    throw error;
+  }
 }
 
 function readConfig(path: string): string {
+  const bytes = readBytes(path);
   try {
-    if (statSync(path).isDirectory()) {
-      throw userError("config-unreadable", `${path} is a folder`, "name the config file with --config FILE");
-    }
-    return readFileSync(path, "utf8").replace(/^\ufeff/, "");
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (!text.includes("\0")) return text;
+  } catch {
+    // not UTF-8
+  }
+  throw unreadable(path, "is no text in UTF-8");
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw unreadable(path, stat.isDirectory() ? "is a folder" : "is not a file");
+    if (stat.size <= CONFIG_BYTES_MAX) return readFileSync(path);
+    throw unreadable(path, `has ${stat.size} bytes, and a config at most ${CONFIG_BYTES_MAX}`);
   } catch (error) {
     if (!(error instanceof Error && "code" in error)) throw error;
     if (error.code === "ENOENT" || error.code === "ENOTDIR") {
       throw userError(
         "config-not-found",
-        `there is no ${path}`,
+        `there is no ${quoted(path)}`,
         "run `normrope init` to write one, or name yours with --config FILE",
       );
     }
     throw userError(
       "config-unreadable",
-      `${path} cannot be read: ${error.message}`,
+      `${quoted(path)} cannot be read: ${reasonOf(error)}`,
       "make the file readable",
     );
   }
+}
+
+function unreadable(path: string, what: string): UserError {
+  return userError("config-unreadable", `${quoted(path)} ${what}`, "name the config file with --config FILE");
 }
 
 export interface TypeError {
@@ -73,11 +101,13 @@ export interface TypeError {
 /** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */
 export function typeErrors(config: SourceFile): TypeError[] {
   const project = config.getProject();
-  return project.getPreEmitDiagnostics().flatMap((found) => {
+  // What is no TypeScript has as many type errors as words.
+  const syntax = project.getProgram().getSyntacticDiagnostics();
+  return (syntax.length > 0 ? syntax : project.getPreEmitDiagnostics()).flatMap((found) => {
     const file = found.getSourceFile();
     const start = found.getStart();
     if (file === undefined || start === undefined) return [];
-    const { line, column } = file.getLineAndColumnAtPos(start);
+    const { line, column } = placeOf(file, start);
     const message = ts.flattenDiagnosticMessageText(found.compilerObject.messageText, " ");
     const diagnostic: Diagnostic = {
       code: "type-error",
@@ -91,8 +121,13 @@ export function typeErrors(config: SourceFile): TypeError[] {
 
 export function spanOf(node: Node): Span {
   const file = node.getSourceFile();
-  const { line, column } = file.getLineAndColumnAtPos(node.getStart());
-  return { file: displayPath(file.getFilePath()), line, column };
+  return { file: displayPath(file.getFilePath()), ...placeOf(file, node.getStart()) };
+}
+
+/** TypeScript keeps the places of the line ends; ts-morph counts them each time. */
+function placeOf(file: SourceFile, position: number): { line: number; column: number } {
+  const { line, character } = ts.getLineAndCharacterOfPosition(file.compilerNode, position);
+  return { line: line + 1, column: character + 1 };
 }
 
 /** A path as a user would type it: relative where the file lies below the working folder. */

@@ -6,6 +6,7 @@
  */
 import { type CallExpression, type Expression, Node } from "ts-morph";
 import { closest } from "../closest.js";
+import { show } from "../diagnostics.js";
 import type { AxisName, AxisValue, Entry, EntryAxis, Located, Op, Space } from "../ir.js";
 import { type Report, readElements, readProperties, readScalar, unwrap } from "./literals.js";
 import { spanOf } from "./project.js";
@@ -55,7 +56,7 @@ function reportUnknownAxis(name: string, node: Node, op: Op, report: Report): vo
   const near = closest(name, names);
   report({
     code: "unknown-axis",
-    message: `${op.name} has no axis ${JSON.stringify(name)}`,
+    message: `${op.name} has no axis ${show(name)}`,
     fix: near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`,
     span: spanOf(node),
   });

@@ -1,0 +1,22 @@
+/**
+ * Numbers on the command line, and words about how many there are of something.
+ *
+ * Numbers are taken as text: what is no whole number is shown as it was written.
+ */
+import { show, userError } from "../diagnostics.js";
+
+/** A whole number within bounds. @throws UserError `bad-option`. */
+export function wholeNumber(option: string, text: string, least: number, most = 2 ** 31 - 1): number {
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  throw userError(
+    "bad-option",
+    `--${option} is ${show(text)}`,
+    `write a whole number from ${least} to ${most}`,
+  );
+}
+
+/** `1 kernel`, `2 kernels`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

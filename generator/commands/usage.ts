@@ -1,0 +1,62 @@
+/**
+ * Command lines that make no sense: what is said of them, and what was probably meant.
+ *
+ * In: the words of the command line, and what yargs made of them or complains of. Out: a usage error, or its words.
+ */
+import { closest } from "../closest.js";
+import { quoted } from "../diagnostics.js";
+
+/** A command line that makes no sense. */
+export class UsageError extends Error {}
+
+const COMMANDS = [
+  ...["init", "list", "explain", "emit", "check", "build", "add"],
+  ...["verify", "bench", "chart", "report", "demo", "doctor"],
+];
+
+/** Options that are there or not; the others have a value. */
+const FLAGS = ["json", "rejected", "static", "pdl", "verify", "help", "version"];
+const VALUED = [
+  ...["config", "target", "arch", "jobs", "entry", "out", "bench", "model", "tp", "heads"],
+  ...["tokens", "cache", "replays", "commit", "geometry", "peers"],
+];
+const OPTIONS = [...FLAGS, ...VALUED];
+
+/** @throws UsageError for an option that is given twice, or with or without a value where it has none or one. */
+export function requirePlainOptions(
+  args: readonly string[],
+  parsed: Readonly<Record<string, unknown>>,
+): void {
+  const twice = OPTIONS.find((name) => Array.isArray(parsed[name]));
+  if (twice !== undefined) throw new UsageError(`--${twice} is given more than once`);
+  const without = VALUED.find((name) => parsed[name] === false);
+  if (without !== undefined) throw new UsageError(`--no-${without} says nothing: leave --${without} out`);
+  const end = args.indexOf("--");
+  const flag = (end < 0 ? args : args.slice(0, end)).find((arg) =>
+    FLAGS.some((name) => arg.startsWith(`--${name}=`) || arg.startsWith(`--no-${name}=`)),
+  );
+  if (flag !== undefined) throw new UsageError(`${quoted(flag)}: it takes no value`);
+}
+
+/** What yargs complains of; of words that it does not know, with what they may have been meant for. */
+export function complaint(message: string, args: readonly string[]): string {
+  const words = /^Unknown arguments?: ([\s\S]*)$/.exec(message)?.[1];
+  if (words === undefined) return message;
+  // Behind a command that is not known, nothing is.
+  const [first] = args.filter((arg) => words.split(", ").includes(wordOf(arg)));
+  if (first === undefined) return message;
+  const word = wordOf(first);
+  if (!first.startsWith("-")) {
+    const near = closest(word, COMMANDS);
+    const what = args[0] === first ? "command" : "word";
+    return `Unknown ${what}: ${quoted(first)}${near === undefined ? "" : `. Did you mean ${near}?`}`;
+  }
+  if (OPTIONS.includes(word)) return `${quoted(args[0] ?? "")} has no option --${word}`;
+  const near = closest(word, OPTIONS);
+  return `Unknown option: ${quoted(first)}${near === undefined ? "" : `. Did you mean --${near}?`}`;
+}
+
+/** `name` of `--name`, `-name` and `--name=value`; a word as it is. */
+function wordOf(arg: string): string {
+  return arg.startsWith("-") ? arg.replace(/^-+/, "").replace(/=[\s\S]*$/, "") : arg;
+}

@@ -1,0 +1,263 @@
+/** Calls of a kernel with arguments that do not go together, each by its name; no buffer changes by a bit. */
+import { afterAll, describe, expect, test } from "vitest";
+import type { RunOptions } from "../../runtime/call.js";
+import { NormropeError } from "../../runtime/errors.js";
+import type { DeviceBuffer } from "../../runtime/memory.js";
+import {
+  bits,
+  fails,
+  HEAD_DIM,
+  kernel,
+  library,
+  openAgain,
+  other,
+  POINT,
+  positions,
+  qkv,
+  ROW,
+  rope,
+  spare,
+  TOKENS,
+  tableFor,
+  validCall,
+  weight,
+  withQ,
+} from "./call.js";
+import { expectRefusal, leaving } from "./unchanged.js";
+
+afterAll(() => {
+  library.close();
+  other.close();
+});
+
+/** Changes to a valid call, as a caller without types could make them; the field that the error must name. */
+const BAD: [what: string, field: string, change: () => object][] = [
+  ["a NaN eps", "eps", () => ({ eps: Number.NaN })],
+  ["a negative eps", "eps", () => ({ eps: -1e-6 })],
+  ["an infinite eps", "eps", () => ({ eps: Number.POSITIVE_INFINITY })],
+  ["k that is null", "k", () => ({ k: null })],
+  ["an output that is null", "q.out", () => withQ({ out: null })],
+  ["a negative number of tokens", "numTokens", () => ({ numTokens: -1 })],
+  ["half a token", "numTokens", () => ({ numTokens: 1.5 })],
+  ["too few positions", "positions", () => ({ numTokens: TOKENS + 1 })],
+  ["positions of another type", "positions", () => ({ positions: weight })],
+  ["positions that are no buffer", "positions", () => ({ positions: Int32Array.of(1, 2, 3) })],
+  ["no positions", "positions", () => ({ positions: undefined })],
+  ["a table that is too short", "rope.turns", () => ({ rope: tableFor(HEAD_DIM - 2) })],
+  [
+    "a table at an address between pairs of entries",
+    "rope.turns",
+    () => ({ rope: { ...rope, turns: betweenEntries() } }),
+  ],
+  ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
+  ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
+  [
+    "q over its own input, a head further on",
+    "q.out",
+    () => withQ({ numHeads: 1, out: { buffer: qkv, offset: HEAD_DIM / 2, tokenStride: ROW } }),
+  ],
+  [
+    "q over the input of k",
+    "q.out",
+    () => withQ({ numHeads: 1, out: { buffer: qkv, offset: 2 * HEAD_DIM, tokenStride: ROW } }),
+  ],
+  ["k over the output of q", "k.out", () => ({ q: outOfPlace(0), k: outOfPlace(HEAD_DIM) })],
+  ["heads of another head_dim", "q.headDim", () => withQ({ headDim: 2 * HEAD_DIM })],
+  ["a misspelt option", "options.epsilon", () => ({ epsilon: 1e-6 })],
+  ["a misspelt k", "options.K", () => ({ K: validCall().k })],
+  ["a misspelt offset", "q.ofset", () => withQ({ ofset: HEAD_DIM })],
+  [
+    "a misspelt field of the output",
+    "q.out.headstride",
+    () => withQ({ out: { buffer: qkv, tokenStride: ROW, headstride: 64 } }),
+  ],
+  [
+    "a misspelt field of the table",
+    "rope.attentionfactor",
+    () => ({ rope: { ...rope, attentionfactor: 1 } }),
+  ],
+  ["k on the heads of q", "q.out", () => ({ k: validCall().q })],
+  [
+    "k half over the last head of q",
+    "q.out",
+    () => ({ k: { ...validCall().q, offset: 1.5 * HEAD_DIM, numHeads: 1 } }),
+  ],
+  [
+    "k over the q of the next token",
+    "q.out",
+    () => ({ k: { ...validCall().q, offset: 3 * HEAD_DIM }, numTokens: 2 }),
+  ],
+  [
+    "a NaN attention factor",
+    "rope.attentionFactor",
+    () => ({ rope: { ...rope, attentionFactor: Number.NaN } }),
+  ],
+  ["no rope", "rope", () => ({ rope: undefined })],
+  ["no q", "q", () => ({ q: undefined })],
+  ["a stream that is none", "stream", () => ({ stream: 7 })],
+  ["a stream of another library", "stream", () => ({ stream: other.createStream() })],
+  ["q of another dtype", "q.buffer", () => withQ({ buffer: library.allocate("f16", TOKENS * ROW) })],
+  ["q in another library", "q.buffer", () => withQ({ buffer: other.allocate("bf16", TOKENS * ROW) })],
+  ["q beyond its buffer", "q.buffer", () => withQ({ offset: HEAD_DIM * 3 })],
+  ["a row stride beyond the buffer", "q.buffer", () => withQ({ tokenStride: 2 * ROW })],
+  ["a head stride beyond the buffer", "q.buffer", () => withQ({ headStride: 4 * HEAD_DIM })],
+  ["more heads than the buffer holds", "q.buffer", () => withQ({ numHeads: 5 })],
+  ["a misaligned offset", "q.offset", () => withQ({ offset: 2 })],
+  ["a misaligned row stride", "q.tokenStride", () => withQ({ tokenStride: ROW - 2 })],
+  ["a misaligned head stride", "q.headStride", () => withQ({ headStride: HEAD_DIM + 1 })],
+  ["a negative row stride", "q.tokenStride", () => withQ({ tokenStride: -ROW })],
+  ["a NaN row stride", "q.tokenStride", () => withQ({ tokenStride: Number.NaN })],
+  ["a negative number of heads", "q.numHeads", () => withQ({ numHeads: -1 })],
+  ["a weight that is too short", "q.weight", () => withQ({ weight: library.allocate("bf16", HEAD_DIM - 1) })],
+  ["a weight of another dtype", "q.weight", () => withQ({ weight: library.allocate("f16", HEAD_DIM) })],
+  ["one weight where each head has its own", "q.weight", () => withQ({ weightHeadStride: HEAD_DIM })],
+  [
+    "an output beyond its buffer",
+    "q.out.buffer",
+    () => withQ({ out: { buffer: qkv, offset: ROW, tokenStride: ROW } }),
+  ],
+  ["a pdl that is no boolean", "pdl", () => ({ pdl: "no" })],
+  [
+    "heads at an address between vectors",
+    "q.buffer",
+    () => withQ({ buffer: between(qkv), offset: 0, numHeads: 1 }),
+  ],
+  [
+    "a weight at an address between vectors",
+    "q.weight",
+    () => withQ({ weight: between(weight), numHeads: 0 }),
+  ],
+  ["every token written to one place", "q.out", () => withQ({ tokenStride: 0 })],
+  ["heads that are written over each other", "q.out", () => withQ({ headStride: HEAD_DIM / 2 })],
+  ["rows that are written over each other", "q.out", () => withQ({ tokenStride: HEAD_DIM })],
+  ["a misaligned output", "q.out.offset", () => withQ({ out: { buffer: qkv, offset: 1, tokenStride: ROW } })],
+  ["more tokens than are counted", "numTokens", () => ({ numTokens: 2 ** 31 })],
+  ["a row stride past 2^53", "q.tokenStride", () => withQ({ tokenStride: 2 ** 53 })],
+  ["a row stride that overflows", "q.buffer", () => withQ({ tokenStride: 2 ** 52 })],
+  ["an offset past 2^53", "q.offset", () => withQ({ offset: 2 ** 60 })],
+  [
+    "an attention factor that no float32 holds",
+    "rope.attentionFactor",
+    () => ({ rope: { ...rope, attentionFactor: 1e39 } }),
+  ],
+  ["a proxy of a buffer", "q.buffer", () => withQ({ buffer: new Proxy(qkv, {}) })],
+  [
+    "a buffer by its prototype only",
+    "q.buffer",
+    () => withQ({ buffer: Object.create(Object.getPrototypeOf(qkv)) }),
+  ],
+  ["a proxy of a stream", "stream", () => ({ stream: new Proxy(library.createStream(), {}) })],
+  [
+    "a getter that throws",
+    "options",
+    () => Object.defineProperty({}, "eps", { enumerable: true, get: fails }),
+  ],
+  [
+    "a getter that throws in q",
+    "options",
+    () => ({ q: Object.defineProperty({ ...validCall().q }, "weight", { enumerable: true, get: fails }) }),
+  ],
+  ["fields that a proxy makes up", "options", () => ({ q: new Proxy(validCall().q, { get: fails }) })],
+];
+
+const between = (buffer: DeviceBuffer) =>
+  library.borrow("bf16", { address: buffer.address + 2n, length: buffer.length - 1 });
+/** Two heads of the packed rows, to `offset` in rows of another buffer. */
+const outOfPlace = (offset: number) => ({
+  ...{ ...validCall().q, numHeads: 2 },
+  out: { buffer: spare, offset, tokenStride: ROW },
+});
+const betweenEntries = () => {
+  const { address, length } = library.allocate("uint64", HEAD_DIM);
+  return library.borrow("uint64", { address: address + 8n, length: length / 2 });
+};
+
+describe("a call with", () => {
+  test.each(BAD)("%s is refused, naming %s, and writes nothing", async (_, field, change) => {
+    for (const launch of ["run", "prepare"] as const) {
+      const run = () => kernel[launch](merged(validCall(), change()));
+      await expectRefusal(bits, run, "invalid-argument", `${field} `);
+    }
+  });
+});
+
+/** Getters stay getters. */
+function merged(call: RunOptions, change: object): RunOptions {
+  return Object.defineProperties({ ...call }, Object.getOwnPropertyDescriptors(change));
+}
+
+test("an option that says something else each time it is asked is read once", async () => {
+  let asked = 0;
+  const heads = validCall().q;
+  const q = {
+    ...heads,
+    get numHeads() {
+      return ++asked === 1 ? heads.numHeads : 1000;
+    },
+  };
+  kernel.run({ ...validCall(), q });
+  expect(asked).toBe(1);
+});
+
+describe("what was freed or closed is refused, and nothing is written:", () => {
+  const closed = "closed";
+  test.each<[string, () => object, string]>([
+    ["heads", () => withQ({ buffer: freed("bf16", TOKENS * ROW) }), "q.buffer was freed"],
+    [
+      "an output",
+      () => withQ({ out: { buffer: freed("bf16", TOKENS * ROW), tokenStride: ROW } }),
+      "q.out.buffer was freed",
+    ],
+    ["a weight", () => withQ({ weight: freed("bf16", HEAD_DIM) }), "q.weight was freed"],
+    ["positions", () => ({ positions: freed("int32", TOKENS) }), "positions was freed"],
+    ["a table", () => ({ rope: { ...rope, turns: freed("uint64", HEAD_DIM / 2) } }), "rope.turns was freed"],
+    ["a stream", () => ({ stream: freedStream() }), "the stream was freed"],
+  ])("%s", async (_, change, message) => {
+    for (const launch of ["run", "prepare"] as const) {
+      const call = { ...validCall(), ...change() };
+      await expectRefusal(bits, () => kernel[launch](call), closed, message);
+    }
+  });
+
+  test("a library", async () => {
+    const closing = await openAgain();
+    const its = await closing.kernel(POINT);
+    const buffer = closing.allocate("bf16", 8);
+    closing.close();
+    const uses: [string, () => unknown][] = [
+      ["run", () => its.run(validCall())],
+      ["prepare", () => its.prepare(validCall())],
+      ["kernel", () => closing.kernel(POINT)],
+      ["allocate", () => closing.allocate("bf16", 8)],
+      ["upload", () => closing.upload("bf16", new Uint16Array(8))],
+      ["borrow", () => closing.borrow("bf16", new Uint16Array(8))],
+      ["createStream", () => closing.createStream()],
+      ["createEvent", () => closing.createEvent()],
+      ["synchronize", () => closing.synchronize()],
+      ["read", () => buffer.read(new Uint16Array(8))],
+      ["write", () => buffer.write(new Uint16Array(8))],
+    ];
+    for (const [, use] of uses) await expectRefusal(bits, use, closed, / was (closed|freed)\. /);
+  });
+});
+
+const freed = (type: "bf16" | "int32" | "uint64", length: number) => {
+  const buffer = library.allocate(type, length);
+  buffer.free();
+  return buffer;
+};
+const freedStream = () => {
+  const stream = library.createStream();
+  stream.free();
+  return stream;
+};
+
+test("the valid call that the bad ones are made from is taken", async () => {
+  await leaving(
+    () => library.manifest,
+    () => kernel.prepare(validCall()).run(),
+  );
+  expect(() => kernel.run({ ...validCall(), eps: -1 })).toThrow(NormropeError);
+  expect(positions.read(new Int32Array(TOKENS))).toEqual(Int32Array.of(1, 2, 3));
+  expect(weight.length).toBe(HEAD_DIM);
+});
