@@ -148,9 +148,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k, packed by the runtime",
       file: "runtime/call.ts",
-      find: 'if (k !== undefined) this.#packHeads(ARGS.k, "k", k, numTokens);',
-      replace:
-        'if (k !== undefined) this.#packHeads(ARGS.k, "k", { ...k, tokenStride: q.tokenStride }, numTokens);',
+      find: 'this.#packHeads(ARGS.k, "k", k, numTokens)',
+      replace: 'this.#packHeads(ARGS.k, "k", { ...k, tokenStride: q.tokenStride }, numTokens)',
       killedBy: "test/random_configs.test.ts",
     },
     {
@@ -174,7 +173,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "runtime/heads.ts",
       find: "weight: qWeight",
       replace: "weight: kWeight",
-      killedBy: "test/op.test.ts",
+      killedBy: "test/fused_qk_norm_rope.test.ts",
     },
     {
       name: "the weight of the wrong half",
@@ -349,7 +348,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "templates/cpu/simd.hpp",
       find: "0x0fffu + ((magnitude >> 13) & 1u)",
       replace: "0x1000u",
-      killedBy: "test/dtype.test.ts",
+      killedBy: "test/rounding.test.ts",
     },
     {
       name: "a pair of f16 in the other order",
