@@ -96,9 +96,10 @@ function report(error: unknown, io: Io): number {
     io.note(`${red(`error [${error.code}]:`)} ${error.message}`);
     return EXIT.failed;
   }
-  if (error instanceof Error && "syscall" in error && "path" in error) {
+  if (error instanceof Error && "syscall" in error) {
+    const place = "path" in error ? dirname(String(error.path)) : "the file system";
     io.note(
-      `${red("error")} [file]: ${error.message}\n  fix: see that ${dirname(String(error.path))} can be read and written, and has room`,
+      `${red("error")} [file]: ${error.message}\n  fix: see that ${place} can be read and written, and has room`,
     );
     return EXIT.failed;
   }
@@ -114,6 +115,7 @@ const OPTIONS = [
   "target",
   "arch",
   "jobs",
+  "timeout",
   "rejected",
   "static",
   "entry",

@@ -2,9 +2,13 @@
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
 import { userError } from "../diagnostics.js";
+import { COMPILER_TIMEOUT_S } from "../run_compiler.js";
 import { parseArchs } from "../target_compiler.js";
 import { type Io, printJson } from "./io.js";
 import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
+
+/** Below the age at which what a build has staged counts as left behind. */
+const LONGEST_TIMEOUT_S = 12 * 3600;
 
 export function registerBuild(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -22,15 +26,24 @@ export function registerBuild(cli: Argv, io: Io): Argv {
           requiresArg: true,
           describe: "Compilers at once; default: one a core",
         })
+        .option("timeout", {
+          type: "number",
+          requiresArg: true,
+          default: COMPILER_TIMEOUT_S,
+          describe: "Seconds that one run of a compiler may take",
+        })
         .option("static", {
           type: "boolean",
           default: false,
           describe: "Make libnormrope.a too, to link into a program; a build without it removes one",
         })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
-    async ({ config, target, arch, jobs, json, static: archive }) => {
+    async ({ config, target, arch, jobs, timeout, json, static: archive }) => {
       if (jobs !== undefined && !(Number.isInteger(jobs) && jobs > 0)) {
         throw userError("bad-option", `--jobs is ${jobs}`, "write a whole number from 1");
+      }
+      if (!(timeout > 0 && timeout <= LONGEST_TIMEOUT_S)) {
+        throw userError("bad-option", `--timeout is ${timeout}`, `write seconds, up to ${LONGEST_TIMEOUT_S}`);
       }
       const archs = arch === undefined ? undefined : parseArchs(arch);
       const chosen = chosenTarget(target);
@@ -43,7 +56,10 @@ export function registerBuild(cli: Argv, io: Io): Argv {
       }
       const compiler = await compilerFor(chosen, archs);
       const { files } = await emitProject(config, io);
-      const result = await buildProject(config, files, compiler, io, { jobs, archive });
+      const result = await buildProject(config, files, compiler, io, {
+        ...(jobs === undefined ? {} : { jobs }),
+        ...{ archive, timeoutSeconds: timeout },
+      });
       const { library, compiled, cached } = result;
       if (json) return printJson(io, { target: chosen, library, archive: result.archive, compiled, cached });
       const what = chosen === "cuda" ? compiler.archs.join(", ") : "this CPU";

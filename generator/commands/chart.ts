@@ -1,5 +1,5 @@
 /** `normrope chart`: a benchmark record as SVG charts and in a few lines. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import { benchCharts } from "../bench/charts.js";
@@ -8,6 +8,7 @@ import { parseBenchRecord } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
 import { chartSvg } from "../chart.js";
 import { userError } from "../diagnostics.js";
+import { makeFolder } from "../folder.js";
 import type { Io } from "./io.js";
 import { writeWhole } from "./output.js";
 
@@ -48,7 +49,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
         throw userError("bad-option", `--geometry ${geometry} is not in ${recordPath}`, `it holds ${known}`);
       }
       if (out === undefined) return;
-      mkdirSync(out, { recursive: true });
+      makeFolder(out);
       for (const { id, time, ratio } of drawn) {
         for (const [name, chart] of Object.entries({ time, ratio })) {
           const path = join(out, `${id}_${name}.svg`);
