@@ -10,7 +10,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onExit } from "signal-exit";
-import { cacheUnusable, openCache, requireTrusted } from "./cache_folder.js";
+import { cacheUnusable, objectsIn, openCache, requireTrusted, stagingIn } from "./cache_folder.js";
 import { makeFolder } from "./folder.js";
 
 const SEAL = "seal.json";
@@ -45,13 +45,12 @@ export async function cached(
 ): Promise<CacheEntry> {
   const base = openCache(root);
   try {
-    const [objects, stagings] = [join(base, "objects"), join(base, "staging")];
-    const shelf = join(objects, key.slice(0, 2));
+    const shelf = join(objectsIn(base), key.slice(0, 2));
     const folder = join(shelf, key);
-    requireTrusted(stagings, objects, shelf, folder, ...[SEAL, ...files].map((file) => join(folder, file)));
+    requireTrusted(shelf, folder, ...[SEAL, ...files].map((file) => join(folder, file)));
     if (isIntact(folder, files)) return { folder, hit: true };
 
-    const staging = join(stagings, randomBytes(12).toString("hex"));
+    const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
     const remove = () => rmSync(staging, { recursive: true, force: true });
     // After those of the compilers, which write to it.
     const forget = onExit(remove, { alwaysLast: true });

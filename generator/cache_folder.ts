@@ -23,6 +23,10 @@ export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   return resolve(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "normrope");
 }
 
+/** Where the entries are, and where they are made. */
+export const objectsIn = (root: string) => join(root, "objects");
+export const stagingIn = (root: string) => join(root, "staging");
+
 /**
  * Makes the cache's folder where it is not there. Links are followed once, here: nobody can point them elsewhere
  * between this look and a later use.
@@ -32,7 +36,7 @@ export function openCache(root: string): string {
   try {
     makeFolder(root, 0o700);
     const real = realpathSync(root);
-    requireTrusted(real);
+    requireTrusted(real, objectsIn(real), stagingIn(real));
     for (let above = dirname(real); ; above = dirname(above)) {
       // The group of a folder above is often the user's own; theirs is the folder itself, which the group cannot fill.
       const { mode } = statSync(above);
@@ -46,7 +50,7 @@ export function openCache(root: string): string {
 
 /** Removes what builds that were killed left in the staging folder of an open cache. */
 export function tidyCache(root: string): void {
-  removeLeftovers(join(root, "staging"), /^[0-9a-f]{24}(\.damaged)?$/);
+  removeLeftovers(stagingIn(root), /^[0-9a-f]{24}(\.damaged)?$/);
 }
 
 /** Tries the folder out. @throws UserError `cache-unusable`. */

@@ -117,7 +117,13 @@ export function loadLibrary(path: string): NativeLibrary {
     const message = `${path} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
-  return { path, manifest, functions: bindFunctions<NativeFunctions>(path, SIGNATURES) };
+  const functions = bindFunctions<NativeFunctions>(path, SIGNATURES);
+  // A process keeps what it once loaded from a path, and a build may have replaced the file since it was read above.
+  if (!functions.manifest().includes(manifest.sourcesSha256)) {
+    const message = `${path} was built anew, and this process holds an earlier one`;
+    throw new NormropeError("library-invalid", message, "Start a new process, or open it by another path");
+  }
+  return { path, manifest, functions };
 }
 
 /**

@@ -1,0 +1,328 @@
+/** Folders that cannot be used: read-only, full, of another user, elsewhere, damaged, or none at all. */
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { neoxId, neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
+import { compiledPackage } from "./cli_process.js";
+import { writeConfig } from "./helpers.js";
+
+const cli = join(compiledPackage(), "generator", "cli.js");
+useCompileCache();
+
+const buildCpu = (config: string, ...args: string[]) =>
+  normrope(["build", "--target", "cpu", "--config", config, ...args]);
+const verifyCpu = (config: string) => normrope(["verify", "--target", "cpu", "--config", config]);
+
+/** A project with a cache, which is not there yet. */
+function project() {
+  const config = writeConfig(neoxSpace(16));
+  const [folder, cache] = [dirname(config), join(dirname(config), "cache")];
+  setEnv("NORMROPE_CACHE_DIR", cache);
+  return { config, folder, cache, target: join(folder, "build", "cpu") };
+}
+
+const mount = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).status === 0;
+const cannotMount = mount ? "" : " (skipped: a user namespace with a mount of its own is not permitted)";
+const uid = process.getuid?.();
+const isRoot = uid === 0;
+const notRoot = isRoot ? "" : " (skipped: only root can give a folder away)";
+
+/**
+ * What lines of shell commands print where they may mount; the mounts end with them. `build` and `verify` are the
+ * commands on the project in the working folder, whose cache is `./cache`.
+ */
+function inNamespace(folder: string, ...lines: readonly string[]): string {
+  const driver = `
+    import { spawnSync } from "node:child_process";
+    import { main } from ${JSON.stringify(cli)};
+    const say = (line) => process.stdout.write(line + "\\n");
+    for (const line of ${JSON.stringify(lines)}) {
+      const [command, ...options] = line.split(" ");
+      const args = [command, "--target", "cpu", ...options];
+      if (command === "build") say((await main(args, { ...io, print: say, note: say })) + " from build");
+      else if (command === "verify") say(run(process.execPath, ${JSON.stringify(cli)}, ...args) + " from verify");
+      else run("sh", "-c", line);
+    }`;
+  const helpers = `
+    import pc from "picocolors";
+    const io = { color: pc.createColors(false), noteColor: pc.createColors(false) };
+    const run = (command, ...args) => spawnSync(command, args, { stdio: "inherit" }).status;`;
+  writeFileSync(join(dirname(cli), "driver.mjs"), helpers + driver);
+  mkdirSync(join(folder, "cache"));
+  mkdirSync(join(folder, "build", "cpu"), { recursive: true });
+  const env = { ...process.env, NORMROPE_CACHE_DIR: join(folder, "cache") };
+  const args = ["-rm", "sh", "-c", `exec '${process.execPath}' '${join(dirname(cli), "driver.mjs")}' 2>&1`];
+  const { stdout } = spawnSync("unshare", args, { cwd: folder, env, encoding: "utf8" });
+  return stdout;
+}
+
+describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
+  it("that is read-only is named, and enough where everything is cached", () => {
+    const { folder, cache } = project();
+    const out = inNamespace(
+      folder,
+      "mount -t tmpfs -o mode=700 none cache",
+      "mount -o remount,ro cache",
+      "build",
+      "mount -o remount,rw cache",
+      "build",
+      "mount -o remount,ro cache",
+      "rm -r build/cpu",
+      "build",
+      "verify",
+    );
+    const [refused = "", built = "", again = ""] = out.split(/\d from build\n/);
+    expect(refused).toContain(
+      `error [cache-unusable]: the folder ${cache} cannot be used: its file system is read-only (`,
+    );
+    expect(refused).toMatch(/^ {2}fix: .*NORMROPE_CACHE_DIR/m);
+    expect([built, again].map((text) => /\d kernels compiled/.exec(text)?.[0])).toEqual([
+      "1 kernels compiled",
+      "0 kernels compiled",
+    ]);
+    expect(out).toMatch(/0 from verify\n$/);
+  });
+
+  it("of a cache that is full is named; with room it serves, though the project is on another", () => {
+    const { folder } = project();
+    const room = (size: string) => [`mount -o remount,size=${size} cache`, "build", "ls cache/staging"];
+    const out = inNamespace(
+      folder,
+      ...["mount -t tmpfs -o mode=700,size=4k none cache", "build", "ls cache/staging"],
+      ...[...room("60k"), ...room("90k"), ...room("64m"), "verify"],
+    );
+    const builds = out.split(/(?<=\d from build\n)/);
+    for (const full of builds.slice(0, 3)) {
+      expect(full).toMatch(/error \[(cache-unusable|compile-failed)\]/);
+      expect(full).toMatch(/its file system is full|No space left on device/);
+      expect(full).toMatch(/^ {2}fix: make room.*NORMROPE_CACHE_DIR/m);
+      expect(full).not.toMatch(/bug in normrope|^ +at /m);
+      expect(full).toMatch(/1 from build\n$/);
+    }
+    expect(builds[3]).toMatch(/^build\/cpu\/libnormrope\.so.*\n0 from build\n$/m);
+    expect(out).not.toMatch(/^[0-9a-f]{24}$/m); // nothing stays staged
+    expect(out).toMatch(/0 from verify\n$/);
+  });
+
+  it("of a build folder that is full is named, and what was there stays", () => {
+    const { folder } = project();
+    const out = inNamespace(
+      folder,
+      "mount -t tmpfs -o mode=700,size=64m none build/cpu",
+      "build --static",
+      "verify",
+      "head -c 64m /dev/zero >build/cpu/ballast 2>/dev/null || true",
+      "sed -i s/16/24/ normrope.config.ts",
+      "build --static",
+      "verify",
+      "ls build/cpu",
+      "rm build/cpu/ballast",
+      "build",
+      "verify",
+    );
+    expect(out).toMatch(
+      /^error \[folder-unusable\]: the folder build\/cpu cannot be used: its file system is full[\s\S]*1 from build\n/m,
+    );
+    expect(out).toContain(`${["ballast", "libnormrope.so", "manifest.json"].join("\n")}\n`);
+    expect(out.match(/\d from verify/g)).toEqual(["0 from verify", "0 from verify", "0 from verify"]);
+    expect(out).toMatch(
+      new RegExp(`${neoxId(24)} .* passes
+.*
+0 from verify
+$`),
+    );
+  });
+
+  it("that is read-only below generated/ or build/ is named", () => {
+    const { folder } = project();
+    const out = inNamespace(
+      folder,
+      "mount -t tmpfs -o ro none build/cpu",
+      "build",
+      "umount build/cpu",
+      "mkdir -p generated",
+      "rm -r generated/*",
+      "mount -t tmpfs -o ro none generated",
+      "build",
+    );
+    for (const name of ["build/cpu", "generated"]) {
+      expect(out).toContain(
+        `error [folder-unusable]: the folder ${name} cannot be used: its file system is read-only`,
+      );
+    }
+    expect(out.match(/\d from build/g)).toEqual(["1 from build", "1 from build"]);
+  });
+});
+
+describe("a cache", () => {
+  const refused = async (config: string, ...parts: (string | RegExp)[]) => {
+    const { code, err } = await buildCpu(config);
+    expect(err).toMatch(/^error \[cache-unusable\]/m);
+    expect(err).toMatch(/^ {2}fix: .*NORMROPE_CACHE_DIR/m);
+    for (const part of parts) expect(err).toMatch(part);
+    expect(code).toBe(1);
+  };
+  const diagnosed = async () => {
+    const { out } = await normrope(["doctor"]);
+    expect(out).toMatch(
+      new RegExp(`^cache +${process.env.NORMROPE_CACHE_DIR} +no build: .*NORMROPE_CACHE_DIR`, "m"),
+    );
+  };
+
+  it("below what is a file is named", async () => {
+    const { config, folder } = project();
+    setEnv("NORMROPE_CACHE_DIR", join(config, "cache"));
+    await refused(config, /is no folder/, config);
+    await diagnosed();
+    expect(readdirSync(folder)).not.toContain("cache");
+  });
+
+  it("below /proc is named, at once", async () => {
+    const { config } = project();
+    setEnv("NORMROPE_CACHE_DIR", "/proc/normrope/cache");
+    await refused(config, /cannot be made/, "/proc/normrope");
+    await diagnosed();
+  });
+
+  it.each<[string, number, (cache: string) => string]>([
+    ["that a group may write to", 0o770, (cache) => cache],
+    ["that all may write to", 0o707, (cache) => cache],
+    ["whose objects all may write to", 0o777, (cache) => join(cache, "objects")],
+    ["whose stagings all may write to", 0o777, (cache) => join(cache, "staging")],
+    ["in a folder where all may put another", 0o777, dirname],
+  ])("%s is not trusted", async (_, mode, folderOf) => {
+    const { config, cache } = project();
+    mkdirSync(folderOf(cache), { recursive: true, mode: 0o700 });
+    chmodSync(folderOf(cache), mode);
+    await refused(
+      config,
+      `${folderOf(cache)} belongs to uid ${uid} with mode ${mode.toString(8)},`,
+      "chmod go-w",
+    );
+    await diagnosed();
+    chmodSync(folderOf(cache), 0o700);
+    expect((await buildCpu(config)).code).toBe(0);
+  });
+
+  it("with an entry or a file that all may write to is not trusted", async () => {
+    const { config, cache } = project();
+    await buildCpu(config);
+    const paths = readdirSync(join(cache, "objects"), { recursive: true, encoding: "utf8" });
+    const seal = join(cache, "objects", paths.find((path) => path.endsWith("seal.json")) ?? "");
+    for (const path of [seal, join(seal, "..", "unit.o"), dirname(seal), join(seal, "../..")].filter(
+      existsSync,
+    )) {
+      chmodSync(path, 0o777);
+      await refused(config, `${path} belongs to`);
+      chmodSync(path, 0o700);
+    }
+    expect((await buildCpu(config)).code).toBe(0);
+  });
+
+  it("in a folder like /tmp, where nobody can put another, is trusted", async () => {
+    const { config, folder } = project();
+    chmodSync(folder, 0o1777);
+    expect((await buildCpu(config)).code).toBe(0);
+  });
+
+  it.each<[number, number]>([
+    [0o700, 0],
+    [0o777, 1],
+  ])("by a link is judged by what that leads to: %o", async (mode, code) => {
+    const { config, folder, cache } = project();
+    mkdirSync(join(folder, "real"), { mode: 0o700 });
+    chmodSync(join(folder, "real"), mode);
+    symlinkSync(join(folder, "real"), cache);
+    expect((await buildCpu(config)).code).toBe(code);
+  });
+
+  it.skipIf(!isRoot)(`of another user is not trusted${notRoot}`, async () => {
+    const { config, cache } = project();
+    mkdirSync(cache, { mode: 0o700 });
+    chownSync(cache, 65_534, 65_534);
+    await refused(config, `${cache} belongs to uid 65534 with mode 700, and this is uid 0`);
+    await diagnosed();
+  });
+
+  it.skipIf(isRoot)(
+    `that may not be written to is named${isRoot ? " (skipped: root may)" : ""}`,
+    async () => {
+      const { config, cache } = project();
+      mkdirSync(cache, { mode: 0o500 });
+      await refused(config, `${cache} belongs to uid ${uid} with mode 500`);
+      await diagnosed();
+    },
+  );
+
+  it("by a path from the working folder is found by the linker, too", () => {
+    const { config, folder } = project();
+    const env = { ...process.env, NORMROPE_CACHE_DIR: "cache" };
+    const args = [cli, "build", "--target", "cpu", "--config", config];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, env, encoding: "utf8" });
+    expect(status, stderr).toBe(0);
+  });
+
+  it("with objects that are cut short, empty, foreign or gone is mended", async () => {
+    const { config, cache, target } = project();
+    await buildCpu(config);
+    const library = readFileSync(join(target, "libnormrope.so"));
+    const files = readdirSync(join(cache, "objects"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.(o|so)$/.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name));
+    expect(files.length).toBe(5);
+    const damages: ((path: string) => void)[] = [
+      (path) => truncateSync(path, statSync(path).size / 2),
+      (path) => truncateSync(path),
+      (path) => writeFileSync(path, readFileSync(cli)),
+      (path) => rmSync(path),
+    ];
+    for (const damage of damages) {
+      for (const file of files) damage(file);
+      rmSync(join(target, ".."), { recursive: true });
+      expect((await buildCpu(config)).out).toContain("1 kernels compiled");
+      expect(readFileSync(join(target, "libnormrope.so")).equals(library)).toBe(true);
+    }
+    expect((await verifyCpu(config)).code).toBe(0);
+  });
+
+  it("and a build folder lose what killed builds left, a day later", async () => {
+    const { config, cache, target } = project();
+    const staging = (digit: string) => join(cache, "staging", digit.repeat(24));
+    const staged = (digit: string) => join(target, `libnormrope.so.${digit.repeat(12)}.tmp`);
+    const [old, live, mine] = [
+      [staging("a"), staged("a")],
+      [staging("b"), staged("b")],
+      [join(target, "my.tmp")],
+    ];
+    for (const path of [...old, ...live, ...mine]) {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      writeFileSync(join(path, "unit.o"), "half");
+    }
+    const hoursAgo = (hours: number) => Date.now() / 1000 - 3600 * hours;
+    for (const path of [...old, ...mine]) utimesSync(path, hoursAgo(25), hoursAgo(25));
+    for (const path of live) utimesSync(path, hoursAgo(13), hoursAgo(13));
+    expect((await buildCpu(config)).code).toBe(0);
+    expect([...old, ...live, ...mine].filter((path) => existsSync(path))).toEqual([...live, ...mine]);
+  });
+});
+
+it("chart ends at once where --out is below /proc", async () => {
+  const record = join(import.meta.dirname, "..", "bench", "results", "h100-2026-11-23.json");
+  const { code, err } = await normrope(["chart", record, "--out", "/proc/normrope/charts"]);
+  expect(err).toMatch(/error \[file\]: .*\/proc\/normrope/);
+  expect(code).toBe(1);
+});
