@@ -38,7 +38,7 @@ export function openCache(root: string): string {
     const real = realpathSync(root);
     requireTrusted(real, objectsIn(real), stagingIn(real));
     for (let above = dirname(real); ; above = dirname(above)) {
-      // The group of a folder above is often the user's own; theirs is the folder itself, which the group cannot fill.
+      // Only what everybody may write to: the group of a home folder is often the user's own.
       const { mode } = statSync(above);
       if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) throw untrusted(above);
       if (above === dirname(above)) return real;
