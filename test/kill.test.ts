@@ -100,9 +100,15 @@ describe("SIGKILL", () => {
       expect([...wholes.keys()]).toContain(sum);
       expect([wholes.get(sum), "library-invalid"]).toContainEqual(outcome);
     }
+    // Libraries made of the very objects that the killed builds left are those that were made before.
+    const linked = readdirSync(objects, { recursive: true, encoding: "utf8" }).filter((path) =>
+      /\.(so|a)$/.test(path),
+    );
+    for (const path of linked) rmSync(join(objects, dirname(path)), { recursive: true });
     for (const { path, ids } of programs) {
       expect(await endOf(start([path]))).toBe(0);
       expect(await opened(target)).toEqual(ids);
+      expect(wholes.get(sumOf(join(target, LIBRARY)))).toEqual(ids);
     }
     expect(await endOf(startBuild(config))).toBe(0);
   });
