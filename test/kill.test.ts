@@ -56,7 +56,9 @@ async function opened(target: string): Promise<readonly string[] | string> {
 const sumOf = (path: string) => (existsSync(path) ? sha256(readFileSync(path)) : "none");
 
 describe("SIGKILL", () => {
-  it(`at any of 50 moments leaves what opens whole or is refused (seed ${SEED})`, { timeout: 300_000 }, async () => {
+  it(`at any of 50 moments leaves what opens whole or is refused (seed ${SEED})`, {
+    timeout: 300_000,
+  }, async () => {
     const random = randomNumbers(SEED);
     const config = writeConfig(neoxSpace(16));
     const [folder, cache] = [dirname(config), temporaryFolder()];
