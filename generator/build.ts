@@ -11,6 +11,7 @@ import pMap from "p-map";
 import type { BuiltManifest, Resources, Target } from "../runtime/manifest.js";
 import { LIBRARY_NAME, manifestSchema } from "../runtime/manifest.js";
 import { type CacheEntry, cached, cacheKey, sha256 } from "./cache.js";
+import { openCache, tidyCache } from "./cache_folder.js";
 import { type Diagnostic, internalError, UserError } from "./diagnostics.js";
 import type { EmittedFile, FileSet } from "./ir.js";
 import { parsePtxasReport } from "./ptxas.js";
@@ -27,6 +28,8 @@ export interface BuildRequest {
   readonly jobs: number;
   /** Whether to make a static archive of the objects too. */
   readonly archive?: boolean | undefined;
+  /** For each run of a compiler. */
+  readonly timeoutSeconds?: number | undefined;
   /** Called when the compiler has finished a file, cached ones left out. */
   readonly onCompiled?: (done: { name: string; seconds: number; finished: number; total: number }) => void;
 }
@@ -53,9 +56,13 @@ interface Unit {
 const OBJECT = "unit.o";
 const REPORT = "report.txt";
 
-/** @throws UserError `compile-failed` with the output of every compiler that failed. */
+/**
+ * @throws UserError `compile-failed` with the output of every compiler that failed, `compile-timeout`,
+ * `cache-unusable`, `folder-unusable`.
+ */
 export async function build(request: BuildRequest): Promise<BuildResult> {
   const { files, compiler } = request;
+  tidyCache(openCache(request.cacheRoot));
   const units = unitsOf(files, compiler.target);
   const objects = await compileAll(request, units);
   const kernels = readEmittedManifest(files);
@@ -107,17 +114,21 @@ interface CompiledUnit {
 }
 
 async function compileAll(request: BuildRequest, units: readonly Unit[]): Promise<CompiledUnit[]> {
-  const { compiler, cacheRoot, jobs, onCompiled } = request;
+  const { compiler, cacheRoot, jobs, timeoutSeconds, onCompiled } = request;
   const failures: Diagnostic[] = [];
+  // Of what every other file would meet too, such as a full cache or a compiler that hangs, the first is enough.
+  let obstacle: Diagnostic | undefined;
   let finished = 0;
   const compileOne = async (unit: Unit): Promise<CompiledUnit | undefined> => {
+    if (obstacle !== undefined) return undefined;
     const key = cacheKey([compiler.identity, compiler.compileArgs, unit.source.path, unit.inputs]);
     const start = performance.now();
     try {
       const entry = await cached(cacheRoot, key, [OBJECT, REPORT], async (folder) => {
         writeInputs(folder, unit.inputs);
         const args = [...compiler.compileArgs, "-c", unit.source.path, "-o", OBJECT];
-        writeFileSync(join(folder, REPORT), await runCompiler(compiler.path, args, folder, unit.name));
+        const run = { path: compiler.path, args, cwd: folder, name: unit.name, timeoutSeconds };
+        writeFileSync(join(folder, REPORT), await runCompiler(run));
         for (const { path } of unit.inputs) rmSync(join(folder, path));
       });
       finished += 1;
@@ -126,36 +137,41 @@ async function compileAll(request: BuildRequest, units: readonly Unit[]): Promis
       return { unit, key, entry };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      failures.push(...error.diagnostics);
+      failures.push(...error.diagnostics.filter(({ code }) => code === "compile-failed"));
+      obstacle ??= error.diagnostics.find(({ code }) => code !== "compile-failed");
       return undefined;
     }
   };
   const objects = await pMap(units, compileOne, { concurrency: jobs });
+  if (obstacle !== undefined) failures.push(obstacle);
   if (failures.length > 0) throw new UserError(failures);
   return objects.filter((object) => object !== undefined);
 }
 
 /** The shared library of the objects, in the cache. */
-async function link({ files, compiler, cacheRoot }: BuildRequest, objects: readonly CompiledUnit[]) {
+async function link(request: BuildRequest, objects: readonly CompiledUnit[]) {
+  const { files, compiler, cacheRoot, timeoutSeconds } = request;
   const exports = find(files, "common/exports.map");
   const key = cacheKey([compiler.identity, compiler.linkArgs, exports, objects.map((object) => object.key)]);
   const { folder } = await cached(cacheRoot, key, [LIBRARY_NAME], async (staging) => {
     writeInputs(staging, [exports]);
-    await withObjects(staging, objects, (names) =>
-      runCompiler(compiler.path, [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names], staging, LIBRARY_NAME),
-    );
+    await withObjects(staging, objects, (names) => {
+      const args = [...compiler.linkArgs, "-o", LIBRARY_NAME, ...names];
+      return runCompiler({ path: compiler.path, args, cwd: staging, name: LIBRARY_NAME, timeoutSeconds });
+    });
   });
   return join(folder, LIBRARY_NAME);
 }
 
 /** A static archive of the objects, in the cache. */
-async function archive({ compiler, cacheRoot }: BuildRequest, objects: readonly CompiledUnit[]) {
+async function archive(request: BuildRequest, objects: readonly CompiledUnit[]) {
+  const { compiler, cacheRoot, timeoutSeconds } = request;
   const key = cacheKey([compiler.identity, ARCHIVE_NAME, objects.map((object) => object.key)]);
   const { folder } = await cached(cacheRoot, key, [ARCHIVE_NAME], async (staging) => {
-    const archiver = await runCompiler(compiler.hostPath, ["-print-prog-name=ar"], staging, ARCHIVE_NAME);
-    await withObjects(staging, objects, (names) =>
-      runCompiler(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names], staging, ARCHIVE_NAME),
-    );
+    const run = (path: string, args: readonly string[]) =>
+      runCompiler({ path, args, cwd: staging, name: ARCHIVE_NAME, timeoutSeconds });
+    const archiver = await run(compiler.hostPath, ["-print-prog-name=ar"]);
+    await withObjects(staging, objects, (names) => run(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names]));
   });
   return join(folder, ARCHIVE_NAME);
 }

@@ -7,22 +7,21 @@
  * published is made anew.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { onExit } from "signal-exit";
+import { cacheUnusable, objectsIn, openCache, requireTrusted, stagingIn } from "./cache_folder.js";
+import { makeFolder } from "./folder.js";
 
 const SEAL = "seal.json";
+
+/** Builds that find the same damage can undo each other's renames a few times, not for ever. */
+const TRIES = 100;
 
 export interface CacheEntry {
   readonly folder: string;
   /** Whether it was there already. */
   readonly hit: boolean;
-}
-
-/** `NORMROPE_CACHE_DIR`, else `$XDG_CACHE_HOME/normrope`, else `~/.cache/normrope`. */
-export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
-  if (env.NORMROPE_CACHE_DIR) return env.NORMROPE_CACHE_DIR;
-  return join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "normrope");
 }
 
 export function cacheKey(content: unknown): string {
@@ -36,6 +35,7 @@ export function sha256(content: string | Uint8Array): string {
 /**
  * The entry of a key; `make` fills an empty folder with the named files where there is none yet.
  * What `make` throws is passed on, and nothing is published.
+ * @throws UserError `cache-unusable`.
  */
 export async function cached(
   root: string,
@@ -43,35 +43,56 @@ export async function cached(
   files: readonly string[],
   make: (folder: string) => Promise<void>,
 ): Promise<CacheEntry> {
-  const folder = join(root, "objects", key.slice(0, 2), key);
-  if (isIntact(folder, files)) return { folder, hit: true };
-
-  const staging = join(root, "staging", randomBytes(12).toString("hex"));
-  mkdirSync(staging, { recursive: true, mode: 0o700 });
+  const base = openCache(root);
   try {
-    await make(staging);
-    const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
-    writeFileSync(join(staging, SEAL), JSON.stringify(seal));
-    publish(staging, folder, files);
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
+    const shelf = join(objectsIn(base), key.slice(0, 2));
+    const folder = join(shelf, key);
+    requireTrusted(shelf, folder, ...[SEAL, ...files].map((file) => join(folder, file)));
+    if (isIntact(folder, files)) return { folder, hit: true };
+
+    const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
+    const remove = () => rmSync(staging, { recursive: true, force: true });
+    // After those of the compilers, which write to it.
+    const forget = onExit(remove, { alwaysLast: true });
+    try {
+      makeFolder(staging, 0o700);
+      await make(staging);
+      const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
+      writeFileSync(join(staging, SEAL), JSON.stringify(seal));
+      makeFolder(shelf, 0o700);
+      publish(staging, folder, files);
+    } finally {
+      forget();
+      remove();
+    }
+    return { folder, hit: false };
+  } catch (error) {
+    throw cacheUnusable(root, error);
   }
-  return { folder, hit: false };
 }
 
 function publish(staging: string, folder: string, files: readonly string[]): void {
-  mkdirSync(join(folder, ".."), { recursive: true, mode: 0o700 });
-  try {
-    renameSync(staging, folder);
-  } catch (error) {
-    if (isIntact(folder, files)) return;
-    // What stands there is damaged: put it out of the way and publish over it.
-    if (!existsSync(folder)) throw error;
+  for (let tries = 1; ; tries++) {
+    try {
+      renameSync(staging, folder);
+      return;
+    } catch (error) {
+      if (isIntact(folder, files)) return;
+      if (tries === TRIES || !isCode(error, "ENOTEMPTY", "EEXIST", "ENOTDIR")) throw error;
+    }
+    // What stands there is damaged: put it out of the way.
     const damaged = `${staging}.damaged`;
-    renameSync(folder, damaged);
+    try {
+      renameSync(folder, damaged);
+    } catch (error) {
+      if (!isCode(error, "ENOENT")) throw error; // else another build was faster
+    }
     rmSync(damaged, { recursive: true, force: true });
-    renameSync(staging, folder);
   }
+}
+
+function isCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }
 
 function isIntact(folder: string, files: readonly string[]): boolean {

@@ -96,10 +96,12 @@ function report(error: unknown, io: Io): number {
     io.note(`${red(`error [${error.code}]:`)} ${error.message}`);
     return EXIT.failed;
   }
-  if (error instanceof Error && "syscall" in error && "path" in error) {
-    const path = String(error.path);
-    const fix = `see that ${quoted(dirname(path))} can be read and written, and has room`;
-    return report(userError("bad-file", `${quoted(path)}: ${reasonOf(error)}`, fix), io);
+  if (error instanceof Error && "syscall" in error) {
+    const path = "path" in error ? String(error.path) : undefined;
+    const place = path === undefined ? "the file system" : quoted(dirname(path));
+    const subject = path === undefined ? "" : `${quoted(path)}: `;
+    const fix = `see that ${place} can be read and written, and has room`;
+    return report(userError("bad-file", `${subject}${reasonOf(error)}`, fix), io);
   }
   io.note(
     `${red("This is a bug in normrope.")} ${error instanceof Error ? (error.stack ?? error.message) : error}`,

@@ -5,10 +5,11 @@
  * folder, writes only what changed, and removes only files that are named like kernels.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { quoted, userError } from "./diagnostics.js";
+import { makeFolder } from "./folder.js";
 import type { FileSet } from "./ir.js";
 import { parseKernelId } from "./name.js";
 
@@ -59,7 +60,7 @@ export function writeFileSet(folder: string, files: FileSet): WriteResult {
   try {
     for (const path of written) {
       const target = join(folder, path);
-      mkdirSync(dirname(target), { recursive: true });
+      makeFolder(dirname(target));
       staged.push(target + suffix);
       writeFileSync(target + suffix, texts.get(path) ?? "");
     }

@@ -5,11 +5,12 @@
  * the manifest of a library that was built before. Leaves other files of the folder alone, and compiles nothing.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { sha256 } from "./cache.js";
 import { internalError } from "./diagnostics.js";
+import { makeFolder, removeLeftovers, unusable } from "./folder.js";
 
 export const ARCHIVE_NAME = "libnormrope.a";
 const MANIFEST_NAME = "manifest.json";
@@ -20,6 +21,7 @@ const TRIES = 100;
 /**
  * Puts a library, its manifest and, where there is one, its archive in place; what is there already stays untouched.
  * An archive of an earlier build is removed where none is given: it would be taken for this library's.
+ * @throws UserError `folder-unusable`.
  */
 export function publish(
   folder: string,
@@ -27,25 +29,56 @@ export function publish(
   linked: string,
   archived: string | undefined,
 ): { library: string; archive: string | undefined } {
-  const library = join(folder, LIBRARY_NAME);
-  const archive = join(folder, ARCHIVE_NAME);
-  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
-  mkdirSync(folder, { recursive: true });
-  if (archived === undefined) rmSync(archive, { force: true });
-  else replace(archive, readFileSync(archived));
-  // Between the two renames, `open` finds that library and manifest do not belong together. A build that runs at the
-  // same time may leave one of each: whoever renamed last sees it here.
-  for (let tries = 0; !isWhole(folder) || tries === 0; tries++) {
-    if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);
-    replace(library, readFileSync(linked));
-    replace(join(folder, MANIFEST_NAME), text);
+  const [library, archive] = [join(folder, LIBRARY_NAME), join(folder, ARCHIVE_NAME)];
+  const contents: Contents = {
+    manifest: Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`),
+    library: readFileSync(linked),
+    archive: archived === undefined ? undefined : readFileSync(archived),
+  };
+  try {
+    makeFolder(folder);
+    removeLeftovers(folder, /\.[0-9a-f]{12}\.tmp$/);
+    // A build that runs at the same time may leave some files of each: whoever renamed last sees it here.
+    for (let tries = 0; tries === 0 || !isSettled(folder, contents); tries++) {
+      if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);
+      put(folder, contents);
+    }
+  } catch (error) {
+    throw unusable("folder-unusable", folder, error, "build in a copy of the project that is elsewhere");
   }
   return { library, archive: archived === undefined ? undefined : archive };
 }
 
+interface Contents {
+  readonly manifest: Buffer;
+  readonly library: Buffer;
+  readonly archive: Buffer | undefined;
+}
+
+/**
+ * Wherever this is cut short, no archive lies beside another library; and between the renames of library and manifest,
+ * `open` finds that they do not belong together.
+ */
+function put(folder: string, { manifest, library, archive }: Contents): void {
+  const path = join(folder, ARCHIVE_NAME);
+  const old = readOrNothing(path);
+  if (old !== undefined && !(archive?.equals(old) ?? false)) rmSync(path, { force: true });
+  replace(join(folder, LIBRARY_NAME), library);
+  replace(join(folder, MANIFEST_NAME), manifest);
+  if (archive !== undefined) replace(path, archive);
+}
+
+/** Whether the folder holds what was put there, or another build's with nothing of this one in it. */
+function isSettled(folder: string, { manifest, archive }: Contents): boolean {
+  const isOurs = readOrNothing(join(folder, MANIFEST_NAME))?.equals(manifest) ?? false;
+  const found = readOrNothing(join(folder, ARCHIVE_NAME));
+  const isOurArchive = found === undefined ? archive === undefined : (archive?.equals(found) ?? false);
+  return isWhole(folder) && (isOurs ? isOurArchive : archive === undefined || !isOurArchive);
+}
+
 /** Gives a file its content by one rename, where it has another. */
-function replace(path: string, content: string | Buffer): void {
-  if (readOrNothing(path)?.equals(Buffer.from(content))) return;
+function replace(path: string, content: Buffer): void {
+  if (readOrNothing(path)?.equals(content)) return;
   const staged = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   try {
     writeFileSync(staged, content);

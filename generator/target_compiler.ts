@@ -30,8 +30,12 @@ const VERSION_SCRIPT = "common/exports.map";
 const NO_UNLOAD = "nodelete";
 const INCLUDES = ["-Icommon", "-Iinclude"];
 
-/** nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it. */
+/**
+ * nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it.
+ * @throws UserError `bad-option`, `no-compiler`.
+ */
 export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly string[]): TargetCompiler {
+  for (const { path } of [nvcc, host]) requireNoShellSyntax(path);
   const numbers = [...new Set(archs.map(archNumber))].sort(
     (a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10),
   );
@@ -70,6 +74,16 @@ export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly str
     archs: numbers.map((number) => `sm_${number}`),
     cpuFeatures: [],
   };
+}
+
+/** nvcc runs its tools, and the C++ compiler, by lines for `sh` that it writes these paths into as they are. */
+function requireNoShellSyntax(path: string): void {
+  if (/^[\p{L}\p{N}_./+@%:,=-]+$/u.test(path)) return;
+  throw userError(
+    "no-compiler",
+    `nvcc would have a shell read ${JSON.stringify(path)}, which means something else to it`,
+    "give the compiler by a path without spaces and special characters: a symbolic link will do",
+  );
 }
 
 /** @throws UserError `bad-option` for what is no architecture. */

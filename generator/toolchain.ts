@@ -6,11 +6,11 @@
  */
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
-import { execa } from "execa";
 import { userError } from "./diagnostics.js";
+import { runTool } from "./run_compiler.js";
 
 /** A tool that does not say its version in this time is broken. */
-const QUERY_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_S = 30;
 
 export interface Compiler {
   readonly path: string;
@@ -71,18 +71,17 @@ export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu
   const [tool] = onPath("nvidia-smi", env).filter(isExecutable);
   if (tool === undefined) return undefined;
   const query = ["--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"];
-  const { exitCode, stdout } = await execa(tool, query, { reject: false, timeout: QUERY_TIMEOUT_MS });
-  const [name, capability, driver] = (stdout.split("\n")[0] ?? "").split(",").map((part) => part.trim());
+  const [line = ""] = (await ask(tool, query))?.split("\n") ?? [];
+  const [name, capability, driver] = line.split(",").map((part) => part.trim());
   const number = /^(\d+)\.(\d+)$/.exec(capability ?? "");
-  if (exitCode !== 0 || !name || !driver || number === null) return undefined;
+  if (!name || !driver || number === null) return undefined;
   return { name, arch: `sm_${number[1]}${number[2]}`, driver };
 }
 
 /** The commit of a folder's sources, with `-dirty` behind it where they differ; undefined where no git knows them. */
 export async function sourceCommit(folder: string): Promise<string | undefined> {
   const args = ["-C", folder, "describe", "--always", "--dirty", "--exclude=*"];
-  const { exitCode, stdout } = await execa("git", args, { reject: false, timeout: QUERY_TIMEOUT_MS });
-  return exitCode === 0 && stdout !== "" ? stdout : undefined;
+  return (await ask("git", args)) || undefined;
 }
 
 async function firstThatRuns(candidates: readonly string[]): Promise<Compiler | undefined> {
@@ -94,8 +93,14 @@ async function firstThatRuns(candidates: readonly string[]): Promise<Compiler | 
 }
 
 async function askVersion(path: string): Promise<Compiler | undefined> {
-  const { exitCode, stdout } = await execa(path, ["--version"], { reject: false, timeout: QUERY_TIMEOUT_MS });
-  return exitCode === 0 ? { path, version: stdout.trim() } : undefined;
+  const version = await ask(path, ["--version"]);
+  return version === undefined ? undefined : { path, version: version.trim() };
+}
+
+/** What a tool prints, or undefined where it fails or takes too long. */
+async function ask(path: string, args: readonly string[]): Promise<string | undefined> {
+  const { exitCode, output } = await runTool(path, args, QUERY_TIMEOUT_S, { stderr: "ignore" });
+  return exitCode === 0 ? output : undefined;
 }
 
 function onPath(name: string, env: NodeJS.ProcessEnv): string[] {

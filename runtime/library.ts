@@ -118,8 +118,14 @@ export function loadLibrary(path: string): NativeLibrary {
     throw new NormropeError("library-invalid", message, REBUILD);
   }
   const functions = bindFunctions<NativeFunctions>(path, SIGNATURES);
+  const embedded = functions.manifest();
+  // A process keeps what it once loaded from a path, and a build may have replaced the file since it was read above.
+  if (!embedded.includes(manifest.sourcesSha256)) {
+    const message = `${quoted(path)} was built anew, and this process holds an earlier one`;
+    throw new NormropeError("library-invalid", message, "Start a new process, or open it by another path");
+  }
   // A kernel is called by its place in the list: in another order, it would be called with another's sizes.
-  if (!describesLibrary(manifest, functions.manifest())) {
+  if (!describesLibrary(manifest, embedded)) {
     const message = `${quoted(manifestPath)} lists other kernels than ${quoted(path)} holds`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }

@@ -291,17 +291,24 @@ describe("two builds at once", () => {
     expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
   });
 
-  it("of one build folder leave a library and its own manifest, from two processes", async () => {
+  it("of one build folder leave a library with its own manifest and archive, from two processes", async () => {
     const { run, buildFolder } = project();
-    const results = [await run(filesOf(16)), await project().run(filesOf(24), { cacheRoot: sharedCache })];
+    const request = { cacheRoot: sharedCache, archive: true };
+    const results = [await run(filesOf(16), request), await project().run(filesOf(24), request)];
+    const archives = new Map(
+      results.map(({ manifest, archive }) => [
+        manifest.build.librarySha256,
+        sha256(readFileSync(archive ?? "")),
+      ]),
+    );
     const folder = join(buildFolder, "contended");
     const start = Date.now() + 4000; // both processes run by then, and meet in every round
-    const programs = results.map(({ library, manifest }) => {
+    const programs = results.map(({ library, manifest, archive }) => {
       const text = `import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
-        const [library, manifest] = [${JSON.stringify(library)}, ${JSON.stringify(manifest)}];
+        const [library, manifest, archive] = ${JSON.stringify([library, manifest, archive])};
         for (let round = 0; round < 200; round++) {
           while (Date.now() < ${start} + 10 * round);
-          publish(\`${folder}/\${round}\`, manifest, library, undefined);
+          publish(\`${folder}/\${round}\`, manifest, library, archive);
         }`;
       return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
     });
@@ -310,7 +317,10 @@ describe("two builds at once", () => {
       const where = join(folder, `${round}`);
       const manifest = parseBuiltManifest(readFileSync(join(where, "manifest.json"), "utf8"), where);
       expect(sha256(readFileSync(join(where, "libnormrope.so")))).toBe(manifest.build.librarySha256);
-      expect(readdirSync(where).sort()).toEqual(["libnormrope.so", "manifest.json"]);
+      expect(sha256(readFileSync(join(where, "libnormrope.a")))).toBe(
+        archives.get(manifest.build.librarySha256),
+      );
+      expect(readdirSync(where).sort()).toEqual(["libnormrope.a", "libnormrope.so", "manifest.json"]);
     }
   });
 });

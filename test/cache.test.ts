@@ -11,7 +11,8 @@ import {
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type CacheEntry, cached, cacheKey, cacheRoot } from "../generator/cache.js";
+import { type CacheEntry, cached, cacheKey } from "../generator/cache.js";
+import { cacheRoot } from "../generator/cache_folder.js";
 import { temporaryFolder } from "./helpers.js";
 
 const KEY = cacheKey(["a compiler", ["-O3"], "a source"]);

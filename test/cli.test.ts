@@ -15,7 +15,7 @@ describe("help", () => {
     explain: ["config", "json"],
     emit: ["config"],
     check: ["config"],
-    build: ["arch", "config", "jobs", "json", "static", "target"],
+    build: ["arch", "config", "jobs", "json", "static", "target", "timeout"],
     add: ["config", "entry"],
     verify: ["config", "json", "target"],
     bench: [

@@ -79,9 +79,10 @@ export async function buildEmulatedProgram(files: FileSet, source: string): Prom
   const text = readFileSync(join(EMULATOR, source), "utf8");
   const { folder } = await cached(CACHE_ROOT, cacheKey([key, args, text]), ["program"], async (staging) => {
     writeInputs(staging, inputs);
-    await runCompiler(cxx.path, [...args, "-o", "program.o"], staging, source);
+    const run = { path: cxx.path, cwd: staging, name: source };
+    await runCompiler({ ...run, args: [...args, "-o", "program.o"] });
     // Without -fsanitize here: the hooks are the emulator's, not the sanitizers' own.
-    await runCompiler(cxx.path, ["program.o", ...objects, "-o", "program"], staging, source);
+    await runCompiler({ ...run, args: ["program.o", ...objects, "-o", "program"] });
   });
   return join(folder, "program");
 }
@@ -96,7 +97,7 @@ async function compileEmulator(cxx: Compiler, files: FileSet) {
   const key = cacheKey([cxx.version, args, WATCHED, inputs]);
   const { folder } = await cached(CACHE_ROOT, key, names, async (staging) => {
     writeInputs(staging, inputs);
-    await runCompiler(cxx.path, args, staging, "emulator");
+    await runCompiler({ path: cxx.path, args, cwd: staging, name: "emulator" });
   });
   return { key, objects: names.map((name) => join(folder, name)) };
 }

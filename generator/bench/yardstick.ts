@@ -34,7 +34,7 @@ const WARM_UPS = 2;
 const LIBRARY = "libyardstick.so";
 const EXPORTS = "common/exports.map";
 
-/** @throws UserError `compile-failed`. */
+/** @throws UserError `compile-failed`, `compile-timeout`, `cache-unusable`. */
 export async function buildYardstick(compiler: TargetCompiler, cacheRoot: string): Promise<string> {
   const text = (path: string) => readFileSync(join(PACKAGE_ROOT, path), "utf8");
   const source = `yardstick.${compiler.target === "cuda" ? "cu" : "cpp"}`;
@@ -47,7 +47,7 @@ export async function buildYardstick(compiler: TargetCompiler, cacheRoot: string
   const key = cacheKey([compiler.identity, args, inputs]);
   const { folder } = await cached(cacheRoot, key, [LIBRARY], async (staging) => {
     writeInputs(staging, inputs);
-    await runCompiler(compiler.path, args, staging, LIBRARY);
+    await runCompiler({ path: compiler.path, args, cwd: staging, name: LIBRARY });
   });
   return join(folder, LIBRARY);
 }

@@ -23,7 +23,7 @@ import {
   toolkitOf,
 } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
-import { cacheRoot } from "../cache.js";
+import { cacheRoot } from "../cache_folder.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { findGpu, sourceCommit } from "../toolchain.js";

@@ -2,6 +2,7 @@
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
 import { quoted, userError } from "../diagnostics.js";
+import { COMPILER_TIMEOUT_S } from "../run_compiler.js";
 import { parseArchs } from "../target_compiler.js";
 import { type Io, printJson } from "./io.js";
 import { counted, wholeNumber } from "./options.js";
@@ -9,6 +10,9 @@ import { buildProject, compilerFor, configOption, emitProject, jsonOption, targe
 
 /** More compilers at once than any machine runs. */
 const JOBS_MAX = 1024;
+
+/** Below the age at which what a build has staged counts as left behind. */
+const LONGEST_TIMEOUT_S = 12 * 3600;
 
 export function registerBuild(cli: Argv, io: Io): Argv {
   return cli.command(
@@ -26,6 +30,12 @@ export function registerBuild(cli: Argv, io: Io): Argv {
           requiresArg: true,
           describe: "Compilers at once; default: one a core",
         })
+        .option("timeout", {
+          type: "string",
+          requiresArg: true,
+          default: `${COMPILER_TIMEOUT_S}`,
+          describe: "Seconds that one run of a compiler may take",
+        })
         .option("static", {
           type: "boolean",
           default: false,
@@ -34,6 +44,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
     async ({ config, target, arch, json, static: archive, ...options }) => {
       const jobs = options.jobs === undefined ? undefined : wholeNumber("jobs", options.jobs, 1, JOBS_MAX);
+      const timeoutSeconds = wholeNumber("timeout", options.timeout, 1, LONGEST_TIMEOUT_S);
       const archs = arch === undefined ? undefined : parseArchs(arch);
       const chosen = chosenTarget(target);
       if (archs !== undefined && chosen === "cpu") {
@@ -45,7 +56,10 @@ export function registerBuild(cli: Argv, io: Io): Argv {
       }
       const compiler = await compilerFor(chosen, archs);
       const { files } = await emitProject(config, io);
-      const result = await buildProject(config, files, compiler, io, { jobs, archive });
+      const result = await buildProject(config, files, compiler, io, {
+        ...(jobs === undefined ? {} : { jobs }),
+        ...{ archive, timeoutSeconds },
+      });
       const { library, compiled, cached } = result;
       if (json) return printJson(io, { target: chosen, library, archive: result.archive, compiled, cached });
       const what = chosen === "cuda" ? compiler.archs.join(", ") : "this CPU";

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
-import { cacheRoot } from "../cache.js";
+import { cacheRoot, probeCache } from "../cache_folder.js";
 import { UserError } from "../diagnostics.js";
 import { type Compiler, findCxx, findGpu, findNvcc } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
@@ -67,8 +67,22 @@ async function examine(config: string): Promise<Finding[]> {
       found: existsSync(config) ? config : null,
       allows: existsSync(config) ? "`normrope list` shows its kernels" : "`normrope init` writes one",
     },
-    { what: "cache", found: cacheRoot(), allows: "set NORMROPE_CACHE_DIR for another place" },
+    {
+      what: "cache",
+      found: cacheRoot(),
+      allows: cacheProblem() ?? "set NORMROPE_CACHE_DIR for another place",
+    },
   ];
+}
+
+function cacheProblem(): string | undefined {
+  try {
+    probeCache(cacheRoot());
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return error.diagnostics.map(({ message, fix }) => `no build: ${message}; ${fix}`).join("; ");
+  }
 }
 
 interface Search {

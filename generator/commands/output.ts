@@ -1,8 +1,9 @@
 /** Files and folders that a command writes where it is told to: whole or not at all. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { quoted, reasonOf, userError } from "../diagnostics.js";
+import { makeFolder } from "../folder.js";
 
 /** What would keep --out from being written, for a command to say before its work. @throws UserError `bad-option`. */
 export function requirePlace(out: string): void {
@@ -21,7 +22,7 @@ export function requirePlace(out: string): void {
 /** Makes the folder that --out names, in which files of the given names are to be written. @throws UserError `bad-option`. */
 export function requireFolder(out: string, names: readonly string[]): void {
   try {
-    mkdirSync(out, { recursive: true });
+    makeFolder(out);
   } catch (cause) {
     const message = `--out ${quoted(out)} is no folder, and none can be made there: ${reasonOf(cause)}`;
     throw userError("bad-option", message, "name a folder, new or to be written to");

@@ -10,9 +10,10 @@ import { cpuFeatures } from "../../runtime/cpu_features.js";
 import type { Target } from "../../runtime/manifest.js";
 import type { Library } from "../../runtime/open.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
-import type { BuildResult } from "../build.js";
-import { cacheRoot } from "../cache.js";
+import type { BuildRequest, BuildResult } from "../build.js";
+import { cacheRoot } from "../cache_folder.js";
 import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
+import { unusable } from "../folder.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "../target_compiler.js";
@@ -60,13 +61,21 @@ export async function emitProject(
   const compilation = compile(config);
   const files = emit(compilation);
   const { generated } = projectFolders(config);
-  const { written, removed, foreign } = writeFileSet(generated, files);
+  const { written, removed, foreign } = write(generated, () => writeFileSet(generated, files));
   if (written.length + removed.length > 0) {
     io.note(`${quoted(generated)}: ${counted(written.length, "file")} written, ${removed.length} removed`);
   }
   for (const path of foreign)
     io.note(`${quoted(join(generated, path))} is not normrope's and was left alone`);
   return { compilation, files };
+}
+
+function write<T>(folder: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw unusable("folder-unusable", folder, error, "work in a copy of the project that is elsewhere");
+  }
 }
 
 /**
@@ -91,19 +100,21 @@ export async function compilerFor(
   return cudaCompiler(nvcc, cxx, archs ?? (gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]));
 }
 
+type BuildOption = "jobs" | "archive" | "timeoutSeconds";
+
 export async function buildProject(
   config: string,
   files: FileSet,
   compiler: TargetCompiler,
   io: Io,
-  { jobs = availableParallelism(), archive = false }: { jobs?: number | undefined; archive?: boolean } = {},
+  { jobs = availableParallelism(), ...chosen }: Partial<Pick<BuildRequest, BuildOption>> = {},
 ): Promise<BuildResult> {
   const { build } = await import("../build.js");
   const result = await build({
     files,
     compiler,
     jobs,
-    archive,
+    ...chosen,
     buildFolder: projectFolders(config).build,
     cacheRoot: cacheRoot(),
     onCompiled: ({ name, seconds, finished, total }) =>

@@ -17,7 +17,7 @@ const COMMANDS = [
 /** Options that are there or not; the others have a value. */
 const FLAGS = ["json", "rejected", "static", "pdl", "verify", "help", "version"];
 const VALUED = [
-  ...["config", "target", "arch", "jobs", "entry", "out", "bench", "model", "tp", "heads"],
+  ...["config", "target", "arch", "jobs", "timeout", "entry", "out", "bench", "model", "tp", "heads"],
   ...["tokens", "cache", "replays", "commit", "geometry", "peers"],
 ];
 const OPTIONS = [...FLAGS, ...VALUED];

@@ -1,0 +1,90 @@
+/**
+ * The folder of the cache: whose it is, and why it cannot be used.
+ *
+ * In: where it is to be. Out: its real path, or a diagnostic. What others may write to is never used: it holds what
+ * will be loaded and run. Must not look at what the entries contain.
+ */
+import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { type UserError, userError } from "./diagnostics.js";
+import { makeFolder, ownership, removeLeftovers, unusable } from "./folder.js";
+
+const GROUP_MAY_WRITE = 0o020;
+const OTHERS_MAY_WRITE = 0o002;
+/** In such a folder, as /tmp is one, nobody can put theirs in the place of somebody else's. */
+const STICKY = 0o1000;
+
+const OTHERWISE = "set NORMROPE_CACHE_DIR to another folder";
+
+/** `NORMROPE_CACHE_DIR`, else `$XDG_CACHE_HOME/normrope`, else `~/.cache/normrope`. */
+export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.NORMROPE_CACHE_DIR) return resolve(env.NORMROPE_CACHE_DIR);
+  return resolve(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "normrope");
+}
+
+/** Where the entries are, and where they are made. */
+export const objectsIn = (root: string) => join(root, "objects");
+export const stagingIn = (root: string) => join(root, "staging");
+
+/**
+ * Makes the cache's folder where it is not there. Links are followed once, here: nobody can point them elsewhere
+ * between this look and a later use.
+ * @throws UserError `cache-unusable`.
+ */
+export function openCache(root: string): string {
+  try {
+    makeFolder(root, 0o700);
+    const real = realpathSync(root);
+    requireTrusted(real, objectsIn(real), stagingIn(real));
+    for (let above = dirname(real); ; above = dirname(above)) {
+      // Only what everybody may write to: the group of a home folder is often the user's own.
+      const { mode } = statSync(above);
+      if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) throw untrusted(above);
+      if (above === dirname(above)) return real;
+    }
+  } catch (error) {
+    throw cacheUnusable(root, error);
+  }
+}
+
+/** Removes what builds that were killed left in the staging folder of an open cache. */
+export function tidyCache(root: string): void {
+  removeLeftovers(stagingIn(root), /^[0-9a-f]{24}(\.damaged)?$/);
+}
+
+/** Tries the folder out. @throws UserError `cache-unusable`. */
+export function probeCache(root: string): void {
+  const probe = join(openCache(root), `probe-${process.pid}`);
+  try {
+    writeFileSync(probe, "probe");
+    rmSync(probe);
+  } catch (error) {
+    throw cacheUnusable(root, error);
+  }
+}
+
+/** @throws UserError `cache-unusable` where a path is there and another user than root could have written to it. */
+export function requireTrusted(...paths: readonly string[]): void {
+  for (const path of paths.filter((candidate) => existsSync(candidate))) {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat !== undefined && !isTrusted(stat)) throw untrusted(path);
+  }
+}
+
+function isTrusted({ uid, mode }: Stats): boolean {
+  return (uid === 0 || uid === process.getuid?.()) && (mode & (GROUP_MAY_WRITE | OTHERS_MAY_WRITE)) === 0;
+}
+
+function untrusted(path: string): UserError {
+  return userError(
+    "cache-unusable",
+    `the cache is not to be trusted, because others may write to it: ${ownership(path)}`,
+    `make it your own and run \`chmod go-w\` on it, or ${OTHERWISE}`,
+  );
+}
+
+/** What the system refuses in the cache as the user's error; any other error as it is. */
+export function cacheUnusable(root: string, error: unknown): unknown {
+  return unusable("cache-unusable", root, error, OTHERWISE);
+}

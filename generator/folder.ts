@@ -1,0 +1,78 @@
+/**
+ * Folders that are written to: made, cleared of leftovers, and explained where the system refuses them.
+ *
+ * In: a path, or what a system call failed with. Out: the folder, or a diagnostic that says why not. Knows nothing of
+ * what the folders are for.
+ */
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type DiagnosticCode, userError } from "./diagnostics.js";
+
+/** What a killed process leaves behind is removed when it is this old. No run of a compiler may last as long. */
+const LEFTOVER_MS = 24 * 3600 * 1000;
+
+/** Makes a folder and those that lead to it. Node's own recursive mkdir never returns below /proc. */
+export function makeFolder(path: string, mode = 0o777): void {
+  if (isFolder(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path), mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (!isFolder(path)) throw error; // else another process was faster
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Removes entries with such names that are older than a day. What cannot be removed is left to the next time. */
+export function removeLeftovers(folder: string, name: RegExp): void {
+  try {
+    for (const entry of readdirSync(folder).filter((candidate) => name.test(candidate))) {
+      const path = join(folder, entry);
+      const { mtimeMs } = statSync(path);
+      if (Date.now() - mtimeMs > LEFTOVER_MS) rmSync(path, { recursive: true, force: true });
+    }
+  } catch {
+    // not there, not writable, or another process removes the same
+  }
+}
+
+const NOT_WRITABLE = ["this user may not write there", "change its owner or its mode"] as const;
+const NO_FOLDER = ["something that is no folder is in its path", "move that away"] as const;
+
+/** What is wrong, and what mends it, by the code of a system error. */
+const REASONS: Readonly<Record<string, readonly [reason: string, remedy: string]>> = {
+  EACCES: NOT_WRITABLE,
+  EPERM: NOT_WRITABLE,
+  EROFS: ["its file system is read-only", "mount it writable"],
+  ENOSPC: ["its file system is full", "make room there"],
+  EDQUOT: ["the quota of its file system is used up", "make room there"],
+  ENOTDIR: NO_FOLDER,
+  EEXIST: NO_FOLDER,
+  ENOENT: ["it is not there, and cannot be made", "make it"],
+};
+
+/** The user's error for a folder that the system refuses to write to; any other error as it is. */
+export function unusable(code: DiagnosticCode, folder: string, error: unknown, otherwise: string): unknown {
+  if (!(error instanceof Error && "syscall" in error && "code" in error)) return error;
+  const [reason, remedy] = REASONS[String(error.code)] ?? ["the system refuses it", "see the reason"];
+  const who = reason === NOT_WRITABLE[0] ? `: ${ownership(folder)}` : "";
+  return userError(
+    code,
+    `the folder ${folder} cannot be used: ${reason}${who} (${error.message})`,
+    `${remedy}, or ${otherwise}`,
+  );
+}
+
+/** Who owns a path, or the first folder above it that can be seen, and who may write to it. */
+export function ownership(path: string): string {
+  try {
+    const { uid, mode } = statSync(path);
+    return `${path} belongs to uid ${uid} with mode ${(mode & 0o7777).toString(8)}, and this is uid ${process.getuid?.()}`;
+  } catch (error) {
+    if (dirname(path) === path) throw error;
+    return ownership(dirname(path));
+  }
+}
