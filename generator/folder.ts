@@ -49,6 +49,7 @@ const REASONS: Readonly<Record<string, readonly [reason: string, remedy: string]
   EROFS: ["its file system is read-only", "mount it writable"],
   ENOSPC: ["its file system is full", "make room there"],
   EDQUOT: ["the quota of its file system is used up", "make room there"],
+  EISDIR: ["a folder is where a file is to be", "move that away"],
   ENOTDIR: NO_FOLDER,
   EEXIST: NO_FOLDER,
   ENOENT: ["it is not there, and cannot be made", "make it"],

@@ -17,6 +17,7 @@ import { ABI_VERSION, type BuiltManifest, describesLibrary, parseBuiltManifest }
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
 
 const REBUILD = "Run `normrope build` to make it anew";
+const REBUILD_OR_RESTART = "Start a new process if it was built anew since; otherwise run `normrope build`";
 
 /** Address in the memory of the library's device; 0n is NULL. */
 export type Address = bigint;
@@ -118,16 +119,11 @@ export function loadLibrary(path: string): NativeLibrary {
     throw new NormropeError("library-invalid", message, REBUILD);
   }
   const functions = bindFunctions<NativeFunctions>(path, SIGNATURES);
-  const embedded = functions.manifest();
-  // A process keeps what it once loaded from a path, and a build may have replaced the file since it was read above.
-  if (!embedded.includes(manifest.sourcesSha256)) {
-    const message = `${quoted(path)} was built anew, and this process holds an earlier one`;
-    throw new NormropeError("library-invalid", message, "Start a new process, or open it by another path");
-  }
-  // A kernel is called by its place in the list: in another order, it would be called with another's sizes.
-  if (!describesLibrary(manifest, embedded)) {
-    const message = `${quoted(manifestPath)} lists other kernels than ${quoted(path)} holds`;
-    throw new NormropeError("library-invalid", message, REBUILD);
+  // A kernel is called by its place in the list: in another order, it would be called with another's sizes. And a
+  // process keeps what it once loaded from a path, though a build may have replaced the file.
+  if (!describesLibrary(manifest, functions.manifest())) {
+    const message = `${quoted(manifestPath)} lists other kernels than this process has loaded from ${quoted(path)}`;
+    throw new NormropeError("library-invalid", message, REBUILD_OR_RESTART);
   }
   return { path, manifest, functions };
 }

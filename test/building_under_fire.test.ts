@@ -50,7 +50,7 @@ describe("a compiler with a child", () => {
       /^error \[compile-failed\]: .*signal SIGKILL[\s\S]*fix: .*memory.*--jobs 1/m,
     ],
     ["succeeds and forgets it", `${real}; exit $?`, 0, /\[4\/4\]/],
-  ])("that %s leaves nothing running or staged", { timeout: 15_000 }, async (_, end, code, message) => {
+  ])("that %s leaves nothing running or staged", async (_, end, code, message) => {
     const { build, staged } = project();
     const child = lastingChild();
     setEnv("CXX", compilerThat(["*-c*_d16_*", `${child.start}; ${end}`]));
@@ -66,7 +66,6 @@ describe("a compiler with a child", () => {
 
   it.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
     "is ended with it, and unstaged, where normrope gets a %s",
-    { timeout: 15_000 },
     async (signal) => {
       const { config, staged } = project();
       const child = lastingChild();
@@ -84,19 +83,18 @@ describe("a compiler with a child", () => {
 });
 
 describe("a compiler", () => {
-  it("that always hangs is waited for once, not for each file", { timeout: 15_000 }, async () => {
-    const path = join(temporaryFolder(), "nvcc");
-    writeFileSync(path, '#!/bin/sh\n[ "$1" = --version ] && exec echo release 13.0\nsleep 300\n', {
-      mode: 0o755,
-    });
+  it("that always hangs is waited for once, not for each file", async () => {
+    const folder = temporaryFolder();
+    const [path, runs] = [join(folder, "nvcc"), join(folder, "runs")];
+    const hangs = `[ "$1" = --version ] && exec echo release 13.0\necho >>${runs}\nsleep 300`;
+    writeFileSync(path, `#!/bin/sh\n${hangs}\n`, { mode: 0o755 });
     setEnv("NORMROPE_NVCC", path);
     const { config } = project();
-    const start = performance.now();
     const args = ["build", "--target", "cuda", "--arch", "sm_90", "--jobs", "1", "--timeout", "1"];
     const { code, err } = await normrope([...args, "--config", config]);
     expect(err.match(/error \[\S+\]/g)).toEqual(["error [compile-timeout]"]);
     expect(code).toBe(1);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(readFileSync(runs, "utf8")).toBe("\n");
   });
 
   it("that never stops printing takes no memory, and is shown by its two ends", async () => {
@@ -109,7 +107,7 @@ describe("a compiler", () => {
     }, 20);
     const { err } = await build("--timeout", "2").finally(() => clearInterval(watch));
     const left = Number(/^\[\.\.\. (\d+) bytes are left out here \.\.\.\]$/m.exec(err)?.[1]);
-    expect(left).toBeGreaterThan(150_000_000);
+    expect(left).toBeGreaterThan(10_000_000); // it was cut, and not for want of time
     expect(most).toBeLessThan(100_000_000); // what is not collected yet, with it
     expect(err.length).toBeLessThan(300_000);
     expect(err).toMatch(/\nthe first line\na line of many\n/);

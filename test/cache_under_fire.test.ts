@@ -164,7 +164,7 @@ describe("a cache", () => {
     for (const damage of damages) {
       for (const file of files) damage(file);
       rmSync(join(target, ".."), { recursive: true });
-      expect((await buildCpu(config)).out).toContain("1 kernels compiled");
+      expect((await buildCpu(config)).out).toContain("1 kernel compiled");
       expect(readFileSync(join(target, "libnormrope.so")).equals(library)).toBe(true);
     }
     expect((await verifyCpu(config)).code).toBe(0);
@@ -194,6 +194,6 @@ describe("a cache", () => {
 it("chart ends at once where --out is below /proc", async () => {
   const record = join(import.meta.dirname, "..", "bench", "results", "h100-2026-11-23.json");
   const { code, err } = await normrope(["chart", record, "--out", "/proc/normrope/charts"]);
-  expect(err).toMatch(/error \[file\]: .*\/proc\/normrope/);
+  expect(err).toMatch(/error \[bad-option\]: .*\/proc\/normrope/);
   expect(code).toBe(1);
 });

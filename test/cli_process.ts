@@ -69,7 +69,7 @@ export function isAlive(pid: number): boolean {
 }
 
 /** Waits for what is to become true soon, and says whether it did. */
-export async function soon(condition: () => boolean, milliseconds = 5000): Promise<boolean> {
+export async function soon(condition: () => boolean, milliseconds = 30_000): Promise<boolean> {
   const end = performance.now() + milliseconds;
   while (!condition() && performance.now() < end) await new Promise((wake) => setTimeout(wake, 10));
   return condition();

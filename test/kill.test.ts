@@ -186,6 +186,6 @@ it("a process that holds a library is told where it was built anew", async () =>
   await normrope(build);
   await expect(open({ target: "cpu", path })).rejects.toMatchObject({
     code: "library-invalid",
-    message: expect.stringMatching(/built anew.*new process/),
+    message: expect.stringMatching(/has loaded.*new process/),
   });
 });

@@ -22,7 +22,7 @@ test("mutants have names of their own", () => {
 describe("docs/trust.md", () => {
   const page = readFileSync(join(PACKAGE_ROOT, "docs", "trust.md"), "utf8");
   const sections = new Map(
-    page.split(/^### /m).map((text) => [text.split("\n")[0]?.toLowerCase(), text] as const),
+    page.split(/^##+ /m).map((text) => [text.split("\n")[0]?.toLowerCase(), text] as const),
   );
 
   test.each([...new Set(MUTANTS.map(({ fault }) => fault))])(

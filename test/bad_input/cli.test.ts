@@ -176,7 +176,7 @@ describe("a machine that lacks what a command needs:", () => {
     const { code, err } = await leaving(before, () =>
       normrope(["build", "--target", "cpu", "--config", made.config]),
     );
-    expect(err).toMatch(/error \[bad-file\]: .*build\/cpu\/manifest\.json.*: ENOTDIR/);
+    expect(err).toMatch(/error \[cache-unusable\]: .*build\/cpu\/manifest\.json .*no folder/);
     expect(code).toBe(1);
   });
 });

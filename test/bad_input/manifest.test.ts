@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 const INVALID = "library-invalid";
 const NOT_JSON = /manifest\.json is not JSON\. Run/;
-const LIES = /manifest\.json lists other kernels than .*libnormrope\.so holds\. Run `normrope build`/;
+const LIES = /manifest\.json lists other kernels than .*libnormrope\.so\. .* run `normrope build`/;
 const notOfThisVersion = (place: string) =>
   RegExp(`manifest\\.json is not a manifest of this version: ${place}: .*Run \`normrope build\``);
 

@@ -154,6 +154,13 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       replace: "if (abi() < 0) {",
       killedBy: "test/bad_input/library.test.ts",
     },
+    {
+      name: "a manifest that lists other kernels than its library holds",
+      file: "runtime/library.ts",
+      find: "if (!describesLibrary(manifest, functions.manifest())) {",
+      replace: "if (false) {",
+      killedBy: "test/bad_input/manifest.test.ts",
+    },
   ]),
   ...inClass("files and builds", [
     {
@@ -190,6 +197,27 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       find: "return files.every((file) => sums.get(file) === sha256(readFileSync(join(folder, file))));",
       replace: "return files.every((file) => sums.has(file));",
       killedBy: "test/cache.test.ts",
+    },
+    {
+      name: "a cache that others may write to is trusted",
+      file: "generator/cache_folder.ts",
+      find: "&& (mode & (GROUP_MAY_WRITE | OTHERS_MAY_WRITE)) === 0;",
+      replace: ";",
+      killedBy: "test/cache_under_fire.test.ts",
+    },
+    {
+      name: "a compiler that hangs leaves its children running",
+      file: "generator/run_compiler.ts",
+      find: 'process.kill(-leader, "SIGKILL")',
+      replace: 'process.kill(leader, "SIGKILL")',
+      killedBy: "test/building_under_fire.test.ts",
+    },
+    {
+      name: "files of the build folder are written in place",
+      file: "generator/publish.ts",
+      find: "renameSync(staged, path);",
+      replace: "writeFileSync(path, content);",
+      killedBy: "test/kill.test.ts",
     },
   ]),
 ];
