@@ -9,8 +9,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 300_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     // Most of the time goes to compilers and other processes, which one worker would wait for.
     maxWorkers: "100%",
   },

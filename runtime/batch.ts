@@ -188,7 +188,9 @@ class Judge {
   }
 
   #decode(bits: Uint16Array, start: number, length: number): Float64Array {
-    return Float64Array.from({ length }, (_, i) => this.#numbers[bits[start + i] ?? 0] ?? Number.NaN);
+    const numbers = new Float64Array(length);
+    for (let i = 0; i < length; i++) numbers[i] = this.#numbers[bits[start + i] ?? 0] ?? Number.NaN;
+    return numbers;
   }
 }
 

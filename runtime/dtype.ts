@@ -53,13 +53,15 @@ export function encode(dtype: Dtype, value: number): number {
   const exponent = Math.max(exponentOf(rounded), minExponent);
   if (exponent > maxExponent) return sign | infinity;
   // A subnormal has no hidden bit; adding the significand whole carries a normal one into the exponent field.
-  return sign | (((exponent - minExponent) << significandBits) + rounded / 2 ** (exponent - significandBits));
+  return (
+    sign | (((exponent - minExponent) << significandBits) + rounded / powerOfTwo(exponent - significandBits))
+  );
 }
 
 /** The distance of neighbouring numbers of a dtype around a value. */
 export function ulp(dtype: Dtype, value: number): number {
   const { significandBits, minExponent } = formatOf(dtype);
-  return 2 ** (Math.max(exponentOf(value), minExponent) - significandBits);
+  return powerOfTwo(Math.max(exponentOf(value), minExponent) - significandBits);
 }
 
 const bits = new DataView(new ArrayBuffer(8));
@@ -70,15 +72,29 @@ function exponentOf(x: number): number {
   return ((bits.getUint16(0) >> 4) & 0x7ff) - 1023;
 }
 
+/** 2^n, for n from -1022 to 1023. Every element that is judged takes one, and `2 ** n` is slow. */
+function powerOfTwo(n: number): number {
+  bits.setUint32(0, (n + 1023) << 20);
+  bits.setUint32(4, 0);
+  return bits.getFloat64(0);
+}
+
 function roundHalfToEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;
   return floor + Number(rest > 0.5 || (rest === 0.5 && floor % 2 === 1));
 }
 
-/** All 65536 numbers of a dtype by bit pattern: decoding by look-up. */
+const decodingTables = new Map<Dtype, Float64Array>();
+
+/** All 65536 numbers of a dtype by bit pattern: decoding by look-up. One for all callers, not to be written to. */
 export function decodingTable(dtype: Dtype): Float64Array {
-  return Float64Array.from({ length: 0x10000 }, (_, pattern) => decode(dtype, pattern));
+  let table = decodingTables.get(dtype);
+  if (table === undefined) {
+    table = Float64Array.from({ length: 0x10000 }, (_, pattern) => decode(dtype, pattern));
+    decodingTables.set(dtype, table);
+  }
+  return table;
 }
 
 /**

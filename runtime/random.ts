@@ -20,14 +20,22 @@ export function randomNumbers(seed: number): () => number {
 /** A prime: what is longer repeats itself, at no multiple of any head. */
 const PERIOD = 99_991;
 
+/** Numbers that are drawn from, at most, for each scale. */
+const DRAWN = 4096;
+const SCALES = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8];
+const BLOCK = 256;
+
 /** Roughly normal values, in blocks of different scale. */
 export function randomBits(dtype: Dtype, length: number, random: () => number): Uint16Array {
+  const drawn = Math.min(DRAWN, length);
+  const normal = Float64Array.from({ length: drawn }, () => random() + random() + random() + random() - 2);
+  const scaled = SCALES.map((scale) => Uint16Array.from(normal, (value) => encode(dtype, scale * value)));
   const bits = new Uint16Array(length);
   const period = Math.min(length, PERIOD);
-  let scale = 1;
+  let numbers = bits;
   for (let i = 0; i < period; i++) {
-    if (i % 256 === 0) scale = 2 ** Math.round(6 * random() - 3);
-    bits[i] = encode(dtype, scale * (random() + random() + random() + random() - 2));
+    if (i % BLOCK === 0) numbers = scaled[Math.floor(random() * SCALES.length)] ?? bits;
+    bits[i] = numbers[Math.floor(random() * drawn)] ?? 0;
   }
   for (let filled = period; filled < length; filled += period) {
     bits.copyWithin(filled, 0, Math.min(period, length - filled));

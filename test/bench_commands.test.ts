@@ -28,7 +28,7 @@ async function project() {
   return { folder, record: join(folder, "build", "cpu", "bench.json"), bench };
 }
 
-it("bench measures, shows, and records, for report to draw", { timeout: 60_000 }, async () => {
+it("bench measures, shows, and records, for report to draw", async () => {
   const { folder, record, bench } = await project();
   const { code, out, err } = await bench(
     "--model",
@@ -78,7 +78,7 @@ it("bench measures, shows, and records, for report to draw", { timeout: 60_000 }
   ]);
 });
 
-it("bench --json prints the record that it writes where --out says", { timeout: 60_000 }, async () => {
+it("bench --json prints the record that it writes where --out says", async () => {
   const { folder, record, bench } = await project();
   const path = join(folder, "mine.json");
   const { code, out } = await bench("--heads", "2/1/1,1/0/0", "--tokens", "1", "--json", "--out", path);
@@ -126,7 +126,7 @@ it("chart says nothing of a record without rows but where it is from", async () 
   expect([code, out, err]).toEqual([0, expect.stringContaining("2026-11-22"), ""]);
 });
 
-it("bench writes through a link, and leaves it a link", { timeout: 60_000 }, async () => {
+it("bench writes through a link, and leaves it a link", async () => {
   const { folder, bench } = await project();
   const link = join(folder, "link.json");
   writeFileSync(join(folder, "file.json"), "{}");

@@ -133,7 +133,7 @@ class Reader {
 }
 
 describe.each(PAGES)("%s", (page) => {
-  it("runs as it stands", { timeout: 300_000 }, async () => {
+  it("runs as it stands", async () => {
     const reader = new Reader();
     try {
       const blocks = blocksOf(page);

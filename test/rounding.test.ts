@@ -9,7 +9,7 @@ import { buildFixture } from "./fixture.js";
 const FRACTION_BITS = { bf16: 7, f16: 10 } as const;
 
 describe.each(["cpu", "cuda"] as const)("target %s", (target) => {
-  test("ties go to even, in every kernel", { timeout: 300_000 }, async () => {
+  test("ties go to even, in every kernel", async () => {
     const built = target === "cpu" ? buildFixture("geometries", "cpu") : buildEmulatedFixture("geometries");
     using library = await open({ target, path: (await built).library });
     for (const { point } of library.manifest.kernels) {
