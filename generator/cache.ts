@@ -7,10 +7,11 @@
  * published is made anew.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onExit } from "signal-exit";
 import { cacheUnusable, objectsIn, openCache, requireTrusted, stagingIn } from "./cache_folder.js";
+import { userError } from "./diagnostics.js";
 import { makeFolder } from "./folder.js";
 
 const SEAL = "seal.json";
@@ -57,8 +58,11 @@ export async function cached(
     try {
       makeFolder(staging, 0o700);
       await make(staging);
+      requireMade(staging, files);
       const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
       writeFileSync(join(staging, SEAL), JSON.stringify(seal));
+      // Whatever the umask says: what the group may write to is not trusted.
+      for (const file of [SEAL, ...files]) chmodSync(join(staging, file), 0o755);
       makeFolder(shelf, 0o700);
       publish(staging, folder, files);
     } finally {
@@ -69,6 +73,16 @@ export async function cached(
   } catch (error) {
     throw cacheUnusable(root, error);
   }
+}
+
+function requireMade(staging: string, files: readonly string[]): void {
+  const missing = files.find((file) => !existsSync(join(staging, file)));
+  if (missing === undefined) return;
+  throw userError(
+    "compile-failed",
+    `a compiler ended as if all was well, and made no ${missing}`,
+    "see that CXX and NORMROPE_NVCC name compilers; `normrope doctor` shows them",
+  );
 }
 
 function publish(staging: string, folder: string, files: readonly string[]): void {

@@ -5,11 +5,11 @@
  * folder, writes only what changed, and removes only files that are named like kernels.
  */
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { createTwoFilesPatch } from "diff";
 import { quoted, userError } from "./diagnostics.js";
-import { makeFolder } from "./folder.js";
+import { makeFolder, removeLeftovers, STAGED } from "./folder.js";
 import type { FileSet } from "./ir.js";
 import { parseKernelId } from "./name.js";
 
@@ -47,6 +47,7 @@ export interface WriteResult {
 
 /** Makes the folder hold the file set. Every text is on disk before the first file is replaced. */
 export function writeFileSet(folder: string, files: FileSet): WriteResult {
+  for (const subfolder of foldersOf(folder)) removeLeftovers(subfolder, STAGED);
   const differences = compareFileSet(folder, files);
   const extras = differences.filter(({ kind }) => kind === "extra").map(({ path }) => path);
   const removed = extras.filter(isKernelFile);
@@ -68,8 +69,18 @@ export function writeFileSet(folder: string, files: FileSet): WriteResult {
   } finally {
     for (const path of staged) rmSync(path, { force: true });
   }
-  for (const path of removed) rmSync(join(folder, path));
+  for (const path of removed) rmSync(join(folder, path), { force: true });
   return { written, removed, foreign: extras.filter((path) => !isKernelFile(path)) };
+}
+
+/** The folder and those below it. */
+function foldersOf(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  const below = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return [
+    folder,
+    ...below.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name)),
+  ];
 }
 
 /** What a rename cannot replace must be found before the first rename. */
@@ -99,12 +110,25 @@ function readFolder(folder: string): Map<string, string> {
     throw error;
   }
   return new Map(
-    entries.map((path) => [relative(folder, path).split(sep).join("/"), readFileSync(path, "utf8")]),
+    entries.flatMap((path) => {
+      const text = readUnlessGone(path);
+      return text === undefined ? [] : [[relative(folder, path).split(sep).join("/"), text] as const];
+    }),
   );
+}
+
+/** A file's text, or undefined where another process has removed it since it was listed. */
+function readUnlessGone(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 function listFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !STAGED.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
 }

@@ -11,6 +11,9 @@ import { type DiagnosticCode, userError } from "./diagnostics.js";
 /** What a killed process leaves behind is removed when it is this old. No run of a compiler may last as long. */
 const LEFTOVER_MS = 24 * 3600 * 1000;
 
+/** What a file is called until it is renamed to its name: that, a random number and `.tmp`. */
+export const STAGED = /\.[0-9a-f]{12}\.tmp$/;
+
 /** Makes a folder and those that lead to it. Node's own recursive mkdir never returns below /proc. */
 export function makeFolder(path: string, mode = 0o777): void {
   if (isFolder(path)) return;
@@ -28,14 +31,22 @@ function isFolder(path: string): boolean {
 
 /** Removes entries with such names that are older than a day. What cannot be removed is left to the next time. */
 export function removeLeftovers(folder: string, name: RegExp): void {
-  try {
-    for (const entry of readdirSync(folder).filter((candidate) => name.test(candidate))) {
-      const path = join(folder, entry);
+  for (const entry of entriesOf(folder).filter((candidate) => name.test(candidate))) {
+    const path = join(folder, entry);
+    try {
       const { mtimeMs } = statSync(path);
       if (Date.now() - mtimeMs > LEFTOVER_MS) rmSync(path, { recursive: true, force: true });
+    } catch {
+      // not ours to remove, or another process removes the same
     }
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
   } catch {
-    // not there, not writable, or another process removes the same
+    return []; // not there, or not readable
   }
 }
 

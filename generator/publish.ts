@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { sha256 } from "./cache.js";
 import { internalError } from "./diagnostics.js";
-import { makeFolder, removeLeftovers, unusable } from "./folder.js";
+import { makeFolder, removeLeftovers, STAGED, unusable } from "./folder.js";
 
 export const ARCHIVE_NAME = "libnormrope.a";
 const MANIFEST_NAME = "manifest.json";
@@ -37,7 +37,7 @@ export function publish(
   };
   try {
     makeFolder(folder);
-    removeLeftovers(folder, /\.[0-9a-f]{12}\.tmp$/);
+    removeLeftovers(folder, STAGED);
     // A build that runs at the same time may leave some files of each: whoever renamed last sees it here.
     for (let tries = 0; tries === 0 || !isSettled(folder, contents); tries++) {
       if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);

@@ -25,16 +25,15 @@ export function writeInputs(folder: string, files: FileSet): void {
   }
 }
 
-/** Variables that change what a compiler makes and that no key covers. */
-const HIDDEN_INPUTS =
-  /^(NVCC_(PREPEND|APPEND)_FLAGS|C_INCLUDE_PATH|CPLUS_INCLUDE_PATH|CPATH|LIBRARY_PATH|GCC_EXEC_PREFIX)$/;
+/** What a compiler may hear of: of the others some change what it makes, and no key covers them. */
+const PASSED_ON = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH"];
 
 /**
  * Temporary files go into the folder of the run: it is removed with them where the compiler is killed, and its name,
  * unlike that of another folder, is one that the shell which nvcc runs its tools by cannot misread.
  */
 function compilerEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !HIDDEN_INPUTS.test(name));
+  const kept = Object.entries(process.env).filter(([name]) => PASSED_ON.includes(name));
   return { ...Object.fromEntries(kept), TMPDIR: "." };
 }
 

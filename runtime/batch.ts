@@ -9,6 +9,7 @@ import { Accuracy } from "./accuracy.js";
 import { decodingTable } from "./dtype.js";
 import type { Heads, HeadsLayout } from "./heads.js";
 import type { ManifestKernel, Stage } from "./manifest.js";
+import type { DeviceBuffer, ElementType, HostData } from "./memory.js";
 import type { Kernel } from "./op.js";
 import type { Library } from "./open.js";
 import { angleAt, oracleHead } from "./oracle.js";
@@ -55,8 +56,8 @@ export interface Batch extends Counts {
 
 export interface BatchResult {
   readonly accuracy: Accuracy;
-  /** Index of the first element outside the heads that changed, or -1. */
-  readonly firstTouched: number;
+  /** Something that had to keep its bits and did not, in words; undefined where all is as it was. */
+  readonly touched: string | undefined;
 }
 
 /** Rows of q, k and v heads, one for each token, with gaps behind heads and rows and guards around all of it. */
@@ -125,12 +126,25 @@ export function runBatch(
   const judge = new Judge(facts, library.manifest.op.stages, batch, before, after);
   judge.heads(source.q, target.q, batch.numQHeads, weights.q);
   judge.heads(source.k, target.k, batch.numKHeads, weights.k);
-  let firstTouched = judge.firstTouched(overwritten);
-  if (!isInPlace && firstTouched < 0) {
-    const inputAfter = input.read(new Uint16Array(source.length));
-    firstTouched = inputAfter.findIndex((bits, i) => bits !== before[i]);
-  }
-  return { accuracy: judge.accuracy, firstTouched };
+  const touched =
+    judge.touched(overwritten) ??
+    (isInPlace ? undefined : changeOf("the input", input, before)) ??
+    changeOf("the weight of q", qWeight, weights.q) ??
+    changeOf("the weight of k", kWeight, weights.k) ??
+    changeOf("the positions", positions, batch.positions) ??
+    changeOf("the RoPE table", rope.turns, batch.rope.turns);
+  return { accuracy: judge.accuracy, touched };
+}
+
+/** Where a buffer is not what it was, in words. */
+function changeOf<T extends ElementType>(
+  what: string,
+  buffer: DeviceBuffer<T>,
+  was: HostData[T],
+): string | undefined {
+  const now = buffer.read(was.slice() as HostData[T]);
+  const element = now.findIndex((bits: number | bigint, i: number) => bits !== was[i]);
+  return element < 0 ? undefined : `element ${element} of ${what}`;
 }
 
 /** Holds what a batch left against the oracle. */
@@ -182,9 +196,10 @@ class Judge {
     }
   }
 
-  /** The first element that no head covers and that is not what it was. */
-  firstTouched(was: Uint16Array): number {
-    return this.#after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
+  /** An element that no head covers and that is not what it was, in words. */
+  touched(was: Uint16Array): string | undefined {
+    const element = this.#after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
+    return element < 0 ? undefined : `element ${element} outside the heads`;
   }
 
   #decode(bits: Uint16Array, start: number, length: number): Float64Array {

@@ -77,6 +77,9 @@ export const HEADS = {
 } as const;
 const FLAG_PDL = 1;
 
+/** The smallest normal number of float32: kernels take what is below for 0. */
+const EPS_MIN = 2 ** -126;
+
 /** The kernels read two entries at once. */
 const TABLE_ALIGNMENT_BYTES = 16n;
 
@@ -118,6 +121,7 @@ class Packer {
     requireFields("rope", rope, ["turns", "attentionFactor"]);
     requireCount("numTokens", numTokens);
     requireFloat32("eps", eps, 0);
+    if (eps > 0 && eps < EPS_MIN) throw invalidArgument("eps", eps, `0, or at least ${EPS_MIN}`);
     const { turns, attentionFactor } = rope;
     requireFloat32("rope.attentionFactor", attentionFactor);
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BuildRequest, type BuildResult, build } from "../generator/build.js";
@@ -29,7 +29,7 @@ import { findCxx, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { NormropeError } from "../runtime/errors.js";
 import { gpuCount } from "../runtime/library.js";
-import { type BuiltManifest, parseBuiltManifest, type Target } from "../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
 import { CACHE_ROOT, CONFIGS, needed } from "./fixture.js";
@@ -527,6 +527,11 @@ it("hears of nothing that the key of an object does not cover", async () => {
   setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
   setEnv("GCC_EXEC_PREFIX", "/nowhere/");
   setEnv("NVCC_APPEND_FLAGS", "--no-such-flag");
-  const { code, err } = await normrope(["build", "--target", "cpu", "--config", writeConfig(neoxSpace(16))]);
+  setEnv("COMPILER_PATH", "/nowhere/");
+  setEnv("LD_RUN_PATH", "/nowhere/to/run");
+  const config = writeConfig(neoxSpace(16));
+  const { code, err } = await normrope(["build", "--target", "cpu", "--config", config]);
   expect([code, err]).toEqual([0, expect.not.stringContaining("error")]);
+  const library = readFileSync(join(dirname(config), "build", "cpu", LIBRARY_NAME), "latin1");
+  expect(library).not.toContain("/nowhere");
 });

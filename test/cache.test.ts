@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type CacheEntry, cached, cacheKey } from "../generator/cache.js";
 import { cacheRoot } from "../generator/cache_folder.js";
 import { temporaryFolder } from "./helpers.js";
@@ -43,6 +43,25 @@ describe("an entry", () => {
     expect([first.hit, second.hit, made()]).toEqual([false, true, 1]);
     expect(second.folder).toBe(first.folder);
     expect(read(second)).toEqual(["unit.o 1", "report.txt 1"]);
+    expect(staged(root)).toEqual([]);
+  });
+
+  it("is found again whatever the umask was", async () => {
+    const umask = process.umask(0);
+    onTestFinished(() => {
+      process.umask(umask);
+    });
+    const { get } = makerIn(temporaryFolder());
+    await get();
+    expect((await get()).hit).toBe(true);
+  });
+
+  it("that lacks a file is the compiler's failure, and not published", async () => {
+    const root = temporaryFolder();
+    const silent = cached(root, KEY, FILES, async () => {});
+    await expect(silent).rejects.toThrow(
+      "[compile-failed]: a compiler ended as if all was well, and made no unit.o",
+    );
     expect(staged(root)).toEqual([]);
   });
 

@@ -1,4 +1,6 @@
 /** Every CUDA kernel of the default space and of the further geometries, on the emulator, against the oracle. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { compile } from "../generator/pipeline.js";
 import { type Library, open } from "../runtime/open.js";
@@ -8,6 +10,7 @@ import { verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildEmulatedFixture } from "./emulated.js";
 import { CONFIGS, type ConfigName } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
 
 describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulator", (name) => {
   const { plans } = compile(CONFIGS[name]);
@@ -31,6 +34,11 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
   });
 
   test("waits for the launch before where it is dependent", async () => {
+    const log = join(temporaryFolder(), "launches");
+    vi.stubEnv("NORMROPE_EMULATOR_LOG", log);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
     for (const facts of library.manifest.kernels) {
       const kernel = await library.kernel(facts.point);
       const { headDim, dtype, rotaryDim } = facts.point;
@@ -44,6 +52,10 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       // The second reads what the first wrote: too early a read would be reported.
       for (let i = 0; i < 2; i++) kernel.run({ q, k, numTokens: 2, positions, rope, eps: 1e-6, pdl: true });
     }
+    const launches = readFileSync(log, "utf8").trim().split("\n");
+    expect(launches.map((line) => line.replace(/ \d+ x \d+$/, ""))).toEqual(
+      library.manifest.kernels.flatMap(({ id }) => Array(2).fill(`${id}__dependent dependent`)),
+    );
   });
 
   test("launches as many heads as there can be in a grid that CUDA takes", async () => {

@@ -23,7 +23,17 @@ const EMULATOR_FILES: FileSet = readdirSync(EMULATOR)
   .sort()
   .map((name) => ({ path: name, text: readFileSync(join(EMULATOR, name), "utf8") }));
 
-const CUDA = ["-std=c++17", "-g", "-fPIC", "-Wall", "-Wno-unknown-pragmas", "-include", "cuda_runtime.h"];
+// Without _FORTIFY_SOURCE, which takes the change to another fibre's stack for a fault.
+const CUDA = [
+  "-std=c++17",
+  "-g",
+  "-U_FORTIFY_SOURCE",
+  "-fPIC",
+  "-Wall",
+  "-Wno-unknown-pragmas",
+  "-include",
+  "cuda_runtime.h",
+];
 
 /**
  * For emulated code: a call before every access to memory and before what is undefined, variables that start as what

@@ -39,6 +39,7 @@ const FAULTS: readonly [string, string, string][] = [
   ["ends_before_a_collective", "warp 1 lane 0", "waits in a collective for lane 5, which has ended"],
   ["takes_another_branch_to_a_collective", "warp 1 lane 0", "for lane 5, which is in another, at"],
   ["names_other_lanes", "warp 1 lane 0", "waits in a collective for lane 5, which is in another"],
+  ["is_in_another_round", "warp 1 lane 0", "waits in a collective for lane 5, which is in another"],
   ["is_not_named", AT_FAULT, "takes part in a collective that does not name it"],
   ["reads_a_lane_that_is_not_named", AT_FAULT, "reads lane 4, which its collective does not name"],
   ["reads_past_the_end", AT_FAULT, "reads 4 bytes at offset 512 of a buffer of 512 bytes"],
@@ -62,6 +63,7 @@ const FAULTS: readonly [string, string, string][] = [
   ["indexes_past_an_array", AT_FAULT, "uses index 4, which its array does not have"],
   ["divides_by_zero", AT_FAULT, "divides by 0"],
   ["converts_what_does_not_fit", AT_FAULT, "converts a number to an integer that cannot hold it"],
+  ["takes_the_sine_of_a_large_angle", AT_FAULT, "takes the sine or cosine of 131071, outside [-pi, pi]"],
   ["makes_a_nan", AT_FAULT, "is about to store a NaN"],
   [
     "reads_before_the_previous_kernel_ended",

@@ -52,11 +52,11 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
     const out = inNamespace(
       folder,
       "mount -t tmpfs -o mode=700 none cache",
-      "mount -o remount,ro cache",
+      "mount --options-source=disable -o remount,ro cache",
       "build",
-      "mount -o remount,rw cache",
+      "mount --options-source=disable -o remount,rw cache",
       "build",
-      "mount -o remount,ro cache",
+      "mount --options-source=disable -o remount,ro cache",
       "rm -r build/cpu",
       "build",
       "verify",
@@ -75,7 +75,11 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
 
   it("of a cache that is full is named; with room it serves, though the project is on another", () => {
     const { folder } = project();
-    const room = (size: string) => [`mount -o remount,size=${size} cache`, "build", "ls cache/staging"];
+    const room = (size: string) => [
+      `mount --options-source=disable -o remount,size=${size} cache`,
+      "build",
+      "ls cache/staging",
+    ];
     const out = inNamespace(
       folder,
       ...["mount -t tmpfs -o mode=700,size=4k none cache", "build", "ls cache/staging"],

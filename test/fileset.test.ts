@@ -1,9 +1,11 @@
 /** The emitted files on disk: written where they differ, compared, and never half-written. */
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { compareFileSet, writeFileSet } from "../generator/fileset.js";
 import type { FileSet } from "../generator/ir.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Texts, temporaryFolder, writeFiles } from "./helpers.js";
 
 const KERNEL = "qk_norm_rope__bf16_d128_r128_neox";
@@ -85,6 +87,39 @@ describe("writeFileSet", () => {
     expect(() => writeFileSet(folder, emitted)).toThrow();
     expect(readAll(folder)).toEqual(before);
   });
+});
+
+describe("what a killed process left", () => {
+  const young = `cuda/${KERNEL}.cu.0123456789ab.tmp`;
+  const old = "cpu/abi.cpp.ba9876543210.tmp";
+
+  it("is neither extra nor foreign, and is removed when it is old", () => {
+    const folder = folderWith(FILES);
+    writeFiles(folder, { [young]: "half", [old]: "half" });
+    utimesSync(join(folder, old), LONG_AGO, LONG_AGO);
+    expect(compareFileSet(folder, FILES)).toEqual([]);
+    expect(writeFileSet(folder, FILES)).toEqual({ written: [], removed: [], foreign: [] });
+    expect(Object.keys(readAll(folder))).toEqual([...FILES.map(({ path }) => path), young].sort());
+  });
+});
+
+it("processes that write into one folder at once leave what one of them wrote", async () => {
+  const folder = temporaryFolder();
+  const files = (names: string[]) =>
+    names.map((name) => ({ path: `cpu/${kernelOf(name)}.cpp`, text: `${name}\n` }));
+  const kernelOf = (name: string) => `qk_norm_rope__bf16_d${name}_r${name}_neox`;
+  const sets = [files(["64", "80", "96"]), files(["128"])];
+  const module = join(PACKAGE_ROOT, "generator", "fileset.ts");
+  const program = `const { writeFileSet } = await import(${JSON.stringify(module)});
+const sets = ${JSON.stringify(sets)};
+for (let i = 0; i < 200; i++) writeFileSet(${JSON.stringify(folder)}, sets[(i + Number(process.argv[1])) % 2]);`;
+  const run = (turn: number) =>
+    execa("node", ["--import", "tsx", "--input-type=module", "--eval", program, `${turn}`], {
+      cwd: PACKAGE_ROOT,
+    });
+  await Promise.all([run(0), run(1)]);
+  writeFileSet(folder, sets[0] ?? []);
+  expect(compareFileSet(folder, sets[0] ?? [])).toEqual([]);
 });
 
 describe("compareFileSet", () => {

@@ -81,7 +81,7 @@ typedef struct normrope_args {
   const uint64_t *rope_table;   /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
   int64_t num_tokens;           /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
   int32_t position_bits;        /* 32 or 64 */
-  float eps;                    /* added to the mean of squares; finite, not negative */
+  float eps;                    /* added to the mean of squares; 0, or from 2^-126 on */
   float attention_factor;       /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
   int32_t reserved32;           /* 0 */
 } normrope_args;

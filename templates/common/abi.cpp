@@ -2,6 +2,7 @@
 #include "abi.hpp"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -228,6 +229,10 @@ int validate(const KernelFacts &kernel, const normrope_args *args) {
   }
   if (!(args->eps >= 0) || std::isinf(args->eps)) {
     return fail(INVALID, "eps is %g: must be finite and not negative", args->eps);
+  }
+  if (args->eps > 0 && args->eps < FLT_MIN) {
+    return fail(INVALID, "eps is %g: must be 0 or at least %g, which is the least that kernels tell from 0", args->eps,
+                FLT_MIN);
   }
   if (!std::isfinite(args->attention_factor)) {
     return fail(INVALID, "attention_factor is %g: must be finite", args->attention_factor);

@@ -115,6 +115,7 @@ const BAD: readonly (readonly [names: RegExp, change: Change])[] = [
       [RegExp(`^position_bits is ${bits}: must be 32 or 64`), int32(ARGS.positionBits, bits)] as const,
   ),
   [/^eps is -?nan: /, float32(ARGS.eps, Number.NaN)],
+  [/^eps is 9\.99995e-41: must be 0 or at least 1\.17549e-38/, float32(ARGS.eps, 1e-40)],
   [/^eps is -1: /, float32(ARGS.eps, -1)],
   [/^eps is inf: /, float32(ARGS.eps, Number.POSITIVE_INFINITY)],
   [/^eps is -inf: /, float32(ARGS.eps, Number.NEGATIVE_INFINITY)],

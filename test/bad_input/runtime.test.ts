@@ -50,6 +50,7 @@ const BAD: [what: string, field: string, change: () => object][] = [
     () => ({ rope: { ...rope, turns: betweenEntries() } }),
   ],
   ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
+  ["an eps that kernels take for 0", "eps", () => ({ eps: 1e-40 })],
   ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
   [
     "q over its own input, a head further on",

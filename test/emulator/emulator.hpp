@@ -18,6 +18,9 @@ void wait_for_previous_kernel();
 // __shfl_xor_sync: returns when all `lanes` have called it from this place.
 float exchange(uint32_t lanes, float value, int distance);
 
+// The angle, of which the hardware is to make a sine or a cosine; reports one outside [-pi, pi].
+float reduced(float angle);
+
 // The number, which a lane is about to store; reports a NaN.
 float stored(float x);
 

@@ -47,6 +47,14 @@ KERNEL(names_other_lanes) {
   output(params)[thread()] = __shfl_xor_sync(lanes, 1.0f, 1);  // fault, of those that wait
 }
 
+KERNEL(is_in_another_round) {
+  float sum = 1;
+  for (int distance = is_at_fault() ? 1 : 2; distance < 4; distance *= 2) {
+    sum += __shfl_xor_sync(ALL, sum, distance);  // fault, of those that wait
+  }
+  output(params)[thread()] = sum;
+}
+
 KERNEL(is_not_named) {
   if (is_at_fault()) output(params)[thread()] = __shfl_xor_sync(ALL ^ 1u << 5, 1.0f, 1);  // fault
 }
@@ -118,6 +126,10 @@ KERNEL(converts_what_does_not_fit) {
   output(params)[thread()] = static_cast<float>(static_cast<int32_t>(turns));  // fault
 }
 
+KERNEL(takes_the_sine_of_a_large_angle) {
+  output(params)[thread()] = normrope::approximate_sine(is_at_fault() ? 131071.0f : 3.0f);  // fault
+}
+
 KERNEL(makes_a_nan) {
   const float scale = normrope::reciprocal_sqrt(is_at_fault() ? -1.0f : 1.0f);
   output(params)[thread()] = normrope::bf16_of(scale);  // fault
@@ -144,11 +156,11 @@ int main(int, char **arguments) {
     Kernel kernel;
   } kernels[] = {
       NAMED(right), NAMED(ends_before_a_collective), NAMED(takes_another_branch_to_a_collective),
-      NAMED(names_other_lanes), NAMED(is_not_named), NAMED(reads_a_lane_that_is_not_named), NAMED(reads_past_the_end),
+      NAMED(names_other_lanes), NAMED(is_in_another_round), NAMED(is_not_named), NAMED(reads_a_lane_that_is_not_named), NAMED(reads_past_the_end),
       NAMED(reads_half_past_the_end), NAMED(writes_before_the_start), NAMED(truncates_an_offset),
       NAMED(reads_what_is_not_aligned), NAMED(reads_what_nobody_wrote), NAMED(writes_the_element_of_another),
       NAMED(reads_what_another_wrote), NAMED(shifts_too_far), NAMED(overflows_an_offset), NAMED(indexes_past_an_array),
-      NAMED(divides_by_zero), NAMED(converts_what_does_not_fit), NAMED(makes_a_nan),
+      NAMED(divides_by_zero), NAMED(converts_what_does_not_fit), NAMED(takes_the_sine_of_a_large_angle), NAMED(makes_a_nan),
       NAMED(reads_before_the_previous_kernel_ended), NAMED(writes_before_the_previous_kernel_ended),
   };
   char ones[BYTES];

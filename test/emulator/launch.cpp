@@ -41,6 +41,10 @@ Fibre fibres[LANES];
 Fibre *running = nullptr;
 jmp_buf scheduler;
 
+// Who is who: `running` is the lane that has the processor, and nullptr where the host has it. resume() gives it to a
+// lane, by _longjmp to where the lane stopped, or onto its empty stack where it has not started; the lane gives it back
+// by _longjmp to `scheduler`. A fault sets `failed` and never goes back to the lane: its stack is given up as it is (no
+// kernel has anything to destroy), and `started` is cleared for all lanes before the next launch.
 Launch launch = {};
 Kernel kernel;
 const normrope::Params *params;
@@ -79,7 +83,7 @@ void record(const void *at, const std::string &what) {
 }
 
 // What is wrong with the collective that a lane waits in, or nothing: it must name the lane itself and the lane whose
-// value it reads, and all that it names must wait in the same place for the same lanes.
+// value it reads, and all that it names must wait in the same place with the same arguments.
 std::string collective_error(uint32_t lane) {
   const Fibre &fibre = fibres[lane];
   const auto names = [&](uint32_t other) { return (fibre.others >> other & 1) != 0; };
@@ -90,7 +94,7 @@ std::string collective_error(uint32_t lane) {
     if (!names(other)) continue;
     const Fibre &named = fibres[other];
     const bool has_ended = named.state == Fibre::ENDED;
-    if (!has_ended && named.place == fibre.place && named.others == fibre.others) continue;
+    if (!has_ended && named.place == fibre.place && named.others == fibre.others && named.distance == fibre.distance) continue;
     const std::string what = has_ended ? "has ended" : "is in another, at " + lines_of(named.place);
     return "waits in a collective for lane " + std::to_string(other) + ", which " + what;
   }
@@ -182,6 +186,14 @@ float exchange(uint32_t lanes, float value, int distance) {
   return running->result;
 }
 
+float reduced(float angle) {
+  constexpr float PI = 3.14159274f;  // the float next to it, which is above
+  if (!(std::fabs(angle) <= PI)) {
+    fault(__builtin_return_address(0), "takes the sine or cosine of %g, outside [-pi, pi]", double{angle});
+  }
+  return angle;
+}
+
 float stored(float x) {
   if (x != x) fault(__builtin_return_address(0), "is about to store a NaN");
   return x;
@@ -191,6 +203,20 @@ float stored(float x) {
 
 using namespace emulator;
 
+namespace {
+
+// For tests that ask which entries were launched, and how: a line for each launch.
+void log_launch(const void *function, dim3 grid) {
+  const char *const path = std::getenv("NORMROPE_EMULATOR_LOG");
+  std::FILE *const log = path == nullptr ? nullptr : std::fopen(path, "a");
+  if (log == nullptr) return;
+  std::fprintf(log, "%s%s %u x %u\n", name_of_function(function).c_str(), launch.is_dependent ? " dependent" : "",
+               grid.x, grid.y);
+  std::fclose(log);
+}
+
+}  // namespace
+
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **arguments) {
   const dim3 grid = config->gridDim, block = config->blockDim;
   const bool has_grid = grid.x >= 1 && grid.x <= INT_MAX && grid.y >= 1 && grid.y <= 65535 && grid.z == 1;
@@ -198,6 +224,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
   if (std::getenv("NORMROPE_EMULATOR_RUNS_NOTHING") != nullptr) return cudaSuccess;
   ++launch.number;
   launch.is_dependent = config->numAttrs > 0;
+  log_launch(function, grid);
   kernel = reinterpret_cast<Kernel>(reinterpret_cast<uintptr_t>(function));
   params = static_cast<const normrope::Params *>(arguments[0]);
   grid_width = grid.x;

@@ -1,5 +1,5 @@
-// Stands in for the inline assembly of templates/cuda/ptx.cuh. Sine, cosine and square root are exact here: how good the
-// hardware's are is judged on a GPU.
+// Stands in for the inline assembly of templates/cuda/ptx.cuh. Sine, cosine and square root are exact here, where the
+// hardware's are good: how good is judged on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,14 @@ namespace normrope {
 __device__ __forceinline__ void allow_next_kernel() {}
 __device__ __forceinline__ void wait_for_previous_kernel() { emulator::wait_for_previous_kernel(); }
 
-__device__ __forceinline__ float approximate_sine(float angle) { return std::sin(angle); }
-__device__ __forceinline__ float approximate_cosine(float angle) { return std::cos(angle); }
-__device__ __forceinline__ float reciprocal_sqrt(float x) { return static_cast<float>(1 / std::sqrt(double{x})); }
+__device__ __forceinline__ float approximate_sine(float angle) { return std::sin(emulator::reduced(angle)); }
+__device__ __forceinline__ float approximate_cosine(float angle) { return std::cos(emulator::reduced(angle)); }
+
+// What is subnormal counts as 0.
+__device__ __forceinline__ float reciprocal_sqrt(float x) {
+  const float flushed = std::fabs(x) < 0x1p-126f ? 0.0f : x;
+  return static_cast<float>(1 / std::sqrt(double{flushed}));
+}
 
 __device__ __forceinline__ float f32_of_f16(uint16_t x) {
   _Float16 half;

@@ -13,10 +13,13 @@ namespace {
 std::string ask(const char *options, const char *address) {
   Dl_info library;
   if (dladdr(address, &library) == 0) return "an unknown place";
-  char command[4096];
-  std::snprintf(command, sizeof command, "addr2line %s -s -e '%s' %#zx", options, library.dli_fname,
+  std::string quoted;
+  for (const char *c = library.dli_fname; *c != '\0'; ++c) quoted += *c == '\'' ? std::string("'\\''") : std::string(1, *c);
+  char offset[32];
+  std::snprintf(offset, sizeof offset, "%#zx",
                 static_cast<size_t>(address - static_cast<const char *>(library.dli_fbase)));
-  FILE *const output = popen(command, "r");
+  const std::string command = std::string("addr2line ") + options + " -s -e '" + quoted + "' " + offset;
+  FILE *const output = popen(command.c_str(), "r");
   std::string lines;
   char line[1024];
   while (output != nullptr && std::fgets(line, sizeof line, output) != nullptr) {
@@ -24,6 +27,7 @@ std::string ask(const char *options, const char *address) {
     lines += (lines.empty() ? "" : " in ") + std::string(line);
   }
   if (output != nullptr) pclose(output);
+  if (lines.empty()) lines = std::string("offset ") + offset + " (there is no addr2line)";
   return lines;
 }
 

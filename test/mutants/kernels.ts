@@ -138,6 +138,21 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
+      name: "the output's offset in 32 bits",
+      file: "templates/cuda/device.cuh",
+      find: "char *nth(char *first, uint32_t n, int64_t stride) {\n  return first + static_cast<uint64_t>(n) * stride;",
+      replace:
+        "char *nth(char *first, uint32_t n, int64_t stride) {\n  return first + static_cast<int>(n * stride);",
+      killedBy: "test/far_offsets.test.ts",
+    },
+    {
+      name: "the output's token stride is that of the input",
+      file: "templates/cuda/dispatch.cu.hbs",
+      find: "to.out_token_stride = in_bytes(from.out_token_stride);",
+      replace: "to.out_token_stride = in_bytes(from.in_token_stride);",
+      killedBy: EMULATED,
+    },
+    {
       name: "the stride of q for k",
       file: "templates/cuda/dispatch.cu.hbs",
       find: "  const int64_t warps_per_block",
@@ -187,6 +202,20 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "templates/cuda/stages/rmsNorm.hbs",
       find: "float sum = params.eps * (1.0f * HEAD_DIM / LANES_PER_HEAD);",
       replace: "float sum = params.eps * (1.0f / LANES_PER_HEAD);",
+      killedBy: EMULATED,
+    },
+    {
+      name: "eps outside the mean, with several slots a lane",
+      file: "templates/cuda/stages/rmsNorm.hbs",
+      find: "params.eps * (1.0f * HEAD_DIM / PLACES);",
+      replace: "params.eps * (1.0f / PLACES);",
+      killedBy: EMULATED,
+    },
+    {
+      name: "one weight for all heads, where each has its own",
+      file: "templates/cuda/dispatch.cu.hbs",
+      find: "to.weight_head_stride = in_bytes(from.weight_head_stride);",
+      replace: "to.weight_head_stride = 0;",
       killedBy: EMULATED,
     },
     {
@@ -270,6 +299,13 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
   ]),
   ...inClass("angles at far positions", [
+    {
+      name: "the angle from 0 to a whole turn, not reduced to half of one",
+      file: "templates/cuda/device.cuh",
+      find: "static_cast<float>(static_cast<int32_t>(product))",
+      replace: "static_cast<float>(product)",
+      killedBy: EMULATED,
+    },
     {
       name: "the angle in float32",
       file: "templates/cuda/device.cuh",
@@ -364,6 +400,13 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "templates/cuda/kernel.cu.hbs",
       find: "  if (is_dependent) wait_for_previous_kernel();\n",
       replace: "",
+      killedBy: EMULATED,
+    },
+    {
+      name: "no launch is dependent",
+      file: "templates/cuda/dispatch.cu.hbs",
+      find: "(architecture >= 900 &&",
+      replace: "(architecture >= 9000 &&",
       killedBy: EMULATED,
     },
     {
