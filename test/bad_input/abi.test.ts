@@ -144,6 +144,7 @@ const BAD: readonly (readonly [names: RegExp, change: Change])[] = [
   [/^q\.out_token_stride is 193: /, int64(q("outTokenStride"), 193n)],
   [/^q\.out_head_stride is 1: /, int64(q("outHeadStride"), 1n)],
   [/^q\.in_head_stride is 4611686018427387904: .* outside memory/, int64(q("inHeadStride"), 2n ** 62n)],
+  [/^q\.in_token_stride is 1152921504606846976: .* outside memory/, int64(q("inTokenStride"), 2n ** 60n)],
   [/^q\.in_token_stride is -9223372036854775808: /, int64(q("inTokenStride"), -(2n ** 63n))],
   [/^q\.out_token_stride is 9223372036854775804: /, int64(q("outTokenStride"), 2n ** 63n - 4n)],
   [/^q\.weight_head_stride is 3: /, int64(q("weightHeadStride"), 3n)],

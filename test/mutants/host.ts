@@ -7,7 +7,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       name: "a legal rotary_dim is rejected",
       file: "generator/legality.ts",
       find: "rotaryDim > headDim ?",
-      replace: "rotaryDim >= headDim ?",
+      replace: "rotaryDim !== headDim ?",
       killedBy: "test/expand.test.ts",
     },
     {
