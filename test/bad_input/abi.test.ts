@@ -14,9 +14,12 @@ const PAGE = 4096;
 
 let c: NativeFunctions;
 let kernel: number;
+let kernelCount: number;
 let memory: bigint;
 beforeAll(async () => {
-  c = loadLibrary((await buildFixture("default", "cpu")).library).functions;
+  const native = loadLibrary((await buildFixture("default", "cpu")).library);
+  c = native.functions;
+  kernelCount = native.manifest.kernels.length;
   kernel = c.find("qk_norm_rope__bf16_d64_r64_neox");
   const out = new BigUint64Array(1);
   expect(c.allocate(PAGE, new Uint8Array(out.buffer))).toBe(0);
@@ -173,25 +176,29 @@ describe("normrope_run, normrope_check", () => {
     });
   });
 
-  test.each([-1, -(2 ** 31), 1 << 20, 1 << 30])("have no kernel %i", async (index) => {
-    await leaving(page, () => {
-      expect(
-        c.run(
-          index,
-          bytesOf(() => undefined),
-          0n,
-        ),
-      ).toBe(NO_SUCH_KERNEL);
-      expect(c.lastError()).toMatch(RegExp(`^kernel is ${index}: the library holds \\d+, from 0$`));
-      expect(
-        c.check(
-          index,
-          bytesOf(() => undefined),
-        ),
-      ).toBe(NO_SUCH_KERNEL);
-      expect(c.prepare(index)).toBe(NO_SUCH_KERNEL);
-    });
-  });
+  test.each([-1, -(2 ** 31), 1 << 20, 1 << 30, "one more than the last"])(
+    "have no kernel %s",
+    async (which) => {
+      const index = typeof which === "number" ? which : kernelCount;
+      await leaving(page, () => {
+        expect(
+          c.run(
+            index,
+            bytesOf(() => undefined),
+            0n,
+          ),
+        ).toBe(NO_SUCH_KERNEL);
+        expect(c.lastError()).toMatch(RegExp(`^kernel is ${index}: the library holds \\d+, from 0$`));
+        expect(
+          c.check(
+            index,
+            bytesOf(() => undefined),
+          ),
+        ).toBe(NO_SUCH_KERNEL);
+        expect(c.prepare(index)).toBe(NO_SUCH_KERNEL);
+      });
+    },
+  );
 
   test("take no arguments that are NULL", async () => {
     const none = undefined as never;
