@@ -80,7 +80,7 @@ function untrusted(path: string): UserError {
   return userError(
     "cache-unusable",
     `the cache is not to be trusted, because others may write to it: ${ownership(path)}`,
-    `make it your own and run \`chmod -R go-w\` on the cache, or ${OTHERWISE}`,
+    `make it your own and run \`chmod go-w\` on it, with -R on a whole cache, or ${OTHERWISE}`,
   );
 }
 
