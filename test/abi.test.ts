@@ -7,6 +7,7 @@ import { compile, emit } from "../generator/pipeline.js";
 import { findCxx } from "../generator/toolchain.js";
 import { ARGS, HEADS } from "../runtime/call.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
+import { packedArgs } from "./c_args.js";
 import { buildFixture, CONFIGS } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
@@ -57,36 +58,8 @@ describe("normrope_run", () => {
     memory = out[0] ?? 0n;
   });
 
-  /** Valid arguments: two packed tokens of two q heads and one k head; positions, table and weight are zeros behind them. */
-  function validArgs(): DataView {
-    const view = new DataView(new ArrayBuffer(ARGS.size));
-    view.setUint32(ARGS.structSize, ARGS.size, true);
-    for (const [at, offset, heads] of [
-      [ARGS.q, 0n, 2],
-      [ARGS.k, 256n, 1],
-    ] as const) {
-      view.setBigUint64(at + HEADS.in, memory + offset, true);
-      view.setBigUint64(at + HEADS.out, memory + offset, true);
-      view.setBigUint64(at + HEADS.weight, memory + 1024n, true);
-      for (const stride of [HEADS.inTokenStride, HEADS.outTokenStride]) {
-        view.setBigInt64(at + stride, BigInt(3 * headDim), true);
-      }
-      for (const stride of [HEADS.inHeadStride, HEADS.outHeadStride]) {
-        view.setBigInt64(at + stride, BigInt(headDim), true);
-      }
-      view.setInt32(at + HEADS.numHeads, heads, true);
-    }
-    view.setBigUint64(ARGS.positions, memory + 2048n, true);
-    view.setBigUint64(ARGS.ropeTable, memory + 2560n, true);
-    view.setBigInt64(ARGS.numTokens, 2n, true);
-    view.setInt32(ARGS.positionBits, 32, true);
-    view.setFloat32(ARGS.eps, 1e-6, true);
-    view.setFloat32(ARGS.attentionFactor, 1, true);
-    return view;
-  }
-
   function run(change: (view: DataView) => void, index = kernel): number {
-    const view = validArgs();
+    const view = packedArgs(memory, headDim);
     change(view);
     return c.run(index, new Uint8Array(view.buffer), 0n);
   }

@@ -2,11 +2,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { ARGS, HEADS } from "../../runtime/call.js";
 import { loadLibrary, type NativeFunctions } from "../../runtime/library.js";
+import { packedArgs } from "../c_args.js";
 import { buildFixture } from "../fixture.js";
 import { leaving } from "./unchanged.js";
 
 const HEAD_DIM = 64;
-const TOKENS = 2;
 const INVALID = -1;
 const NO_SUCH_KERNEL = -2;
 const OUT_OF_MEMORY = -4;
@@ -35,36 +35,9 @@ function page(): Uint8Array {
   return read;
 }
 
-/** Two packed tokens of two q heads and one k head; weights, positions and table lie behind them. */
-function validArgs(): DataView {
-  const view = new DataView(new ArrayBuffer(ARGS.size));
-  view.setUint32(ARGS.structSize, ARGS.size, true);
-  for (const [at, offset, heads] of [
-    [ARGS.q, 0n, 2],
-    [ARGS.k, 256n, 1],
-  ] as const) {
-    for (const field of [HEADS.in, HEADS.out]) view.setBigUint64(at + field, memory + offset, true);
-    view.setBigUint64(at + HEADS.weight, memory + 1024n, true);
-    for (const stride of [HEADS.inTokenStride, HEADS.outTokenStride]) {
-      view.setBigInt64(at + stride, BigInt(3 * HEAD_DIM), true);
-    }
-    for (const stride of [HEADS.inHeadStride, HEADS.outHeadStride]) {
-      view.setBigInt64(at + stride, BigInt(HEAD_DIM), true);
-    }
-    view.setInt32(at + HEADS.numHeads, heads, true);
-  }
-  view.setBigUint64(ARGS.positions, memory + 2048n, true);
-  view.setBigUint64(ARGS.ropeTable, memory + 2560n, true);
-  view.setBigInt64(ARGS.numTokens, BigInt(TOKENS), true);
-  view.setInt32(ARGS.positionBits, 32, true);
-  view.setFloat32(ARGS.eps, 1e-6, true);
-  view.setFloat32(ARGS.attentionFactor, 1, true);
-  return view;
-}
-
 type Change = (view: DataView) => unknown;
 const bytesOf = (change: Change) => {
-  const view = validArgs();
+  const view = packedArgs(memory, HEAD_DIM);
   change(view);
   return new Uint8Array(view.buffer);
 };

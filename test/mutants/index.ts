@@ -2,5 +2,6 @@
 import { HOST_MUTANTS } from "./host.js";
 import { KERNEL_MUTANTS } from "./kernels.js";
 import type { Mutant } from "./mutant.js";
+import { ROTATION_MUTANTS } from "./rotation.js";
 
-export const MUTANTS: readonly Mutant[] = [...KERNEL_MUTANTS, ...HOST_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [...KERNEL_MUTANTS, ...ROTATION_MUTANTS, ...HOST_MUTANTS];
