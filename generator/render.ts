@@ -50,7 +50,7 @@ export function render(
   const tables = dispatchView(plans, manifest);
   return [
     ...sources,
-    { path: "cuda/dispatch.cu", text: cuda("dispatch.cu", tables) },
+    { path: "cuda/dispatch.cpp", text: cuda("dispatch.cpp", tables) },
     { path: "cpu/dispatch.cpp", text: cpu("dispatch.cpp", tables) },
     { path: "ts/kernels.ts", text: other("ts/kernels.ts", bindingsView(plans)) },
     { path: "manifest.json", text: `${JSON.stringify(manifest, undefined, 2)}\n` },

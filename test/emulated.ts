@@ -84,7 +84,7 @@ export async function buildEmulatedProgram(files: FileSet, source: string): Prom
   const cxx = needed(await findCxx());
   const emulated = emulatedFiles(files);
   const { objects, key } = await compileEmulator(cxx, emulated);
-  const inputs = emulated.filter(({ path }) => path.startsWith("cuda/") && path.endsWith(".cuh"));
+  const inputs = emulated.filter(({ path }) => /^cuda\/.*\.(cuh|hpp)$/.test(path));
   const args = [...CUDA, ...WATCHED, "-I", EMULATOR, "-Icuda", "-x", "c++", "-c", join(EMULATOR, source)];
   const text = readFileSync(join(EMULATOR, source), "utf8");
   const { folder } = await cached(CACHE_ROOT, cacheKey([key, args, text]), ["program"], async (staging) => {
@@ -97,10 +97,10 @@ export async function buildEmulatedProgram(files: FileSet, source: string): Prom
   return join(folder, "program");
 }
 
-/** The emulator itself, for kernels whose parameters are what the files' device.cuh says. */
+/** The emulator itself, for kernels whose parameters are what the files' params.hpp says. */
 async function compileEmulator(cxx: Compiler, files: FileSet) {
-  const device = files.filter(({ path }) => path === "cuda/device.cuh");
-  const inputs = [...EMULATOR_FILES, ...device.map(({ text }) => ({ path: "device.cuh", text }))];
+  const params = files.filter(({ path }) => path === "cuda/params.hpp");
+  const inputs = [...EMULATOR_FILES, ...params.map(({ text }) => ({ path: "params.hpp", text }))];
   const sources = EMULATOR_FILES.map(({ path }) => path).filter((path) => path.endsWith(".cpp"));
   const names = sources.map((source) => source.replace(/cpp$/, "o"));
   const args = [...CUDA, "-O2", "-I.", "-c", ...sources];

@@ -143,7 +143,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
   [
     "dispatchView",
     [
-      ["cuda/", "dispatch.cu"],
+      ["cuda/", "dispatch.cpp"],
       ["cpu/", "dispatch.cpp"],
     ],
     compilations.map(({ plans }, i) => dispatchView(plans, manifestOf(fileSets[i] ?? []))),
@@ -396,7 +396,7 @@ describe("emitted CUDA", () => {
   });
 
   it("keeps every stride in 64 bits", () => {
-    const files = emitted.filter(({ path }) => path === "cuda/device.cuh" || path === "include/normrope.h");
+    const files = emitted.filter(({ path }) => path === "cuda/params.hpp" || path === "include/normrope.h");
     for (const { text } of files) {
       const declarations = [...withoutComments(text).matchAll(/^\s*(\w+) [^;(]*\w+_stride\b[^;(]*;/gm)];
       const fields = declarations.flatMap(([line]) =>

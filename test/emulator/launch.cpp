@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "device.cuh"
+#include "params.hpp"
 
 namespace emulator {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 constexpr uint32_t LANES = 32;
 constexpr size_t STACK_BYTES = 64 * 1024;
 
-// Every kernel takes what device.cuh says.
+// Every kernel takes what params.hpp says.
 using Kernel = void (*)(normrope::Params);
 
 struct Fibre {

@@ -59,35 +59,35 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the last partial chunk is dropped",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "return static_cast<uint32_t>((a + b - 1) / b);",
       replace: "return static_cast<uint32_t>(a / b);",
       killedBy: EMULATED,
     },
     {
       name: "blocks that are dropped at the end of slices",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "params.heads[1].blocks_per_slice = divide_up(k_blocks, slices);",
       replace: "params.heads[1].blocks_per_slice = static_cast<uint32_t>(k_blocks / slices);",
       killedBy: EMULATED,
     },
     {
       name: "tokens beyond the grid: more slices than it has rows",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX)",
       replace: "std::max(blocks / blocks_per_slice, int64_t{1})",
       killedBy: EMULATED,
     },
     {
       name: "a division that is not rounded up in its last bit",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "<< 32) / d + 1), shift};",
       replace: "<< 32) / d), shift};",
       killedBy: EMULATED,
     },
     {
       name: "a group of heads with the weight of the group before",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "if (weight_for_each_head || 2 * groups < capacity)",
       replace: "if (2 * groups < capacity)",
       killedBy: EMULATED,
@@ -103,7 +103,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
   ...inClass("addresses", [
     {
       name: "a shift by 32 of 32 bits",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "((((uint64_t{1} << shift) - d) << 32)",
       replace: "((((uint32_t{1} << shift) - d) << 32)",
       killedBy: EMULATED,
@@ -132,7 +132,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the output's strides are those of the input",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "to.out_head_stride = in_bytes(from.out_head_stride);",
       replace: "to.out_head_stride = in_bytes(from.in_head_stride);",
       killedBy: EMULATED,
@@ -147,14 +147,14 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the output's token stride is that of the input",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "to.out_token_stride = in_bytes(from.out_token_stride);",
       replace: "to.out_token_stride = in_bytes(from.in_token_stride);",
       killedBy: EMULATED,
     },
     {
       name: "the stride of q for k",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "  const int64_t warps_per_block",
       replace:
         "  params.heads[1].in_head_stride = params.heads[0].in_head_stride;\n  const int64_t warps_per_block",
@@ -213,7 +213,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "one weight for all heads, where each has its own",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "to.weight_head_stride = in_bytes(from.weight_head_stride);",
       replace: "to.weight_head_stride = 0;",
       killedBy: EMULATED,

@@ -95,7 +95,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the position without a sign",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "params.position_high_byte = has_wide_positions ? 4 : 0;",
       replace: "params.position_high_byte = 4;",
       killedBy: EMULATED,
@@ -169,7 +169,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "no launch is dependent",
-      file: "templates/cuda/dispatch.cu.hbs",
+      file: "templates/cuda/dispatch.cpp.hbs",
       find: "(architecture >= 900 &&",
       replace: "(architecture >= 9000 &&",
       killedBy: EMULATED,

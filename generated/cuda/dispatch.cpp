@@ -1,36 +1,47 @@
-// Kernel table and launch. Emitted from templates/cuda/dispatch.cu.hbs by `normrope emit`.
-#include <cuda_runtime.h>
+// Kernel table and launch. Emitted from templates/cuda/dispatch.cpp.hbs by `normrope emit`.
+#include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <initializer_list>
 
 #include "abi.hpp"
-#include "device.cuh"
+#include "params.hpp"
 
-{{#each kernels}}
-{{#each layouts}}
-extern "C" __global__ void {{symbol}}(const __grid_constant__ normrope::Params params);
-extern "C" __global__ void {{dependentSymbol}}(const __grid_constant__ normrope::Params params);
-{{/each}}
-{{/each}}
+// A kernel's symbol on the host is that of a function that launches it: nothing here is for the device compiler, whose
+// passes take a second.
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params params);
 
 namespace normrope {
 
 const KernelFacts KERNELS[] = {
-{{#each kernels}}
-    { "{{id}}", {{headDim}}, {{vectorElements}} },
-{{/each}}
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 4 },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 4 },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 4 },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 4 },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 4 },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 4 },
 };
-const int KERNEL_COUNT = {{kernelCount}};
+const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({{manifest}})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"c7ac1d6a434a81042beead40615029f65d47d1df4e6636b7c7315d63be7348e8","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
 struct Layout {
-  void (*function)(Params);
-  void (*dependent)(Params);  // the same, for programmatic dependent launch
+  const void *function;
+  const void *dependent;  // the same, for programmatic dependent launch
   int heads_per_warp;
   int slots_per_lane;
 };
@@ -41,14 +52,27 @@ struct Launch {
   Layout wide;  // for many tokens; without a function where there is none
 };
 
+const void *entry(void (*kernel)(Params)) { return reinterpret_cast<const void *>(kernel); }
+
 const Launch LAUNCHES[] = {
-{{#each kernels}}
-    { {{blockThreads}},
-{{#each layouts}}
-      { {{symbol}}, {{dependentSymbol}}, {{headsPerWarp}}, {{slotsPerLane}} },
-{{/each}}
+    { 128,
+      { entry(qk_norm_rope__bf16_d64_r64_interleaved), entry(qk_norm_rope__bf16_d64_r64_interleaved__dependent), 4, 1 },
     },
-{{/each}}
+    { 128,
+      { entry(qk_norm_rope__bf16_d64_r64_neox), entry(qk_norm_rope__bf16_d64_r64_neox__dependent), 4, 1 },
+    },
+    { 128,
+      { entry(qk_norm_rope__bf16_d128_r128_interleaved), entry(qk_norm_rope__bf16_d128_r128_interleaved__dependent), 2, 1 },
+    },
+    { 128,
+      { entry(qk_norm_rope__bf16_d128_r128_neox), entry(qk_norm_rope__bf16_d128_r128_neox__dependent), 2, 1 },
+    },
+    { 128,
+      { entry(qk_norm_rope__bf16_d256_r256_interleaved), entry(qk_norm_rope__bf16_d256_r256_interleaved__dependent), 1, 1 },
+    },
+    { 128,
+      { entry(qk_norm_rope__bf16_d256_r256_neox), entry(qk_norm_rope__bf16_d256_r256_neox__dependent), 1, 1 },
+    },
 };
 
 int fail_cuda(cudaError_t error, const char *call) {
@@ -150,7 +174,7 @@ using namespace normrope;
 int normrope_prepare(int kernel) {
   if (int status = check_kernel(kernel)) return status;
   const Layout &narrow = LAUNCHES[kernel].narrow, &wide = LAUNCHES[kernel].wide;
-  for (const auto function : {narrow.function, narrow.dependent, wide.function, wide.dependent}) {
+  for (const void *const function : {narrow.function, narrow.dependent, wide.function, wide.dependent}) {
     if (function == nullptr) continue;
     cudaFuncAttributes attributes;
     const cudaError_t error = cudaFuncGetAttributes(&attributes, function);
@@ -208,7 +232,7 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   config.attrs = &attribute;
   config.numAttrs = is_dependent ? 1 : 0;
   void *arguments[] = {&params};
-  const auto function = reinterpret_cast<const void *>(is_dependent ? layout.dependent : layout.function);
+  const void *const function = is_dependent ? layout.dependent : layout.function;
   error = cudaLaunchKernelExC(&config, function, arguments);
   return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");
 }

@@ -1,0 +1,41 @@
+// What dispatch gives a kernel. Copied as it is into generated/cuda.
+#pragma once
+
+#include <cstdint>
+
+namespace normrope {
+
+// n / d for n < 2^31 by a multiplication: Granlund and Montgomery 1994, figure 4.1. Made in dispatch.
+struct Divisor {
+  uint32_t multiplier;
+  uint32_t shift;
+};
+
+// All the query heads, or all the key heads. Strides are in bytes; a head is contiguous.
+struct Heads {
+  uint32_t blocks_per_slice;  // of those that work on these heads
+  uint32_t num_spans;         // a span: the heads of one token that one warp takes
+  uint32_t spans_per_token;
+  Divisor by_spans_per_token;
+  uint32_t num_heads;
+  const char *weight;
+  int64_t weight_head_stride;
+  const char *in;
+  int64_t in_token_stride, in_head_stride;
+  char *out;
+  int64_t out_token_stride, out_head_stride;
+};
+
+struct Params {
+  Heads heads[2];               // q, then k
+  const uint64_t *rope_table;   // turns per position as 0.64 fixed point, one for each rotated pair
+  const char *positions;
+  uint32_t position_bytes;      // 4 or 8
+  uint32_t position_high_byte;  // where a position's upper half is: 4, or 0 where there is none
+  uint32_t position_shift;      // makes the word there the upper half: 0, or 31 to leave the sign of the lower one
+  uint32_t heads_per_span;
+  float eps;
+  float attention_factor;
+};
+
+}  // namespace normrope
