@@ -7,14 +7,23 @@
  * published is made anew.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { onExit } from "signal-exit";
-import { cacheUnusable, objectsIn, openCache, requireTrusted, stagingIn } from "./cache_folder.js";
+import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRoot } from "./cache_folder.js";
 import { userError } from "./diagnostics.js";
 import { makeFolder } from "./folder.js";
 
-const SEAL = "seal.json";
+export const SEAL = "seal.json";
 
 /** Builds that find the same damage can undo each other's renames a few times, not for ever. */
 const TRIES = 100;
@@ -36,6 +45,7 @@ export function sha256(content: string | Uint8Array): string {
 /**
  * The entry of a key; `make` fills an empty folder with the named files where there is none yet.
  * What `make` throws is passed on, and nothing is published.
+ * @param shelf The folder of the cache that it is in.
  * @throws UserError `cache-unusable`.
  */
 export async function cached(
@@ -43,13 +53,12 @@ export async function cached(
   key: string,
   files: readonly string[],
   make: (folder: string) => Promise<void>,
+  shelf = join(OBJECTS, key.slice(0, 2)),
 ): Promise<CacheEntry> {
   const base = openCache(root);
+  const folder = join(base, shelf, key);
   try {
-    const shelf = join(objectsIn(base), key.slice(0, 2));
-    const folder = join(shelf, key);
-    requireTrusted(shelf, folder, ...[SEAL, ...files].map((file) => join(folder, file)));
-    if (isIntact(folder, files)) return { folder, hit: true };
+    if (isThere(folder, files)) return { folder, hit: true };
 
     const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
     const remove = () => rmSync(staging, { recursive: true, force: true });
@@ -63,7 +72,7 @@ export async function cached(
       writeFileSync(join(staging, SEAL), JSON.stringify(seal));
       // Whatever the umask says: what the group may write to is not trusted.
       for (const file of [SEAL, ...files]) chmodSync(join(staging, file), 0o755);
-      makeFolder(shelf, 0o700);
+      makeFolder(join(base, shelf), 0o700);
       publish(staging, folder, files);
     } finally {
       forget();
@@ -72,6 +81,45 @@ export async function cached(
     return { folder, hit: false };
   } catch (error) {
     throw cacheUnusable(root, error);
+  }
+}
+
+/**
+ * The folder of an entry, or undefined where there is none that is whole. Makes and writes nothing: it serves a cache
+ * that is read-only, too.
+ * @throws UserError `cache-unusable` where others may write to what is there.
+ */
+export function findCached(
+  root: string,
+  key: string,
+  files: readonly string[],
+  shelf: string,
+): string | undefined {
+  if (!existsSync(root)) return undefined;
+  try {
+    const folder = join(trustedRoot(root), shelf, key);
+    return isThere(folder, files) ? folder : undefined;
+  } catch (error) {
+    throw cacheUnusable(root, error);
+  }
+}
+
+function isThere(folder: string, files: readonly string[]): boolean {
+  requireTrusted(dirname(folder), folder, ...[SEAL, ...files].map((file) => join(folder, file)));
+  if (!isIntact(folder, files)) return false;
+  noteUse(join(folder, SEAL));
+  return true;
+}
+
+const DAY_MS = 24 * 3600 * 1000;
+
+/** An entry's seal is as old as its last use, to a day: what is not used can be pruned. */
+function noteUse(seal: string): void {
+  try {
+    const now = Date.now();
+    if (now - statSync(seal).mtimeMs > DAY_MS) utimesSync(seal, now / 1000, now / 1000);
+  } catch {
+    // a cache that is read-only
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * The folder of the cache: whose it is, and why it cannot be used.
+ * The folder of the cache: where and whose it is, and why it cannot be used.
  *
- * In: where it is to be. Out: its real path, or a diagnostic. What others may write to is never used: it holds what
+ * In: the environment, or where it is to be. Out: its real path, or a diagnostic. What others may write to is never used: it holds what
  * will be loaded and run. Must not look at what the entries contain.
  */
 import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { type UserError, userError } from "./diagnostics.js";
+import { homedir, tmpdir } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { UserError, userError } from "./diagnostics.js";
 import { makeFolder, ownership, removeLeftovers, unusable } from "./folder.js";
 
 const GROUP_MAY_WRITE = 0o020;
@@ -17,14 +17,38 @@ const STICKY = 0o1000;
 
 const OTHERWISE = "set NORMROPE_CACHE_DIR to another folder";
 
-/** `NORMROPE_CACHE_DIR`, else `$XDG_CACHE_HOME/normrope`, else `~/.cache/normrope`. */
+/**
+ * `NORMROPE_CACHE_DIR`, which is taken at its word; else the first that can be used of `$XDG_CACHE_HOME/normrope`,
+ * `~/.cache/normrope` and a folder of this user's own for temporary files. Where none can, the first: its use says why.
+ */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   if (env.NORMROPE_CACHE_DIR) return resolve(env.NORMROPE_CACHE_DIR);
-  return resolve(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "normrope");
+  const home = join(homedir(), ".cache", "normrope");
+  const first = env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME, "normrope") : home;
+  return [first, home, join(tmpdir(), `normrope-${process.getuid?.()}`)].find(isUsable) ?? first;
 }
 
-/** Where the entries are, and where they are made. */
-export const objectsIn = (root: string) => join(root, "objects");
+function isUsable(root: string): boolean {
+  try {
+    probeCache(root);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
+}
+
+/** `NORMROPE_CACHE_READONLY`: caches, separated by colons, that kernels are looked for in and never written to. */
+export function readOnlyCaches(env: NodeJS.ProcessEnv = process.env): string[] {
+  const roots = (env.NORMROPE_CACHE_READONLY ?? "").split(delimiter);
+  return roots.filter((root) => root !== "").map((root) => resolve(root));
+}
+
+/** Where the entries of compilers' and linkers' runs are, by key. */
+export const OBJECTS = "objects";
+/** Where the libraries of single kernels are, by kernel id and key. */
+export const KERNELS = "jit";
+/** Where entries are made. */
 export const stagingIn = (root: string) => join(root, "staging");
 
 /**
@@ -35,16 +59,21 @@ export const stagingIn = (root: string) => join(root, "staging");
 export function openCache(root: string): string {
   try {
     makeFolder(root, 0o700);
-    const real = realpathSync(root);
-    requireTrusted(real, objectsIn(real), stagingIn(real));
-    for (let above = dirname(real); ; above = dirname(above)) {
-      // Only what everybody may write to: the group of a home folder is often the user's own.
-      const { mode } = statSync(above);
-      if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) throw untrusted(above);
-      if (above === dirname(above)) return real;
-    }
+    return trustedRoot(root);
   } catch (error) {
     throw cacheUnusable(root, error);
+  }
+}
+
+/** The real path of a cache's folder. @throws UserError `cache-unusable` where others may put what is theirs there. */
+export function trustedRoot(root: string): string {
+  const real = realpathSync(root);
+  requireTrusted(real, join(real, OBJECTS), join(real, KERNELS), stagingIn(real));
+  for (let above = dirname(real); ; above = dirname(above)) {
+    // Only what everybody may write to: the group of a home folder is often the user's own.
+    const { mode } = statSync(above);
+    if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) throw untrusted(above);
+    if (above === dirname(above)) return real;
   }
 }
 

@@ -12,6 +12,7 @@ import { NormropeError } from "../runtime/errors.js";
 import { registerAdd } from "./commands/add.js";
 import { registerBench } from "./commands/bench.js";
 import { registerBuild } from "./commands/build.js";
+import { registerCache } from "./commands/cache.js";
 import { registerChart } from "./commands/chart.js";
 import { registerDemo } from "./commands/demo.js";
 import { registerDoctor } from "./commands/doctor.js";
@@ -66,6 +67,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerBench(cli, io);
   registerChart(cli, io);
   registerReport(cli, io, fail);
+  registerCache(cli, io);
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
   cli.fail((message, error) => {

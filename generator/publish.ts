@@ -7,13 +7,17 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
+import {
+  type BuiltManifest,
+  LIBRARY_NAME,
+  MANIFEST_NAME,
+  parseBuiltManifest,
+  type Target,
+} from "../runtime/manifest.js";
 import { sha256 } from "./cache.js";
 import { internalError } from "./diagnostics.js";
 import { makeFolder, removeLeftovers, STAGED, unusable } from "./folder.js";
-
-export const ARCHIVE_NAME = "libnormrope.a";
-const MANIFEST_NAME = "manifest.json";
+import { ARCHIVE_NAME } from "./link.js";
 
 /** Two builds at once can undo each other's renames a few times, not for ever. */
 const TRIES = 100;

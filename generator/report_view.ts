@@ -5,7 +5,7 @@
  * templates/report reads. Pure: opens no library, and gives no opinion that its inputs do not hold.
  */
 import type { BuiltManifest, ManifestKernel } from "../runtime/manifest.js";
-import type { DeviceInfo } from "../runtime/open.js";
+import type { DeviceInfo } from "../runtime/open_library.js";
 import type { KernelResult } from "../runtime/verify.js";
 import { benchCharts } from "./bench/charts.js";
 import type { BenchRecord } from "./bench/record.js";

@@ -1,5 +1,5 @@
 /**
- * One run of a compiler, or of another tool.
+ * One run of a compiler.
  *
  * In: its path, arguments, a folder, and the texts that it reads there. Out: what it printed, or a diagnostic. No string
  * reaches a shell, no variable of the environment changes what is made, and nothing that was started outlives the run.
@@ -7,15 +7,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
-import { onExit } from "signal-exit";
 import { UserError } from "./diagnostics.js";
 import type { FileSet } from "./ir.js";
+import { bothEnds, guardGroup } from "./process_group.js";
 
 /** For one run. The slowest kernel takes nvcc a few seconds an architecture; a machine may be slow, and busy. */
 export const COMPILER_TIMEOUT_S = 600;
-
-/** Of what a tool prints, this much is kept from either end. ptxas reports about 1 KB an architecture for a kernel. */
-const KEPT_BYTES = 128 * 1024;
 
 /** Writes the texts that a compiler is to read below a folder. */
 export function writeInputs(folder: string, files: FileSet): void {
@@ -52,9 +49,9 @@ export interface CompilerRun {
  * @throws UserError `compile-failed`, `compile-timeout`, with the command and its output.
  */
 export async function runCompiler(run: CompilerRun): Promise<string> {
-  const { path, args, cwd, name, timeoutSeconds = COMPILER_TIMEOUT_S } = run;
-  const result = await runTool(path, args, timeoutSeconds, { cwd, env: compilerEnvironment() });
-  if (result.exitCode === 0) return result.output;
+  const { name, timeoutSeconds = COMPILER_TIMEOUT_S } = run;
+  const result = await start(run, timeoutSeconds);
+  if (result.succeeded) return result.output;
   const what = result.timedOut
     ? `the compiler was stopped after ${timeoutSeconds} s`
     : `the compiler failed (${result.ended})`;
@@ -79,42 +76,23 @@ function fixFor(failure: string): string {
   return "read the compiler's output above; `normrope doctor` checks the compilers themselves";
 }
 
-export interface ToolResult {
-  /** Undefined where a signal ended it, or where it could not be started. */
-  readonly exitCode: number | undefined;
+interface Ended {
+  readonly succeeded: boolean;
   readonly timedOut: boolean;
   /** How it ended, in words. */
   readonly ended: string;
   /** The command as a shell would take it, to be shown. */
   readonly command: string;
-  /** stdout, and with it stderr unless that was to be ignored; only the two ends of what is too long. */
+  /** stdout and stderr; only the two ends of what is too long. */
   readonly output: string;
 }
 
-/**
- * Runs a program with its children in a process group of their own, and kills what is left of the group when the program
- * ends, its time is over, or this process ends. A SIGKILL to this process is the one thing that they survive.
- */
-export async function runTool(
-  path: string,
-  args: readonly string[],
-  timeoutSeconds: number,
-  { cwd, env, stderr = "pipe" }: { cwd?: string; env?: NodeJS.ProcessEnv; stderr?: "pipe" | "ignore" } = {},
-): Promise<ToolResult> {
+async function start({ path, args, cwd }: CompilerRun, timeoutSeconds: number): Promise<Ended> {
   const subprocess = execa(path, args, {
-    ...{ stdin: "ignore", stderr, all: true, buffer: false, reject: false, detached: true },
-    ...(cwd === undefined ? {} : { cwd }),
-    ...(env === undefined ? {} : { env, extendEnv: false }),
+    ...{ stdin: "ignore", all: true, buffer: false, reject: false, detached: true },
+    ...{ cwd, env: compilerEnvironment(), extendEnv: false },
   });
-  const stop = () => killGroup(subprocess.pid);
-  const forget = onExit(stop);
-  subprocess.once("exit", stop);
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    stop();
-    subprocess.all.destroy(); // a child that left the group may hold it open
-  }, timeoutSeconds * 1000);
+  const guard = guardGroup(subprocess, subprocess.all, timeoutSeconds);
   try {
     const [result, output] = await Promise.all([subprocess, bothEnds(subprocess.all)]);
     const { exitCode, signal, shortMessage, escapedCommand: command } = result;
@@ -124,39 +102,9 @@ export async function runTool(
         : exitCode !== undefined
           ? `exit status ${exitCode}`
           : (shortMessage ?? "");
-    return { exitCode: timedOut ? undefined : exitCode, timedOut, ended, command, output };
+    const timedOut = guard.timedOut();
+    return { succeeded: exitCode === 0 && !timedOut, timedOut, ended, command, output };
   } finally {
-    clearTimeout(timer);
-    forget();
+    guard.release();
   }
-}
-
-function killGroup(leader: number | undefined): void {
-  try {
-    if (leader !== undefined) process.kill(-leader, "SIGKILL");
-  } catch {
-    // nothing is left of it
-  }
-}
-
-/** A stream's text; of one that is too long its two ends, cut at lines. Takes no more memory than that. */
-async function bothEnds(stream: AsyncIterable<Buffer>): Promise<string> {
-  let [head, tail, total] = [Buffer.alloc(0), Buffer.alloc(0), 0];
-  try {
-    for await (const chunk of stream) {
-      total += chunk.length;
-      const room = KEPT_BYTES - head.length;
-      if (room > 0) head = Buffer.concat([head, chunk.subarray(0, room)]);
-      tail = Buffer.concat([tail, chunk.subarray(room)]).subarray(-KEPT_BYTES);
-    }
-  } catch {
-    // it was cut off: what came is what there is
-  }
-  if (total > head.length + tail.length) {
-    head = head.subarray(0, head.lastIndexOf("\n") + 1 || undefined);
-    tail = tail.subarray(tail.indexOf("\n") + 1);
-  }
-  const left = total - head.length - tail.length;
-  const between = left === 0 ? "" : `\n[... ${left} bytes are left out here ...]\n`;
-  return `${head.toString("utf8")}${between}${tail.toString("utf8")}`.replace(/\r?\n$/, "");
 }

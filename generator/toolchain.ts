@@ -1,13 +1,17 @@
 /**
  * The compilers and the GPU of this machine.
  *
- * In: the environment. Out: where nvcc and the C++ compiler are, their versions, and the GPU that a driver shows.
- * Compiles nothing; asks each tool for its version only.
+ * In: the environment. Out: where nvcc and the C++ compiler are, their versions, and the GPU that a driver shows; and the
+ * compiler of a target, with its arguments. Compiles nothing; asks each tool for its version only.
  */
+import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { cpuFeatures } from "../runtime/cpu_features.js";
+import type { Target } from "../runtime/manifest.js";
 import { userError } from "./diagnostics.js";
-import { runTool } from "./run_compiler.js";
+import { bothEnds, guardGroup } from "./process_group.js";
+import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "./target_compiler.js";
 
 /** A tool that does not say its version in this time is broken. */
 const QUERY_TIMEOUT_S = 30;
@@ -66,6 +70,27 @@ export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Com
   );
 }
 
+/**
+ * The compiler of a target on this machine.
+ * @throws UserError `no-compiler`, `bad-option`.
+ */
+export async function compilerFor(
+  target: Target,
+  archs: readonly string[] | undefined,
+): Promise<TargetCompiler> {
+  const [cxx, nvcc] = await Promise.all([findCxx(), target === "cuda" ? findNvcc() : undefined]);
+  if (cxx === undefined) {
+    throw userError("no-compiler", "no C++ compiler was found", "install g++, or set CXX to the path of one");
+  }
+  if (target === "cpu") return cpuCompiler(cxx, cpuFeatures());
+  if (nvcc === undefined) {
+    const fix = "install the CUDA toolkit, or set NORMROPE_NVCC to the path of nvcc; --target cpu needs none";
+    throw userError("no-compiler", "nvcc was not found, and target cuda needs it", fix);
+  }
+  const gpu = archs === undefined ? await findGpu() : undefined;
+  return cudaCompiler(nvcc, cxx, archs ?? (gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]));
+}
+
 /** The first GPU that the driver shows, or undefined where there is no driver or no GPU. */
 export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu | undefined> {
   const [tool] = onPath("nvidia-smi", env).filter(isExecutable);
@@ -97,10 +122,22 @@ async function askVersion(path: string): Promise<Compiler | undefined> {
   return version === undefined ? undefined : { path, version: version.trim() };
 }
 
-/** What a tool prints, or undefined where it fails or takes too long. */
+/**
+ * What a tool prints, or undefined where it fails or takes too long. Without execa, which takes longer to import than
+ * all else that finding a compiled kernel again does.
+ */
 async function ask(path: string, args: readonly string[]): Promise<string | undefined> {
-  const { exitCode, output } = await runTool(path, args, QUERY_TIMEOUT_S, { stderr: "ignore" });
-  return exitCode === 0 ? output : undefined;
+  const child = spawn(path, args, { stdio: ["ignore", "pipe", "ignore"], detached: true });
+  const guard = guardGroup(child, child.stdout, QUERY_TIMEOUT_S);
+  try {
+    const ended = new Promise<number | null>((resolve) => {
+      child.once("error", () => resolve(null)).once("exit", resolve);
+    });
+    const [exitCode, output] = await Promise.all([ended, bothEnds(child.stdout)]);
+    return exitCode === 0 && !guard.timedOut() ? output : undefined;
+  } finally {
+    guard.release();
+  }
 }
 
 function onPath(name: string, env: NodeJS.ProcessEnv): string[] {

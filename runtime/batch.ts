@@ -11,7 +11,7 @@ import type { Heads, HeadsLayout } from "./heads.js";
 import type { ManifestKernel, Stage } from "./manifest.js";
 import type { DeviceBuffer, ElementType, HostData } from "./memory.js";
 import type { Kernel } from "./op.js";
-import type { Library } from "./open.js";
+import type { Library } from "./open_library.js";
 import { angleAt, oracleHead } from "./oracle.js";
 import { randomBits, randomNumbers, randomWeights } from "./random.js";
 import type { RopeTable } from "./rope_table.js";

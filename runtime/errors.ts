@@ -18,6 +18,8 @@ export type ErrorCode =
   | "cpu-unsupported"
   /** The library holds no kernel for the point. */
   | "kernel-not-found"
+  /** A kernel was to be compiled on its first use, and could not be. */
+  | "compile-failed"
   /** The call needs a device and there is none. */
   | "no-device"
   | "out-of-memory"

@@ -16,7 +16,7 @@ import {
 import { packedHeads, requireCount } from "./heads.js";
 import type { ConfigPoint } from "./manifest.js";
 import { DeviceBuffer } from "./memory.js";
-import { Library } from "./open.js";
+import { Library } from "./open_library.js";
 import { ropeTable } from "./rope_table.js";
 
 /** A model has one table, or one for each kind of layer. */

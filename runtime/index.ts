@@ -7,7 +7,8 @@ export { type Heads, type HeadsLayout, packedHeads } from "./heads.js";
 export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "./manifest.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";
 export type { Kernel, PreparedCall } from "./op.js";
-export { type DeviceInfo, Library, type OpenOptions, open } from "./open.js";
+export { type OpenOptions, open } from "./open.js";
+export { type DeviceInfo, Library } from "./open_library.js";
 export type {
   AlphaScaling,
   DynamicScaling,

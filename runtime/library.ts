@@ -11,7 +11,13 @@ import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { cpuFeatures } from "./cpu_features.js";
 import { type ErrorCode, NormropeError, quoted, reasonOf } from "./errors.js";
-import { ABI_VERSION, type BuiltManifest, describesLibrary, parseBuiltManifest } from "./manifest.js";
+import {
+  ABI_VERSION,
+  type BuiltManifest,
+  describesLibrary,
+  MANIFEST_NAME,
+  parseBuiltManifest,
+} from "./manifest.js";
 
 /** The driver and OpenMP run on the stack of the call. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
@@ -101,7 +107,7 @@ export interface NativeLibrary {
  */
 export function loadLibrary(path: string): NativeLibrary {
   const file = readBuilt(path);
-  const manifestPath = join(dirname(path), "manifest.json");
+  const manifestPath = join(dirname(path), MANIFEST_NAME);
   const manifest = parseBuiltManifest(readBuilt(manifestPath).toString("utf8"), manifestPath);
   const { librarySha256 } = manifest.build;
   if (createHash("sha256").update(file).digest("hex") !== librarySha256) {

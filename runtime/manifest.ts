@@ -11,8 +11,9 @@ import { NormropeError, quoted } from "./errors.js";
 /** Version of the C ABI in normrope.h; a library of another one is refused. */
 export const ABI_VERSION = 1;
 
-/** The file that a build leaves in the folder of its target. */
+/** The files that a build leaves in the folder of its target. */
 export const LIBRARY_NAME = "libnormrope.so";
+export const MANIFEST_NAME = "manifest.json";
 
 /** One point of the config space: what a kernel is specialised for. */
 export const configPointSchema = z.strictObject({

@@ -4,9 +4,18 @@
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
 import { type PackedCall, packCall, type RunOptions } from "./call.js";
-import { checkStatus } from "./library.js";
+import { checkStatus, type NativeFunctions } from "./library.js";
 import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { requireOpen, type Session } from "./session.js";
+
+/** Where a kernel is. */
+export interface LoadedKernel {
+  readonly session: Session;
+  /** Of the library that holds it: the session's, or that of a kernel that was compiled on its first use. */
+  readonly functions: NativeFunctions;
+  readonly index: number;
+  readonly facts: ManifestKernel;
+}
 
 /** A kernel of an open library; `library.kernel` gives it. */
 export class Kernel {
@@ -14,16 +23,12 @@ export class Kernel {
   readonly id: string;
   /** What the kernel is specialised for. */
   readonly point: ConfigPoint;
-  readonly #session: Session;
-  readonly #index: number;
-  readonly #facts: ManifestKernel;
+  readonly #loaded: LoadedKernel;
 
-  constructor(session: Session, index: number, facts: ManifestKernel) {
-    this.id = facts.id;
-    this.point = facts.point;
-    this.#session = session;
-    this.#index = index;
-    this.#facts = facts;
+  constructor(loaded: LoadedKernel) {
+    this.id = loaded.facts.id;
+    this.point = loaded.facts.point;
+    this.#loaded = loaded;
   }
 
   /**
@@ -31,7 +36,8 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`; nothing was launched.
    */
   run(options: RunOptions): void {
-    launch(this.#session, this.#index, this.id, packCall(this.#session, this.#facts, options));
+    const { session, facts } = this.#loaded;
+    launch(this.#loaded, packCall(session, facts, options));
   }
 
   /**
@@ -41,24 +47,21 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
    */
   prepare(options: RunOptions): PreparedCall {
-    const call = packCall(this.#session, this.#facts, options);
-    const { functions } = this.#session;
-    checkStatus(functions, functions.check(this.#index, call.args));
-    checkStatus(functions, functions.prepare(this.#index));
-    return new PreparedCall(this.#session, this.#index, this.id, call);
+    const { session, functions, index, facts } = this.#loaded;
+    const call = packCall(session, facts, options);
+    checkStatus(functions, functions.check(index, call.args));
+    checkStatus(functions, functions.prepare(index));
+    return new PreparedCall(this.#loaded, call);
   }
 }
 
 /** A call whose arguments were checked: to run it costs one call into the library. `kernel.prepare` makes it. */
 export class PreparedCall {
-  readonly #session: Session;
-  readonly #index: number;
-  readonly #id: string;
+  readonly #loaded: LoadedKernel;
   readonly #call: PackedCall;
-  constructor(session: Session, index: number, id: string, call: PackedCall) {
-    this.#session = session;
-    this.#index = index;
-    this.#id = id;
+
+  constructor(loaded: LoadedKernel, call: PackedCall) {
+    this.#loaded = loaded;
     this.#call = call;
   }
 
@@ -67,14 +70,14 @@ export class PreparedCall {
    * @throws NormropeError `closed` where a buffer or the stream was freed since, `device-error`; nothing was launched.
    */
   run(): void {
-    requireOpen(this.#session);
+    requireOpen(this.#loaded.session);
     for (const [field, owned] of this.#call.uses) owned.requireAlive(field);
-    launch(this.#session, this.#index, this.#id, this.#call);
+    launch(this.#loaded, this.#call);
   }
 }
 
-function launch(session: Session, index: number, id: string, { args, stream, isEmpty }: PackedCall): void {
-  checkStatus(session.functions, session.functions.run(index, args, stream));
-  if (isEmpty) return;
-  session.launches.set(id, (session.launches.get(id) ?? 0) + 1);
+function launch({ session, functions, index, facts }: LoadedKernel, call: PackedCall): void {
+  checkStatus(functions, functions.run(index, call.args, call.stream));
+  if (call.isEmpty) return;
+  session.launches.set(facts.id, (session.launches.get(facts.id) ?? 0) + 1);
 }

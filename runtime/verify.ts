@@ -7,7 +7,7 @@ import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { type Batch, type Counts, headsFirst, rowsOf, runBatch } from "./batch.js";
 import type { ManifestKernel } from "./manifest.js";
 import type { Kernel } from "./op.js";
-import type { Library } from "./open.js";
+import type { Library } from "./open_library.js";
 import { ropeTable } from "./rope_table.js";
 
 export interface KernelResult {

@@ -2,7 +2,7 @@
 import { packedHeads } from "../runtime/heads.js";
 import { bytesOf } from "../runtime/library.js";
 import type { ConfigPoint } from "../runtime/manifest.js";
-import type { Library } from "../runtime/open.js";
+import type { Library } from "../runtime/open_library.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 

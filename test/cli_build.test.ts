@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { buildProject, compilerFor } from "../generator/commands/project.js";
+import { buildProject } from "../generator/commands/project.js";
 import { compile, emit } from "../generator/pipeline.js";
+import { compilerFor } from "../generator/toolchain.js";
 import { collectingIo, neoxId, neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
 import { temporaryFolder, writeConfig } from "./helpers.js";
 

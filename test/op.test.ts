@@ -6,7 +6,8 @@ import type { DeviceRope, RunOptions } from "../runtime/call.js";
 import { packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
-import { type Library, open } from "../runtime/open.js";
+import { open } from "../runtime/open.js";
+import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 

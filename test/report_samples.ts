@@ -2,7 +2,7 @@
 import { compile, emit } from "../generator/pipeline.js";
 import type { Report } from "../generator/report_view.js";
 import { type BuiltManifest, manifestSchema } from "../runtime/manifest.js";
-import type { DeviceInfo } from "../runtime/open.js";
+import type { DeviceInfo } from "../runtime/open_library.js";
 import type { KernelResult } from "../runtime/verify.js";
 import { benchRecord } from "./bench_sample.js";
 import { CONFIG_FILES } from "./helpers.js";

@@ -26,11 +26,11 @@ import { summarize } from "../bench/summary.js";
 import { cacheRoot } from "../cache_folder.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
-import { findGpu, sourceCommit } from "../toolchain.js";
+import { compilerFor, findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
-import { compilerFor, configOption, jsonOption, projectFolders, targetOption } from "./project.js";
+import { configOption, jsonOption, projectFolders, targetOption } from "./project.js";
 
 const REPLAYS_MIN = 7;
 const REPLAYS_MAX = 1000;

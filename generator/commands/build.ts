@@ -4,9 +4,10 @@ import { chosenTarget } from "../../runtime/open.js";
 import { quoted, userError } from "../diagnostics.js";
 import { COMPILER_TIMEOUT_S } from "../run_compiler.js";
 import { parseArchs } from "../target_compiler.js";
+import { compilerFor } from "../toolchain.js";
 import { type Io, printJson } from "./io.js";
 import { counted, wholeNumber } from "./options.js";
-import { buildProject, compilerFor, configOption, emitProject, jsonOption, targetOption } from "./project.js";
+import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 /** More compilers at once than any machine runs. */
 const JOBS_MAX = 1024;

@@ -12,10 +12,10 @@ import { findKernel, type ManifestKernel, type Target } from "../../runtime/mani
 import type { Kernel } from "../../runtime/op.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
 import { quoted, userError } from "../diagnostics.js";
-import { findNvcc } from "../toolchain.js";
+import { compilerFor, findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
 import { counted } from "./options.js";
-import { buildProject, compilerFor, configOption, emitProject, projectFolders } from "./project.js";
+import { buildProject, configOption, emitProject, projectFolders } from "./project.js";
 
 /** Qwen/Qwen3-30B-A3B, with YaRN as its model card gives it for 131072 tokens. */
 const MODEL = {

@@ -17,6 +17,6 @@ export function wholeNumber(option: string, text: string, least: number, most = 
 }
 
 /** `1 kernel`, `2 kernels`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
 }

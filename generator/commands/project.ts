@@ -6,18 +6,15 @@
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
-import { cpuFeatures } from "../../runtime/cpu_features.js";
-import type { Target } from "../../runtime/manifest.js";
-import type { Library } from "../../runtime/open.js";
+import type { Library } from "../../runtime/open_library.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildRequest, BuildResult } from "../build.js";
 import { cacheRoot } from "../cache_folder.js";
-import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
+import { formatDiagnostic, quoted } from "../diagnostics.js";
 import { unusable } from "../folder.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
-import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "../target_compiler.js";
-import { findCxx, findGpu, findNvcc } from "../toolchain.js";
+import type { TargetCompiler } from "../target_compiler.js";
 import type { Io } from "./io.js";
 import { counted } from "./options.js";
 
@@ -76,28 +73,6 @@ function write<T>(folder: string, run: () => T): T {
   } catch (error) {
     throw unusable("folder-unusable", folder, error, "work in a copy of the project that is elsewhere");
   }
-}
-
-/**
- * The compiler of a target on this machine.
- * @throws UserError `no-compiler`, `bad-option`.
- */
-export async function compilerFor(
-  target: Target,
-  archs: readonly string[] | undefined,
-): Promise<TargetCompiler> {
-  const cxx = await findCxx();
-  if (cxx === undefined) {
-    throw userError("no-compiler", "no C++ compiler was found", "install g++, or set CXX to the path of one");
-  }
-  if (target === "cpu") return cpuCompiler(cxx, cpuFeatures());
-  const nvcc = await findNvcc();
-  if (nvcc === undefined) {
-    const fix = "install the CUDA toolkit, or set NORMROPE_NVCC to the path of nvcc; --target cpu needs none";
-    throw userError("no-compiler", "nvcc was not found, and target cuda needs it", fix);
-  }
-  const gpu = archs === undefined ? await findGpu() : undefined;
-  return cudaCompiler(nvcc, cxx, archs ?? (gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]));
 }
 
 type BuildOption = "jobs" | "archive" | "timeoutSeconds";

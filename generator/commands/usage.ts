@@ -11,14 +11,14 @@ export class UsageError extends Error {}
 
 const COMMANDS = [
   ...["init", "list", "explain", "emit", "check", "build", "add"],
-  ...["verify", "bench", "chart", "report", "demo", "doctor"],
+  ...["verify", "bench", "chart", "report", "cache", "demo", "doctor"],
 ];
 
 /** Options that are there or not; the others have a value. */
 const FLAGS = ["json", "rejected", "static", "pdl", "verify", "help", "version"];
 const VALUED = [
   ...["config", "target", "arch", "jobs", "timeout", "entry", "out", "bench", "model", "tp", "heads"],
-  ...["tokens", "cache", "replays", "commit", "geometry", "peers"],
+  ...["tokens", "cache", "replays", "commit", "geometry", "peers", "days"],
 ];
 const OPTIONS = [...FLAGS, ...VALUED];
 

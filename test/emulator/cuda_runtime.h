@@ -114,8 +114,3 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEve
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function);
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **arguments);
 
-// nvcc lets a kernel be given as it is where a pointer to it is wanted.
-template <typename Function>
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, Function *function) {
-  return cudaFuncGetAttributes(attributes, reinterpret_cast<const void *>(function));
-}

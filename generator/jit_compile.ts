@@ -1,0 +1,51 @@
+/**
+ * Compiles the library of one point into the cache.
+ *
+ * In: an op, a point or none, a compiler, and where the entry is to be. Out: the entry's library, tried out before others
+ * can find it. Whoever loses a race for it uses the winner's.
+ */
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { LIBRARY_NAME, MANIFEST_NAME } from "../runtime/manifest.js";
+import { builtManifest, requireFile } from "./built_manifest.js";
+import { cached } from "./cache.js";
+import { openCache, tidyCache } from "./cache_folder.js";
+import type { Op } from "./ir.js";
+import type { JitLibrary, JitRequest } from "./jit.js";
+import { linkInto } from "./link.js";
+import { compileObjects } from "./objects.js";
+import { COMPILER_VERSION } from "./package_root.js";
+import { plan } from "./plan.js";
+import { render } from "./render.js";
+import type { TargetCompiler } from "./target_compiler.js";
+import { readTemplates } from "./templates.js";
+
+export interface PointRequest extends Pick<JitRequest, "point" | "load"> {
+  readonly op: Op;
+  readonly compiler: TargetCompiler;
+  readonly cacheRoot: string;
+  /** The folder of the cache that the entry is in. */
+  readonly shelf: string;
+  readonly key: string;
+  /** What the entry holds. */
+  readonly files: readonly string[];
+}
+
+/** @throws UserError `compile-failed`, `compile-timeout`, `cache-unusable`; what `load` throws. */
+export async function compilePoint(request: PointRequest): Promise<JitLibrary> {
+  const { op, point, compiler, cacheRoot, shelf, key, files: kept, load } = request;
+  const plans = point === undefined ? [] : [plan(op, point)];
+  const files = render(readTemplates(), op, plans, COMPILER_VERSION);
+  tidyCache(openCache(cacheRoot));
+  const objects = await compileObjects({ files, compiler, cacheRoot, jobs: availableParallelism() });
+  const make = async (folder: string) => {
+    await linkInto(folder, { compiler, objects, exports: requireFile(files, "common/exports.map") });
+    const library = join(folder, LIBRARY_NAME);
+    const manifest = builtManifest(files, compiler, objects, library);
+    writeFileSync(join(folder, MANIFEST_NAME), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    load(library);
+  };
+  const { folder, hit } = await cached(cacheRoot, key, kept, make, shelf);
+  return { library: join(folder, LIBRARY_NAME), hit };
+}

@@ -1,0 +1,19 @@
+/**
+ * The op that normrope ships, as `load` reads it: beside its source, so that compiling on first use needs no TypeScript.
+ *
+ * In: dsl/qk_norm_rope.op.json, which `npm run compile` writes. Out: the op.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { manifestSchema } from "../runtime/manifest.js";
+import type { Op } from "./ir.js";
+import { PACKAGE_ROOT } from "./package_root.js";
+
+export const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
+
+const opSchema = manifestSchema.shape.op.extend({ source: z.string() });
+
+export function readShippedOp(): Op {
+  return opSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
+}

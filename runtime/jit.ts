@@ -1,0 +1,57 @@
+/**
+ * Kernels that are compiled when they are first asked for.
+ *
+ * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The compiler is behind
+ * the one dynamic import of the runtime: who opens what was built never loads it.
+ */
+import { NormropeError } from "./errors.js";
+import { loadLibrary, type NativeLibrary } from "./library.js";
+import type { ConfigPoint, Manifest, Target } from "./manifest.js";
+import type { Absence } from "./support.js";
+
+interface Wanted {
+  readonly target: Target;
+  /** Default: the op that ships with normrope. */
+  readonly op?: Manifest["op"] | undefined;
+  /** None: a library without kernels. */
+  readonly point?: ConfigPoint | undefined;
+  /** Of the device that is to run it, such as `sm_90`; empty or undefined where there is none. */
+  readonly arch?: string | undefined;
+}
+
+/** @throws NormropeError `kernel-not-found` where nothing is to be compiled or nothing can, `compile-failed`. */
+export async function compileKernel(wanted: Wanted, absence: Absence): Promise<NativeLibrary> {
+  const found = await provide(wanted);
+  if (!("reason" in found)) return found;
+  const message = `${absence.reason}, and it is not compiled now: ${found.reason}`;
+  throw new NormropeError("kernel-not-found", message, `${found.fix}; or: ${absence.fix}`);
+}
+
+/**
+ * A library for memory, devices and streams, where none was built.
+ * @param notFound What to say of that where there is none to be had either.
+ * @throws NormropeError `library-not-found`, `compile-failed`.
+ */
+export async function compileBase(target: Target, notFound: NormropeError): Promise<NativeLibrary> {
+  const found = await provide({ target });
+  if (!("reason" in found)) return found;
+  const message = `${notFound.message}. None is made now either: ${found.reason}`;
+  throw new NormropeError("library-not-found", message, found.fix);
+}
+
+/** What is wrong, and what mends it. */
+type Miss = Pick<Absence, "reason" | "fix">;
+
+async function provide({ target, op, point, arch }: Wanted): Promise<NativeLibrary | Miss> {
+  const { provideLibrary, UserError } = await import("../generator/jit.js");
+  const archs = arch ? [arch] : undefined;
+  try {
+    const found = await provideLibrary({ target, op, point, archs, load: loadLibrary });
+    return "reason" in found ? found : loadLibrary(found.library);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const message = error.diagnostics.map((diagnostic) => diagnostic.message).join("; ");
+    const fix = error.diagnostics.map((diagnostic) => diagnostic.fix).join("; ");
+    throw new NormropeError("compile-failed", message, fix, { cause: error });
+  }
+}

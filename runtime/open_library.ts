@@ -1,0 +1,262 @@
+/**
+ * An open library: hands out its kernels, memory, streams and events.
+ *
+ * In: the functions of a loaded library and, where kernels may be compiled on first use, what compiles them. Out: objects
+ * that are freed at the latest with the library.
+ */
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { DeviceRope } from "./call.js";
+import {
+  invalidArgument,
+  isA,
+  NormropeError,
+  reading,
+  requireFields,
+  requireFloat32,
+  requireObject,
+} from "./errors.js";
+import { bytesOf, checkStatus, type NativeFunctions, type NativeLibrary } from "./library.js";
+import {
+  type BuiltManifest,
+  type ConfigPoint,
+  findKernel,
+  type PointQuery,
+  type Target,
+} from "./manifest.js";
+import {
+  allocateBuffer,
+  borrowBuffer,
+  type DeviceBuffer,
+  type ElementType,
+  type HostData,
+  type RawMemory,
+  requireHostArray,
+} from "./memory.js";
+import { Kernel } from "./op.js";
+import type { RopeTable } from "./rope_table.js";
+import { requireOpen, type Session } from "./session.js";
+import { Event, Stream } from "./stream.js";
+import { type Absence, absenceOf, type Support, supportOf } from "./support.js";
+
+/** A device of a library's target. */
+export interface DeviceInfo {
+  /** As the driver names it; `CPU` for the CPU. */
+  readonly name: string;
+  /** Such as `sm_90`; empty on the CPU. */
+  readonly arch: string;
+  /** Hardware threads on the CPU. */
+  readonly multiprocessors: number;
+  /** 0 where it is not known. */
+  readonly l2Bytes: number;
+  /** All of it, used or not. */
+  readonly memoryBytes: number;
+}
+
+/** Gives a library with the kernel of a point that the open one lacks. @throws NormropeError. */
+export type KernelCompiler = (point: ConfigPoint, absence: Absence) => Promise<NativeLibrary>;
+
+/** A copy, so that every look at the point sees the same. */
+function readPoint(point: PointQuery): PointQuery {
+  requireObject("point", point);
+  return reading("point", () => {
+    requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
+    const { headDim, rotaryDim, rope, dtype } = point;
+    return { headDim, rotaryDim, rope, dtype };
+  });
+}
+
+function kernelIn(
+  session: Session,
+  { manifest }: Pick<NativeLibrary, "manifest">,
+  functions: NativeFunctions,
+  point: PointQuery,
+): Kernel | undefined {
+  const index = findKernel(manifest.kernels, point);
+  const facts = manifest.kernels[index];
+  return facts && new Kernel({ session, functions, index, facts });
+}
+
+/** An open library. It frees everything that was made from it when it is closed. */
+export class Library<Point extends PointQuery = PointQuery> implements Disposable {
+  /** The library's file. */
+  readonly path: string;
+  /** What the library holds, and how it was built. */
+  readonly manifest: BuiltManifest;
+  readonly #session: Session;
+  readonly #compile: KernelCompiler | undefined;
+  /** Of points that were compiled, or are being, by kernel. */
+  readonly #compiled = new Map<string, Promise<Kernel>>();
+
+  /** `open` calls it; the functions work on the device that was chosen. */
+  constructor({ path, manifest, functions }: NativeLibrary, compile?: KernelCompiler) {
+    this.path = path;
+    this.manifest = manifest;
+    this.#compile = compile;
+    const { target } = manifest.build;
+    this.#session = { functions, target, owned: new Set(), closed: false, launches: new Map() };
+  }
+
+  /** What it was built for. */
+  get target(): Target {
+    return this.#session.target;
+  }
+
+  /** The devices that the target can run on. @throws NormropeError `device-error`. */
+  get devices(): readonly DeviceInfo[] {
+    const { functions } = this.#session;
+    const count = new Int32Array(1);
+    checkStatus(functions, functions.deviceCount(bytesOf(count)));
+    return Array.from({ length: count[0] ?? 0 }, (_, device) => {
+      const info = new Uint8Array(288);
+      checkStatus(functions, functions.deviceGetInfo(device, info));
+      const view = new DataView(info.buffer);
+      const [major, minor] = [view.getInt32(256, true), view.getInt32(260, true)];
+      return {
+        name: Buffer.from(info.subarray(0, info.subarray(0, 256).indexOf(0))).toString("utf8"),
+        arch: major === 0 ? "" : `sm_${major}${minor}`,
+        multiprocessors: view.getInt32(264, true),
+        l2Bytes: Number(view.getBigInt64(272, true)),
+        memoryBytes: Number(view.getBigInt64(280, true)),
+      };
+    });
+  }
+
+  /**
+   * The kernel for a point; `rotaryDim` is `headDim` where it is left out. Of a library that was opened with `jit`, one
+   * that it does not hold is found in the cache or compiled.
+   * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had;
+   * `compile-failed`.
+   */
+  async kernel(point: Point): Promise<Kernel> {
+    const wanted = readPoint(point);
+    requireOpen(this.#session);
+    const held = kernelIn(this.#session, this, this.#session.functions, wanted);
+    if (held !== undefined) return held;
+    const absence = absenceOf(this.path, this.manifest, wanted);
+    if (this.#compile === undefined || absence.configLine === undefined) {
+      throw new NormropeError("kernel-not-found", absence.reason, absence.fix);
+    }
+    const kernel = await this.#compileOnce(this.#compile, wanted, absence);
+    requireOpen(this.#session);
+    return kernel;
+  }
+
+  #compileOnce(compile: KernelCompiler, wanted: PointQuery, absence: Absence): Promise<Kernel> {
+    const { dtype, headDim, rotaryDim = headDim, rope } = wanted;
+    const name = [dtype, headDim, rotaryDim, rope].join();
+    const known = this.#compiled.get(name);
+    if (known !== undefined) return known;
+    const compiling = compile({ dtype, headDim, rotaryDim, rope }, absence).then(
+      ({ manifest, functions }) => {
+        const kernel = kernelIn(this.#session, { manifest }, functions, wanted);
+        if (kernel !== undefined) return kernel;
+        throw new NormropeError(
+          "compile-failed",
+          `${absence.reason}, nor does what was compiled`,
+          "Report it",
+        );
+      },
+    );
+    this.#compiled.set(name, compiling);
+    // What failed is tried again when it is asked for again.
+    compiling.catch(() => this.#compiled.delete(name));
+    return compiling;
+  }
+
+  /**
+   * Whether `kernel` gives a kernel for a point, as far as can be told without compiling it; where not, the reason, and
+   * the config line that would add it.
+   */
+  supports(point: PointQuery): Support {
+    const support = supportOf(this.path, this.manifest, readPoint(point));
+    const canBeMade = support.isSupported || support.configLine !== undefined;
+    return this.#compile !== undefined && canBeMade ? { isSupported: true } : support;
+  }
+
+  /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
+  get launches(): ReadonlyMap<string, number> {
+    return new Map(this.#session.launches);
+  }
+
+  /**
+   * Memory for `length` elements on the library's device, uninitialised.
+   * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
+   */
+  allocate<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
+    return allocateBuffer(this.#session, type, length);
+  }
+
+  /**
+   * A buffer over memory that the caller owns: a raw address on the library's device, or, for the CPU target, a typed
+   * array, which is then read and written in place. The caller keeps raw memory alive for as long as the buffer is
+   * used; nothing here ever frees it.
+   * @throws NormropeError `invalid-argument`, `closed`.
+   */
+  borrow<T extends ElementType>(type: T, memory: RawMemory | HostData[T]): DeviceBuffer<T> {
+    return borrowBuffer(this.#session, type, memory);
+  }
+
+  /**
+   * A buffer with a copy of host data; sixteen-bit floats are given as their bit patterns.
+   * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
+   */
+  upload<T extends ElementType>(type: T, data: HostData[T]): DeviceBuffer<T> {
+    requireHostArray(type, data);
+    const buffer = this.allocate(type, data.length);
+    try {
+      buffer.write(data);
+    } catch (error) {
+      buffer.free();
+      throw error;
+    }
+    return buffer;
+  }
+
+  /** A RoPE table on the device. @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`. */
+  uploadRope(table: RopeTable): DeviceRope & Disposable {
+    requireObject("table", table);
+    const [attentionFactor, host] = reading("table", () => [table.attentionFactor, table.turns] as const);
+    requireFloat32("table.attentionFactor", attentionFactor);
+    if (!isA(host, BigUint64Array)) throw invalidArgument("table.turns", host, "a BigUint64Array");
+    const turns = this.upload("uint64", host);
+    return { turns, attentionFactor, [Symbol.dispose]: () => turns.free() };
+  }
+
+  /** A stream whose work does not wait for the default stream's. @throws NormropeError `no-device`, `closed`. */
+  createStream(): Stream {
+    return new Stream(this.#session);
+  }
+
+  /** A mark to be recorded in a stream, with its time. @throws NormropeError `no-device`, `closed`. */
+  createEvent(): Event {
+    return new Event(this.#session);
+  }
+
+  /** Waits for the default stream. @throws NormropeError `closed`, `device-error`: of an earlier launch, too. */
+  synchronize(): void {
+    requireOpen(this.#session);
+    const { functions } = this.#session;
+    checkStatus(functions, functions.streamSynchronize(0n));
+  }
+
+  /**
+   * Frees everything that was made from it; a second call does nothing.
+   * @throws NormropeError `device-error`, the first, after everything else was freed.
+   */
+  close(): void {
+    this.#session.closed = true;
+    const errors: unknown[] = [];
+    for (const owned of [...this.#session.owned]) {
+      try {
+        owned.free();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
