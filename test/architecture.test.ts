@@ -5,6 +5,7 @@ import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { EMITTERS } from "../generator/jit.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 
 interface Import {
@@ -84,6 +85,15 @@ const IMPORTS = SOURCES.flatMap(importsOf);
 const show = (imports: readonly Import[]) =>
   imports.map(({ from, to, kind }) => `${from} -> ${to} (${kind})`);
 
+/** All that is loaded with some sources, over imports of these kinds. */
+function reachedFrom(paths: readonly string[], kinds: readonly Import["kind"][]): string[] {
+  const reached = new Set(paths);
+  for (const path of reached) {
+    for (const { from, to, kind } of IMPORTS) if (from === path && kinds.includes(kind)) reached.add(to);
+  }
+  return [...reached].filter((path) => !paths.includes(path));
+}
+
 describe("imports", () => {
   it("are found, and lead to files that are there", () => {
     expect(IMPORTS.length).toBeGreaterThan(100);
@@ -152,6 +162,22 @@ describe("imports", () => {
       return acts.test(to) || (to.startsWith("runtime/") && to !== "runtime/manifest.ts");
     });
     expect(show(wrong)).toEqual([]);
+  });
+
+  it("of compiling on first use load no TypeScript, and what only compiling needs not before it", () => {
+    const found = reachedFrom(["runtime/index.ts", "generator/jit.ts"], ["static"]);
+    expect(found.filter((path) => /^(ts-morph|typescript|execa|handlebars|p-map)$/.test(path))).toEqual([]);
+    const compiling = reachedFrom(["runtime/index.ts"], ["static", "dynamic"]);
+    expect(compiling).toContain("handlebars");
+    expect(compiling).not.toContain("ts-morph");
+  });
+
+  it("of what decides the emitted text are what the key of a compiled point covers", () => {
+    const stages = ["generator/plan.ts", "generator/render.ts", "generator/templates.ts"];
+    const reached = [...stages, ...reachedFrom(stages, ["static"])];
+    const beside = /^generator\/(diagnostics|package_root)\.ts$/; // what is said of errors; the version, which is in the key
+    const deciding = reached.filter((path) => path.startsWith("generator/") && !beside.test(path));
+    expect([...new Set(deciding)].sort()).toEqual(EMITTERS.map((name) => `generator/${name}.ts`));
   });
 
   it("of commands come from the command line only", () => {

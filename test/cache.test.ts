@@ -1,22 +1,38 @@
 /** The content-addressed cache: hits, misses, failures, damage and races. */
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type CacheEntry, cached, cacheKey } from "../generator/cache.js";
+import { cacheContents, pruneCache } from "../generator/cache_contents.js";
 import { cacheRoot } from "../generator/cache_folder.js";
 import { temporaryFolder } from "./helpers.js";
 
 const KEY = cacheKey(["a compiler", ["-O3"], "a source"]);
 const FILES = ["unit.o", "report.txt"];
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+/** A home folder that is removed after the last test. */
+function temporaryHome(): string {
+  const folder = mkdtempSync(join(tmpdir(), "normrope-home-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 /** Makes entries of one key, and counts how often. */
 function makerIn(root: string) {
@@ -179,14 +195,66 @@ describe("cacheKey", () => {
 });
 
 describe("cacheRoot", () => {
-  const home = join(homedir(), ".cache", "normrope");
-  it.each<[NodeJS.ProcessEnv, string]>([
-    [{ NORMROPE_CACHE_DIR: "/a", XDG_CACHE_HOME: "/b" }, "/a"],
-    [{ XDG_CACHE_HOME: "/b" }, "/b/normrope"],
-    [{ NORMROPE_CACHE_DIR: "", XDG_CACHE_HOME: "/b" }, "/b/normrope"],
-    [{ XDG_CACHE_HOME: "" }, home],
-    [{}, home],
-  ])("of %j is %s", (env, root) => {
+  const home = temporaryHome();
+  const other = join(home, "other");
+  const ofHome = join(home, ".cache", "normrope");
+
+  it.each<[string, NodeJS.ProcessEnv, string]>([
+    ["what is named", { NORMROPE_CACHE_DIR: "/nonexistent/a", XDG_CACHE_HOME: other }, "/nonexistent/a"],
+    ["XDG's", { XDG_CACHE_HOME: other }, join(other, "normrope")],
+    [
+      "XDG's, where nothing is named",
+      { NORMROPE_CACHE_DIR: "", XDG_CACHE_HOME: other },
+      join(other, "normrope"),
+    ],
+    ["the home folder's", { XDG_CACHE_HOME: "" }, ofHome],
+    ["the home folder's, where XDG's cannot be used", { XDG_CACHE_HOME: "/dev/null" }, ofHome],
+  ])("is %s", (_, env, root) => {
+    vi.stubEnv("HOME", home);
     expect(cacheRoot(env)).toBe(root);
+  });
+
+  it("is a private folder for temporary files, where no other can be used", () => {
+    const temporary = temporaryFolder();
+    vi.stubEnv("HOME", "/dev/null");
+    vi.stubEnv("TMPDIR", temporary);
+    const root = cacheRoot({ XDG_CACHE_HOME: "/proc" });
+    expect(root).toBe(join(temporary, `normrope-${process.getuid?.()}`));
+    expect(statSync(root).mode & 0o777).toBe(0o700);
+    chmodSync(root, 0o777);
+    expect(cacheRoot({})).toBe("/dev/null/.cache/normrope"); // its use says what is wrong
+  });
+});
+
+describe("a cache's contents", () => {
+  const days = (count: number) => new Date(Date.now() - count * 24 * 3600 * 1000);
+  const seal = ({ folder }: CacheEntry) => join(folder, "seal.json");
+
+  it("are pruned by their last use", async () => {
+    const root = temporaryFolder();
+    const { get } = makerIn(root);
+    const [old, used, recent] = [
+      await get("a".repeat(64)),
+      await get("b".repeat(64)),
+      await get("c".repeat(64)),
+    ];
+    for (const entry of [old, used]) utimesSync(seal(entry), days(40), days(40));
+    expect((await get("b".repeat(64))).hit).toBe(true);
+    expect(pruneCache(root, 30).map(({ folder }) => folder)).toEqual([old.folder]);
+    expect([old, used, recent].map(({ folder }) => existsSync(folder))).toEqual([false, true, true]);
+    expect(cacheContents(root).objects.map(({ folder }) => folder)).toEqual([used.folder, recent.folder]);
+    expect(pruneCache(root, 0)).toHaveLength(2);
+    expect(cacheContents(root)).toEqual({ libraries: [], objects: [] });
+    expect(staged(root)).toEqual([]);
+  });
+
+  it("count what they take, and what is damaged as of no use", async () => {
+    const root = temporaryFolder();
+    const { get } = makerIn(root);
+    const entry = await get();
+    const bytes = [...FILES, "seal.json"].map((file) => statSync(join(entry.folder, file)).size);
+    expect(cacheContents(root).objects).toMatchObject([{ bytes: bytes.reduce((a, b) => a + b, 0) }]);
+    rmSync(seal(entry));
+    expect(pruneCache(root, 30)).toHaveLength(1);
   });
 });

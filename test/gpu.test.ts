@@ -171,6 +171,40 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
     expect(() => prepared.run()).toThrow(expect.objectContaining({ code: "closed" }));
   });
 
+  test("a kernel that is compiled on first use gives the bits of the built one, in memory and streams of another library", async () => {
+    using built = await openCuda("geometries");
+    const held = built.manifest.kernels.find(({ point }) => point.headDim === 96);
+    if (held === undefined) throw new Error("the geometries have no head_dim 96");
+    await buildFixture("default", "cuda");
+    using jit = await open({ target: "cuda", path: buildFolder("default"), jit: true }); // lacks it
+    const bitsOf = async (from: Library) => {
+      const kernel = await from.kernel(held.point);
+      const { headDim, rotaryDim, dtype } = kernel.point;
+      const random = randomNumbers(9);
+      const x = randomBits(dtype, 512 * 2 * headDim, random);
+      using buffer = from.upload(dtype, x);
+      using weight = from.upload(dtype, randomBits(dtype, headDim, random));
+      using positions = from.upload(
+        "int32",
+        Int32Array.from({ length: 512 }, (_, i) => 1000 * i),
+      );
+      using rope = from.uploadRope(ropeTable({ base: 1e6, rotaryDim }));
+      using stream = from.createStream();
+      using start = from.createEvent();
+      using end = from.createEvent();
+      const q = { buffer, tokenStride: 2 * headDim, numHeads: 2, weight };
+      start.record(stream);
+      kernel.run({ q, numTokens: 512, positions, rope, eps: 1e-6, stream });
+      end.record(stream);
+      expect(end.millisecondsSince(start)).toBeGreaterThan(0);
+      kernel.prepare({ q, numTokens: 512, positions, rope, eps: 1e-6, stream, pdl: true }).run();
+      stream.synchronize();
+      expect(from.launches.get(kernel.id)).toBe(2);
+      return buffer.read(new Uint16Array(x.length));
+    };
+    expect(await bitsOf(jit)).toEqual(await bitsOf(built));
+  });
+
   test("10,000 calls with buffers, streams and events of their own leave no device memory behind", async () => {
     using library = await openCuda("default");
     const used = async () => {

@@ -145,4 +145,17 @@ describe("the package", { timeout: 300_000 }, () => {
     const wrong = [...stdout.matchAll(/^program\.ts\((\d+),/gm)].map(([, number]) => Number(number) - 3);
     expect([...new Set(wrong)]).toEqual([2, 3, 4, 5, 6]);
   });
+
+  it.skipIf(ping !== 0)(`compiles on first use without TypeScript${offline}`, async () => {
+    for (const name of ["ts-morph", "@ts-morph", "typescript"]) {
+      rmSync(join(project, "node_modules", name), { recursive: true, force: true });
+    }
+    const program = `import { open } from "normrope/runtime";
+      const library = await open({ jit: true, target: "cpu" });
+      const kernel = await library.kernel({ headDim: 88, rope: "interleaved", dtype: "f16" });
+      console.log(kernel.id);`;
+    writeFiles(project, { "first_use.mjs": program });
+    const { stdout } = await execa("node", ["first_use.mjs"], { cwd: project, env: environment });
+    expect(stdout).toBe("qk_norm_rope__f16_d88_r88_interleaved");
+  });
 });

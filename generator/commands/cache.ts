@@ -62,7 +62,6 @@ export function registerCache(cli: Argv, io: Io): Argv {
 function list(io: Io, json: boolean): void {
   const root = cacheRoot();
   const { libraries, objects } = cacheContents(root);
-  const objectBytes = sum(objects);
   if (json) {
     const kernels = libraries.map((entry) => ({
       id: idOf(entry),
@@ -74,7 +73,8 @@ function list(io: Io, json: boolean): void {
       library: entry.library,
     }));
     const readOnly = readOnlyCaches();
-    return printJson(io, { root, readOnly, kernels, objects: { count: objects.length, bytes: objectBytes } });
+    printJson(io, { root, readOnly, kernels, objects: { count: objects.length, bytes: sum(objects) } });
+    return;
   }
   if (libraries.length > 0) {
     printTable(io, [
@@ -100,8 +100,9 @@ function idOf({ manifest }: CachedLibrary): string | null {
 function prune(io: Io, json: boolean, days: number): void {
   const root = cacheRoot();
   const removed = pruneCache(root, days);
-  if (json) return printJson(io, { root, removed: removed.length, bytes: sum(removed) });
-  io.print(`${quoted(root)}: ${counted(removed.length, "entry", "entries")} removed, ${sizeOf(removed)}`);
+  if (json) printJson(io, { root, removed: removed.length, bytes: sum(removed) });
+  else
+    io.print(`${quoted(root)}: ${counted(removed.length, "entry", "entries")} removed, ${sizeOf(removed)}`);
 }
 
 async function add(
@@ -115,8 +116,8 @@ async function add(
   const found = await provide(request);
   // What a program that opens the kernel by itself takes memory and devices from, where it has no built library.
   await provide({ ...request, point: undefined });
-  if (json) return printJson(io, { id, target, ...found });
-  io.print(`${quoted(found.library)} ${found.hit ? "was there" : "was compiled"}`);
+  if (json) printJson(io, { id, target, ...found });
+  else io.print(`${quoted(found.library)} ${found.hit ? "was there" : "was compiled"}`);
 }
 
 async function provide(request: Omit<JitRequest, "load">) {
