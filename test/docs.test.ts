@@ -1,7 +1,7 @@
 /**
  * The README and the pages of docs/ are run as a reader would: each in a project of its own, from top to bottom.
  *
- * ```sh is run with bash, `npx normrope` being the sources; ```ts is the config where it defines a space, otherwise a
+ * ```sh is run with bash, `npx normrope` being the sources and `npx tsx` the repository's; ```ts is the config where it defines a space, otherwise a
  * program, run and type-checked; ```c is written to the file that its first line names. ```text is what the block
  * before printed, ```stderr what it complained of, both with … for what is left out. ```cuda must be found in an
  * emitted kernel as it stands.
@@ -64,7 +64,7 @@ class Reader {
       "normrope/runtime": [join(PACKAGE_ROOT, "runtime", "index.ts")],
     };
     const compilerOptions = { paths, target: "ES2022", module: "NodeNext" };
-    const npx = `#!/bin/sh\nshift\nexec node --import "${TSX}" "${CLI}" "$@"\n`;
+    const npx = `#!/bin/sh\n[ "$1" = tsx ] || { shift; set -- tsx "${CLI}" "$@"; }\nshift\nexec node --import "${TSX}" "$@"\n`;
     writeFiles(this.folder, {
       "tsconfig.json": JSON.stringify({ compilerOptions }),
       "package.json": '{ "type": "module" }',
