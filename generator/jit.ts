@@ -125,22 +125,25 @@ function withSource(op: Manifest["op"] | undefined): Op {
     : { ...op, source: "the op of an open library" };
 }
 
-/** The library of a shelf that this machine can run, whatever compiler made it. */
+/** The library of a shelf that this machine can run, whatever compiler made it; before others one for just its device. */
 function findRunnable(
   roots: readonly string[],
   shelf: string,
   op: Op,
   request: JitRequest,
 ): string | undefined {
-  for (const root of roots) {
+  const runnable = roots.flatMap((root) => {
     const folder = join(root, shelf);
     const keys = existsSync(folder) ? readdirSync(folder).sort() : [];
-    for (const key of keys) {
-      const found = findCached(root, key, FILES, shelf);
-      if (found !== undefined && canRun(readManifest(found), op, request)) return join(found, LIBRARY_NAME);
-    }
-  }
-  return undefined;
+    const found = keys.flatMap((key) => findCached(root, key, FILES, shelf) ?? []);
+    return found
+      .map((entry) => ({ entry, manifest: readManifest(entry) }))
+      .filter(({ manifest }) => canRun(manifest, op, request));
+  });
+  const isForDevice = ({ build }: BuiltManifest) =>
+    request.archs?.every((arch) => build.archs.includes(arch));
+  const best = runnable.find(({ manifest }) => isForDevice(manifest)) ?? runnable[0];
+  return best && join(best.entry, LIBRARY_NAME);
 }
 
 function readManifest(folder: string): BuiltManifest {

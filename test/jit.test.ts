@@ -3,11 +3,13 @@ import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it, test } from "vitest";
+import { provideLibrary } from "../generator/jit.js";
 import { load } from "../generator/load/index.js";
 import { OP_FILE, readShippedOp } from "../generator/op_file.js";
+import { loadLibrary } from "../runtime/library.js";
 import { open } from "../runtime/open.js";
 import { verifyLibrary } from "../runtime/verify.js";
-import { neoxId, normrope } from "./cli_helpers.js";
+import { neoxId, normrope, setEnv } from "./cli_helpers.js";
 import { compiledPackage, compilerThat, soon } from "./cli_process.js";
 import { CONFIGS, nvcc } from "./fixture.js";
 import { opConfig, temporaryFolder, writeConfig } from "./helpers.js";
@@ -272,6 +274,31 @@ describe("without a compiler", () => {
     expect(missed.message).toContain("headDim: [40]");
   });
 });
+
+it.skipIf(nvcc === undefined)(
+  "without a compiler a device gets what it can run, its own before others (needs nvcc)",
+  async () => {
+    setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+    const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16" } as const;
+    const provide = (...archs: string[]) =>
+      provideLibrary({ point, target: "cuda", archs, load: loadLibrary });
+    for (const archs of [["sm_80", "sm_100"], ["sm_80"], ["sm_90"]]) await provide(...archs);
+    setEnv("NORMROPE_JIT", "0");
+    const archsFor = async (device: string) => {
+      const found = await provide(device);
+      return "reason" in found ? found.reason : loadLibrary(found.library).manifest.build.archs;
+    };
+    expect(await archsFor("sm_80")).toEqual(["sm_80"]);
+    expect(await archsFor("sm_90")).toEqual(["sm_90"]);
+    expect(await archsFor("sm_86")).toContain("sm_80");
+    expect(await archsFor("sm_120")).toContainEqual(expect.stringMatching(/^sm_/)); // from PTX
+    setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+    setEnv("NORMROPE_JIT", "");
+    await provide("sm_80", "sm_100");
+    setEnv("NORMROPE_JIT", "0");
+    expect(await archsFor("sm_90")).toBe("NORMROPE_JIT is 0"); // neither of its generation, nor PTX of an older one
+  },
+);
 
 describe("a cache that others may write to", () => {
   it("is not searched", async () => {
