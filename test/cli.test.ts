@@ -36,6 +36,7 @@ describe("help", () => {
     ],
     chart: ["geometry", "out", "peers"],
     report: ["bench", "config", "out", "target", "verify"],
+    cache: ["arch", "days", "json", "target"],
     demo: ["config"],
     doctor: ["config", "json"],
   };
