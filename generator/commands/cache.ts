@@ -40,10 +40,7 @@ export function registerCache(cli: Argv, io: Io): Argv {
           default: `${DAYS_KEPT}`,
           describe: "For prune: remove what was not used for so many days; 0 removes everything",
         })
-        .example(
-          "$0 cache add qk_norm_rope__bf16_d96_r96_neox --target cuda --arch sm_90",
-          "Before a deployment",
-        ),
+        .example("$0 cache add qk_norm_rope__bf16_d96_r96_neox", "Before a deployment"),
     async ({ action, kernel, target, arch, days, json }) => {
       if (action === "add") {
         await add(io, json, kernel, chosenTarget(target), arch);
