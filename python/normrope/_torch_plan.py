@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from .errors import NormropeError, invalid_argument, unfit_argument
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.int32: "int32", torch.int64: "int64"}
 _ELEMENT_BYTES = 2
 _WORD_BYTES = 8
+_DEFAULT_STREAM = 0
 
 
 def _word(side: str, field: str) -> int:
@@ -220,14 +222,18 @@ def _prepare(kernel: Kernel, index: int) -> None:
 def _device_table(rope: Rope, device: str, functions: Functions) -> Table:
     _require_no_capture(f"the RoPE table of {rope}")
     host = torch.frombuffer(turns_of(rope, functions), dtype=torch.int64)
-    memory = host.to(device)  # waits for the copy, so that every stream may read it
+    # In a thread of its own, which allocates neither to a pool of this one's, as CUDA graphs have, nor under its modes;
+    # and on the default stream. It waits for the copy, so that every stream may read the table.
+    with ThreadPoolExecutor(1) as thread:
+        memory = thread.submit(host.to, device).result()
     return Table(memory.data_ptr(), memory)
 
 
 def _release_device_table(table: Table, memory: Tensor) -> None:
     """Gives the memory back when the kernels that may read it have finished: torch's allocator sees to that."""
     for stream in list(table.streams):
-        memory.record_stream(torch.cuda.ExternalStream(stream, device=memory.device))
+        if stream != _DEFAULT_STREAM:  # which the memory belongs to
+            memory.record_stream(torch.cuda.ExternalStream(stream, device=memory.device))
 
 
 _device_tables = Tables(_device_table, _release_device_table)
