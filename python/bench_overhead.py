@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -67,7 +68,7 @@ def main() -> None:
             function(*arguments)
         for _ in range(chosen.runs):
             for name, function in functions.items():
-                times[name].append(time_calls(lambda: function(*arguments), chosen.calls))
+                times[name].append(time_calls(function, arguments, chosen.calls))
                 if on_gpu:
                     torch.cuda.synchronize()
     report = {
@@ -81,11 +82,11 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def time_calls(call: Callable[[], None], count: int) -> float:
+def time_calls(function: Callable[..., None], arguments: tuple[Any, ...], count: int) -> float:
     """Microseconds for each."""
     start = time.perf_counter()
     for _ in range(count):
-        call()
+        function(*arguments)
     return (time.perf_counter() - start) / count * 1e6
 
 

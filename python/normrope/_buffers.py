@@ -7,15 +7,15 @@ passes. Knows neither torch nor numpy.
 from __future__ import annotations
 
 import ctypes
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from ._abi import Functions
 from ._call import Memory, Numbers, pack, require_sizes
 from ._kernels import Place, kernel_for
 from ._point import dtype_name
 from ._rope import Rope, Table, Tables, turns_of
-from ._abi import Functions
 from .errors import NormropeError, invalid_argument, show, unfit_argument
 
 #: Sixteen-bit floats: of those in `H`, bit patterns, the caller says which they are.

@@ -16,7 +16,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._library import LIBRARY_NAME, Library, Target, cpu_lacks, load_library, read_manifest
+from ._library import (
+    LIBRARY_NAME,
+    Library,
+    Target,
+    cpu_lacks,
+    load_library,
+    read_manifest,
+)
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
@@ -61,10 +68,10 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
         raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", fix)
     key = (*command, *call)
     if key not in _failures:
-        output = _run([*command, *call])
-        if isinstance(output, Path):
-            return load_library(output)
-        _failures[key] = output  # a model asks for each of its layers: once is enough
+        answer = _run([*command, *call])
+        if isinstance(answer, Path):
+            return load_library(answer)
+        _failures[key] = answer  # a model asks for each of its layers: once is enough
     said = _failures[key]
     fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
@@ -94,13 +101,20 @@ def _command() -> list[str] | None:
     on_path = shutil.which("normrope")
     if on_path is not None:
         return [on_path]
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    for folder in _folders_upwards():
         installed = folder / "node_modules" / ".bin" / "normrope"
         if installed.exists():
             return [str(installed)]
     own = Path(__file__).resolve().parents[2] / "dist" / "generator" / "cli.js"
     return [node, str(own)] if own.exists() else None
+
+
+def _folders_upwards() -> list[Path]:
+    try:
+        here = Path.cwd()
+    except OSError:
+        return []  # it was removed
+    return [here, *here.parents]
 
 
 def _roots() -> Iterator[Path]:

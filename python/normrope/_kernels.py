@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ._jit import cached_library, compiled_library
 from ._library import Library, Target, named_library
 from ._point import Point
-from .errors import NormropeError, quoted
+from .errors import NormropeError, invalid_argument, quoted
 
 Place = str | os.PathLike[str] | None
 
@@ -36,8 +36,9 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: Place = No
 
     Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of a library that was named.
     """
-    where = (str(library), os.environ.get("NORMROPE_LIBRARY"), os.getcwd())
-    key = (point, target, arch, *where)
+    if library is not None and not isinstance(library, (str, os.PathLike)):
+        raise invalid_argument("library", library, "a path")
+    key = (point, target, arch, library, os.environ.get("NORMROPE_LIBRARY"))
     with _lock:
         if point.impossible is not None or key not in _found:
             _found[key] = _find(point, target, arch, library)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from ._abi import ABI_VERSION, Functions
 from ._point import OP, Point
 from ._trust import distrust
-from .errors import NormropeError, invalid_argument, quoted
+from .errors import NormropeError, quoted
 
 Target = Literal["cpu", "cuda"]
 LIBRARY_NAME = "libnormrope.so"
@@ -51,8 +51,6 @@ def named_library(library: str | os.PathLike[str] | None, target: Target) -> Lib
     That is the argument, else `NORMROPE_LIBRARY`, else `./build`, which need not be there: then None.
     Raises `library-not-found`, `library-invalid`, `cpu-unsupported`, `invalid-argument`.
     """
-    if library is not None and not isinstance(library, (str, os.PathLike)):
-        raise invalid_argument("library", library, "a path")
     name = library if library is not None else os.environ.get("NORMROPE_LIBRARY") or None
     if name is None:
         return _build_library(target)
@@ -70,9 +68,10 @@ def named_library(library: str | os.PathLike[str] | None, target: Target) -> Lib
 
 
 def _build_library(target: Target) -> Library | None:
-    path = Path.cwd() / "build" / target / LIBRARY_NAME
-    if not path.exists():
+    relative = Path("build", target, LIBRARY_NAME)
+    if not relative.exists():
         return None
+    path = relative.absolute()
     if path not in _loaded:
         # The group of a user's folders is often the user's own, so only what everybody may write to is refused.
         reason = distrust(path, path.parent, path.parent.parent, writable=stat.S_IWOTH)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -57,38 +58,35 @@ class Plan:
         self._index = index
         self.table = table
 
-    def launch(
-        self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
-    ) -> None:
-        """`memory` is that of the table, which the caller holds: none evicts it under a launch."""
+    def launch(self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor) -> None:
+        """`memory` is that of the table: the caller holds it, so that it is not freed under a launch."""
         index = self._index
         if index < 0:
-            self._submit(None, qkv, q_weight, k_weight, position_ids)
-        elif _device_count() == 1:
-            self._submit(_stream_of(index), qkv, q_weight, k_weight, position_ids)
-        elif torch.cuda.current_device() == index:
-            self._submit_on(index, qkv, q_weight, k_weight, position_ids)
-        else:
-            with torch.cuda.device(index):
-                self._submit_on(index, qkv, q_weight, k_weight, position_ids)
-        if self.table.memory is None:  # another thread evicted it, and did not know of this launch
-            _release_device_table(self.table, memory)
+            return self._submit(None, qkv, q_weight, k_weight, position_ids)
+        if _device_count() == 1:
+            return self._launch_on_device(memory, qkv, q_weight, k_weight, position_ids)
+        with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
+            # The library has a CUDA runtime of its own, which need not know torch's current device.
+            self._functions.require(self._functions.device_set(index))
+            return self._launch_on_device(memory, qkv, q_weight, k_weight, position_ids)
 
-    def _submit_on(self, index: int, *tensors: Tensor) -> None:
-        # The library has a CUDA runtime of its own, which need not know torch's current device.
-        self._functions.require(self._functions.device_set(index))
-        self._submit(_stream_of(index), *tensors)
+    def _launch_on_device(
+        self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
+    ) -> None:
+        table, stream = self.table, _stream_of(self._index)
+        if stream not in table.streams:
+            table.streams.add(stream)
+        if not table.is_captured and _is_capturing():
+            table.is_captured = True
+            _captured.append(memory)
+        self._submit(stream, qkv, q_weight, k_weight, position_ids)
+        if table.memory is None:  # another thread evicted it, and did not know of this launch
+            _release_device_table(table, memory)
 
     def _submit(
         self, stream: int | None, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
     ) -> None:
-        table = self.table
-        table.stamp = next(clock)
-        if stream is not None:
-            if stream not in table.streams:
-                table.streams.add(stream)
-            if not table.is_captured and _is_capturing():
-                table.is_captured = True
+        self.table.stamp = next(clock)
         words = self._words
         words[_Q_IN] = words[_Q_OUT] = address = qkv.data_ptr()
         words[_K_IN] = words[_K_OUT] = address + self._k_offset
@@ -101,9 +99,7 @@ class Plan:
             self._functions.require(status)
 
 
-def make_plan(
-    numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any, library: Place
-) -> Plan:
+def make_plan(numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any, library: Place) -> Plan:
     """Checks the tensors, finds the kernel and the table, and prepares both on the device.
 
     Raises NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
@@ -238,6 +234,9 @@ def _release_device_table(table: Table, memory: Tensor) -> None:
 
 _device_tables = Tables(_device_table, _release_device_table)
 
+#: Memory of tables that CUDA graphs hold. Nobody says when a graph is gone, so they stay.
+_captured: list[Tensor] = []
+
 
 def _require_no_capture(what: str) -> None:
     if torch.cuda.is_current_stream_capturing():
@@ -251,6 +250,5 @@ def _device_count() -> int:
 
 
 # Not there in a torch that was built without CUDA, which never calls them.
-_stream_of = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-_is_capturing = getattr(torch._C, "_cuda_isCurrentStreamCapturing", None)
-
+_stream_of: Any = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+_is_capturing: Any = getattr(torch._C, "_cuda_isCurrentStreamCapturing", None)

@@ -33,7 +33,7 @@ _is_compiling = torch.compiler.is_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _is_transformed = torch._C._are_functorch_transforms_active
-_increment_version = torch._C._increment_version
+_increment_version = torch.autograd.graph.increment_version
 
 
 class _Plans(threading.local):
@@ -132,7 +132,7 @@ def launch(
     if _is_grad_enabled() and (qkv.requires_grad or q_weight.requires_grad or k_weight.requires_grad):
         require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
     plan.launch(memory, qkv, q_weight, k_weight, position_ids)
-    _increment_version((qkv,))  # as torch's own ops in place do: autograd may have saved it for something else
+    _increment_version(qkv)  # as torch's own ops in place do: autograd may have saved it for something else
 
 
 def _keep(key: Any, plan: Plan) -> Plan:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import normrope
+from normrope import _jit, _kernels
 from reference import Style, decode, encode, expected_head, largest_error, random_bits
 
 HEADS = (3, 2, 2)
@@ -32,9 +33,12 @@ class NormropeCase(unittest.TestCase):
         self.addCleanup(os.chdir, before)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NORMROPE_", "XDG_"))}
         own = {**kept, "NORMROPE_CACHE_DIR": str(self.cache), "NORMROPE_COMMAND": "/no/such/normrope"}
-        patched = mock.patch.dict(os.environ, own, clear=True)
-        patched.start()
-        self.addCleanup(patched.stop)
+        # What was found, and what failed, is else kept for the life of the process.
+        emptied = [(os.environ, own), (_kernels._found, {}), (_jit._failures, {})]
+        for kept, values in emptied:
+            patched = mock.patch.dict(kept, values, clear=True)
+            patched.start()
+            self.addCleanup(patched.stop)
 
     @contextlib.contextmanager
     def refuses(self, code: str, *parts: str) -> Iterator[None]:
@@ -72,7 +76,7 @@ class BufferCall:
 
     def error(self) -> float:
         """The largest, as a multiple of what is allowed; infinite where something else was written."""
-        style, (num_q, num_k, num_v) = self.style, self.heads
+        style, (num_q, num_k, _) = self.style, self.heads
         weights = [[decode(style.dtype, bits) for bits in weight] for weight in self.weights]
         largest = 0.0
         for token, position in enumerate(self.positions):

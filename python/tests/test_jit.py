@@ -11,12 +11,11 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import normrope
 from built import SINGLE_ID, build
 from case import BufferCall, NormropeCase
-from normrope import _jit, _kernels
+from normrope import _jit
 from normrope._point import point_of
 from reference import Style
 
@@ -45,10 +44,6 @@ class Cache(NormropeCase):
         super().setUp()
         self.single = build("single") / "cpu"
         self.cache.mkdir(mode=0o700)
-        for kept in (_kernels._found, _jit._failures):
-            patched = mock.patch.dict(kept, clear=True)
-            patched.start()
-            self.addCleanup(patched.stop)
 
     def add(self, digit: str = "a", root: Path | None = None, **build_says: Any) -> Path:
         """An entry, whose manifest may say something else of how it was built."""
@@ -104,7 +99,9 @@ class Cache(NormropeCase):
     def test_what_the_command_says_is_said_once_it_was_asked(self) -> None:
         self.command(fails=True)
         for _ in range(2):
-            with self.refuses("kernel-not-found", "no library holds a kernel", "no C++ compiler was found", "Install g++"):
+            with self.refuses(
+                "kernel-not-found", "no library holds a kernel", "no C++ compiler was found", "Install g++"
+            ):
                 self.runs()
         self.assertEqual(len(self.calls()), 1)
 
@@ -208,7 +205,9 @@ class Cache(NormropeCase):
         self.assertTrue(any("has code for sm_100, and this is sm_90" in reason for reason in unfit))
 
     def test_roots(self) -> None:
-        os.environ.update(NORMROPE_CACHE_DIR="", XDG_CACHE_HOME="/xdg", TMPDIR="/temporary", NORMROPE_CACHE_READONLY="/r:/s")
+        os.environ.update(
+            NORMROPE_CACHE_DIR="", XDG_CACHE_HOME="/xdg", TMPDIR="/temporary", NORMROPE_CACHE_READONLY="/r:/s"
+        )
         user = f"/temporary/normrope-{os.getuid()}"
         self.assertEqual([str(root) for root in _jit._roots()], ["/xdg/normrope", user, "/r", "/s"])
         os.environ["XDG_CACHE_HOME"] = ""

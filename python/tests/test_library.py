@@ -39,8 +39,9 @@ class Place(NormropeCase):
     def test_the_argument_is_a_folder_or_a_file(self) -> None:
         for place in (self.build, str(self.build), library_in(self.build), str(library_in(self.build))):
             self.assertTrue(self.is_found(library=place))
-        with self.refuses("invalid-argument", "library is 7. library must be a path"):
-            self.is_found(library=7)
+        for wrong, shown in ((7, "7"), ([], "a list of 0"), (b"build", "an object of type bytes")):
+            with self.refuses("invalid-argument", f"library is {shown}. library must be a path"):
+                self.is_found(library=wrong)
 
     def test_the_environment(self) -> None:
         os.environ["NORMROPE_LIBRARY"] = str(self.build)

@@ -29,7 +29,13 @@ class Frequencies(unittest.TestCase):
 
     def test_the_ramp(self) -> None:
         plain = Rope(1e6, 128, 1.0, 0.0, 0.0).frequencies
-        for factor, low, high in ((4.0, 20.0, 37.0), (8.0, 11.5, 30.0), (0.5, 0.0, 63.0), (4.0, 9.0, 9.0), (4.0, -3.0, 99.0)):
+        for factor, low, high in (
+            (4.0, 20.0, 37.0),
+            (8.0, 11.5, 30.0),
+            (0.5, 0.0, 63.0),
+            (4.0, 9.0, 9.0),
+            (4.0, -3.0, 99.0),
+        ):
             width = Fraction(high) - Fraction(low) or Fraction(1, 1000)
             for i, got in enumerate(Rope(1e6, 128, factor, low, high).frequencies):
                 t = min(Fraction(1), max(Fraction(0), (i - Fraction(low)) / width))

@@ -65,7 +65,9 @@ class Stand(NormropeCase):
     def test_the_new_modules_and_the_gate(self) -> None:
         for name in (JIT, NEW):
             with self.subTest(name=name):
-                module = self.module(name, fused_qk_norm_rope=ORIGINAL.jit_op, can_use_fused_qk_norm_rope=ORIGINAL.can_use)
+                module = self.module(
+                    name, fused_qk_norm_rope=ORIGINAL.jit_op, can_use_fused_qk_norm_rope=ORIGINAL.can_use
+                )
                 model = self.module(MODEL, can_use_fused_qk_norm_rope=ORIGINAL.can_use)
                 patch = normrope.patch_sglang()
                 self.assertIs(module.fused_qk_norm_rope, normrope.fused_qk_norm_rope)

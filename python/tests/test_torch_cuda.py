@@ -90,7 +90,9 @@ class Cuda(Cases):
         wide = torch.cat([call.before, call.before], 1)  # another stride: another plan
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            with self.refuses("device-error", "the kernel qk_norm_rope__f16_d256_r128_interleaved is not on the device"):
+            with self.refuses(
+                "device-error", "the kernel qk_norm_rope__f16_d256_r128_interleaved is not on the device"
+            ):
                 normrope.fused_qk_norm_rope(*call.arguments(wide[:, : call.row]))
 
     def test_a_graph_keeps_its_table_whatever_comes_after(self) -> None:

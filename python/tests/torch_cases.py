@@ -122,7 +122,9 @@ class Cases(NormropeCase):
 
     def test_keywords_as_sglang_passes_them(self) -> None:
         call = TensorCall(Style(64, 64, True), 8, self.device)
-        names = "qkv num_heads_q num_heads_k num_heads_v head_dim eps q_weight k_weight base is_neox position_ids factor"
+        names = (
+            "qkv num_heads_q num_heads_k num_heads_v head_dim eps q_weight k_weight base is_neox position_ids factor"
+        )
         names += " low high attention_factor rotary_dim"
         normrope.fused_qk_norm_rope(**dict(zip(names.split(), call.arguments(), strict=True)))
         self.assertLessEqual(call.errors()[0], 1)
@@ -214,7 +216,10 @@ class Cases(NormropeCase):
         return [
             ({0: qkv.float()}, "qkv is a tensor of torch.float32. qkv must be of bf16 or f16"),
             ({0: qkv.unflatten(1, (-1, 64))}, "qkv is a tensor of shape [4, 8, 64]. qkv must be of rank 2"),
-            ({0: qkv[:3]}, "qkv is a tensor of shape [3, 512]. qkv must be [4, 512]: 4 tokens of 4 + 2 + 2 heads of 64"),
+            (
+                {0: qkv[:3]},
+                "qkv is a tensor of shape [3, 512]. qkv must be [4, 512]: 4 tokens of 4 + 2 + 2 heads of 64",
+            ),
             ({0: zeros.as_strided((4, 512), (1, 4))}, "qkv is a tensor with a stride of 4 between elements"),
             ({0: zeros.as_strided((4, 512), (448, 1))}, "a stride of 448 between rows of 512 elements"),
             ({0: zeros.as_strided((4, 512), (0, 1))}, "a stride of 0 between rows"),
@@ -233,7 +238,10 @@ class Cases(NormropeCase):
             ({6: [1.0] * 64}, "q_weight is a list of 64. q_weight must be a tensor"),
             ({8: 0.0}, "base is 0.0"),
             ({9: 1}, "is_neox is 1"),
-            ({10: positions[None].expand(3, -1)}, "position_ids is a tensor of shape [3, 4]. position_ids must be [num_to"),
+            (
+                {10: positions[None].expand(3, -1)},
+                "position_ids is a tensor of shape [3, 4]. position_ids must be [num_to",
+            ),
             ({10: positions.short()}, "position_ids is a tensor of torch.int16. position_ids must be int32 or int64"),
             ({10: positions.repeat(2)[::2]}, "position_ids is a tensor with a stride of 2"),
             ({10: positions[:2]}, "qkv is a tensor of shape [4, 512]. qkv must be [2, 512]"),
