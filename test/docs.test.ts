@@ -14,6 +14,7 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { writeFiles } from "./helpers.js";
+import { canImport, PYTHON_FOLDER, python } from "./python.js";
 
 const PAGES = [
   "README.md",
@@ -57,6 +58,8 @@ class Reader {
   readonly programs: string[] = [];
   #stdout = "";
   #stderr = "";
+  /** Whether the program before could not be run here: what it would have printed is not known then. */
+  #isUnknown = false;
 
   constructor() {
     const paths = {
@@ -83,9 +86,12 @@ class Reader {
         return this.#run("bash", ["--norc", "-euo", "pipefail", "-c", text]);
       case "ts":
         return this.#readTypeScript(text);
+      case "python":
+        return this.#readPython(text);
       case "c":
         return writeFiles(this.folder, { [/^\/\* (\S+) \*\//.exec(text)?.[1] ?? "unnamed.c"]: text });
       case "text":
+        if (this.#isUnknown) return;
         return expect(matches(text, this.#stdout), `printed:\n${this.#stdout}`).toBe(true);
       case "stderr":
         return expect(matches(text, this.#stderr), `complained:\n${this.#stderr}`).toBe(true);
@@ -104,10 +110,19 @@ class Reader {
     return this.#run("node", ["--import", TSX, name]);
   }
 
+  async #readPython(text: string): Promise<void> {
+    const [, needed] = /^# needs (\w+)\n/.exec(text) ?? [];
+    if (python !== undefined && (needed === undefined || (await canImport(needed))))
+      return this.#run(python.path, ["-c", text]);
+    this.#isUnknown = true;
+  }
+
   async #run(command: string, args: readonly string[]): Promise<void> {
+    this.#isUnknown = false;
     const env = {
       PATH: `${join(this.folder, "bin")}:${process.env.PATH}`,
       NORMROPE_CACHE_DIR: join(this.folder, "cache"),
+      PYTHONPATH: PYTHON_FOLDER,
     };
     const { stdout, stderr } = await execa(command, args, { cwd: this.folder, env });
     [this.#stdout, this.#stderr] = [stdout, stderr];

@@ -1,0 +1,181 @@
+"""Kernels beyond those of a built library: found in the per-user cache, or compiled into it by `normrope cache add`.
+
+In: a point, a target and, for CUDA, the architecture of the device. Out: a loaded library that holds the kernel, or the
+reasons why there is none. The only file that knows how the cache lies and how the command is called:
+`<root>/jit/<kernel id>/<64 hex digits>/` is a whole library with that one kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from ._library import (
+    LIBRARY_NAME,
+    Library,
+    Target,
+    cpu_lacks,
+    load_library,
+    read_manifest,
+)
+from ._point import Point
+from ._trust import distrust, distrust_above
+from ._version import __version__
+from .errors import NormropeError
+
+_ENTRY = re.compile(r"[0-9a-f]{64}")
+
+#: nvcc takes seconds for a kernel; what takes this long hangs.
+_COMMAND_TIMEOUT_S = 900
+
+_failures: dict[tuple[str, ...], str] = {}
+
+
+def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | None, list[str]]:
+    """A library of the cache that this machine can run, and why others for the point are not it.
+
+    `arch` is the device's, such as `sm_90`; empty for the CPU. Code for the device is preferred to PTX.
+    """
+    fit: list[tuple[bool, Path]] = []
+    unfit: list[str] = []
+    for root in _roots():
+        for entry in _entries(root, point.kernel_id):
+            try:
+                fit.append((_needs_ptx(root, entry, point, target, arch), entry))
+            except (_Unfit, NormropeError, OSError) as reason:
+                unfit.append(f"{entry}: {reason}")
+    for _, entry in sorted(fit, key=lambda found: found[0]):
+        try:
+            return load_library(entry / LIBRARY_NAME), unfit
+        except NormropeError as reason:
+            unfit.append(f"{entry}: {reason}")
+    return None, unfit
+
+
+def compiled_library(point: Point, target: Target, arch: str) -> Library:
+    """Has the command compile a kernel into the cache. Raises `kernel-not-found` with what the command says."""
+    call = ["cache", "add", point.kernel_id, "--target", target, *(["--arch", arch] if arch else []), "--json"]
+    shown = f"`normrope {' '.join(call)}`"
+    command = _command()
+    if command is None:
+        fix = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add}"
+        raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", fix)
+    key = (*command, *call)
+    if key not in _failures:
+        answer = _run([*command, *call])
+        if isinstance(answer, Path):
+            return load_library(answer)
+        _failures[key] = answer  # a model asks for each of its layers: once is enough
+    said = _failures[key]
+    fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
+    message = f"{shown} failed: {said.strip() or 'it said nothing'}"
+    raise NormropeError("kernel-not-found", message, _sentence(fix[1]) if fix else point.how_to_add)
+
+
+def _run(command: list[str]) -> Path | str:
+    """The library that the command made, or what it complained of."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False)
+        if done.returncode != 0:
+            return done.stderr or done.stdout
+        return Path(json.loads(done.stdout)["library"])
+    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _command() -> list[str] | None:
+    """`NORMROPE_COMMAND`, else `normrope` on PATH, else one in node_modules from the working folder upwards, else the
+    checkout's own where the package lies in one. All but the first are scripts of Node's."""
+    named = os.environ.get("NORMROPE_COMMAND")
+    if named:
+        return [named] if Path(named).is_file() else shlex.split(named)
+    node = shutil.which("node")
+    if node is None:
+        return None
+    on_path = shutil.which("normrope")
+    if on_path is not None:
+        return [on_path]
+    for folder in _folders_upwards():
+        installed = folder / "node_modules" / ".bin" / "normrope"
+        if installed.exists():
+            return [str(installed)]
+    own = Path(__file__).resolve().parents[2] / "dist" / "generator" / "cli.js"
+    return [node, str(own)] if own.exists() else None
+
+
+def _folders_upwards() -> list[Path]:
+    try:
+        here = Path.cwd()
+    except OSError:
+        return []  # it was removed
+    return [here, *here.parents]
+
+
+def _roots() -> Iterator[Path]:
+    """The user's own, then the read-only ones."""
+    env = os.environ
+    if env.get("NORMROPE_CACHE_DIR"):
+        yield Path(os.path.abspath(env["NORMROPE_CACHE_DIR"]))
+    else:
+        home = env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        yield Path(os.path.abspath(home)) / "normrope"
+        yield Path(env.get("TMPDIR") or "/tmp") / f"normrope-{os.getuid()}"
+    for folder in env.get("NORMROPE_CACHE_READONLY", "").split(":"):
+        if folder:
+            yield Path(os.path.abspath(folder))
+
+
+def _entries(root: Path, kernel_id: str) -> list[Path]:
+    try:
+        real = root.resolve()  # links are followed once
+        folder = real / "jit" / kernel_id
+        return sorted(entry for entry in folder.iterdir() if _ENTRY.fullmatch(entry.name))
+    except OSError:
+        return []  # not there, or not ours to read
+
+
+class _Unfit(Exception):
+    """Why an entry cannot be loaded here."""
+
+
+def _needs_ptx(root: Path, entry: Path, point: Point, target: Target, arch: str) -> bool:
+    """Whether the device would run PTX of an entry rather than code of its own. Raises where it can run neither."""
+    real = root.resolve()
+    ours = (real, real / "jit", entry.parent, entry, entry / LIBRARY_NAME, entry / "manifest.json")
+    reason = distrust(*ours) or distrust_above(real)
+    if reason is not None:
+        raise _Unfit(f"not to be trusted, because {reason}")
+    manifest = read_manifest(entry / "manifest.json")
+    build = manifest["build"]
+    if build["target"] != target:
+        raise _Unfit(f"built for {build['target']}")
+    if manifest["compiler"] != f"normrope {__version__}":
+        raise _Unfit(f"built by {manifest['compiler']}, and this is normrope {__version__}")
+    if [kernel["point"] for kernel in manifest["kernels"]] != [point.values]:
+        raise _Unfit("holds another kernel")
+    lacks = cpu_lacks(manifest)
+    if lacks is not None:
+        raise _Unfit(lacks)
+    if target == "cpu":
+        return False
+    archs, device = [_arch_number(built) for built in build["archs"]], _arch_number(arch)
+    if any(built // 10 == device // 10 and built <= device for built in archs):
+        return False  # code for a major version runs on all later minor ones
+    if archs and max(archs) <= device:
+        return True  # the newest is there as PTX too
+    raise _Unfit(f"has code for {', '.join(build['archs'])}, and this is {arch}")
+
+
+def _arch_number(arch: str) -> int:
+    """90 for `sm_90`."""
+    return int(arch.removeprefix("sm_"))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

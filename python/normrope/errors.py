@@ -1,0 +1,104 @@
+"""The one error of the package, and how a value is spelled in it.
+
+In: what went wrong. Out: an error that names the value and ends with the fix, in the words of runtime/errors.ts. Must
+not import anything of normrope.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import numbers
+from typing import Literal
+
+ErrorCode = Literal[
+    "invalid-argument",  # an argument is wrong; nothing was launched or written
+    "library-not-found",  # there is no shared library or manifest at the path
+    "library-invalid",  # the file is there and is not a whole normrope library of this version
+    "cpu-unsupported",  # the library was built for instructions that this CPU lacks
+    "kernel-not-found",  # there is no kernel for the point, and none could be compiled
+    "no-device",  # the call needs a device and there is none
+    "out-of-memory",
+    "device-error",  # the device or its driver reported an error
+]
+
+COUNT_MAX = 2**31 - 1
+
+_SHOWN_LENGTH = 200
+
+
+class NormropeError(RuntimeError):
+    """Every error that normrope raises: the message names the value and ends with the fix."""
+
+    def __init__(self, code: ErrorCode, message: str, fix: str) -> None:
+        super().__init__(code, message, fix)  # all three, so that it can be pickled
+        #: What went wrong, for programs to tell apart.
+        self.code: ErrorCode = code
+        self.message = message
+        #: What the user can do about it.
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.fix}"
+
+
+def invalid_argument(field: str, value: object, want: str) -> NormropeError:
+    """An argument error that names the field, the value that was given, and what is wanted instead."""
+    return unfit_argument(field, show(value), want)
+
+
+def unfit_argument(field: str, what: str, want: str) -> NormropeError:
+    """The same, for a value of the right type that is said in words."""
+    return NormropeError("invalid-argument", f"{field} is {what}", f"{field} must be {want}")
+
+
+def require_count(field: str, value: object) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX:
+        return int(value)
+    raise invalid_argument(field, value, f"a whole number from 0 to {COUNT_MAX}")
+
+
+def require_number(field: str, value: object, want: str = "a number") -> float:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    raise invalid_argument(field, value, want)
+
+
+def require_float32(field: str, value: object, least: float = -math.inf) -> float:
+    want = "a number from 0 that float32 can hold" if least == 0 else "a number that float32 can hold"
+    number = require_number(field, value, want)
+    if math.isfinite(ctypes.c_float(number).value) and number >= least:
+        return number
+    raise invalid_argument(field, value, want)
+
+
+def require_positive(field: str, value: object) -> float:
+    number = require_number(field, value, "a positive number")
+    if math.isfinite(number) and number > 0:
+        return number
+    raise invalid_argument(field, value, "a positive number")
+
+
+def require_finite(field: str, value: float) -> float:
+    if math.isfinite(value):
+        return value
+    raise invalid_argument(field, value, "a finite number")
+
+
+def show(value: object) -> str:
+    """A value as a user would write it, short enough for one line."""
+    if isinstance(value, str):
+        shown = json.dumps(value[:_SHOWN_LENGTH], ensure_ascii=not value.isprintable())
+        return shown if len(value) <= _SHOWN_LENGTH else f"{shown}… of {len(value)} characters"
+    if value is None or isinstance(value, (bool, numbers.Real)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"an object of type {type(value).__name__}"
+
+
+def quoted(text: object) -> str:
+    """A path or a name as it stands; in quotes where it is empty, or holds what is not printed."""
+    plain = str(text)
+    return plain if plain != "" and plain.isprintable() else json.dumps(plain)

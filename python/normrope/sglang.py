@@ -1,0 +1,99 @@
+"""Puts this op in the place of SGLang's.
+
+In: the modules of sgl_kernel and SGLang that have `fused_qk_norm_rope`. Out: the same modules, and all that imported the
+name from them, with the function of this package; and a way back. Must not import a module that is not one of these.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ._op import fused_qk_norm_rope
+from .errors import NormropeError
+from .support import can_use_fused_qk_norm_rope
+
+#: Where the op has been, the oldest first; the name is found in whatever module has got it from these.
+MODULES = (
+    "sgl_kernel",
+    "sgl_kernel.moe",
+    "sglang.jit_kernel.fused_qknorm_rope",
+    "sglang.kernels.ops.attention.fused_qknorm_rope",
+)
+
+_REPLACEMENTS: dict[str, Callable[..., Any]] = {
+    "fused_qk_norm_rope": fused_qk_norm_rope,
+    "can_use_fused_qk_norm_rope": can_use_fused_qk_norm_rope,
+}
+
+#: The functions that were replaced, of all patches.
+_originals: list[tuple[Any, Callable[..., Any]]] = []
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What `patch_sglang` replaced."""
+
+    #: Such as `sglang.srt.models.qwen3_moe.fused_qk_norm_rope`.
+    replaced: tuple[str, ...]
+    _undo: tuple[tuple[ModuleType, str, Any], ...]
+
+    def undo(self) -> None:
+        """Puts back what is still this package's function there; a second call does nothing."""
+        for module, name, original in self._undo:
+            if getattr(module, name, None) in _REPLACEMENTS.values():
+                setattr(module, name, original)
+
+
+def patch_sglang() -> Patch:
+    """Replaces SGLang's op, and the question whether it can be used, wherever a loaded module has them by a name.
+
+    What was bound otherwise (a default argument, a closure, a partial) keeps the original: patch before models are made.
+    A second call replaces what has been imported since and nothing else.
+
+    Raises:
+        NormropeError: `library-not-found`, where none of SGLang's modules can be imported.
+    """
+    modules, reasons = _import_modules()
+    if not modules:
+        fix = "Install sglang or sgl-kernel, and call it where they can be imported"
+        raise NormropeError("library-not-found", f"there is no op to replace: {'; '.join(reasons)}", fix)
+    for module in modules:
+        for name, replacement in _REPLACEMENTS.items():
+            original = getattr(module, name, None)
+            if original is not None and original is not replacement and not _is_known(original):
+                _originals.append((original, replacement))
+    undo = tuple(_replace())
+    return Patch(tuple(f"{module.__name__}.{name}" for module, name, _ in undo), undo)
+
+
+def _import_modules() -> tuple[list[ModuleType], list[str]]:
+    modules: list[ModuleType] = []
+    reasons: list[str] = []
+    for name in MODULES:
+        try:
+            modules.append(importlib.import_module(name))
+        except Exception as error:  # such a module loads shared libraries, which may fail in any way
+            reasons.append(f"{name}: {type(error).__name__}: {error}")
+    return modules, reasons
+
+
+def _is_known(function: Any) -> bool:
+    return any(original is function for original, _ in _originals)
+
+
+def _replace() -> list[tuple[ModuleType, str, Any]]:
+    replaced: list[tuple[ModuleType, str, Any]] = []
+    for module in list(sys.modules.values()):
+        if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] == __package__:
+            continue
+        for name, value in list(vars(module).items()):
+            for original, replacement in _originals:
+                if value is original:
+                    setattr(module, name, replacement)
+                    replaced.append((module, name, original))
+    return replaced

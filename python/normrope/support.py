@@ -1,0 +1,72 @@
+"""Whether the op can be had for a point, asked before it is needed: the gate that SGLang's models look through.
+
+In: head_dim, style and dtype. Out: yes, or the reason why not. Compiles the kernel where none is there, so that the first
+call need not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._kernels import Place, kernel_for
+from ._op import find_torch_op
+from ._point import point_of
+from .errors import NormropeError, invalid_argument, show
+
+
+def can_use_fused_qk_norm_rope(
+    head_dim: int,
+    is_neox: bool,
+    dtype: Any,
+    yarn: bool = False,
+    *,
+    rotary_dim: int | None = None,
+    device: Any = None,
+    library: Place = None,
+) -> bool:
+    """Whether there is a kernel for a head_dim, style and dtype, compiling it where it must be.
+
+    Args:
+        dtype: torch.bfloat16, torch.float16, or their names, such as "bf16".
+        yarn: Of SGLang's signature; every scaling is but another table here.
+        rotary_dim: Leading elements of a head that rotate; default `head_dim`.
+        device: "cpu", "cuda", "cuda:1" or a torch.device; default: the current GPU where torch was imported and sees
+            one, else the CPU.
+        library: As in `fused_qk_norm_rope`.
+    """
+    reason = why_not(head_dim, is_neox, dtype, yarn, rotary_dim=rotary_dim, device=device, library=library)
+    return reason is None
+
+
+def why_not(
+    head_dim: int,
+    is_neox: bool,
+    dtype: Any,
+    yarn: bool = False,
+    *,
+    rotary_dim: int | None = None,
+    device: Any = None,
+    library: Place = None,
+) -> str | None:
+    """Why `can_use_fused_qk_norm_rope` says no, with what would mend it; None where it says yes."""
+    del yarn
+    try:
+        if not isinstance(is_neox, bool):
+            raise invalid_argument("is_neox", is_neox, "True or False")
+        target, arch = _target_of(device)
+        kernel_for(point_of(head_dim, rotary_dim, is_neox, dtype), target, arch, library)
+    except NormropeError as error:
+        return str(error)
+    return None
+
+
+def _target_of(device: Any) -> Any:
+    """Target and architecture. Raises `invalid-argument`, `no-device`."""
+    op = find_torch_op()
+    if op is not None:
+        return op.target_of(device)
+    if device is None or str(device) == "cpu":
+        return "cpu", ""
+    if str(device).partition(":")[0] == "cuda":
+        raise NormropeError("no-device", f"device is {show(device)}, and torch was not imported", "Import torch first")
+    raise invalid_argument("device", device, '"cpu" or "cuda"')

@@ -1,0 +1,177 @@
+"""The op on torch tensors, and as `torch.ops.normrope.fused_qk_norm_rope`.
+
+In: tensors of one device, and numbers. Out: one launch on the current stream of that device, in place. Importing this
+module registers the op. A call that looks like an earlier one costs a look into a dictionary, a few words patched in an
+argument struct and one call into the library; all that comes before a first call is in `_torch_plan`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._call import Numbers, read_numbers
+from ._kernels import Place
+from ._torch_plan import Plan, check_fake, make_plan, require_no_grad, target_of
+
+__all__ = ["Tensor", "implementation_for", "launch", "target_of"]
+
+_SCHEMA = (
+    "fused_qk_norm_rope(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, "
+    "Tensor q_weight, Tensor k_weight, float base, bool is_neox, Tensor position_ids, float factor, float low, "
+    "float high, float attention_factor, int? rotary_dim=None, *, str? library=None) -> ()"
+)
+
+#: A model has one for each kind of layer. When there are more, all are made anew.
+_PLANS_KEPT = 512
+
+_is_compiling = torch.compiler.is_compiling
+_is_grad_enabled = torch.is_grad_enabled
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_is_transformed = torch._C._are_functorch_transforms_active
+_increment_version = torch.autograd.graph.increment_version
+
+
+class _Plans(threading.local):
+    """Of one thread, so that none patches a struct that another is about to pass."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Any, Plan] = {}
+
+
+_plans = _Plans()
+
+
+def implementation_for(qkv: Tensor) -> Callable[..., None]:
+    """The launch itself, past torch's dispatcher, where nobody traces, wraps or watches the call."""
+    if _is_compiling() or type(qkv) is not Tensor or _dispatch_modes() != 0 or _is_transformed():
+        return _dispatched
+    return launch
+
+
+def _dispatched(*args: Any, library: Place = None) -> None:
+    place = None if library is None else str(library)
+    torch.ops.normrope.fused_qk_norm_rope(*args, library=place)
+
+
+def launch(
+    qkv: Tensor,
+    num_heads_q: int,
+    num_heads_k: int,
+    num_heads_v: int,
+    head_dim: int,
+    eps: float,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    base: float,
+    is_neox: bool,
+    position_ids: Tensor,
+    factor: float,
+    low: float,
+    high: float,
+    attention_factor: float,
+    rotary_dim: int | None = None,
+    *,
+    library: Place = None,
+) -> None:
+    """`normrope.fused_qk_norm_rope` for tensors: its docstring has the arguments and the errors."""
+    try:
+        tokens, width = qkv.shape
+        # All that the checks look at besides the numbers of tokens and what the C library checks each time. A plan for
+        # no or one token has not looked at the stride between rows.
+        key = (
+            width,
+            qkv.stride(),
+            qkv.dtype,
+            qkv.device,
+            tokens if tokens < 2 else 2,
+            q_weight.shape,
+            q_weight.is_contiguous(),
+            q_weight.dtype,
+            q_weight.device,
+            k_weight.shape,
+            k_weight.is_contiguous(),
+            k_weight.dtype,
+            k_weight.device,
+            position_ids.shape == (tokens,),
+            position_ids.is_contiguous(),
+            position_ids.dtype,
+            position_ids.device,
+            num_heads_q,
+            num_heads_k,
+            num_heads_v,
+            head_dim,
+            eps,
+            base,
+            is_neox,
+            factor,
+            low,
+            high,
+            attention_factor,
+            rotary_dim,
+            library,
+        )
+        plan = _plans.by_key.get(key)
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        key = plan = None  # an argument is of another kind: make_plan says which
+    # That a value is equal is not enough: to a dictionary True is 1.
+    is_exact = type(num_heads_q) is type(num_heads_k) is type(num_heads_v) is type(head_dim) is int
+    is_exact = is_exact and type(is_neox) is bool and (rotary_dim is None or type(rotary_dim) is int)
+    memory = plan.table.memory if plan is not None and is_exact else None
+    while memory is None:
+        numbers = read_numbers(
+            *(num_heads_q, num_heads_k, num_heads_v, head_dim, eps, base, is_neox),
+            *(factor, low, high, attention_factor, rotary_dim),
+        )
+        plan = _keep(key, make_plan(numbers, qkv, q_weight, k_weight, position_ids, library))
+        memory = plan.table.memory
+    if _is_grad_enabled() and (qkv.requires_grad or q_weight.requires_grad or k_weight.requires_grad):
+        require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
+    plan.launch(memory, qkv, q_weight, k_weight, position_ids)
+    _increment_version(qkv)  # as torch's own ops in place do: autograd may have saved it for something else
+
+
+def _keep(key: Any, plan: Plan) -> Plan:
+    if len(_plans.by_key) >= _PLANS_KEPT:
+        _plans.by_key.clear()
+    _plans.by_key[key] = plan
+    return plan
+
+
+def _fake(
+    qkv: Tensor,
+    num_heads_q: int,
+    num_heads_k: int,
+    num_heads_v: int,
+    head_dim: int,
+    eps: float,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    base: float,
+    is_neox: bool,
+    position_ids: Tensor,
+    factor: float,
+    low: float,
+    high: float,
+    attention_factor: float,
+    rotary_dim: int | None = None,
+    *,
+    library: str | None = None,
+) -> None:
+    """What can be told of tensors without data, so that a trace fails where the call would."""
+    heads = (int(num_heads_q), int(num_heads_k), int(num_heads_v), int(head_dim))
+    rotary = int(head_dim if rotary_dim is None else rotary_dim)
+    numbers = Numbers(*heads, eps, base, is_neox, factor, low, high, attention_factor, rotary)
+    require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
+    check_fake(numbers, qkv, q_weight, k_weight, position_ids)
+
+
+_registration = torch.library.Library("normrope", "FRAGMENT")
+_registration.define(_SCHEMA)
+for _device in ("CPU", "CUDA"):
+    _registration.impl("fused_qk_norm_rope", launch, _device)
+torch.library.register_fake("normrope::fused_qk_norm_rope", _fake, lib=_registration)

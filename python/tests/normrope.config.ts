@@ -1,0 +1,11 @@
+/** What the tests of the Python package run: SGLang's grid for its op, in both dtypes. */
+import { defineSpace, qkNormRope } from "normrope/dsl";
+
+const both = { rope: ["neox", "interleaved"], dtype: ["bf16", "f16"] } as const;
+
+export default defineSpace(qkNormRope, [
+  { headDim: [64, 128, 256], ...both },
+  { headDim: [64], rotaryDim: [32], ...both },
+  { headDim: [128], rotaryDim: [64], ...both },
+  { headDim: [256], rotaryDim: [64, 128], ...both },
+]);

@@ -1,0 +1,189 @@
+"""The op on CUDA tensors. Skipped where torch is not installed or sees no GPU."""
+
+from __future__ import annotations
+
+import os
+import unittest
+from typing import Any
+
+try:
+    import torch
+except ImportError:
+    raise unittest.SkipTest("needs torch") from None
+if not torch.cuda.is_available():
+    raise unittest.SkipTest("needs a GPU that torch sees")
+
+import normrope
+from built import build
+from normrope import _torch_plan
+from reference import Style
+from torch_cases import Cases, TensorCall
+
+STYLE = Style(128, 128, True, base=1e6)
+
+
+class Cuda(Cases):
+    device = "cuda"
+    tokens = (1, 4, 16, 63, 128, 256, 4096)
+
+    def setUp(self) -> None:
+        super().setUp()
+        os.environ["NORMROPE_LIBRARY"] = str(build(target="cuda"))
+
+    def call(self, tokens: int = 64, **values: Any) -> TensorCall:
+        return TensorCall(Style(128, 128, True, **{"base": 1e6, **values}), tokens, self.device)
+
+    def assert_right(self, call: TensorCall) -> None:
+        torch.cuda.synchronize()
+        self.assertLessEqual(call.errors()[0], 1)
+
+    def test_heads_of_a_large_model(self) -> None:
+        for style in (STYLE, Style(128, 64, False), Style(256, 256, True)):
+            self.check(style, 4096, heads=(32, 8, 8))
+
+    def test_the_question(self) -> None:
+        self.assertTrue(normrope.can_use_fused_qk_norm_rope(128, True, torch.bfloat16))
+        self.assertIsNone(normrope.why_not(128, True, torch.bfloat16, device="cuda:0"))
+
+    def test_capture_and_replay(self) -> None:
+        call = self.call()
+        call.run()  # warms up
+        call.qkv.copy_(call.before)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            call.run()
+        self.assertTrue(torch.equal(call.qkv, call.before), "captured and not run")
+        for shift in (0, 1, 100_000):
+            call.qkv.copy_(call.before)
+            call.positions.add_(shift)
+            graph.replay()
+            self.assert_right(call)
+
+    def test_capture_of_other_numbers_of_tokens_than_were_warmed_up(self) -> None:
+        self.call(8).run()
+        call = self.call(33)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            call.run()
+        graph.replay()
+        self.assert_right(call)
+
+    def test_a_first_call_in_a_capture_is_refused(self) -> None:
+        self.call().run()
+        call, other = self.call(base=1234.5), self.call()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            with self.refuses("device-error", "the RoPE table of", "Call it once with the same parameters before"):
+                call.run()
+            other.run()  # the capture goes on
+        graph.replay()
+        self.assert_right(other)
+        call.run()
+        self.assert_right(call)
+
+    def test_a_kernel_that_was_not_loaded_in_a_capture_is_refused(self) -> None:
+        style = Style(256, 128, False, "f16")
+        TensorCall(style, 4, self.device).run()
+        _torch_plan._prepared.clear()
+        call = TensorCall(style, 4, self.device)
+        call.weights = [weight.clone() for weight in call.weights]
+        wide = torch.cat([call.before, call.before], 1)  # another stride: another plan
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            with self.refuses(
+                "device-error", "the kernel qk_norm_rope__f16_d256_r128_interleaved is not on the device"
+            ):
+                normrope.fused_qk_norm_rope(*call.arguments(wide[:, : call.row]))
+
+    def test_a_graph_keeps_its_table_whatever_comes_after(self) -> None:
+        call = self.call(base=777.0)
+        call.run()
+        call.qkv.copy_(call.before)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            call.run()
+        for base in range(20_000, 20_064):
+            self.call(4, base=float(base)).run()
+        torch.cuda.empty_cache()
+        filler = [torch.full((64,), -1, dtype=torch.int64, device=self.device) for _ in range(256)]
+        graph.replay()
+        self.assert_right(call)
+        del filler
+
+    def test_tables_that_make_room_while_other_streams_read_them(self) -> None:
+        streams = [torch.cuda.Stream() for _ in range(4)]
+        calls = [self.call(512, base=float(30_000 + i)) for i in range(200)]
+        torch.cuda.synchronize()
+        for i, call in enumerate(calls):
+            with torch.cuda.stream(streams[i % 4]):
+                torch.cuda._sleep(100_000)
+                call.run()
+        torch.cuda.synchronize()
+        for call in calls:
+            self.assertLessEqual(call.errors()[0], 1)
+
+    def test_the_current_stream(self) -> None:
+        call, stream = self.call(), torch.cuda.Stream()
+        call.run()
+        torch.cuda.synchronize()
+        call.wide.zero_()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(stream):
+            torch.cuda._sleep(50_000_000)  # on any other stream the call would be too early
+            call.wide.copy_(call.before)
+            call.run()
+        stream.synchronize()
+        self.assert_right(call)
+
+    def test_compile_with_graphs_of_its_own(self) -> None:
+        torch._dynamo.reset()
+        call = self.call(16, base=987_654.0)  # which no call before has made a table for
+
+        def layer(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+            qkv = x + 0
+            normrope.fused_qk_norm_rope(*call.arguments(qkv)[:10], positions, *call.arguments()[11:])
+            return qkv
+
+        compiled = torch.compile(layer, fullgraph=True, mode="reduce-overhead")
+        results = [compiled(call.before, call.positions).clone() for _ in range(4)]
+        want = layer(call.before, call.positions)
+        for result in results:
+            self.assertTrue(torch.equal(result, want))
+
+    def test_tensors_of_several_places(self) -> None:
+        for at, name in ((6, "q_weight"), (7, "k_weight"), (10, "position_ids")):
+            call = self.call()
+            arguments = list(call.arguments())
+            arguments[at] = arguments[at].cpu()
+            with self.refuses("invalid-argument", f"{name} is on cpu. {name} must be where qkv is, on cuda:0"):
+                normrope.fused_qk_norm_rope(*arguments)
+
+    def test_rows_past_2_to_the_31_elements(self) -> None:
+        heads, tokens = (56, 8, 8), 240_000
+        if torch.cuda.get_device_properties(0).total_memory < 30e9:
+            self.skipTest("needs 30 GB of GPU memory")
+        ends = TensorCall(STYLE, 2, self.device, heads)
+        qkv = torch.zeros(tokens, ends.row, dtype=torch.bfloat16, device=self.device)
+        positions = torch.zeros(tokens, dtype=torch.int64, device=self.device)
+        for at, end in ((0, 0), (-1, 1)):
+            qkv[at], positions[at] = ends.before[end], ends.positions[end]
+        normrope.fused_qk_norm_rope(*ends.arguments(qkv)[:10], positions, *ends.arguments()[11:])
+        ends.run()
+        self.assertTrue(torch.equal(qkv[[0, -1]], ends.qkv))
+
+    @unittest.skipIf(torch.cuda.device_count() < 2, "needs two GPUs")
+    def test_each_device_its_own_whichever_is_current(self) -> None:
+        for current in range(torch.cuda.device_count()):
+            for device in range(torch.cuda.device_count()):
+                with torch.cuda.device(current):
+                    call = TensorCall(STYLE, 9, f"cuda:{device}")
+                    call.run()
+                    self.assertEqual(torch.cuda.current_device(), current)
+                torch.cuda.synchronize(device)
+                self.assertLessEqual(call.errors()[0], 1)
+
+
+del Cases  # a base, and no test of its own
+
+if __name__ == "__main__":
+    unittest.main()
