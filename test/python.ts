@@ -1,7 +1,14 @@
 /** Python for the tests: whether there is one, what it can import, and the package on its path. */
 import { join } from "node:path";
 import { execa } from "execa";
+import { build } from "../generator/build.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
+import { findCxx } from "../generator/toolchain.js";
+import { cpuFeatures } from "../runtime/cpu_features.js";
+import type { Target } from "../runtime/manifest.js";
+import { CACHE_ROOT, gpu, needed, nvcc } from "./fixture.js";
 
 const PROBE = `
 import importlib.util, json, sys
@@ -41,3 +48,23 @@ export const pythonEnvironment = {
   PYTHONPATH: PYTHON_FOLDER,
   PYTHONDONTWRITEBYTECODE: "1",
 };
+
+/** Where the tests of the package find its libraries. */
+export const BUILDS = join(CACHE_ROOT, "..", "python");
+const CONFIGS = { tests: join(PYTHON_FOLDER, "tests"), single: join(PYTHON_FOLDER, "tests", "single") };
+
+/** Builds the library of a config of the package's tests, or finds it built. */
+export async function buildFor(config: keyof typeof CONFIGS, target: Target): Promise<string> {
+  const cxx = needed(await findCxx());
+  const { library } = await build({
+    files: emit(compile(join(CONFIGS[config], "normrope.config.ts"))),
+    compiler:
+      target === "cpu"
+        ? cpuCompiler(cxx, cpuFeatures())
+        : cudaCompiler(needed(nvcc), cxx, [gpu?.arch ?? "sm_90"]),
+    buildFolder: join(BUILDS, config),
+    cacheRoot: CACHE_ROOT,
+    jobs: 2,
+  });
+  return library;
+}

@@ -27,7 +27,7 @@ from ._library import (
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
-from .errors import NormropeError
+from .errors import ErrorCode, NormropeError
 
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 
@@ -59,7 +59,10 @@ def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | N
 
 
 def compiled_library(point: Point, target: Target, arch: str) -> Library:
-    """Has the command compile a kernel into the cache. Raises `kernel-not-found` with what the command says."""
+    """Has the command compile a kernel into the cache.
+
+    Raises `kernel-not-found` where there is no command or no compiler, `compile-failed`, with what the command says.
+    """
     call = ["cache", "add", point.kernel_id, "--target", target, *(["--arch", arch] if arch else []), "--json"]
     shown = f"`normrope {' '.join(call)}`"
     command = _command()
@@ -75,7 +78,8 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
     said = _failures[key]
     fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
-    raise NormropeError("kernel-not-found", message, _sentence(fix[1]) if fix else point.how_to_add)
+    code: ErrorCode = "compile-failed" if said.startswith("error [compile-") else "kernel-not-found"
+    raise NormropeError(code, message, _sentence(fix[1]) if fix else point.how_to_add)
 
 
 def _run(command: list[str]) -> Path | str:

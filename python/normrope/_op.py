@@ -61,8 +61,8 @@ def fused_qk_norm_rope(
             What it lacks comes from the cache, or is compiled into it.
 
     Raises:
-        NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`,
-            `no-device`, `out-of-memory`, `device-error`; nothing was launched or written.
+        NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
+            `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`; nothing was launched or written.
     """
     op = _torch_op or find_torch_op()
     if op is not None and isinstance(qkv, op.Tensor):

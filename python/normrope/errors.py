@@ -17,7 +17,8 @@ ErrorCode = Literal[
     "library-not-found",  # there is no shared library or manifest at the path
     "library-invalid",  # the file is there and is not a whole normrope library of this version
     "cpu-unsupported",  # the library was built for instructions that this CPU lacks
-    "kernel-not-found",  # there is no kernel for the point, and none could be compiled
+    "kernel-not-found",  # there is no kernel for the point
+    "compile-failed",  # a kernel was to be compiled on its first use, and could not be
     "no-device",  # the call needs a device and there is none
     "out-of-memory",
     "device-error",  # the device or its driver reported an error
