@@ -56,6 +56,8 @@ export function registerImport(cli: Argv, io: Io): Argv {
       );
       const possible = outcomes.filter(({ problem }) => problem === undefined);
       if (possible.length === 0) throw nothingPossible(model, outcomes, config);
+      const left = outcomes.filter(({ problem }) => problem !== undefined);
+      for (const outcome of left) io.note(report.leftOut(outcome));
       const appended = opened.append(possible.map(({ layers }) => layers.point));
       const isDry = args["dry-run"];
       if (!isDry) appended.write();

@@ -50,7 +50,8 @@ export function openForPoints(configPath: string): OpenConfig {
 /** What a model's layers are: another op computes something else. */
 const MODEL_STAGES = "rmsNorm, rotate";
 
-function problemOf(op: Op, point: ConfigPoint): string | undefined {
+/** Why an op allows no kernel for a point; undefined where it allows one. */
+export function problemOf(op: Op, point: ConfigPoint): string | undefined {
   const stages = op.stages.map(({ name }) => name).join(", ");
   if (stages !== MODEL_STAGES)
     return `the config's op, ${op.name}, is ${stages}, and the model's is ${MODEL_STAGES}`;

@@ -5,11 +5,10 @@
  * the op cannot do, or else each flag that is still needed. Pure.
  */
 import type { ConfigPoint } from "../../runtime/manifest.js";
-import { closest } from "../closest.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, isObject, type ModelConfig } from "./config_file.js";
 import { FACT_NAMES, FACTS, type Facts, limitsOf, type OtherLimit } from "./facts.js";
-import { MODEL_TYPE_NAMES, type ModelType } from "./model_types.js";
+import type { ModelType } from "./model_types.js";
 import type { RopeFlags } from "./rope.js";
 
 /** What the command line says of a model beside its config. */
@@ -86,9 +85,7 @@ function unknownModel(config: ModelConfig, facts: Partial<Facts>, flags: Attenti
     ...missing.map((name) => `--${name} ${FACTS[name].join("|")}`),
     ...restMissing(config, undefined, flags),
   ];
-  const near = type === undefined ? undefined : closest(type, MODEL_TYPE_NAMES);
-  const guess = near === undefined ? "" : ` (${near} is)`;
-  const what = type === undefined ? "has no model_type" : `model_type ${show(type)} is not known${guess}`;
+  const what = type === undefined ? "has no model_type" : `model_type ${show(type)} is not known`;
   return userError(
     "unknown-model-type",
     `${quoted(path)}: ${what}`,

@@ -290,5 +290,3 @@ const ROWS = new Map(
 export function modelType(name: string): ModelType | undefined {
   return ROWS.get(name);
 }
-
-export const MODEL_TYPE_NAMES: readonly string[] = [...ROWS.keys()];

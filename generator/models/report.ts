@@ -36,17 +36,25 @@ export function reportLines(model: Model, outcomes: readonly Outcome[]): string[
 }
 
 function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] {
-  const title = `${layersText(layers.count)} of ${layers.types.join(" and ")}`;
-  if (problem !== undefined) return [`${title}: not imported, ${problem}`];
+  if (problem !== undefined) return [leftOut({ layers, id, problem })];
   const stride = `[num_heads, head_dim]: weightHeadStride ${layers.headDim} in q and in k`;
   return [
-    title,
+    titleOf(layers),
     `  kernel   ${id}`,
     `  heads    ${headsText(model, layers)}`,
     ...(model.weightForm === "w-per-head" ? [`  weights  ${stride}`] : []),
     `  eps      ${model.eps ?? "not said by the config"}`,
     ...callsOf(layers).map(({ call, use }) => `  table    ${call}${use === undefined ? "" : `  // ${use}`}`),
   ];
+}
+
+/** What is said of layers that the config's op allows no kernel for. */
+export function leftOut({ layers, problem }: Outcome): string {
+  return `${titleOf(layers)}: not imported, ${problem}`;
+}
+
+function titleOf({ count, types }: ModelLayers): string {
+  return `${layersText(count)} of ${types.join(" and ")}`;
 }
 
 function layersText(count: number | undefined): string {

@@ -131,9 +131,9 @@ function baseOf(
   where: string,
   { ropeTheta }: RopeFlags,
 ): { value: number; remarks: readonly string[] } {
-  const { path, prefix, text, row } = model;
+  const { path, prefix, row } = model;
   const own = row?.defaults?.rope_theta;
-  const said = fields.rope_theta ?? text.rope_theta ?? undefined;
+  const said = fields.rope_theta ?? model.fields.rope_theta ?? undefined;
   if (said !== undefined && (typeof said !== "number" || !(said > 0) || !Number.isFinite(said))) {
     throw badField(path, `${where}.rope_theta`, said, "a positive number");
   }
