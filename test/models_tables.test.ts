@@ -10,7 +10,7 @@ import { reportLines } from "../generator/models/report.js";
 import { kernelId } from "../generator/name.js";
 import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
 import { temporaryFolder } from "./helpers.js";
-import { each, frequency, llama3, yarn } from "./rope_definitions.js";
+import { each, expectTable, frequency, llama3, yarn } from "./rope_definitions.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -35,19 +35,6 @@ function tablesIn(text: string): RopeTable[] {
   expect(calls).not.toEqual([]);
   const run = (call: string) => new Function("ropeTable", "tableOf", `return (\n${call}\n)`);
   return calls.map((call) => run(call)(ropeTable, tableOf));
-}
-
-function expectTable(
-  table: RopeTable | undefined,
-  frequencies: readonly number[],
-  attentionFactor = 1,
-): void {
-  if (table === undefined) throw new Error("there is no table");
-  expect(table.rotaryDim).toBe(2 * frequencies.length);
-  frequencies.forEach((frequency, i) => {
-    expect(Math.abs((table.invFreq[i] ?? 0) - frequency), `${i}`).toBeLessThanOrEqual(1e-13 * frequency);
-  });
-  expect(table.attentionFactor).toBeCloseTo(attentionFactor, 12);
 }
 
 const factors = (from: number) => each(64, (i) => from + i / 8);
@@ -277,6 +264,22 @@ describe("what a table cannot say is said beside it:", () => {
     const everyLayerTurns = tablesIn(printed({ ...exaone, sliding_window: null }));
     expect(everyLayerTurns).toHaveLength(1);
     expectTable(everyLayerTurns[0], each(64, frequency(1e6, 128)));
+  });
+
+  it.each<[string, Fields, number]>([
+    ["none of it", {}, 1e4],
+    ["the old fields", { rope_theta: 3e6, rope_local_base_freq: 2e4 }, 2e4],
+    [
+      "the new one, without a base",
+      { rope_local_base_freq: 3e4, rope_parameters: { sliding_attention: {} } },
+      3e4,
+    ],
+    ["the new one", { rope_parameters: { sliding_attention: { rope_theta: 5e4 } } }, 5e4],
+  ])("Gemma 3n's base of sliding layers, from %s", (_, rope, base) => {
+    const gemma = { ...QWEN3, model_type: "gemma3n_text", num_kv_shared_layers: 0, num_hidden_layers: 4 };
+    const [slides, ...more] = tablesIn(printed({ ...gemma, ...rope }));
+    expectTable(slides, each(64, frequency(base, 128)));
+    expect(more).toEqual([]);
   });
 
   it("two tables of two bases, of the layer types", () => {

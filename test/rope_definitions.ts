@@ -1,4 +1,6 @@
 /** The frequencies of RoPE and of its scalings, from their definitions: nothing of it is the sources' own. */
+import { expect } from "vitest";
+import type { RopeTable } from "../runtime/index.js";
 
 export const each = <T>(pairs: number, of: (i: number) => T) =>
   Array.from({ length: pairs }, (_, i) => of(i));
@@ -29,4 +31,18 @@ export function llama3(
     const share = (turns - ends[0]) / (ends[1] - ends[0]);
     return whole * share + (whole / factor) * (1 - share);
   });
+}
+
+/** Holds a table against frequencies, in radians per position. */
+export function expectTable(
+  table: RopeTable | undefined,
+  frequencies: readonly number[],
+  attentionFactor = 1,
+): void {
+  if (table === undefined) throw new Error("there is no table");
+  expect(table.rotaryDim).toBe(2 * frequencies.length);
+  frequencies.forEach((frequency, i) => {
+    expect(Math.abs((table.invFreq[i] ?? 0) - frequency), `${i}`).toBeLessThanOrEqual(1e-13 * frequency);
+  });
+  expect(table.attentionFactor).toBeCloseTo(attentionFactor, 12);
 }

@@ -92,7 +92,8 @@ const GEMMA_3N_ROPE = {
   full_attention: { rope_type: "default", rope_theta: 1_000_000 },
 };
 
-const IMPORTABLE: readonly ModelType[] = [
+/** Those that the op can do. */
+export const IMPORTABLE: readonly ModelType[] = [
   hf("qwen3", { facts: RMS, rounding: EARLY, defaults: { head_dim: 128, rope_theta: 10_000 } }),
   ...["qwen3_moe", "dots1"].map((type) =>
     hf(type, { facts: RMS, rounding: EARLY, defaults: { rope_theta: 10_000 } }),
@@ -209,8 +210,8 @@ const IMPORTABLE: readonly ModelType[] = [
   },
 ];
 
-/** No point of the op: one row for each reason. */
-const OTHERS: readonly ModelType[] = [
+/** Those that it cannot do, for one reason or more. */
+export const OTHERS: readonly ModelType[] = [
   ...["llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "gemma", "gemma2", "gpt_oss", "phi3"].map((type) =>
     hf(type, { facts: NO_NORM }),
   ),

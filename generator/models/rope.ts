@@ -86,15 +86,10 @@ interface Stated {
 function parametersOf(model: TextModel, { type, rotates }: Asking): Stated {
   const { text, row, fields, path, prefix } = model;
   const own = row?.defaults?.rope_parameters;
-  if (row?.thetaOf !== undefined && !isFilled(fields.rope_parameters) && isObject(own)) {
-    const base = fields[row.thetaOf[type] ?? ""];
+  const local = row?.thetaOf === undefined ? {} : withOldTheta(model, row.thetaOf, type);
+  if (row?.thetaOf !== undefined && !isFilled(fields.rope_parameters)) {
     const scaled = type === "full_attention" ? text.rope_scaling : {};
-    const entry = {
-      ...(isObject(own[type]) ? own[type] : {}),
-      ...scaled,
-      ...(base === undefined || base === null ? {} : { rope_theta: base }),
-    };
-    return { name: "rope_scaling", fields: entry, remarks: [] };
+    return { name: "rope_scaling", fields: { ...local, ...scaled }, remarks: [] };
   }
   const scaling = isFilled(fields.rope_scaling) ? fields.rope_scaling : undefined;
   const parameters = isFilled(fields.rope_parameters) ? fields.rope_parameters : undefined;
@@ -110,8 +105,21 @@ function parametersOf(model: TextModel, { type, rotates }: Asking): Stated {
   const said = scaling ?? parameters ?? (isObject(own) ? own : {});
   if (!isByLayerType(said)) return { name, fields: said, remarks };
   const entry = rotates ? said[type] : null;
-  if (entry === null || isObject(entry)) return { name: `${name}.${type}`, fields: entry, remarks };
+  if (entry === null) return { name: `${name}.${type}`, fields: null, remarks };
+  if (isObject(entry)) return { name: `${name}.${type}`, fields: { ...local, ...entry }, remarks };
   throw badField(path, `${prefix}${name}.${type}`, entry, "the parameters of these layers, or null");
+}
+
+/** The model's own parameters of a layer type, with the base that an old field of the config may give. */
+function withOldTheta(
+  { row, fields }: TextModel,
+  thetaOf: Readonly<Record<string, string>>,
+  type: string,
+): Fields {
+  const own = row?.defaults?.rope_parameters;
+  const parameters = isObject(own) && isObject(own[type]) ? own[type] : {};
+  const base = fields[thetaOf[type] ?? ""];
+  return { ...parameters, ...(base === undefined || base === null ? {} : { rope_theta: base }) };
 }
 
 function isFilled(value: unknown): value is Fields {
