@@ -176,7 +176,7 @@ function longrope(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.
     longFactor: read.long_factor,
     originalMaxPosition: original.length,
     factor: read.factor ?? undefined,
-    maxPosition: read.factor ? undefined : (model.text.max_position_embeddings ?? undefined),
+    maxPosition: model.text.max_position_embeddings ?? undefined,
     attentionFactor: read.attention_factor ?? undefined,
   };
   const long = Math.max(model.text.max_position_embeddings ?? 0, original.length + 1);
