@@ -191,6 +191,33 @@ describe("a model that is not known is never guessed:", () => {
     expect(out).toMatch(message);
   });
 
+  const qwen3 = { ...ACME, model_type: "qwen3", head_dim: 128 };
+  it.each<[string, Fields]>([
+    ["text_config", { text_config: qwen3 }],
+    ["llm_config", { llm_config: qwen3 }],
+    ["language_config", { language_config: qwen3 }],
+    ["thinker_config.text_config", { thinker_config: { text_config: qwen3 } }],
+  ])("the text model is found in %s", async (name, parts) => {
+    const { code, out } = await project({ model_type: "acme", torch_dtype: "float16", ...parts }).run();
+    expect(code).toBe(0);
+    expect(out).toMatch(RegExp(`acme, this is ${name}, qwen3$`, "m"));
+    expect(out).not.toContain("leaves out");
+  });
+
+  it("a dtype that is to be found out is none", async () => {
+    expect(await project({ ...qwen3, torch_dtype: "auto" }).refuses()).toMatch(/add --dtype bf16\|f16$/);
+  });
+
+  it("--dry-run shows it, and writes nothing", async () => {
+    const { run, config } = project(qwen3);
+    const before = config();
+    const { code, out } = await run("--dry-run");
+    expect([code, config()]).toEqual([0, before]);
+    expect(out).toMatch(/would be added, for 1 new kernel\n.*\nNothing is written: --dry-run$/);
+    const { dryRun, added } = JSON.parse((await run("--dry-run", "--json")).out);
+    expect([dryRun, added, config()]).toEqual([true, ["qk_norm_rope__bf16_d128_r128_neox"], before]);
+  });
+
   it("a choice that is none ends with 2", async () => {
     const { code, err } = await project(ACME).run("--rope", "spiral");
     expect([code, err]).toEqual([2, expect.stringMatching(/"spiral".*"neox"/)]);
