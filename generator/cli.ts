@@ -18,6 +18,7 @@ import { registerDemo } from "./commands/demo.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerCheck, registerEmit } from "./commands/emit.js";
 import { registerExplain } from "./commands/explain.js";
+import { registerImport } from "./commands/import.js";
 import { registerInit } from "./commands/init.js";
 import { type Io, terminalIo } from "./commands/io.js";
 import { registerList } from "./commands/list.js";
@@ -63,6 +64,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerCheck(cli, io);
   registerBuild(cli, io);
   registerAdd(cli, io);
+  registerImport(cli, io);
   registerVerify(cli, io, fail);
   registerBench(cli, io);
   registerChart(cli, io);

@@ -38,6 +38,11 @@ export const DIAGNOSTIC_CODES = {
   "bad-file": "a file or a folder cannot be read or written",
   "nothing-built": "the command needs a built library",
   "bad-record": "a file is not the record of a benchmark",
+  "model-config-unreadable": "a model's config.json cannot be read, or is none",
+  "bad-model-config": "a field of a model's config has a value that it cannot have",
+  "unknown-model-type": "`import` does not know the model type, and guesses nothing",
+  "missing-model-fact": "neither a model's config nor the command line says it",
+  "unsupported-model": "the op cannot do what a model's attention does",
 } as const;
 
 export type DiagnosticCode = keyof typeof DIAGNOSTIC_CODES;

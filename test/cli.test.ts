@@ -17,6 +17,10 @@ describe("help", () => {
     check: ["config"],
     build: ["arch", "config", "jobs", "json", "static", "target", "timeout"],
     add: ["config", "entry"],
+    import: [
+      ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp"],
+      ...["norm-axis", "norm-order", "qk-norm", "rope", "weight-form"],
+    ],
     verify: ["config", "json", "target"],
     bench: [
       ...[

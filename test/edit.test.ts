@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { addValues } from "../generator/edit.js";
+import { addValues } from "../generator/edit/add.js";
 import { compile } from "../generator/pipeline.js";
 import { neoxEntry, neoxId } from "./cli_helpers.js";
 import { diagnosticsOf, readMarks, spaceOf, type Texts, writeConfig } from "./helpers.js";

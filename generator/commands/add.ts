@@ -20,7 +20,7 @@ export function registerAdd(cli: Argv, io: Io): Argv {
         })
         .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
     async ({ config, axis, values, entry }) => {
-      const { addValues } = await import("../edit.js");
+      const { addValues } = await import("../edit/add.js");
       const entryNumber = entry === undefined ? undefined : wholeNumber("entry", entry, 1);
       const added = addValues(config, axis, values.map(String), entryNumber);
       const kernels = counted(added.length, "new kernel");

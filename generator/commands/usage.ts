@@ -10,15 +10,16 @@ import { quoted } from "../diagnostics.js";
 export class UsageError extends Error {}
 
 const COMMANDS = [
-  ...["init", "list", "explain", "emit", "check", "build", "add"],
+  ...["init", "list", "explain", "emit", "check", "build", "add", "import"],
   ...["verify", "bench", "chart", "report", "cache", "demo", "doctor"],
 ];
 
 /** Options that are there or not; the others have a value. */
-const FLAGS = ["json", "rejected", "static", "pdl", "verify", "help", "version"];
+const FLAGS = ["json", "rejected", "static", "pdl", "verify", "dry-run", "help", "version"];
 const VALUED = [
   ...["config", "target", "arch", "jobs", "timeout", "entry", "out", "bench", "model", "tp", "heads"],
   ...["tokens", "cache", "replays", "commit", "geometry", "peers", "days"],
+  ...["dtype", "rotary-dim", "rope-theta", "qk-norm", "norm-axis", "weight-form", "norm-order", "rope"],
 ];
 const OPTIONS = [...FLAGS, ...VALUED];
 

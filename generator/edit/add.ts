@@ -5,18 +5,18 @@
  * once, by a rename, after the edited text was read and expanded without an error. Text is inserted where the syntax
  * tree says, so that comments, line ends and formatting stay.
  */
-import { randomBytes } from "node:crypto";
-import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
-import { closest } from "./closest.js";
-import { internalError, quoted, show, UserError, userError } from "./diagnostics.js";
-import type { AxisRange, AxisValue, ConfigPoint, Op } from "./ir.js";
-import { describeRange, isInRange, rejectionOf } from "./legality.js";
-import { findSpaceCall, readConfig } from "./load/index.js";
-import { readElements, readProperties, readScalar, unwrap } from "./load/literals.js";
-import { openConfig, parseConfig, spanOf } from "./load/project.js";
-import { entryExpressions } from "./load/space.js";
-import { type Compilation, planSpace } from "./pipeline.js";
+import { type Expression, Node, type SourceFile } from "ts-morph";
+import { closest } from "../closest.js";
+import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
+import type { AxisRange, AxisValue, ConfigPoint, Op } from "../ir.js";
+import { describeRange, isInRange, rejectionOf } from "../legality.js";
+import { findSpaceCall, readConfig } from "../load/index.js";
+import { readElements, readProperties, readScalar, unwrap } from "../load/literals.js";
+import { openConfig, parseConfig, spanOf } from "../load/project.js";
+import { entryExpressions } from "../load/space.js";
+import { type Compilation, planSpace } from "../pipeline.js";
+import { appendEntry, insertElement, listOf } from "./text.js";
+import { writeAtOnce } from "./write.js";
 
 /**
  * @param entryNumber which entry of a list, from 1
@@ -137,18 +137,7 @@ function withEntry(
     }
     return [`${name}: ${listOf(useful)}`];
   });
-  const added = `{ ${axes.join(", ")} }`;
-
-  const entries = findSpaceCall(config)?.getArguments()[1];
-  if (!Node.isExpression(entries)) throw noEntry();
-  const list = unwrap(entries);
-  if (Node.isArrayLiteralExpression(list) && list.getSourceFile() === config) {
-    return insertElement(list, list.getElements().length, added);
-  }
-  const newline = newlineOf(config);
-  const indented = entries.getText().replaceAll("\n", "\n  ");
-  const replaced = `[${newline}  ${indented},${newline}  ${added},${newline}]`;
-  return splice(config.getFullText(), entries.getStart(), entries.getEnd(), replaced);
+  return appendEntry(config, `{ ${axes.join(", ")} }`);
 }
 
 /** Whether a head_dim gives a new kernel with some of the values, and none that the default gives already. */
@@ -156,51 +145,6 @@ function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDi
   const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
   const points = values.map((value): ConfigPoint => ({ ...Object.fromEntries(first), [range.name]: value }));
   return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
-}
-
-/** The file's text with an element put into a list: on a line of its own where the others are. */
-function insertElement(list: ArrayLiteralExpression, index: number, element: string): string {
-  const config = list.getSourceFile();
-  const text = config.getFullText();
-  const elements = list.getElements();
-  const [first, last, next] = [elements[0], elements.at(-1), elements[index]];
-  if (first === undefined || last === undefined)
-    return splice(text, list.getStart() + 1, list.getStart() + 1, element);
-  const isOnLines = text.slice(list.getStart(), first.getStart()).includes("\n");
-  const newline = newlineOf(config);
-
-  if (next !== undefined) {
-    if (!isOnLines) return splice(text, next.getStart(), next.getStart(), `${element}, `);
-    const lineStart = text.indexOf("\n", next.getFullStart()) + 1;
-    return splice(text, lineStart, lineStart, `${indentAt(text, lineStart)}${element},${newline}`);
-  }
-  if (!isOnLines) return splice(text, last.getEnd(), last.getEnd(), `, ${element}`);
-  const indent = indentAt(text, text.lastIndexOf("\n", last.getStart()) + 1);
-  const { hasTrailingComma } = list.compilerNode.elements;
-  const lineEnd = text.indexOf(newline, last.getEnd());
-  const withLine = splice(
-    text,
-    lineEnd,
-    lineEnd,
-    `${newline}${indent}${element}${hasTrailingComma ? "," : ""}`,
-  );
-  return hasTrailingComma ? withLine : splice(withLine, last.getEnd(), last.getEnd(), ",");
-}
-
-function splice(text: string, start: number, end: number, inserted: string): string {
-  return text.slice(0, start) + inserted + text.slice(end);
-}
-
-function indentAt(text: string, lineStart: number): string {
-  return /^[ \t]*/.exec(text.slice(lineStart))?.[0] ?? "";
-}
-
-function newlineOf(config: SourceFile): string {
-  return config.getFullText().includes("\r\n") ? "\r\n" : "\n";
-}
-
-function listOf(values: readonly AxisValue[]): string {
-  return `[${values.map((value) => JSON.stringify(value)).join(", ")}]`;
 }
 
 function candidates(config: SourceFile, entryNumber: number | undefined): number[] {
@@ -276,20 +220,6 @@ function entryNeeded(configPath: string, possible: readonly Edited[]): UserError
 
 function noEntry(): UserError {
   return userError("empty-space", "the space has no entry to add to", "write one with a value for each axis");
-}
-
-/** Replaces the file that the path leads to, with its permissions and its byte order mark. */
-function writeAtOnce(path: string, text: string): void {
-  const file = realpathSync(path);
-  const mark = readFileSync(file, "utf8").startsWith("\ufeff") ? "\ufeff" : "";
-  const staged = `${file}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    writeFileSync(staged, mark + text);
-    chmodSync(staged, statSync(file).mode);
-    renameSync(staged, file);
-  } finally {
-    rmSync(staged, { force: true });
-  }
 }
 
 /** What cannot be read was reported when the config was compiled. */

@@ -1,0 +1,70 @@
+/**
+ * Text put into a config where its syntax tree says, so that comments, line ends and formatting stay.
+ *
+ * In: a config's tree, and what is to stand in it. Out: the text with it. Writes nothing.
+ */
+import { type ArrayLiteralExpression, Node, type SourceFile } from "ts-morph";
+import { internalError } from "../diagnostics.js";
+import type { AxisValue } from "../ir.js";
+import { findSpaceCall } from "../load/index.js";
+import { unwrap } from "../load/literals.js";
+
+/** The file's text with one more entry in its space: one object becomes a list. */
+export function appendEntry(config: SourceFile, entry: string): string {
+  const entries = findSpaceCall(config)?.getArguments()[1];
+  if (!Node.isExpression(entries)) throw internalError("edit", "the space has no entry to stand beside");
+  const list = unwrap(entries);
+  const isList = Node.isArrayLiteralExpression(list);
+  if (isList && list.getSourceFile() === config) return insertElement(list, list.getElements().length, entry);
+  const newline = newlineOf(config);
+  const indented = entries.getText().replaceAll("\n", "\n  ");
+  // A list of another file keeps its place there.
+  const present = `${isList ? "..." : ""}${indented}`;
+  const replaced = `[${newline}  ${present},${newline}  ${entry},${newline}]`;
+  return splice(config.getFullText(), entries.getStart(), entries.getEnd(), replaced);
+}
+
+/** The file's text with an element put into a list: on a line of its own where the others are. */
+export function insertElement(list: ArrayLiteralExpression, index: number, element: string): string {
+  const config = list.getSourceFile();
+  const text = config.getFullText();
+  const elements = list.getElements();
+  const [first, last, next] = [elements[0], elements.at(-1), elements[index]];
+  if (first === undefined || last === undefined)
+    return splice(text, list.getStart() + 1, list.getStart() + 1, element);
+  const isOnLines = text.slice(list.getStart(), first.getStart()).includes("\n");
+  const newline = newlineOf(config);
+
+  if (next !== undefined) {
+    if (!isOnLines) return splice(text, next.getStart(), next.getStart(), `${element}, `);
+    const lineStart = text.indexOf("\n", next.getFullStart()) + 1;
+    return splice(text, lineStart, lineStart, `${indentAt(text, lineStart)}${element},${newline}`);
+  }
+  if (!isOnLines) return splice(text, last.getEnd(), last.getEnd(), `, ${element}`);
+  const indent = indentAt(text, text.lastIndexOf("\n", last.getStart()) + 1);
+  // What stands behind the last element on its line stays there, where the line ends before the list does.
+  const behind = /^,?[ \t]*(\/\/[^\r\n]*)?(?=\r?\n)/.exec(text.slice(last.getEnd(), list.getEnd()))?.[0];
+  if (behind === undefined)
+    return splice(text, last.getEnd(), last.getEnd(), `,${newline}${indent}${element}`);
+  const lineEnd = last.getEnd() + behind.length;
+  const comma = list.compilerNode.elements.hasTrailingComma ? "," : "";
+  const withLine = splice(text, lineEnd, lineEnd, `${newline}${indent}${element}${comma}`);
+  return comma === "" ? splice(withLine, last.getEnd(), last.getEnd(), ",") : withLine;
+}
+
+/** An axis's values as a config writes them. */
+export function listOf(values: readonly AxisValue[]): string {
+  return `[${values.map((value) => JSON.stringify(value)).join(", ")}]`;
+}
+
+function splice(text: string, start: number, end: number, inserted: string): string {
+  return text.slice(0, start) + inserted + text.slice(end);
+}
+
+function indentAt(text: string, lineStart: number): string {
+  return /^[ \t]*/.exec(text.slice(lineStart))?.[0] ?? "";
+}
+
+function newlineOf(config: SourceFile): string {
+  return config.getFullText().includes("\r\n") ? "\r\n" : "\n";
+}

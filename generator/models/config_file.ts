@@ -1,0 +1,121 @@
+/**
+ * A model's config.json → the part of it that describes the attention of text.
+ *
+ * In: the path of a file that may be anything. Out: the fields as they are written, and the names of the model. What
+ * they mean is for `fields` and `rope` to say.
+ */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { quoted, reasonOf, show, type UserError, userError } from "../diagnostics.js";
+
+/** Fields of a JSON object. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export interface ModelConfig {
+  readonly path: string;
+  /** `model_type`, or the `_class_name` of a diffusers config; undefined where there is neither. */
+  readonly type: string | undefined;
+  /** The whole config's, where the text model is a part of it. */
+  readonly outerType: string | undefined;
+  /** How messages name the object that `fields` are of: empty, or `text_config.` */
+  readonly prefix: string;
+  readonly fields: Fields;
+  /** The whole config. */
+  readonly outer: Fields;
+}
+
+/** Configs are some kilobytes; the largest, with lists for each layer and frequency, some hundred. */
+const CONFIG_BYTES_MAX = 2 ** 22;
+
+/** Where models that take more than text keep the config of their text model. */
+const TEXT_CONFIGS = [
+  ["thinker_config", "text_config"],
+  ["text_config"],
+  ["llm_config"],
+  ["language_config"],
+] as const;
+
+/** @throws UserError `model-config-unreadable`, `bad-model-config`. */
+export function readModelConfig(path: string): ModelConfig {
+  const outer = parse(path, readText(path));
+  const outerType = typeName(path, "", outer);
+  for (const names of TEXT_CONFIGS) {
+    let fields: Fields | undefined = outer;
+    for (const name of names) fields = fields && objectAt(path, fields, name);
+    if (fields === undefined) continue;
+    const prefix = `${names.join(".")}.`;
+    // A text config does not always repeat what it is.
+    return { path, type: typeName(path, prefix, fields) ?? outerType, outerType, prefix, fields, outer };
+  }
+  return { path, type: outerType, outerType: undefined, prefix: "", fields: outer, outer };
+}
+
+function typeName(path: string, prefix: string, fields: Fields): string | undefined {
+  const name = Object.hasOwn(fields, "model_type") ? "model_type" : "_class_name";
+  const value = fields[name];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string" && value !== "") return value;
+  throw badField(path, `${prefix}${name}`, value, "the name of an architecture, such as qwen3");
+}
+
+function objectAt(path: string, fields: Fields, name: string): Fields | undefined {
+  const value = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  if (value === undefined || value === null) return undefined;
+  if (isObject(value)) return value;
+  throw badField(path, name, value, "an object, the config of the text model");
+}
+
+/** @returns a `bad-model-config` for a value that a field cannot have. */
+export function badField(path: string, field: string, value: unknown, want: string): UserError {
+  const what = value === undefined ? "is missing" : `is ${show(value)}`;
+  return userError("bad-model-config", `${quoted(path)}: ${quoted(field)} ${what}`, `it must be ${want}`);
+}
+
+export function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parse(path: string, text: string): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw unreadable(path, `is not JSON: ${reasonOf(cause)}`);
+  }
+  if (isObject(value)) return value;
+  throw unreadable(path, `holds ${show(value)}, and a config is an object`);
+}
+
+function readText(path: string): string {
+  try {
+    const stat = statSync(path);
+    if (stat.isDirectory()) {
+      const inside = join(path, "config.json");
+      throw unreadable(
+        path,
+        "is a folder",
+        `name ${existsSync(inside) ? quoted(inside) : "the config.json in it"}`,
+      );
+    }
+    if (!stat.isFile()) throw unreadable(path, "is not a file");
+    if (stat.size > CONFIG_BYTES_MAX) {
+      throw unreadable(path, `has ${stat.size} bytes, and a config at most ${CONFIG_BYTES_MAX}`);
+    }
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    if (error instanceof TypeError && !("syscall" in error) && "code" in error) {
+      throw unreadable(path, error.code === "ERR_INVALID_ARG_VALUE" ? "is no path" : "is no text in UTF-8");
+    }
+    if (error instanceof Error && "syscall" in error)
+      throw unreadable(path, `cannot be read: ${reasonOf(error)}`);
+    throw error;
+  }
+}
+
+function unreadable(
+  path: string,
+  what: string,
+  fix = "name the config.json of a Hugging Face model",
+): UserError {
+  return userError("model-config-unreadable", `${quoted(path)} ${what}`, fix);
+}

@@ -1,0 +1,181 @@
+/**
+ * A text model's layers, in groups whose attention is alike.
+ *
+ * In: the checked fields, and the row of the model's type. Out: for each group the heads of all ranks together, whether
+ * k is the layer's own, and RoPE. Pure.
+ */
+import { quoted, show, userError } from "../diagnostics.js";
+import { badField } from "./config_file.js";
+import type { TextModel } from "./fields.js";
+import { type LayerRope, type RopeFlags, ropeOf } from "./rope.js";
+
+/** Layers with the same attention. */
+export interface LayerGroup {
+  /** `full_attention` and the like, as configs name them. */
+  readonly types: readonly string[];
+  /** Undefined where the config does not say it. */
+  readonly count: number | undefined;
+  readonly headDim: number;
+  readonly numQHeads: number;
+  readonly numKvHeads: number;
+  /** False where k and v are an earlier layer's. */
+  readonly hasOwnK: boolean;
+  readonly rope: LayerRope;
+}
+
+export interface Layers {
+  readonly groups: readonly LayerGroup[];
+  /** Types without attention, and how many layers they are. */
+  readonly others: ReadonlyMap<string, number>;
+}
+
+const ATTENTION_TYPES = ["full_attention", "sliding_attention", "chunked_attention"];
+const OTHER_TYPES = ["linear_attention", "conv", "mamba", "mamba2", "recurrent", "moe", "mlp"];
+
+/** One layer, before layers that are alike are put together. */
+interface Layer {
+  readonly type: string;
+  readonly rotates: boolean;
+  readonly hasOwnK: boolean;
+}
+
+/** @throws UserError `bad-model-config`, `missing-model-fact`, `bad-option`. */
+export function layersOf(model: TextModel, flags: RopeFlags): Layers {
+  const others = new Map<string, number>();
+  const groups = new Map<string, LayerGroup>();
+  const all = eachLayer(model);
+  for (const layer of all) {
+    if (!ATTENTION_TYPES.includes(layer.type)) {
+      others.set(layer.type, (others.get(layer.type) ?? 0) + 1);
+      continue;
+    }
+    const group = groupOf(model, layer, flags);
+    const { types: _, ...attention } = group;
+    const key = JSON.stringify(attention);
+    const { types, count = 0 } = groups.get(key) ?? { types: [] };
+    groups.set(key, { ...group, types: [...new Set([...types, layer.type])], count: count + 1 });
+  }
+  const isCounted = model.text.num_hidden_layers != null && model.row?.layers?.someBy === undefined;
+  return {
+    groups: [...groups.values()].map((group) => (isCounted ? group : { ...group, count: undefined })),
+    others,
+  };
+}
+
+function eachLayer(model: TextModel): Layer[] {
+  const { path, prefix, text, row, extra } = model;
+  const rule = row?.layers ?? {};
+  const types = layerTypes(model);
+  const shared = rule.sharedKv === undefined ? 0 : Number(extra(rule.sharedKv) ?? 0);
+  if (!Number.isInteger(shared) || shared < 0 || (shared > 0 && shared >= types.length)) {
+    throw badField(
+      path,
+      `${prefix}${rule.sharedKv}`,
+      extra(rule.sharedKv ?? ""),
+      "fewer than there are layers",
+    );
+  }
+  const gate = rule.fullHasNoRope?.unlessNull;
+  const fullRotates = rule.fullHasNoRope === undefined || (gate !== undefined && extra(gate) === null);
+  const listed = text.no_rope_layers ?? [];
+  if (listed.length > 0 && listed.length !== types.length) {
+    throw badField(
+      path,
+      `${prefix}no_rope_layers`,
+      listed,
+      `a list of ${types.length}, as many as there are layers`,
+    );
+  }
+  return types.map((type, i) => ({
+    type,
+    rotates: (type !== "full_attention" || fullRotates) && listed[i] !== 0,
+    hasOwnK: i < types.length - shared,
+  }));
+}
+
+/** The type of each layer; of one layer that stands for all where the config does not count them. */
+function layerTypes(model: TextModel): readonly string[] {
+  const { path, prefix, text, row } = model;
+  const rule = row?.layers ?? {};
+  const { layer_types: said, num_hidden_layers: count } = text;
+  if (said != null && count != null && said.length !== count) {
+    const want = `a list of ${count}, as num_hidden_layers says`;
+    throw badField(path, `${prefix}layer_types`, said, want);
+  }
+  const types = [...(said ?? derivedTypes(model, count ?? 1))];
+  if (types.length === 0)
+    throw badField(path, `${prefix}layer_types`, types, "a list with the type of each layer");
+  if (rule.lastIsFull) types[types.length - 1] = "full_attention";
+  const unknown = types.find((type) => !ATTENTION_TYPES.includes(type) && !OTHER_TYPES.includes(type));
+  if (unknown === undefined) return types;
+  const message = `${quoted(path)}: ${prefix}layer_types holds ${show(unknown)}, which is not known`;
+  const fix = `known are ${[...ATTENTION_TYPES, ...OTHER_TYPES].join(", ")}`;
+  throw userError("bad-model-config", message, fix);
+}
+
+function derivedTypes({ path, prefix, row, extra }: TextModel, count: number): string[] {
+  const { fullEvery, fullListed } = row?.layers ?? {};
+  const all = Array.from({ length: count }, (_, i) => i);
+  if (fullListed !== undefined) {
+    const listed = extra(fullListed) ?? all;
+    if (!Array.isArray(listed))
+      throw badField(path, `${prefix}${fullListed}`, listed, "a list of layers, from 0");
+    return all.map((i) => (listed.includes(i) ? "full_attention" : "conv"));
+  }
+  if (fullEvery === undefined) return all.map(() => "full_attention");
+  const every = typeof fullEvery === "number" ? fullEvery : extra(fullEvery);
+  // `LLLG`: local layers, and a global one at the end.
+  const period = typeof every === "string" && /^L*G$/.test(every) ? every.length : every;
+  const isGiven = typeof period === "number" && Number.isInteger(period) && period >= 1;
+  // Without a window there is nothing to slide.
+  const gate = row?.layers?.fullHasNoRope?.unlessNull;
+  if (gate !== undefined && extra(gate) === null) return all.map(() => "full_attention");
+  if (!isGiven)
+    throw badField(path, `${prefix}${fullEvery}`, every, "a whole number from 1, or letters such as LLLG");
+  return all.map((i) => ((i + 1) % period === 0 ? "full_attention" : "sliding_attention"));
+}
+
+function groupOf(model: TextModel, { type, rotates, hasOwnK }: Layer, flags: RopeFlags): LayerGroup {
+  const { path, prefix, text } = model;
+  const numQHeads = text.num_attention_heads;
+  const headDim = fieldOf(model, type, "head_dim") ?? dividedHeadDim(model);
+  const numKvHeads = fieldOf(model, type, "num_key_value_heads") ?? numQHeads;
+  if (numQHeads % numKvHeads !== 0) {
+    const want = `a divisor of num_attention_heads, ${numQHeads}`;
+    throw badField(path, `${prefix}num_key_value_heads`, numKvHeads, want);
+  }
+  const rope = ropeOf(model, { type, rotates }, headDim, flags);
+  return {
+    types: [type],
+    count: 1,
+    headDim,
+    numQHeads,
+    numKvHeads,
+    hasOwnK,
+    rope,
+  };
+}
+
+/** A width or a count, which `full_attention` layers may have in a field of their own. */
+function fieldOf(
+  { path, prefix, text, row, extra }: TextModel,
+  type: string,
+  name: "head_dim" | "num_key_value_heads",
+): number | undefined {
+  const own = type === "full_attention" ? row?.layers?.fullFields?.[name] : undefined;
+  const isOpen = own !== undefined && (own.gate === undefined || extra(own.gate) === true);
+  const value = isOpen ? extra(own.field) : undefined;
+  if (value === undefined || value === null) return text[name] ?? undefined;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_536) return value;
+  throw badField(path, `${prefix}${own?.field}`, value, "a whole number from 1 to 65536");
+}
+
+function dividedHeadDim({ path, prefix, text, row }: TextModel): number {
+  const { hidden_size: width, num_attention_heads: heads } = text;
+  const name = row?.names?.head_dim ?? "head_dim";
+  if (width == null)
+    throw badField(path, `${prefix}${name}`, undefined, "a whole number, or hidden_size in its place");
+  if (width % heads === 0) return width / heads;
+  const message = `${quoted(path)}: ${prefix}${name} is missing, and hidden_size ${width} is no multiple of ${heads} heads`;
+  throw userError("bad-model-config", message, "add head_dim to the config");
+}

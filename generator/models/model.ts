@@ -1,0 +1,110 @@
+/**
+ * A model's config.json → the kernels that its layers need, or the reasons why the op cannot do them.
+ *
+ * In: the path of a config, and what the command line adds. Out: a model: groups of layers with their point, the heads of
+ * one rank and their tables. What is not known is asked for, never guessed. Reads one file and writes none.
+ */
+import type { ConfigPoint } from "../../runtime/manifest.js";
+import { quoted, userError } from "../diagnostics.js";
+import { type AttentionFlags, dtypeOf, factsOf } from "./attention.js";
+import { readModelConfig } from "./config_file.js";
+import type { Facts, Rounding } from "./facts.js";
+import { defaultsTaken, readTextModel, type TextModel } from "./fields.js";
+import { type LayerGroup, layersOf } from "./layers.js";
+import { modelType } from "./model_types.js";
+
+/** What the command line says beside the config. */
+export interface ModelFlags extends AttentionFlags {
+  /** Ranks of tensor parallelism. */
+  readonly tp: number;
+}
+
+/** Layers that one kernel does. */
+export interface ModelLayers extends LayerGroup {
+  readonly point: ConfigPoint;
+  /** Of one rank. */
+  readonly heads: { readonly q: number; readonly k: number; readonly v: number };
+}
+
+export interface Model {
+  readonly path: string;
+  readonly type: string;
+  readonly outerType: string | undefined;
+  /** Where the facts about it come from. */
+  readonly source: string;
+  readonly tp: number;
+  /** Undefined where the config does not say it. */
+  readonly eps: number | undefined;
+  readonly weightForm: Facts["weight-form"];
+  readonly rounding: Rounding | undefined;
+  readonly layers: readonly ModelLayers[];
+  /** Layers without attention, by type. */
+  readonly others: ReadonlyMap<string, number>;
+  readonly remarks: readonly string[];
+}
+
+/**
+ * @throws UserError `model-config-unreadable`, `bad-model-config`, `unsupported-model`, `unknown-model-type`,
+ *   `missing-model-fact`, `bad-option`.
+ */
+export function readModel(path: string, flags: ModelFlags): Model {
+  const config = readModelConfig(path);
+  const row = config.type === undefined ? undefined : modelType(config.type);
+  const facts = factsOf(config, row, flags);
+  const model = readTextModel(config, row);
+  const dtype = dtypeOf(config, flags);
+  const { groups, others } = layersOf(model, flags);
+  if (groups.length === 0) {
+    throw userError("unsupported-model", `${quoted(path)}: no layer has attention`, "it needs no kernel");
+  }
+  return {
+    path,
+    type: config.type ?? "a model without model_type",
+    outerType: config.outerType,
+    source: row?.source ?? "the command line",
+    tp: flags.tp,
+    eps: model.text.rms_norm_eps ?? undefined,
+    weightForm: facts["weight-form"],
+    rounding: row?.rounding,
+    layers: groups.map((group) => ({
+      ...group,
+      point: { headDim: group.headDim, rotaryDim: group.rope.rotaryDim, rope: facts.rope, dtype },
+      heads: headsOfRank(group, flags.tp),
+    })),
+    others,
+    remarks: [...remarksOf(model), ...new Set(groups.flatMap(({ rope }) => rope.remarks))],
+  };
+}
+
+function remarksOf(model: TextModel): string[] {
+  const { row, type, outerType, prefix, path, extra } = model;
+  const some = row?.layers?.someBy;
+  return [
+    ...(outerType === undefined
+      ? []
+      : [`of ${quoted(path)}, ${outerType}, this is ${prefix.slice(0, -1)}, ${type}`]),
+    ...defaultsTaken(model),
+    ...(some === undefined
+      ? []
+      : [`which layers have attention follows from ${some}, and is not counted here`]),
+    ...(row?.remarks ?? []).flatMap((remark) => {
+      if (typeof remark === "string") return remark;
+      return extra(remark.where) === true ? remark.text : [];
+    }),
+  ];
+}
+
+/** q heads are split over the ranks; kv heads too, or each is on several ranks. */
+function headsOfRank({ numQHeads, numKvHeads, hasOwnK }: LayerGroup, tp: number): ModelLayers["heads"] {
+  const isSplit = numQHeads % tp === 0 && (numKvHeads % tp === 0 || tp % numKvHeads === 0);
+  if (!isSplit) {
+    const message = `--tp ${tp} does not divide ${numQHeads} q and ${numKvHeads} kv heads`;
+    throw userError(
+      "bad-option",
+      message,
+      "write a number that divides the q heads, and divides or is a multiple of the kv heads",
+    );
+  }
+  const kv = hasOwnK ? Math.max(1, numKvHeads / tp) : 0;
+  return { q: numQHeads / tp, k: kv, v: kv };
+}

@@ -1,0 +1,125 @@
+/**
+ * A model as `import` shows it: lines to read, and an object for programs.
+ *
+ * In: a model, and the id of each kernel. Out: text with the exact calls of normrope/runtime, and JSON. Pure.
+ */
+import type { RopeParameters } from "../../runtime/rope_table.js";
+import { quoted } from "../diagnostics.js";
+import type { Model, ModelLayers } from "./model.js";
+
+/** Layers and their kernel; or why the config's op allows none. */
+export interface Outcome {
+  readonly layers: ModelLayers;
+  readonly id: string;
+  readonly problem?: string | undefined;
+}
+
+/** One table of some layers, as TypeScript that makes it. */
+interface Call {
+  readonly call: string;
+  /** What the table is for, where the layers have several or do not rotate. */
+  readonly use?: string | undefined;
+}
+
+/** Lines of text, without what became of the config. */
+export function reportLines(model: Model, outcomes: readonly Outcome[]): string[] {
+  return [
+    `${quoted(model.path)}: ${model.type} (${model.source})`,
+    "",
+    ...outcomes.flatMap((outcome) => outcomeLines(model, outcome)),
+    ...[...model.others].map(([type, count]) => `${layersText(count)} of ${type}: no attention, no kernel`),
+    "",
+    "rounding  float32 inside and one rounding, at the end",
+    `          ${roundingText(model)}`,
+    ...model.remarks.map((remark) => `remark    ${remark}`),
+  ];
+}
+
+function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] {
+  if (problem !== undefined) return [leftOut({ layers, id, problem })];
+  const stride = `[num_heads, head_dim]: weightHeadStride ${layers.headDim} in q and in k`;
+  return [
+    titleOf(layers),
+    `  kernel   ${id}`,
+    `  heads    ${headsText(model, layers)}`,
+    ...(model.weightForm === "w-per-head" ? [`  weights  ${stride}`] : []),
+    `  eps      ${model.eps ?? "not said by the config"}`,
+    ...callsOf(layers).map(({ call, use }) => `  table    ${call}${use === undefined ? "" : `  // ${use}`}`),
+  ];
+}
+
+/** What is said of layers that the config's op allows no kernel for. */
+export function leftOut({ layers, problem }: Outcome): string {
+  return `${titleOf(layers)}: not imported, ${problem}`;
+}
+
+function titleOf({ count, types }: ModelLayers): string {
+  return `${layersText(count)} of ${types.join(" and ")}`;
+}
+
+function layersText(count: number | undefined): string {
+  return count === undefined ? "layers" : `${count} layer${count === 1 ? "" : "s"}`;
+}
+
+function headsText({ tp }: Model, { heads, headDim, numQHeads, numKvHeads, hasOwnK }: ModelLayers): string {
+  const own = hasOwnK ? `${heads.q} q, ${heads.k} k, ${heads.v} v` : `${heads.q} q`;
+  const shared = hasOwnK ? "" : "; k and v are an earlier layer's, so leave k out";
+  if (tp === 1) return `${own} of ${headDim} elements${shared}`;
+  const copies = tp > numKvHeads ? `, each kv head on ${tp / numKvHeads} ranks` : "";
+  return `${own} of ${headDim} elements on each of ${tp} ranks, of ${numQHeads} q and ${numKvHeads} kv heads${copies}${shared}`;
+}
+
+/** The tables of some layers: where they do not rotate, one whose angles are 0. */
+export function callsOf({ rope }: ModelLayers): readonly Call[] {
+  if (rope.tables.length === 0) {
+    const call = `tableOf(new Float64Array(${rope.rotaryDim / 2}), 1)`;
+    return [{ call, use: "no RoPE in these layers: every angle is 0, and the norm remains" }];
+  }
+  return rope.tables.map(({ parameters, use }) => ({ call: `ropeTable(${literal(parameters)})`, use }));
+}
+
+/** TypeScript for a value; what is undefined is left out. */
+function literal(value: RopeParameters | unknown): string {
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  return `{ ${fields.map(([name, field]) => `${name}: ${literal(field)}`).join(", ")} }`;
+}
+
+function roundingText({ rounding, layers }: Model): string {
+  if (rounding === undefined) return "where the model's own code rounds is not known here";
+  const dtype = layers[0]?.point.dtype;
+  const norm = rounding.normBeforeWeight
+    ? `rounds to ${dtype} before it multiplies by the weight, again behind it`
+    : `rounds to ${dtype} behind the weight`;
+  const rope =
+    rounding.rope === "float32"
+      ? "once more behind the rotation"
+      : "and rotates with cosine, sine and products in it";
+  return `the model's own code ${norm}, ${rope}: last bits differ`;
+}
+
+/** The same for programs. */
+export function reportObject(model: Model, outcomes: readonly Outcome[]) {
+  const { path, type, source, tp, eps, weightForm, others, remarks } = model;
+  const sizes = ({ types, count, heads, hasOwnK }: ModelLayers) => ({
+    ...{ types, count: count ?? null, heads, hasOwnK },
+  });
+  return {
+    model: { path, type, source, tp, eps: eps ?? null, weightForm },
+    layers: outcomes
+      .filter(({ problem }) => problem === undefined)
+      .map(({ layers, id }) => ({
+        ...{ ...sizes(layers), id, ...layers.point },
+        tables: callsOf(layers).map(({ call, use }, i) => ({
+          ...{ call, use: use ?? null, parameters: layers.rope.tables[i]?.parameters ?? null },
+        })),
+      })),
+    notImported: outcomes
+      .filter(({ problem }) => problem !== undefined)
+      .map(({ layers, problem }) => ({ ...sizes(layers), ...layers.point, reason: problem })),
+    withoutAttention: Object.fromEntries(others),
+    rounding: roundingText(model),
+    remarks,
+  };
+}

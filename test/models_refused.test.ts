@@ -1,0 +1,88 @@
+/** Models that `import` refuses, or imports in part: with every reason, and nothing written that is not told. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { problemOf } from "../generator/edit/append.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { neoxSpace } from "./cli_helpers.js";
+import { compileText } from "./helpers.js";
+import { REFUSED } from "./hf_refused.js";
+import { ACME, type Fields, project } from "./model_project.js";
+
+describe("unsupported-model: the op cannot do it, and each reason is told:", () => {
+  it.each(REFUSED)("%s", async (name, ...reasons) => {
+    const text = readFileSync(join(PACKAGE_ROOT, "test", "hf_configs", `${name}.json`), "utf8");
+    const err = await project(text).refuses();
+    const told = err.split("\n").filter((line) => line.includes("error [unsupported-model]"));
+    expect(told).toHaveLength(reasons.length);
+    reasons.forEach((reason, i) => {
+      expect(told[i]).toMatch(reason);
+    });
+    expect(err.match(/\n {2}fix: /g)).toHaveLength(reasons.length);
+    // A way round one reason is none round two.
+    if (reasons.length > 1) expect(err).not.toContain("normrope add");
+  });
+
+  it.each<[string, Fields, RegExp]>([
+    [
+      "mRoPE in the config of any model",
+      { rope_scaling: { type: "mrope", mrope_section: [16, 24, 24] } },
+      /mRoPE/,
+    ],
+    ["HunYuan's positions on four axes", { rope_scaling: { xdrope_section: [16, 16, 16, 16] } }, /mRoPE/],
+    ["Llama 4, whose switch is on where it is left out", { model_type: "llama4_text" }, /norms after RoPE/],
+    ["a head_dim of no kernel", { head_dim: 100 }, /headDim 100 is not a multiple of 8 from 16 to 1024/],
+    ["heads that are too wide", { head_dim: 2048 }, /headDim 2048 is not a multiple of 8 from 16 to 1024/],
+    [
+      "an odd rotary_dim",
+      { partial_rotary_factor: 0.4, head_dim: 128 },
+      /rotaryDim 51 is not a multiple of 2/,
+    ],
+    [
+      "no attention at all",
+      { layer_types: ["conv", "conv"], num_hidden_layers: 2 },
+      /no layer has attention/,
+    ],
+  ])("%s", async (_, changed, reason) => {
+    const err = await project({ ...ACME, model_type: "qwen3", head_dim: 128, ...changed }).refuses();
+    expect(err).toMatch(/\[unsupported-model\]/);
+    expect(err).toMatch(reason);
+  });
+
+  it("and a config whose op computes something else", () => {
+    const { op } = compileText(neoxSpace(16));
+    const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
+    const other = { ...op, name: "capped", stages: [...op.stages, { name: "softcap", args: {} }] };
+    expect(problemOf(other, point)).toBe(
+      "the config's op, capped, is rmsNorm, rotate, softcap, and the model's is rmsNorm, rotate",
+    );
+    expect(problemOf(op, point)).toBeUndefined();
+  });
+});
+
+describe("some layers that the op can do, and some that it cannot:", () => {
+  const gemma = {
+    ...{ model_type: "gemma4_text", dtype: "float16", num_attention_heads: 8, num_key_value_heads: 2 },
+    ...{ head_dim: 256, global_head_dim: 2048, num_hidden_layers: 6, hidden_size: 2048 },
+  };
+
+  it("the former are imported, the latter named, in the result and beside it", async () => {
+    const { run, config } = project(gemma);
+    const { code, out, err } = await run();
+    expect(code).toBe(0);
+    expect(out).toMatch(/^5 layers of sliding_attention\n {2}kernel {3}qk_norm_rope__f16_d256_r256_neox$/m);
+    const left =
+      "1 layer of full_attention: not imported, headDim 2048 is not a multiple of 8 from 16 to 1024";
+    expect(out).toContain(left);
+    expect(err).toContain(left);
+    expect(config()).toContain('{ headDim: [256], rope: ["neox"], dtype: ["f16"] }');
+  });
+
+  it("for programs too", async () => {
+    const { layers, notImported } = JSON.parse((await project(gemma).run("--json")).out);
+    expect([layers.length, notImported]).toEqual([
+      1,
+      [expect.objectContaining({ types: ["full_attention"], count: 1, headDim: 2048 })],
+    ]);
+  });
+});

@@ -1,0 +1,225 @@
+/** What a config leaves open is asked for, and never guessed; flags, ranks, and what they may not say. */
+import { describe, expect, it } from "vitest";
+import { ACME, type Fields, project } from "./model_project.js";
+
+const KNOWN =
+  "--qk-norm rms --norm-axis head_dim --weight-form w --norm-order norm-rope --rope interleaved".split(" ");
+
+describe("a model that is not known is never guessed:", () => {
+  it("unknown-model-type: each flag that is needed is named, with its choices", async () => {
+    const { partial_rotary_factor, rope_theta, torch_dtype, ...bare } = ACME;
+    const { refuses } = project(bare);
+    const all = [
+      ...["--qk-norm rms|layernorm|l2|latent|none", "--norm-axis head_dim|heads"],
+      ...[
+        "--weight-form w|w-per-head|1+w|none",
+        "--norm-order norm-rope|rope-norm",
+        "--rope neox|interleaved",
+      ],
+      ...["--rotary-dim N", "--rope-theta N", "--dtype bf16|f16"],
+    ].join(" ");
+    const err = await refuses();
+    expect(err).toMatch(/^error \[unknown-model-type\]: .*config\.json: model_type "acme" is not known\n/);
+    expect(err.endsWith(`\n  fix: say what its attention does: ${all}`)).toBe(true);
+    const some = await refuses("--qk-norm", "rms", "--rope", "neox", "--dtype", "f16");
+    expect(some).toMatch(
+      /--norm-axis head_dim\|heads --weight-form \S+ --norm-order \S+ --rotary-dim N --rope-theta N$/,
+    );
+  });
+
+  it("missing-model-fact: and those that remain where the attention is known", async () => {
+    const { partial_rotary_factor, rope_theta, torch_dtype, ...bare } = ACME;
+    const err = await project(bare).refuses(...KNOWN);
+    expect(err).toMatch(/\[missing-model-fact\][\s\S]*add --rotary-dim N --rope-theta N --dtype bf16\|f16$/);
+  });
+
+  it("with all of them it is imported", async () => {
+    const { partial_rotary_factor, rope_theta, torch_dtype, ...bare } = ACME;
+    const rest = ["--rotary-dim", "64", "--rope-theta", "5e5", "--dtype", "f16"];
+    const { code, out } = await project(bare).run(...KNOWN, ...rest, "--tp", "16");
+    expect(code).toBe(0);
+    expect(out).toContain("kernel   qk_norm_rope__f16_d128_r64_interleaved");
+    expect(out).toContain("2 q, 1 k, 1 v of 128 elements on each of 16 ranks");
+    expect(out).toContain("each kv head on 2 ranks");
+    expect(out).toContain("ropeTable({ base: 500000, rotaryDim: 64 })");
+    expect(out).toContain('{ headDim: [128], rotaryDim: [64], rope: ["interleaved"], dtype: ["f16"] }');
+  });
+
+  it.each<[string, Fields, readonly string[], RegExp]>([
+    ["a slip in the name", { model_type: "qwem3" }, [], /"qwem3" is not known\n/],
+    ["no name", { model_type: null }, [], /\[unknown-model-type\].*has no model_type/],
+    ["a name of the prototype chain", { model_type: "constructor" }, [], /\[unknown-model-type\]/],
+    ["a flag that the op cannot do", {}, ["--weight-form", "1+w"], /\[unsupported-model\].*1 \+ w/],
+    [
+      "a weightless norm",
+      {},
+      ["--weight-form", "none"],
+      /\[unsupported-model\][\s\S]*a weight of ones gives the same/,
+    ],
+    [
+      "per-head weights, with a flag missing",
+      {},
+      [...KNOWN.slice(0, 4), "--weight-form", "w-per-head"],
+      /--norm-order/,
+    ],
+    [
+      "a dtype without a kernel",
+      { torch_dtype: "float32" },
+      KNOWN,
+      /torch_dtype is "float32".*\n.*--dtype bf16/,
+    ],
+    ["a dtype that is none", { torch_dtype: 16 }, KNOWN, /\[missing-model-fact\].*torch_dtype is 16/],
+    [
+      "a rotary_dim that the config denies",
+      {},
+      [...KNOWN, "--rotary-dim", "64"],
+      /--rotary-dim is 64, and the model's is 128/,
+    ],
+    [
+      "a base that the config denies",
+      {},
+      [...KNOWN, "--rope-theta", "1e4"],
+      /--rope-theta is 10000, and the config has 1000000/,
+    ],
+    ["a base that is none", {}, [...KNOWN, "--rope-theta", "x"], /\[bad-option\]: --rope-theta is "x"/],
+    ["a base of 0", {}, [...KNOWN, "--rope-theta", "0"], /\[bad-option\]: --rope-theta is "0"/],
+    ["a rotary_dim of 0", {}, [...KNOWN, "--rotary-dim", "0"], /\[bad-option\]: --rotary-dim is "0"/],
+    [
+      "heads that --tp does not divide",
+      {},
+      [...KNOWN, "--tp", "3"],
+      /--tp 3 does not divide 32 q and 8 kv heads/,
+    ],
+    [
+      "kv heads that --tp does not divide",
+      { head_dim: 128, num_attention_heads: 24, num_key_value_heads: 8 },
+      [...KNOWN, "--tp", "12"],
+      /--tp 12 does not divide 24 q and 8 kv/,
+    ],
+    [
+      "a flag against what is known",
+      { model_type: "qwen3" },
+      ["--rope", "interleaved"],
+      /--rope is interleaved, and qwen3 has neox: transformers 5\.18\.0/,
+    ],
+    [
+      "a switch that is not said",
+      { model_type: "bailing_moe_v2" },
+      [],
+      /\[missing-model-fact\].*use_qk_norm is missing/,
+    ],
+    [
+      "a rotary_dim that nothing says",
+      { model_type: "bailing_moe_v2", use_qk_norm: true, partial_rotary_factor: null },
+      [],
+      /add --rotary-dim N$/,
+    ],
+    [
+      "two rotary_dims",
+      { model_type: "bailing_moe_v2", use_qk_norm: true, rotary_dim: 64 },
+      [],
+      /rotary_dim is 64, and partial_rotary_factor makes it 128/,
+    ],
+  ])("%s", async (_, changed, flags, message) => {
+    expect(await project({ ...ACME, ...changed }).refuses(...flags)).toMatch(message);
+  });
+
+  it.each<[string, Fields, readonly string[], RegExp]>([
+    [
+      "flags that agree with what is known",
+      { model_type: "qwen3", head_dim: 128 },
+      ["--rope", "neox", "--rotary-dim", "128"],
+      /d128_r128_neox/,
+    ],
+    [
+      "--dtype, whatever the weights are in",
+      { model_type: "qwen3", torch_dtype: "float32" },
+      ["--dtype", "bf16"],
+      /bf16_d128_r128_neox/,
+    ],
+    [
+      "torch.float16, as it was once written",
+      { model_type: "qwen3", torch_dtype: "torch.float16" },
+      [],
+      /f16_d128/,
+    ],
+    [
+      "Ling-1T's rotary_dim",
+      { model_type: "bailing_moe_v2", use_qk_norm: true, partial_rotary_factor: null, rotary_dim: 64 },
+      [],
+      /d128_r64_neox/,
+    ],
+    [
+      "a head_dim that is the width's share",
+      { model_type: "qwen3_moe", hidden_size: 2048 },
+      [],
+      /d64_r64_neox/,
+    ],
+    [
+      "kv heads that are left out: as many as q",
+      { model_type: "qwen3", num_key_value_heads: null },
+      [],
+      /32 q, 32 k, 32 v/,
+    ],
+    [
+      "a weight for each head",
+      {},
+      [...KNOWN, "--weight-form", "w-per-head"].filter((_, i) => i < 4 || i > 5),
+      /weightHeadStride 128 in q and in k/,
+    ],
+    [
+      "layers that do not rotate, in a list",
+      { model_type: "qwen3", no_rope_layers: [1, 1, 0, 1] },
+      [],
+      /3 layers.*[\s\S]*1 layer of full_attention[\s\S]*tableOf\(new Float64Array\(64\), 1\)/,
+    ],
+    [
+      "kv heads of Gemma 4's own full layers, where its switch is off",
+      { model_type: "gemma4_text", num_global_key_value_heads: 2 },
+      [],
+      /of full_attention\n.*\n {2}heads {4}32 q, 8 k, 8 v of 512 elements/,
+    ],
+    [
+      "and where it is on",
+      { model_type: "gemma4_text", num_global_key_value_heads: 2, attention_k_eq_v: true },
+      [],
+      /of full_attention\n.*\n {2}heads {4}32 q, 2 k, 2 v of 512 elements[\s\S]*give k an `out`/,
+    ],
+  ])("imported: %s", async (_, changed, flags, message) => {
+    const { code, out, err } = await project({ ...ACME, ...changed }).run(...flags);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(message);
+  });
+
+  const qwen3 = { ...ACME, model_type: "qwen3", head_dim: 128 };
+  it.each<[string, Fields]>([
+    ["text_config", { text_config: qwen3 }],
+    ["llm_config", { llm_config: qwen3 }],
+    ["language_config", { language_config: qwen3 }],
+    ["thinker_config.text_config", { thinker_config: { text_config: qwen3 } }],
+  ])("the text model is found in %s", async (name, parts) => {
+    const { code, out } = await project({ model_type: "acme", torch_dtype: "float16", ...parts }).run();
+    expect(code).toBe(0);
+    expect(out).toMatch(RegExp(`acme, this is ${name}, qwen3$`, "m"));
+    expect(out).not.toContain("leaves out");
+  });
+
+  it("a dtype that is to be found out is none", async () => {
+    expect(await project({ ...qwen3, torch_dtype: "auto" }).refuses()).toMatch(/add --dtype bf16\|f16$/);
+  });
+
+  it("--dry-run shows it, and writes nothing", async () => {
+    const { run, config } = project(qwen3);
+    const before = config();
+    const { code, out } = await run("--dry-run");
+    expect([code, config()]).toEqual([0, before]);
+    expect(out).toMatch(/would be added, for 1 new kernel\n.*\nNothing is written: --dry-run$/);
+    const { dryRun, added } = JSON.parse((await run("--dry-run", "--json")).out);
+    expect([dryRun, added, config()]).toEqual([true, ["qk_norm_rope__bf16_d128_r128_neox"], before]);
+  });
+
+  it("a choice that is none ends with 2", async () => {
+    const { code, err } = await project(ACME).run("--rope", "spiral");
+    expect([code, err]).toEqual([2, expect.stringMatching(/"spiral".*"neox"/)]);
+  });
+});
