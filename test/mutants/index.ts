@@ -1,7 +1,13 @@
 /** All mutants. */
 import { HOST_MUTANTS } from "./host.js";
 import { KERNEL_MUTANTS } from "./kernels.js";
+import { MODEL_MUTANTS } from "./models.js";
 import type { Mutant } from "./mutant.js";
 import { ROTATION_MUTANTS } from "./rotation.js";
 
-export const MUTANTS: readonly Mutant[] = [...KERNEL_MUTANTS, ...ROTATION_MUTANTS, ...HOST_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [
+  ...KERNEL_MUTANTS,
+  ...ROTATION_MUTANTS,
+  ...HOST_MUTANTS,
+  ...MODEL_MUTANTS,
+];

@@ -36,6 +36,7 @@ const LEFT_OUT = [
   "chart",
   "cli",
   "cli_build",
+  "cli_cache",
   "cli_terminal",
   "edit",
   "bench_commands",
@@ -43,6 +44,8 @@ const LEFT_OUT = [
   "cache_under_fire",
   "file_systems_under_fire",
   "kill",
+  "python",
+  "python_agrees",
 ];
 
 const RUN_TIMEOUT_MS = 900_000;
