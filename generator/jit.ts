@@ -73,7 +73,7 @@ export async function provideLibrary(request: JitRequest): Promise<JitLibrary | 
     const library = findRunnable(roots, shelf, op, request);
     return library === undefined ? found : { library, hit: true };
   }
-  const key = cacheKey([emitterKey(found.target), op, request.point ?? null, keyOf(found)]);
+  const key = cacheKey([emitterKey(found.target), op, keyOf(found)]); // the point is in the shelf's name
   for (const root of roots) {
     const folder = findCached(root, key, FILES, shelf);
     if (folder !== undefined) return { library: join(folder, LIBRARY_NAME), hit: true };

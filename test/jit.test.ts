@@ -292,7 +292,7 @@ it.skipIf(nvcc === undefined)(
       const found = await provide(device);
       return "reason" in found ? found.reason : loadLibrary(found.library).manifest.build.archs;
     };
-    expect(await archsFor("sm_80")).toEqual(["sm_80"]);
+    expect(await archsFor("sm_80")).toContain("sm_80");
     expect(await archsFor("sm_90")).toEqual(["sm_90"]);
     expect(await archsFor("sm_86")).toContain("sm_80");
     expect(await archsFor("sm_120")).toContainEqual(expect.stringMatching(/^sm_/)); // from PTX
