@@ -10,6 +10,7 @@ import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -87,7 +88,8 @@ export async function cached(
 /**
  * The folder of an entry, or undefined where there is none that is whole. Makes and writes nothing: it serves a cache
  * that is read-only, too.
- * @throws UserError `cache-unusable` where others may write to what is there.
+ * @throws UserError `cache-unusable` where others may write to what is there; what the system says where it is not to be
+ * read.
  */
 export function findCached(
   root: string,
@@ -95,13 +97,20 @@ export function findCached(
   files: readonly string[],
   shelf: string,
 ): string | undefined {
-  if (!existsSync(root)) return undefined;
-  try {
-    const folder = join(trustedRoot(root), shelf, key);
-    return isThere(folder, files) ? folder : undefined;
-  } catch (error) {
-    throw cacheUnusable(root, error);
-  }
+  if (statSync(root, { throwIfNoEntry: false }) === undefined) return undefined;
+  const folder = join(trustedRoot(root), shelf, key);
+  return isThere(folder, files) ? folder : undefined;
+}
+
+/** The keys of the entries on a shelf. */
+export function keysIn(root: string, shelf: string): string[] {
+  const folder = join(root, shelf);
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder
+    ? readdirSync(folder)
+        .filter((name) => /^[0-9a-f]{64}$/.test(name))
+        .sort()
+    : [];
 }
 
 function isThere(folder: string, files: readonly string[]): boolean {

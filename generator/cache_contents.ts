@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME, parseBuiltManifest } from "../runtime/manifest.js";
-import { SEAL } from "./cache.js";
+import { keysIn, SEAL } from "./cache.js";
 import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./cache_folder.js";
 import { makeFolder } from "./folder.js";
 
@@ -37,12 +37,12 @@ export function cacheContents(root: string): CacheContents {
   const base = openCache(root);
   try {
     return {
-      libraries: entriesIn(join(base, KERNELS)).map((entry) => ({
+      libraries: entriesIn(base, KERNELS).map((entry) => ({
         ...entry,
         library: join(entry.folder, LIBRARY_NAME),
         manifest: manifestIn(entry.folder),
       })),
-      objects: entriesIn(join(base, OBJECTS)),
+      objects: entriesIn(base, OBJECTS),
     };
   } catch (error) {
     throw cacheUnusable(root, error);
@@ -78,10 +78,11 @@ export function pruneCache(root: string, days: number): readonly Entry[] {
   }
 }
 
-function entriesIn(folder: string): Entry[] {
-  return namesIn(folder).flatMap((shelf) =>
-    namesIn(join(folder, shelf)).map((key) => entryAt(join(folder, shelf, key))),
-  );
+function entriesIn(base: string, place: string): Entry[] {
+  return namesIn(join(base, place)).flatMap((name) => {
+    const shelf = join(place, name);
+    return keysIn(base, shelf).map((key) => entryAt(join(base, shelf, key)));
+  });
 }
 
 function namesIn(folder: string): string[] {
@@ -101,7 +102,8 @@ function entryAt(folder: string): Entry {
   };
 }
 
-function manifestIn(folder: string): BuiltManifest | undefined {
+/** The manifest of an entry; undefined where it is damaged, or another version's. */
+export function manifestIn(folder: string): BuiltManifest | undefined {
   const path = join(folder, MANIFEST_NAME);
   try {
     return parseBuiltManifest(readFileSync(path, "utf8"), path);

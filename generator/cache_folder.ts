@@ -4,9 +4,10 @@
  * In: the environment, or where it is to be. Out: its real path, or a diagnostic. What others may write to is never used: it holds what
  * will be loaded and run. Must not look at what the entries contain.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { delimiter, dirname, join, resolve } from "node:path";
+import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
 import { UserError, userError } from "./diagnostics.js";
 import { makeFolder, ownership, removeLeftovers, unusable } from "./folder.js";
 
@@ -23,9 +24,19 @@ const OTHERWISE = "set NORMROPE_CACHE_DIR to another folder";
  */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   if (env.NORMROPE_CACHE_DIR) return resolve(env.NORMROPE_CACHE_DIR);
-  const home = join(homedir(), ".cache", "normrope");
-  const first = env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME, "normrope") : home;
-  return [first, home, join(tmpdir(), `normrope-${process.getuid?.()}`)].find(isUsable) ?? first;
+  const temporary = join(tmpdir(), `normrope-${process.getuid?.()}`);
+  // A relative path would be another folder in each working folder; XDG's specification says to ignore it.
+  const caches = [env.XDG_CACHE_HOME ?? "", join(homeFolder(), ".cache")].filter((path) => isAbsolute(path));
+  const roots = [...caches.map((path) => join(path, "normrope")), temporary];
+  return roots.find(isUsable) ?? roots[0] ?? temporary;
+}
+
+function homeFolder(): string {
+  try {
+    return homedir();
+  } catch {
+    return ""; // a user whom the system does not know, without HOME
+  }
 }
 
 function isUsable(root: string): boolean {
@@ -84,10 +95,10 @@ export function tidyCache(root: string): void {
 
 /** Tries the folder out. @throws UserError `cache-unusable`. */
 export function probeCache(root: string): void {
-  const probe = join(openCache(root), `probe-${process.pid}`);
+  const probe = join(openCache(root), `probe-${randomBytes(6).toString("hex")}`);
   try {
     writeFileSync(probe, "probe");
-    rmSync(probe);
+    rmSync(probe, { force: true });
   } catch (error) {
     throw cacheUnusable(root, error);
   }

@@ -15,12 +15,12 @@ import {
   LIBRARY_NAME,
   MANIFEST_NAME,
   type Manifest,
-  parseBuiltManifest,
   type Target,
 } from "../runtime/manifest.js";
-import { cacheKey, findCached } from "./cache.js";
+import { cacheKey, findCached, keysIn } from "./cache.js";
+import { manifestIn } from "./cache_contents.js";
 import { cacheRoot, KERNELS, readOnlyCaches } from "./cache_folder.js";
-import { UserError } from "./diagnostics.js";
+import { quoted, reasonOf, show, UserError, userError } from "./diagnostics.js";
 import type { Op } from "./ir.js";
 import { kernelId } from "./name.js";
 import { readShippedOp } from "./op_file.js";
@@ -60,31 +60,35 @@ const FILES = [LIBRARY_NAME, MANIFEST_NAME];
 const NO_KERNEL = "none";
 
 /**
- * The library of a point. Where there is a compiler its version is part of what is looked for; where there is none, or
- * `NORMROPE_JIT` is 0, any library of this version of normrope serves that this machine can run.
- * @throws UserError `compile-failed`, `compile-timeout`, `cache-unusable`, `no-compiler` for one that is named wrongly.
+ * The library of a point. Where there is a compiler its version is part of what is looked for; where there is none, none
+ * that runs, or `NORMROPE_JIT` is 0, any library of this version of normrope serves that this machine can run.
+ * @throws UserError `compile-failed`, `compile-timeout`, `cache-unusable`, `bad-option` for another NORMROPE_JIT.
  */
 export async function provideLibrary(request: JitRequest): Promise<JitLibrary | JitMiss> {
   const op = withSource(request.op);
   const shelf = join(KERNELS, request.point === undefined ? NO_KERNEL : kernelId(op.name, request.point));
-  const roots = [cacheRoot(), ...readOnlyCaches()];
-  const found = await chooseCompiler(request);
-  if ("reason" in found) {
-    const library = findRunnable(roots, shelf, op, request);
-    return library === undefined ? found : { library, hit: true };
+  const own = cacheRoot();
+  const compiler = await chooseCompiler(request);
+  if ("reason" in compiler) {
+    const { found, problems } = search(own, (root) => findRunnable(root, shelf, op, request));
+    if (found !== undefined) return { library: found, hit: true };
+    return { reason: [compiler.reason, ...problems].join("; "), fix: compiler.fix };
   }
-  const key = cacheKey([emitterKey(found.target), op, keyOf(found)]); // the point is in the shelf's name
-  for (const root of roots) {
-    const folder = findCached(root, key, FILES, shelf);
-    if (folder !== undefined) return { library: join(folder, LIBRARY_NAME), hit: true };
-  }
+  const key = cacheKey([emitterKey(compiler.target), op, keyOf(compiler)]); // the point is in the shelf's name
+  const { found } = search(own, (root) => findCached(root, key, FILES, shelf));
+  if (found !== undefined) return { library: join(found, LIBRARY_NAME), hit: true };
   const { compilePoint } = await import("./jit_compile.js");
-  return compilePoint({ ...request, op, compiler: found, cacheRoot: cacheRoot(), shelf, key, files: FILES });
+  return compilePoint({ ...request, op, compiler, cacheRoot: own, shelf, key, files: FILES });
 }
 
 async function chooseCompiler({ target, archs }: JitRequest): Promise<TargetCompiler | JitMiss> {
-  if (process.env.NORMROPE_JIT === "0") {
-    return { reason: "NORMROPE_JIT is 0", fix: "Unset it to have kernels compiled when they are first used" };
+  const { NORMROPE_JIT = "" } = process.env;
+  if (NORMROPE_JIT === "0") {
+    return { reason: "NORMROPE_JIT is 0", fix: "unset it to have kernels compiled when they are first used" };
+  }
+  if (NORMROPE_JIT !== "" && NORMROPE_JIT !== "1") {
+    const fix = "write 0 to have nothing compiled on first use, or unset it";
+    throw userError("bad-option", `NORMROPE_JIT is ${show(NORMROPE_JIT)}`, fix);
   }
   try {
     return await compilerFor(target, archs);
@@ -93,6 +97,29 @@ async function chooseCompiler({ target, archs }: JitRequest): Promise<TargetComp
     if (problem === undefined) throw error;
     return { reason: problem.message, fix: problem.fix };
   }
+}
+
+/** What is found in the first cache that has it; why others cannot be searched is of use only where nothing is found. */
+function search(
+  own: string,
+  find: (root: string) => string | undefined,
+): { readonly found?: string; readonly problems: readonly string[] } {
+  const readOnly = readOnlyCaches();
+  const problems = readOnly
+    .filter((root) => !existsSync(root))
+    .map((root) => `NORMROPE_CACHE_READONLY names ${quoted(root)}, which is not there or not to be read`);
+  for (const root of [own, ...readOnly]) {
+    try {
+      const found = find(root);
+      if (found !== undefined) return { found, problems };
+    } catch (error) {
+      if (error instanceof UserError) problems.push(...error.diagnostics.map(({ message }) => message));
+      else if (error instanceof Error && "syscall" in error) {
+        problems.push(`${quoted(root)} cannot be searched: ${reasonOf(error)}`);
+      } else throw error;
+    }
+  }
+  return { problems };
 }
 
 /** Everything of a compiler that decides what it makes. */
@@ -126,29 +153,16 @@ function withSource(op: Manifest["op"] | undefined): Op {
 }
 
 /** The library of a shelf that this machine can run, whatever compiler made it; before others one for just its device. */
-function findRunnable(
-  roots: readonly string[],
-  shelf: string,
-  op: Op,
-  request: JitRequest,
-): string | undefined {
-  const runnable = roots.flatMap((root) => {
-    const folder = join(root, shelf);
-    const keys = existsSync(folder) ? readdirSync(folder).sort() : [];
-    const found = keys.flatMap((key) => findCached(root, key, FILES, shelf) ?? []);
-    return found
-      .map((entry) => ({ entry, manifest: readManifest(entry) }))
-      .filter(({ manifest }) => canRun(manifest, op, request));
+function findRunnable(root: string, shelf: string, op: Op, request: JitRequest): string | undefined {
+  const entries = keysIn(root, shelf).flatMap((key) => findCached(root, key, FILES, shelf) ?? []);
+  const runnable = entries.flatMap((entry) => {
+    const manifest = manifestIn(entry);
+    if (manifest === undefined || !canRun(manifest, op, request)) return [];
+    const isForDevice = request.archs?.every((arch) => manifest.build.archs.includes(arch)) ?? true;
+    return { library: join(entry, LIBRARY_NAME), isForDevice };
   });
-  const isForDevice = ({ build }: BuiltManifest) =>
-    request.archs?.every((arch) => build.archs.includes(arch));
-  const best = runnable.find(({ manifest }) => isForDevice(manifest)) ?? runnable[0];
-  return best && join(best.entry, LIBRARY_NAME);
-}
-
-function readManifest(folder: string): BuiltManifest {
-  const path = join(folder, MANIFEST_NAME);
-  return parseBuiltManifest(readFileSync(path, "utf8"), path);
+  const [best] = runnable.sort((a, b) => Number(b.isForDevice) - Number(a.isForDevice));
+  return best?.library;
 }
 
 function canRun(manifest: BuiltManifest, { source: _, ...op }: Op, { target, archs = [] }: JitRequest) {

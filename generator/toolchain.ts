@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import type { Target } from "../runtime/manifest.js";
 import { userError } from "./diagnostics.js";
@@ -37,7 +37,8 @@ export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Co
   const named = env.NORMROPE_NVCC;
   if (named === "none") return undefined;
   if (named) {
-    const compiler = isExecutable(named) ? await askVersion(named) : undefined;
+    const path = resolve(named); // it will be run in other folders
+    const compiler = isExecutable(path) ? await askVersion(path) : undefined;
     if (compiler !== undefined) return compiler;
     throw userError(
       "no-compiler",
@@ -60,7 +61,7 @@ export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Co
 export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
   const names = env.CXX ? [env.CXX] : ["g++", "c++", "clang++"];
   const found = await firstThatRuns(
-    names.flatMap((name) => (name.includes("/") ? [name] : onPath(name, env))),
+    names.flatMap((name) => (name.includes("/") ? [resolve(name)] : onPath(name, env))),
   );
   if (found !== undefined || !env.CXX) return found;
   throw userError(
@@ -144,7 +145,7 @@ function onPath(name: string, env: NodeJS.ProcessEnv): string[] {
   return (env.PATH ?? "")
     .split(delimiter)
     .filter((folder) => folder !== "")
-    .map((folder) => join(folder, name));
+    .map((folder) => resolve(folder, name));
 }
 
 function isExecutable(path: string): boolean {

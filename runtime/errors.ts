@@ -20,6 +20,8 @@ export type ErrorCode =
   | "kernel-not-found"
   /** A kernel was to be compiled on its first use, and could not be. */
   | "compile-failed"
+  /** The folder of the cache cannot be written to, or others can. */
+  | "cache-unusable"
   /** The call needs a device and there is none. */
   | "no-device"
   | "out-of-memory"

@@ -4,7 +4,7 @@
  * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The compiler is behind
  * the one dynamic import of the runtime: who opens what was built never loads it.
  */
-import { NormropeError } from "./errors.js";
+import { type ErrorCode, NormropeError } from "./errors.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
 import type { ConfigPoint, Manifest, Target } from "./manifest.js";
 import type { Absence } from "./support.js";
@@ -19,12 +19,15 @@ interface Wanted {
   readonly arch?: string | undefined;
 }
 
-/** @throws NormropeError `kernel-not-found` where nothing is to be compiled or nothing can, `compile-failed`. */
+/**
+ * @throws NormropeError `kernel-not-found` where nothing is to be compiled or nothing can, `compile-failed`,
+ * `cache-unusable`, `invalid-argument` for a NORMROPE_JIT that is neither 0 nor 1.
+ */
 export async function compileKernel(wanted: Wanted, absence: Absence): Promise<NativeLibrary> {
   const found = await provide(wanted);
   if (!("reason" in found)) return found;
   const message = `${absence.reason}, and it is not compiled now: ${found.reason}`;
-  throw new NormropeError("kernel-not-found", message, `${found.fix}; or: ${absence.fix}`);
+  throw new NormropeError("kernel-not-found", message, `${sentence(found.fix)}. Or: ${absence.fix}`);
 }
 
 /**
@@ -36,7 +39,7 @@ export async function compileBase(target: Target, notFound: NormropeError): Prom
   const found = await provide({ target });
   if (!("reason" in found)) return found;
   const message = `${notFound.message}. None is made now either: ${found.reason}`;
-  throw new NormropeError("library-not-found", message, found.fix);
+  throw new NormropeError("library-not-found", message, sentence(found.fix));
 }
 
 /** What is wrong, and what mends it. */
@@ -51,7 +54,16 @@ async function provide({ target, op, point, arch }: Wanted): Promise<NativeLibra
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const message = error.diagnostics.map((diagnostic) => diagnostic.message).join("; ");
-    const fix = error.diagnostics.map((diagnostic) => diagnostic.fix).join("; ");
-    throw new NormropeError("compile-failed", message, fix, { cause: error });
+    const fixes = new Set(error.diagnostics.map((diagnostic) => diagnostic.fix));
+    throw new NormropeError(codeOf(error.diagnostics), message, sentence([...fixes].join("; ")), {
+      cause: error,
+    });
   }
 }
+
+function codeOf([first]: readonly { readonly code: string }[]): ErrorCode {
+  if (first?.code === "cache-unusable") return "cache-unusable";
+  return first?.code === "bad-option" ? "invalid-argument" : "compile-failed";
+}
+
+const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

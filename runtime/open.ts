@@ -4,7 +4,7 @@
  * In: a target, or a path. Out: a `Library`. Decides which target `auto` is; never falls back in silence.
  */
 import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { invalidArgument, NormropeError, quoted, reading, requireFields, requireObject } from "./errors.js";
 import { compileBase, compileKernel } from "./jit.js";
 import {
@@ -76,9 +76,9 @@ export async function open<Point extends PointQuery = PointQuery>(
 
 async function load(path: string | undefined, target: Target | "auto", jit: boolean): Promise<NativeLibrary> {
   const folder = path ?? "build";
-  if (isFile(folder)) return loadLibrary(resolve(folder));
+  if (isFile(folder)) return loadLibrary(absolute(folder));
   const chosen = chosenTarget(target);
-  const file = resolve(folder, chosen, LIBRARY_NAME);
+  const file = absolute(join(folder, chosen, LIBRARY_NAME));
   if (existsSync(file)) return loadLibrary(file);
   const isGpusOwn = target === "auto" && chosen === "cuda";
   const why = isGpusOwn ? "this machine has a GPU, and " : "";
@@ -111,6 +111,15 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
 /** The target that `auto` stands for on this machine. */
 export function chosenTarget(target: Target | "auto"): Target {
   return target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
+}
+
+/** As it is where the working folder is gone, and nothing can be found there. */
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch {
+    return path;
+  }
 }
 
 function isFile(path: string): boolean {

@@ -55,13 +55,13 @@ export interface DeviceInfo {
 /** Gives a library with the kernel of a point that the open one lacks. @throws NormropeError. */
 export type KernelCompiler = (point: ConfigPoint, absence: Absence) => Promise<NativeLibrary>;
 
-/** A copy, so that every look at the point sees the same. */
-function readPoint(point: PointQuery): PointQuery {
+/** A copy, so that every look at the point sees the same; `rotaryDim` is `headDim` where it is left out. */
+function readPoint(point: PointQuery): ConfigPoint {
   requireObject("point", point);
   return reading("point", () => {
     requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
     const { headDim, rotaryDim, rope, dtype } = point;
-    return { headDim, rotaryDim, rope, dtype };
+    return { headDim, rotaryDim: rotaryDim ?? headDim, rope, dtype };
   });
 }
 
@@ -69,7 +69,7 @@ function kernelIn(
   session: Session,
   { manifest }: Pick<NativeLibrary, "manifest">,
   functions: NativeFunctions,
-  point: PointQuery,
+  point: ConfigPoint,
 ): Kernel | undefined {
   const index = findKernel(manifest.kernels, point);
   const facts = manifest.kernels[index];
@@ -141,22 +141,16 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return kernel;
   }
 
-  #compileOnce(compile: KernelCompiler, wanted: PointQuery, absence: Absence): Promise<Kernel> {
-    const { dtype, headDim, rotaryDim = headDim, rope } = wanted;
+  #compileOnce(compile: KernelCompiler, wanted: ConfigPoint, absence: Absence): Promise<Kernel> {
+    const { dtype, headDim, rotaryDim, rope } = wanted;
     const name = [dtype, headDim, rotaryDim, rope].join();
     const known = this.#compiled.get(name);
     if (known !== undefined) return known;
-    const compiling = compile({ dtype, headDim, rotaryDim, rope }, absence).then(
-      ({ manifest, functions }) => {
-        const kernel = kernelIn(this.#session, { manifest }, functions, wanted);
-        if (kernel !== undefined) return kernel;
-        throw new NormropeError(
-          "compile-failed",
-          `${absence.reason}, nor does what was compiled`,
-          "Report it",
-        );
-      },
-    );
+    const compiling = compile(wanted, absence).then(({ manifest, functions }) => {
+      const kernel = kernelIn(this.#session, { manifest }, functions, wanted);
+      if (kernel !== undefined) return kernel;
+      throw new NormropeError("compile-failed", `${absence.reason}, nor does what was compiled`, "Report it");
+    });
     this.#compiled.set(name, compiling);
     // What failed is tried again when it is asked for again.
     compiling.catch(() => this.#compiled.delete(name));
@@ -164,8 +158,8 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * Whether `kernel` gives a kernel for a point, as far as can be told without compiling it; where not, the reason, and
-   * the config line that would add it.
+   * Whether `kernel` gives a kernel for a point; where not, the reason, and the config line that would add it. Of a
+   * library that was opened with `jit`: whether there can be such a kernel, in the cache or compiled.
    */
   supports(point: PointQuery): Support {
     const support = supportOf(this.path, this.manifest, readPoint(point));

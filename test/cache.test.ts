@@ -209,6 +209,7 @@ describe("cacheRoot", () => {
     ],
     ["the home folder's", { XDG_CACHE_HOME: "" }, ofHome],
     ["the home folder's, where XDG's cannot be used", { XDG_CACHE_HOME: "/dev/null" }, ofHome],
+    ["the home folder's, where XDG's is relative", { XDG_CACHE_HOME: "cache" }, ofHome],
   ])("is %s", (_, env, root) => {
     vi.stubEnv("HOME", home);
     expect(cacheRoot(env)).toBe(root);
@@ -219,9 +220,12 @@ describe("cacheRoot", () => {
     vi.stubEnv("HOME", "/dev/null");
     vi.stubEnv("TMPDIR", temporary);
     const root = cacheRoot({ XDG_CACHE_HOME: "/proc" });
+    vi.stubEnv("HOME", "no absolute path");
+    expect(cacheRoot({})).toBe(root);
     expect(root).toBe(join(temporary, `normrope-${process.getuid?.()}`));
     expect(statSync(root).mode & 0o777).toBe(0o700);
     chmodSync(root, 0o777);
+    vi.stubEnv("HOME", "/dev/null");
     expect(cacheRoot({})).toBe("/dev/null/.cache/normrope"); // its use says what is wrong
   });
 });
@@ -246,6 +250,17 @@ describe("a cache's contents", () => {
     expect(pruneCache(root, 0)).toHaveLength(2);
     expect(cacheContents(root)).toEqual({ libraries: [], objects: [] });
     expect(staged(root)).toEqual([]);
+  });
+
+  it("are entries only: what else lies there stays", async () => {
+    const root = temporaryFolder();
+    const files = ["objects/models/teapot/mesh.obj", "jit/none/.DS_Store", "objects/aa/notes", "jit/notes"];
+    for (const file of files) {
+      mkdirSync(dirname(join(root, file)), { recursive: true, mode: 0o700 });
+      writeFileSync(join(root, file), "");
+    }
+    expect(pruneCache(root, 0)).toEqual([]);
+    for (const file of files) expect(existsSync(join(root, file)), file).toBe(true);
   });
 
   it("count what they take, and what is damaged as of no use", async () => {
