@@ -12,6 +12,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 export const ACME: Fields = {
   ...{ model_type: "acme", torch_dtype: "bfloat16", rope_theta: 1e6, partial_rotary_factor: 1 },
   ...{ hidden_size: 4096, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 4 },
+  rms_norm_eps: 1e-6,
 };
 /** A project with a model in it. */
 export function project(model: string | Fields) {

@@ -8,7 +8,7 @@ import type { ConfigPoint } from "../../runtime/manifest.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, isObject, type ModelConfig } from "./config_file.js";
 import { FACT_NAMES, FACTS, type Facts, limitsOf, type OtherLimit } from "./facts.js";
-import type { ModelType } from "./model_types.js";
+import type { ModelType } from "./model_type.js";
 import type { RopeFlags } from "./rope.js";
 
 /** What the command line says of a model beside its config. */

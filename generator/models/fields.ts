@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { UserError } from "../diagnostics.js";
 import { badField, type Fields, type ModelConfig } from "./config_file.js";
-import type { ModelType } from "./model_types.js";
+import type { ModelType } from "./model_type.js";
 
 const count = (most: number) => z.int().min(1).max(most);
 const countText = (most: number) => `a whole number from 1 to ${most}`;
