@@ -79,13 +79,14 @@ function isComplete(facts: Partial<Facts>): facts is Facts {
 }
 
 function unknownModel(config: ModelConfig, facts: Partial<Facts>, flags: AttentionFlags): UserError {
-  const { path, type } = config;
+  const { path, type, classes } = config;
   const missing = FACT_NAMES.filter((name) => facts[name] === undefined);
   const wanted = [
     ...missing.map((name) => `--${name} ${FACTS[name].join("|")}`),
     ...restMissing(config, undefined, flags),
   ];
-  const what = type === undefined ? "has no model_type" : `model_type ${show(type)} is not known`;
+  const of = classes.length === 0 ? "" : ` of ${classes.map(show).join(", ")}`;
+  const what = type === undefined ? "has no model_type" : `model_type ${show(type)}${of} is not known`;
   return userError(
     "unknown-model-type",
     `${quoted(path)}: ${what}`,

@@ -15,6 +15,8 @@ export interface ModelConfig {
   readonly path: string;
   /** `model_type`, or the `_class_name` of a diffusers config; undefined where there is neither. */
   readonly type: string | undefined;
+  /** `architectures`, the names of its classes. */
+  readonly classes: readonly string[];
   /** The whole config's, where the text model is a part of it. */
   readonly outerType: string | undefined;
   /** How messages name the object that `fields` are of: empty, or `text_config.` */
@@ -45,9 +47,11 @@ export function readModelConfig(path: string): ModelConfig {
     if (fields === undefined) continue;
     const prefix = `${names.join(".")}.`;
     // A text config does not always repeat what it is.
-    return { path, type: typeName(path, prefix, fields) ?? outerType, outerType, prefix, fields, outer };
+    const type = typeName(path, prefix, fields) ?? outerType;
+    return { path, type, classes: classesOf(fields), outerType, prefix, fields, outer };
   }
-  return { path, type: outerType, outerType: undefined, prefix: "", fields: outer, outer };
+  const classes = classesOf(outer);
+  return { path, type: outerType, classes, outerType: undefined, prefix: "", fields: outer, outer };
 }
 
 function typeName(path: string, prefix: string, fields: Fields): string | undefined {
@@ -56,6 +60,10 @@ function typeName(path: string, prefix: string, fields: Fields): string | undefi
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string" && value !== "") return value;
   throw badField(path, `${prefix}${name}`, value, "the name of an architecture, such as qwen3");
+}
+
+function classesOf({ architectures }: Fields): string[] {
+  return Array.isArray(architectures) ? architectures.filter((name) => typeof name === "string") : [];
 }
 
 function objectAt(path: string, fields: Fields, name: string): Fields | undefined {

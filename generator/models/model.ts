@@ -49,7 +49,7 @@ export interface Model {
  */
 export function readModel(path: string, flags: ModelFlags): Model {
   const config = readModelConfig(path);
-  const row = config.type === undefined ? undefined : modelType(config.type);
+  const row = config.type === undefined ? undefined : modelType(config.type, config.classes);
   const facts = factsOf(config, row, flags);
   const model = readTextModel(config, row);
   const dtype = dtypeOf(config, flags);

@@ -24,7 +24,7 @@ export interface LayerRule {
 }
 
 export interface ModelType {
-  /** `model_type` of the config, and of the text config in it. */
+  /** `model_type` of the config, and of the text config in it; `/` and its class where models share a type. */
   readonly types: readonly string[];
   /** Where the facts were read. */
   readonly source: string;
@@ -37,6 +37,8 @@ export interface ModelType {
   readonly names?: Readonly<Record<string, string>>;
   /** What the model's own code takes for fields that a config leaves out; kv heads that are null are the q heads. */
   readonly defaults?: Readonly<Record<string, unknown>>;
+  /** Whether the model's own code reads `partial_rotary_factor`. */
+  readonly partial?: true;
   /** The fields of which one must say how much of a head rotates: versions of the code differ where none does. */
   readonly rotaryStatedBy?: readonly string[];
   /** The config's old fields for the base of the layer types that `rope_theta` and `rope_scaling` are not for. */

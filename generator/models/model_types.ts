@@ -72,6 +72,7 @@ export const IMPORTABLE: readonly ModelType[] = [
     facts: RMS,
     rounding: EARLY,
     normSwitch: "use_qk_norm",
+    partial: true,
     defaults: {
       ...{ use_qk_norm: false, num_key_value_heads: 8, rms_norm_eps: 1e-5 },
       ...{ partial_rotary_factor: 0.5, rope_theta: 10_000 },
@@ -171,12 +172,13 @@ export const IMPORTABLE: readonly ModelType[] = [
     ],
   }),
   {
-    types: ["bailing_moe_v2"],
+    types: ["bailing_moe_v2", "bailing_moe/BailingMoeV2ForCausalLM"],
     source:
       "Megatron-Bridge 067f987, models/bailing/modeling_bailing_moe_v2.py; Automodel 36044ad, models/ling_v2",
     facts: RMS,
     rounding: EARLY,
     normSwitch: "use_qk_norm",
+    partial: true,
     rotaryStatedBy: ["partial_rotary_factor", "rotary_dim"],
   },
   {
@@ -266,6 +268,8 @@ const ROWS = new Map(
   [...IMPORTABLE, ...OTHERS].flatMap((row) => row.types.map((type) => [type, row] as const)),
 );
 
-export function modelType(name: string): ModelType | undefined {
-  return ROWS.get(name);
+/** @param classes the `architectures` of the config, for a model_type that several share */
+export function modelType(name: string, classes: readonly string[] = []): ModelType | undefined {
+  const names = [name, ...classes.map((of) => `${name}/${of}`)];
+  return names.map((known) => ROWS.get(known)).find((row) => row !== undefined);
 }
