@@ -74,7 +74,8 @@ function appendPoints(
     before.op,
     missing.map(([, point]) => point),
   );
-  let text = config.getFullText();
+  const read = config.getFullText();
+  let text = read;
   for (const entry of entries) text = appendEntry(parseConfig(configPath, text), entry);
   const added = missing.map(([id]) => id).sort();
   if (entries.length > 0) requireAdded(compileSource(parseConfig(configPath, text)), old, added);
@@ -83,7 +84,7 @@ function appendPoints(
     present: [...wanted.keys()].filter((id) => old.has(id)),
     entries,
     write: () => {
-      if (entries.length > 0) writeAtOnce(configPath, text);
+      if (entries.length > 0) writeAtOnce(configPath, read, text);
     },
   };
 }
