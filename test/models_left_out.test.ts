@@ -42,6 +42,34 @@ describe("num_key_value_heads", () => {
   });
 });
 
+describe("a remark names the default that is taken, where it is read", () => {
+  const left = /leaves out what is here .*/;
+  const remark = async (fields: Fields) =>
+    left.exec(await imported({ ...HEADS, num_key_value_heads: 8, ...fields }))?.[0] ?? "";
+
+  it.each<[string, Fields, readonly string[]]>([
+    ["glm4_moe", {}, ["partial_rotary_factor 0.5"]],
+    ["exaone4", {}, ["sliding_window 4096", "sliding_window_pattern 4"]],
+    ["exaone_moe", { layer_types: Array(8).fill("full_attention") }, ["sliding_window 4096"]],
+    ["afmoe", {}, ["global_attn_every_n_layers 4"]],
+    ["gemma3n_text", { num_hidden_layers: 20 }, ["num_kv_shared_layers 15"]],
+    ["gemma4_text", {}, ["global_head_dim 512", "num_kv_shared_layers 0"]],
+    ["lfm2", {}, ["norm_eps 0.00001"]],
+    ["exaone4", { rms_norm_eps: undefined }, ["rms_norm_eps 0.00001"]],
+    ["qwen3", { rms_norm_eps: undefined }, ["rms_norm_eps 0.000001"]],
+  ])("%s %j", async (model_type, fields, names) => {
+    const said = await remark({ model_type, ...fields });
+    for (const name of names) expect(said).toContain(name);
+  });
+
+  it("and none that is said among the parameters of RoPE, or that nothing reads", async () => {
+    const rope_parameters = { rope_theta: 1e6, partial_rotary_factor: 0.5 };
+    expect(await remark({ model_type: "glm4_moe", rope_parameters })).toBe("");
+    const layer_types = Array(8).fill("full_attention");
+    expect(await remark({ model_type: "exaone4", layer_types })).not.toContain("pattern");
+  });
+});
+
 describe("num_hidden_layers is missing", () => {
   const { num_hidden_layers, ...uncounted } = HEADS;
 

@@ -83,12 +83,20 @@ export function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What is found in texts that are not JSON, and what to do about it. */
+const SLIPS: readonly (readonly [RegExp, string])[] = [
+  [/^\s*$/, "it is empty: download it again, or name the config.json of a Hugging Face model"],
+  [/:\s*-?(NaN|Infinity)\b/, "JSON has no NaN and no Infinity: write a number or null in its place"],
+  [/^\s*(\/\/|\/\*|#)|,\s*\/\//m, "JSON has no comments: take them out"],
+];
+
 function parse(path: string, text: string): Fields {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw unreadable(path, `is not JSON: ${reasonOf(cause)}`);
+    const fix = SLIPS.find(([slip]) => slip.test(text))?.[1];
+    throw unreadable(path, `is not JSON: ${reasonOf(cause)}`, fix);
   }
   if (isObject(value)) return value;
   throw unreadable(path, `holds ${show(value)}, and a config is an object`);
@@ -112,7 +120,9 @@ function readText(path: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     if (error instanceof TypeError && !("syscall" in error) && "code" in error) {
-      throw unreadable(path, error.code === "ERR_INVALID_ARG_VALUE" ? "is no path" : "is no text in UTF-8");
+      const isBytes = error.code !== "ERR_INVALID_ARG_VALUE";
+      if (isBytes) throw unreadable(path, "is no text in UTF-8", "write it as UTF-8");
+      throw unreadable(path, "is no path");
     }
     if (error instanceof Error && "syscall" in error)
       throw unreadable(path, `cannot be read: ${reasonOf(error)}`);

@@ -124,8 +124,8 @@ function derivedTypes({ path, prefix, row, extra }: TextModel, count: number): s
   const all = Array.from({ length: count }, (_, i) => i);
   if (fullListed !== undefined) {
     const listed = extra(fullListed) ?? all;
-    if (!Array.isArray(listed))
-      throw badField(path, `${prefix}${fullListed}`, listed, "a list of layers, from 0");
+    if (!Array.isArray(listed) || !listed.every((layer) => all.includes(layer)))
+      throw badField(path, `${prefix}${fullListed}`, listed, `a list of layers, from 0 to ${count - 1}`);
     return all.map((i) => (listed.includes(i) ? "full_attention" : "conv"));
   }
   if (fullEvery === undefined) return all.map(() => "full_attention");

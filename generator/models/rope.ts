@@ -165,8 +165,8 @@ function baseOf(
   throw userError("missing-model-fact", message, "say it with --rope-theta N");
 }
 
-function partialFactor({ path, text }: TextModel, fields: Fields, where: string): number | undefined {
-  const said = fields.partial_rotary_factor ?? text.partial_rotary_factor ?? undefined;
+function partialFactor({ path, extra }: TextModel, fields: Fields, where: string): number | undefined {
+  const said = fields.partial_rotary_factor ?? extra("partial_rotary_factor") ?? undefined;
   if (said === undefined) return undefined;
   if (typeof said === "number" && said > 0 && said <= 1) return said;
   throw badField(path, `${where}.partial_rotary_factor`, said, "a number above 0 and at most 1");
@@ -188,7 +188,10 @@ function rotaryDimOf(
   flags: RopeFlags,
 ): number {
   const byFactor = partial === undefined ? undefined : Math.trunc(headDim * partial);
-  const stated = row?.rotaryStatedBy?.includes("rotary_dim") ? (extra("rotary_dim") ?? undefined) : undefined;
+  const stated =
+    row === undefined || row.rotaryStatedBy?.includes("rotary_dim")
+      ? (extra("rotary_dim") ?? undefined)
+      : undefined;
   if (stated !== undefined && typeof stated !== "number") {
     throw badField(path, `${prefix}rotary_dim`, stated, "a whole number");
   }
@@ -205,7 +208,12 @@ function rotaryDimOf(
       "leave it out",
     );
   }
-  const rotaryDim = known ?? flags.rotaryDim;
+  const asked = flags.rotaryDim;
+  if (known === undefined && asked !== undefined && (asked % 2 !== 0 || asked > headDim)) {
+    const message = `--rotary-dim is ${asked}, of heads of ${headDim} elements`;
+    throw userError("bad-option", message, `write --rotary-dim with an even number from 2 to ${headDim}`);
+  }
+  const rotaryDim = known ?? asked;
   if (rotaryDim !== undefined) return rotaryDim;
   const message = `${quoted(path)} does not say how many elements of a head rotate`;
   throw userError("missing-model-fact", message, "say it with --rotary-dim N");

@@ -133,7 +133,7 @@ function scalingOf(
       return longrope(model, where, parse("longrope"), around);
     case "proportional": {
       const { partial_rotary_factor, factor } = parse("proportional");
-      const partialRotaryFactor = partial_rotary_factor ?? model.text.partial_rotary_factor ?? 1;
+      const partialRotaryFactor = partial_rotary_factor ?? partialBeside(model) ?? 1;
       return one({ type: "proportional", partialRotaryFactor, factor: factor ?? undefined });
     }
     default:
@@ -219,6 +219,11 @@ function truncateOf({ path }: TextModel, around: Fields, where: string): boolean
   const { truncate } = around;
   if (truncate === undefined || truncate === null || typeof truncate === "boolean") return truncate;
   throw badField(path, `${where.replace(/\.[^.]*$/, "")}.truncate`, truncate, "true or false");
+}
+
+function partialBeside({ extra }: TextModel): number | undefined {
+  const said = extra("partial_rotary_factor");
+  return typeof said === "number" ? said : undefined;
 }
 
 function longest({ path, prefix, text }: TextModel, where: string): number {
