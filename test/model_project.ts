@@ -1,7 +1,12 @@
 /** Projects with the config of a model in them, for `import`. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import type { Facts } from "../generator/models/facts.js";
+import { readModel } from "../generator/models/model.js";
+import { reportLines } from "../generator/models/report.js";
+import { kernelId } from "../generator/name.js";
+import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
 import { filesIn, leaving } from "./bad_input/unchanged.js";
 import { neoxSpace, normrope } from "./cli_helpers.js";
 import { temporaryFolder, writeFiles } from "./helpers.js";
@@ -12,7 +17,38 @@ export type Fields = Readonly<Record<string, unknown>>;
 export const ACME: Fields = {
   ...{ model_type: "acme", torch_dtype: "bfloat16", rope_theta: 1e6, partial_rotary_factor: 1 },
   ...{ hidden_size: 4096, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 4 },
+  rms_norm_eps: 1e-6,
 };
+
+export const QWEN3: Fields = {
+  ...{ architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", torch_dtype: "bfloat16" },
+  ...{ hidden_size: 4096, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 36 },
+  ...{ head_dim: 128, rms_norm_eps: 1e-6, max_position_embeddings: 40960 },
+};
+
+/** What flags say of acme's attention. */
+const ACME_FACTS: Facts = {
+  ...{ "qk-norm": "rms", "norm-axis": "head_dim", "weight-form": "w", "norm-order": "norm-rope" },
+  rope: "neox",
+};
+
+/** What `import` prints of a config. */
+export function printed(fields: Fields): string {
+  const path = join(temporaryFolder(), "config.json");
+  writeFileSync(path, JSON.stringify(fields));
+  const model = readModel(path, { facts: fields.model_type === "acme" ? ACME_FACTS : {}, tp: 1 });
+  const outcomes = model.layers.map((layers) => ({ layers, id: kernelId("op", layers.point) }));
+  return reportLines(model, outcomes).join("\n");
+}
+
+/** The tables that the printed calls make, as a user's program would. */
+export function tablesIn(text: string): RopeTable[] {
+  const calls = [...text.matchAll(/^ {2}table {4}(.*)$/gm)].map(([, call = ""]) => call);
+  expect(calls).not.toEqual([]);
+  const run = (call: string) => new Function("ropeTable", "tableOf", `return (\n${call}\n)`);
+  return calls.map((call) => run(call)(ropeTable, tableOf));
+}
+
 /** A project with a model in it. */
 export function project(model: string | Fields) {
   const folder = temporaryFolder();

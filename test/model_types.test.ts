@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { FACT_NAMES, limitsOf } from "../generator/models/facts.js";
-import { IMPORTABLE, type ModelType, modelType, OTHERS } from "../generator/models/model_types.js";
+import type { ModelType } from "../generator/models/model_type.js";
+import { IMPORTABLE, modelType, OTHERS } from "../generator/models/model_types.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 
 const ALL = [...IMPORTABLE, ...OTHERS];

@@ -35,7 +35,7 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
     ["heads that are too wide", { head_dim: 2048 }, /headDim 2048 is not a multiple of 8 from 16 to 1024/],
     [
       "an odd rotary_dim",
-      { partial_rotary_factor: 0.4, head_dim: 128 },
+      { model_type: "glm4_moe", use_qk_norm: true, partial_rotary_factor: 0.4 },
       /rotaryDim 51 is not a multiple of 2/,
     ],
     [

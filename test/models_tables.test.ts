@@ -2,40 +2,9 @@
  * The calls that `import` prints, run: the tables that they make, against the definitions of the scalings, written down
  * here once more, and against values that were worked out from them.
  */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readModel } from "../generator/models/model.js";
-import { reportLines } from "../generator/models/report.js";
-import { kernelId } from "../generator/name.js";
-import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
-import { temporaryFolder } from "./helpers.js";
+import { type Fields, printed, QWEN3, tablesIn } from "./model_project.js";
 import { each, expectTable, frequency, llama3, yarn } from "./rope_definitions.js";
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const QWEN3: Fields = {
-  ...{ architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", torch_dtype: "bfloat16" },
-  ...{ hidden_size: 4096, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 36 },
-  ...{ head_dim: 128, rms_norm_eps: 1e-6, max_position_embeddings: 40960 },
-};
-
-/** What `import` prints of a config. */
-function printed(fields: Fields): string {
-  const path = join(temporaryFolder(), "config.json");
-  writeFileSync(path, JSON.stringify(fields));
-  const model = readModel(path, { facts: {}, tp: 1 });
-  const outcomes = model.layers.map((layers) => ({ layers, id: kernelId("op", layers.point) }));
-  return reportLines(model, outcomes).join("\n");
-}
-
-/** The tables that the printed calls make, as a user's program would. */
-function tablesIn(text: string): RopeTable[] {
-  const calls = [...text.matchAll(/^ {2}table {4}(.*)$/gm)].map(([, call = ""]) => call);
-  expect(calls).not.toEqual([]);
-  const run = (call: string) => new Function("ropeTable", "tableOf", `return (\n${call}\n)`);
-  return calls.map((call) => run(call)(ropeTable, tableOf));
-}
 
 const factors = (from: number) => each(64, (i) => from + i / 8);
 
@@ -137,7 +106,7 @@ const SCALINGS: readonly Scaling[] = [
     "HunYuan's alpha: the base of Hy3-preview",
     1e4,
     { rope_type: "dynamic", factor: 1, alpha: 1000 },
-    {},
+    { model_type: "acme", partial_rotary_factor: 1 },
     [[each(64, frequency(1e4 * 1000 ** (128 / 126), 128))]],
   ],
   [
@@ -164,10 +133,14 @@ const SCALINGS: readonly Scaling[] = [
     "part of the head",
     5e6,
     { rope_type: "default", partial_rotary_factor: 0.34 }, // 0.34 · 96 = 32.6
-    { head_dim: 96 },
+    { head_dim: 96, model_type: "glm4_moe", use_qk_norm: true },
     [[each(16, frequency(5e6, 32))]],
   ],
 ];
+
+/** By layer type, a length beside the parameters is none. */
+const lengthIn = ({ original_max_position_embeddings }: Fields): Fields =>
+  original_max_position_embeddings === undefined ? {} : { original_max_position_embeddings };
 
 describe.each<Scaling>(SCALINGS)("%s", (_, base, parameters, beside, expected) => {
   const { rope_type: type, ...rest } = parameters;
@@ -184,7 +157,7 @@ describe.each<Scaling>(SCALINGS)("%s", (_, base, parameters, beside, expected) =
       "rope_parameters by layer type",
       {
         layer_types: each(36, () => "full_attention"),
-        rope_parameters: { full_attention: { rope_theta: base, ...parameters } },
+        rope_parameters: { full_attention: { rope_theta: base, ...parameters, ...lengthIn(beside) } },
       },
     ],
   ])("as %s", (form, rope) => {
@@ -269,22 +242,6 @@ describe("what a table cannot say is said beside it:", () => {
     const everyLayerTurns = tablesIn(printed({ ...exaone, sliding_window: null }));
     expect(everyLayerTurns).toHaveLength(1);
     expectTable(everyLayerTurns[0], each(64, frequency(1e6, 128)));
-  });
-
-  it.each<[string, Fields, number]>([
-    ["none of it", {}, 1e4],
-    ["the old fields", { rope_theta: 3e6, rope_local_base_freq: 2e4 }, 2e4],
-    [
-      "the new one, without a base",
-      { rope_local_base_freq: 3e4, rope_parameters: { sliding_attention: {} } },
-      3e4,
-    ],
-    ["the new one", { rope_parameters: { sliding_attention: { rope_theta: 5e4 } } }, 5e4],
-  ])("Gemma 3n's base of sliding layers, from %s", (_, rope, base) => {
-    const gemma = { ...QWEN3, model_type: "gemma3n_text", num_kv_shared_layers: 0, num_hidden_layers: 4 };
-    const [slides, ...more] = tablesIn(printed({ ...gemma, ...rope }));
-    expectTable(slides, each(64, frequency(base, 128)));
-    expect(more).toEqual([]);
   });
 
   it("two tables of two bases, of the layer types", () => {

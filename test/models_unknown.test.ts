@@ -47,6 +47,13 @@ describe("a model that is not known is never guessed:", () => {
 
   it.each<[string, Fields, readonly string[], RegExp]>([
     ["a slip in the name", { model_type: "qwem3" }, [], /"qwem3" is not known\n/],
+    [
+      "a name that models share, of a class that is not known",
+      { model_type: "bailing_moe", architectures: ["BailingMoeForCausalLM"] },
+      [],
+      /\[unknown-model-type\].*"bailing_moe" of "BailingMoeForCausalLM" is not known/,
+    ],
+    ["and of no class", { model_type: "bailing_moe" }, [], /\[unknown-model-type\].*"bailing_moe" is not/],
     ["no name", { model_type: null }, [], /\[unknown-model-type\].*has no model_type/],
     ["a name of the prototype chain", { model_type: "constructor" }, [], /\[unknown-model-type\]/],
     ["a flag that the op cannot do", {}, ["--weight-form", "1+w"], /\[unsupported-model\].*1 \+ w/],

@@ -1,6 +1,7 @@
 /** `normrope import`: the kernels that a model needs, from its Hugging Face config into the project's. */
 import type { Argv } from "yargs";
 import { quoted, show, userError } from "../diagnostics.js";
+import type { OpenConfig } from "../edit/append.js";
 import { FACT_NAMES, FACTS, type Facts } from "../models/facts.js";
 import type { Model } from "../models/model.js";
 import type { Outcome } from "../models/report.js";
@@ -55,7 +56,7 @@ export function registerImport(cli: Argv, io: Io): Argv {
         }),
       );
       const possible = outcomes.filter(({ problem }) => problem === undefined);
-      if (possible.length === 0) throw nothingPossible(model, outcomes, config);
+      if (possible.length === 0) throw nothingPossible(model, outcomes, opened, config);
       const left = outcomes.filter(({ problem }) => problem !== undefined);
       for (const outcome of left) io.note(report.leftOut(outcome));
       const appended = opened.append(possible.map(({ layers }) => layers.point));
@@ -120,8 +121,10 @@ function positive(option: string, text: string): number {
   );
 }
 
-function nothingPossible(model: Model, outcomes: readonly Outcome[], config: string) {
+function nothingPossible(model: Model, outcomes: readonly Outcome[], opened: OpenConfig, config: string) {
   const reasons = [...new Set(outcomes.map(({ problem }) => problem))].join("; ");
   const message = `${quoted(model.path)}: ${quoted(config)} allows no kernel for ${model.type}: ${reasons}`;
-  return userError("unsupported-model", message, "leave its norm and RoPE to the model's own code");
+  const axes = [...new Set(outcomes.flatMap(({ layers }) => opened.axisOutside(layers.point) ?? []))];
+  const widen = axes.length === 0 ? "" : `widen ${axes.join(" and ")} where the op is your own, or `;
+  return userError("unsupported-model", message, `${widen}leave its norm and RoPE to the model's own code`);
 }

@@ -29,17 +29,19 @@ export function addValues(
   words: readonly string[],
   entryNumber?: number,
 ): string[] {
-  const before = compileSource(openConfig(configPath));
+  const config = openConfig(configPath);
+  const read = config.getFullText();
+  const before = compileSource(config);
   const range = findRange(before.op, axisName);
   const values = readValues(before.op, range, words);
-  const outcomes = candidates(openConfig(configPath), entryNumber).map((index) =>
-    tryEntry(configPath, before, range, values, index),
+  const outcomes = candidates(config, entryNumber).map((index) =>
+    tryEntry(parseConfig(configPath, read), before, range, values, index),
   );
   const possible = outcomes.filter((outcome) => outcome.kind === "edited");
   const [only] = possible;
   if (only === undefined) throw outcomes.find((outcome) => outcome.kind === "failed")?.error ?? noEntry();
   if (possible.length > 1) throw entryNeeded(configPath, possible);
-  writeAtOnce(configPath, only.text);
+  writeAtOnce(configPath, read, only.text);
   return only.added;
 }
 
@@ -51,16 +53,17 @@ interface Edited {
   readonly line: number;
 }
 
-/** The edit of one entry, on a copy of its own. */
+/** The edit of one entry, on a copy of the config of its own. */
 function tryEntry(
-  configPath: string,
+  copy: SourceFile,
   before: Compilation,
   range: AxisRange,
   values: readonly AxisValue[],
   index: number,
 ): Edited | { readonly kind: "failed"; readonly error: UserError } {
   try {
-    let config = openConfig(configPath);
+    let config = copy;
+    const configPath = copy.getFilePath();
     const { line } = spanOf(entryAt(config, index));
     if (readProperties(entryAt(config, index), ignore)?.has(range.name)) {
       for (const value of values) config = parseConfig(configPath, withValue(config, index, range, value));

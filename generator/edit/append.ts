@@ -6,7 +6,7 @@
  */
 import type { SourceFile } from "ts-morph";
 import { internalError } from "../diagnostics.js";
-import type { ConfigPoint, Op } from "../ir.js";
+import type { AxisRange, ConfigPoint, Op } from "../ir.js";
 import { describeRange, isInRange, rejectionOf } from "../legality.js";
 import { readConfig } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
@@ -33,6 +33,8 @@ export interface OpenConfig {
   readonly idOf: (point: ConfigPoint) => string;
   /** Why the op allows no kernel for a point; undefined where it allows one. */
   readonly problemOf: (point: ConfigPoint) => string | undefined;
+  /** The axis of the config's op that a point lies outside of. */
+  readonly axisOutside: (point: ConfigPoint) => string | undefined;
   readonly append: (points: readonly ConfigPoint[]) => Appended;
 }
 
@@ -43,6 +45,7 @@ export function openForPoints(configPath: string): OpenConfig {
   return {
     idOf: (point) => kernelId(before.op.name, point),
     problemOf: (point) => problemOf(before.op, point),
+    axisOutside: (point) => rangeOutside(before.op, point)?.name,
     append: (points) => appendPoints(configPath, config, before, points),
   };
 }
@@ -55,9 +58,13 @@ export function problemOf(op: Op, point: ConfigPoint): string | undefined {
   const stages = op.stages.map(({ name }) => name).join(", ");
   if (stages !== MODEL_STAGES)
     return `the config's op, ${op.name}, is ${stages}, and the model's is ${MODEL_STAGES}`;
-  const range = op.axes.find((axis) => !isInRange(op.axes, axis, point[axis.name]));
+  const range = rangeOutside(op, point);
   if (range === undefined) return rejectionOf(point)?.reason;
   return `${range.name} ${point[range.name]} is not ${describeRange(op.axes, range)}`;
+}
+
+function rangeOutside(op: Op, point: ConfigPoint): AxisRange | undefined {
+  return op.axes.find((axis) => !isInRange(op.axes, axis, point[axis.name]));
 }
 
 function appendPoints(
@@ -74,7 +81,8 @@ function appendPoints(
     before.op,
     missing.map(([, point]) => point),
   );
-  let text = config.getFullText();
+  const read = config.getFullText();
+  let text = read;
   for (const entry of entries) text = appendEntry(parseConfig(configPath, text), entry);
   const added = missing.map(([id]) => id).sort();
   if (entries.length > 0) requireAdded(compileSource(parseConfig(configPath, text)), old, added);
@@ -83,7 +91,7 @@ function appendPoints(
     present: [...wanted.keys()].filter((id) => old.has(id)),
     entries,
     write: () => {
-      if (entries.length > 0) writeAtOnce(configPath, text);
+      if (entries.length > 0) writeAtOnce(configPath, read, text);
     },
   };
 }

@@ -1,17 +1,54 @@
 /** Writes an edited config: whole, by a rename. */
 import { randomBytes } from "node:crypto";
-import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { quoted, reasonOf, userError } from "../diagnostics.js";
 
-/** Replaces the file that the path leads to, with its permissions and its byte order mark. */
-export function writeAtOnce(path: string, text: string): void {
+const MARK = "\ufeff";
+
+/**
+ * Replaces the file that the path leads to, with its permissions and its byte order mark.
+ *
+ * @param read what the edit began with, without the mark
+ * @throws UserError `bad-file` with nothing written, where the file is another by now or may not be written
+ */
+export function writeAtOnce(path: string, read: string, text: string): void {
   const file = realpathSync(path);
-  const mark = readFileSync(file, "utf8").startsWith("\ufeff") ? "\ufeff" : "";
+  requireWritable(path, file);
+  const mark = readFileSync(file, "utf8").startsWith(MARK) ? MARK : "";
   const staged = `${file}.${randomBytes(6).toString("hex")}.tmp`;
   try {
     writeFileSync(staged, mark + text);
     chmodSync(staged, statSync(file).mode);
+    // Another command may have written it while this one worked.
+    if (readFileSync(file, "utf8") !== mark + read) {
+      throw userError(
+        "bad-file",
+        `${quoted(path)} was changed meanwhile: nothing is written`,
+        "run it again",
+      );
+    }
     renameSync(staged, file);
   } finally {
     rmSync(staged, { force: true });
+  }
+}
+
+/** A rename would replace a file that may not be written, too. */
+function requireWritable(path: string, file: string): void {
+  try {
+    accessSync(file, constants.W_OK);
+  } catch (error) {
+    const message = `${quoted(path)} cannot be written: ${reasonOf(error)}`;
+    throw userError("bad-file", message, "give yourself the permission to write it");
   }
 }

@@ -6,9 +6,9 @@
  */
 import type { ConfigPoint } from "../../runtime/manifest.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
-import { badField, isObject, type ModelConfig } from "./config_file.js";
+import { badField, type Fields, isObject, type ModelConfig } from "./config_file.js";
 import { FACT_NAMES, FACTS, type Facts, limitsOf, type OtherLimit } from "./facts.js";
-import type { ModelType } from "./model_types.js";
+import type { ModelType } from "./model_type.js";
 import type { RopeFlags } from "./rope.js";
 
 /** What the command line says of a model beside its config. */
@@ -19,7 +19,12 @@ export interface AttentionFlags extends RopeFlags {
 
 /** @throws UserError `unsupported-model`, `unknown-model-type`, `missing-model-fact`, `bad-model-config`, `bad-option`. */
 export function factsOf(config: ModelConfig, row: ModelType | undefined, flags: AttentionFlags): Facts {
-  const { path, type } = config;
+  const { path, type, fields, prefix } = config;
+  const norm = flags.facts["qk-norm"] ?? "none";
+  if (row === undefined && fields.use_qk_norm === false && norm !== "none") {
+    const message = `--qk-norm is ${norm}, and ${prefix}use_qk_norm of the config is false`;
+    throw userError("bad-option", message, "say --qk-norm none, or correct the config");
+  }
   for (const name of FACT_NAMES) {
     const [said, known] = [flags.facts[name], row?.facts[name]];
     if (said === undefined || row === undefined || known === undefined || said === known) continue;
@@ -61,10 +66,8 @@ function switchedOff({ path, prefix, fields }: ModelConfig, row: ModelType | und
 }
 
 /** Multi-axis positions show in the config of any model. */
-function limitsSeen({ fields }: ModelConfig): OtherLimit[] {
-  const parameters = [fields, fields.rope_scaling, fields.rope_parameters].filter(isObject);
-  const nested = parameters.slice(1).flatMap((object) => Object.values(object).filter(isObject));
-  const isMrope = [...parameters, ...nested].some(
+function limitsSeen(config: ModelConfig): OtherLimit[] {
+  const isMrope = ropeObjects(config).some(
     (object) =>
       object.mrope_section != null ||
       object.xdrope_section != null ||
@@ -74,18 +77,25 @@ function limitsSeen({ fields }: ModelConfig): OtherLimit[] {
   return isMrope ? ["mrope"] : [];
 }
 
+/** Every object of a config that may say something of RoPE. */
+function ropeObjects({ fields }: ModelConfig): Fields[] {
+  const parameters = [fields.rope_scaling, fields.rope_parameters].filter(isObject);
+  return [fields, ...parameters, ...parameters.flatMap((object) => Object.values(object).filter(isObject))];
+}
+
 function isComplete(facts: Partial<Facts>): facts is Facts {
   return FACT_NAMES.every((name) => facts[name] !== undefined);
 }
 
 function unknownModel(config: ModelConfig, facts: Partial<Facts>, flags: AttentionFlags): UserError {
-  const { path, type } = config;
+  const { path, type, classes } = config;
   const missing = FACT_NAMES.filter((name) => facts[name] === undefined);
   const wanted = [
     ...missing.map((name) => `--${name} ${FACTS[name].join("|")}`),
     ...restMissing(config, undefined, flags),
   ];
-  const what = type === undefined ? "has no model_type" : `model_type ${show(type)} is not known`;
+  const of = classes.length === 0 ? "" : ` of ${classes.map(show).join(", ")}`;
+  const what = type === undefined ? "has no model_type" : `model_type ${show(type)}${of} is not known`;
   return userError(
     "unknown-model-type",
     `${quoted(path)}: ${what}`,
@@ -95,16 +105,10 @@ function unknownModel(config: ModelConfig, facts: Partial<Facts>, flags: Attenti
 
 /** Flags for what neither the config nor the model's row says. */
 function restMissing(config: ModelConfig, row: ModelType | undefined, flags: AttentionFlags): string[] {
-  const { fields } = config;
-  const parameters = [fields.rope_scaling, fields.rope_parameters].filter(isObject);
-  const all = [
-    fields,
-    ...parameters,
-    ...parameters.flatMap((object) => Object.values(object).filter(isObject)),
-  ];
+  const all = ropeObjects(config);
   const isSaid = (name: string) =>
     all.some((object) => object[name] != null) || row?.defaults?.[name] !== undefined;
-  const stating = row === undefined ? ["partial_rotary_factor"] : (row.rotaryStatedBy ?? []);
+  const stating = row === undefined ? ["partial_rotary_factor", "rotary_dim"] : (row.rotaryStatedBy ?? []);
   const needsRotary = stating.length > 0 && !stating.some(isSaid) && flags.rotaryDim === undefined;
   const hasBase =
     isSaid("rope_theta") || row?.defaults?.rope_parameters !== undefined || flags.ropeTheta !== undefined;
@@ -123,7 +127,10 @@ function requireRest(config: ModelConfig, row: ModelType | undefined, flags: Att
   throw userError("missing-model-fact", message, `add ${missing.join(" ")}`);
 }
 
-const DTYPES: Readonly<Record<string, ConfigPoint["dtype"]>> = { bfloat16: "bf16", float16: "f16" };
+const DTYPES: ReadonlyMap<string, ConfigPoint["dtype"]> = new Map([
+  ["bfloat16", "bf16"],
+  ["float16", "f16"],
+]);
 
 /** The dtype of the weights and of what runs through them; a text config's own goes first. */
 function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; value: unknown } | undefined {
@@ -137,7 +144,7 @@ function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; val
 export function dtypeOf(config: ModelConfig, flags: AttentionFlags): ConfigPoint["dtype"] {
   if (flags.dtype !== undefined) return flags.dtype;
   const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
-  const dtype = typeof value === "string" ? DTYPES[value.replace(/^torch\./, "")] : undefined;
+  const dtype = typeof value === "string" ? DTYPES.get(value.replace(/^torch\./, "")) : undefined;
   if (dtype !== undefined) return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
   throw userError(

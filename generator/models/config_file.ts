@@ -15,6 +15,8 @@ export interface ModelConfig {
   readonly path: string;
   /** `model_type`, or the `_class_name` of a diffusers config; undefined where there is neither. */
   readonly type: string | undefined;
+  /** `architectures`, the names of its classes. */
+  readonly classes: readonly string[];
   /** The whole config's, where the text model is a part of it. */
   readonly outerType: string | undefined;
   /** How messages name the object that `fields` are of: empty, or `text_config.` */
@@ -45,9 +47,11 @@ export function readModelConfig(path: string): ModelConfig {
     if (fields === undefined) continue;
     const prefix = `${names.join(".")}.`;
     // A text config does not always repeat what it is.
-    return { path, type: typeName(path, prefix, fields) ?? outerType, outerType, prefix, fields, outer };
+    const type = typeName(path, prefix, fields) ?? outerType;
+    return { path, type, classes: classesOf(fields), outerType, prefix, fields, outer };
   }
-  return { path, type: outerType, outerType: undefined, prefix: "", fields: outer, outer };
+  const classes = classesOf(outer);
+  return { path, type: outerType, classes, outerType: undefined, prefix: "", fields: outer, outer };
 }
 
 function typeName(path: string, prefix: string, fields: Fields): string | undefined {
@@ -56,6 +60,10 @@ function typeName(path: string, prefix: string, fields: Fields): string | undefi
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string" && value !== "") return value;
   throw badField(path, `${prefix}${name}`, value, "the name of an architecture, such as qwen3");
+}
+
+function classesOf({ architectures }: Fields): string[] {
+  return Array.isArray(architectures) ? architectures.filter((name) => typeof name === "string") : [];
 }
 
 function objectAt(path: string, fields: Fields, name: string): Fields | undefined {
@@ -75,12 +83,20 @@ export function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What is found in texts that are not JSON, and what to do about it. */
+const SLIPS: readonly (readonly [RegExp, string])[] = [
+  [/^\s*$/, "it is empty: download it again, or name the config.json of a Hugging Face model"],
+  [/:\s*-?(NaN|Infinity)\b/, "JSON has no NaN and no Infinity: write a number or null in its place"],
+  [/^\s*(\/\/|\/\*|#)|,\s*\/\//m, "JSON has no comments: take them out"],
+];
+
 function parse(path: string, text: string): Fields {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw unreadable(path, `is not JSON: ${reasonOf(cause)}`);
+    const fix = SLIPS.find(([slip]) => slip.test(text))?.[1];
+    throw unreadable(path, `is not JSON: ${reasonOf(cause)}`, fix);
   }
   if (isObject(value)) return value;
   throw unreadable(path, `holds ${show(value)}, and a config is an object`);
@@ -104,7 +120,9 @@ function readText(path: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     if (error instanceof TypeError && !("syscall" in error) && "code" in error) {
-      throw unreadable(path, error.code === "ERR_INVALID_ARG_VALUE" ? "is no path" : "is no text in UTF-8");
+      const isBytes = error.code !== "ERR_INVALID_ARG_VALUE";
+      if (isBytes) throw unreadable(path, "is no text in UTF-8", "write it as UTF-8");
+      throw unreadable(path, "is no path");
     }
     if (error instanceof Error && "syscall" in error)
       throw unreadable(path, `cannot be read: ${reasonOf(error)}`);

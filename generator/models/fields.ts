@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { UserError } from "../diagnostics.js";
 import { badField, type Fields, type ModelConfig } from "./config_file.js";
-import type { ModelType } from "./model_types.js";
+import type { ModelType } from "./model_type.js";
 
 const count = (most: number) => z.int().min(1).max(most);
 const countText = (most: number) => `a whole number from 1 to ${most}`;
@@ -38,6 +38,9 @@ const SHAPE = {
   rope_parameters: z.record(z.string(), z.unknown()).nullish().describe("an object, or null"),
 };
 
+/** Of these a default is for `rope` to take, where the parameters do not say it. */
+const ROPE = ["rope_theta", "rope_parameters", "partial_rotary_factor"];
+
 const schema = z.object(SHAPE);
 
 /** The checked fields, named as configs name them. */
@@ -48,20 +51,28 @@ export interface TextModel extends ModelConfig {
   readonly row: ModelType | undefined;
   /** The checked fields. */
   readonly text: TextFields;
-  /** A field that `text` has not, or its default. */
+  /** A field that `text` has not, or its default, which is `taken` by that. */
   readonly extra: (name: string) => unknown;
+  /** What the config leaves out, and the model's own code takes instead. */
+  readonly taken: ReadonlyMap<string, unknown>;
 }
 
 /** @throws UserError `bad-model-config`, for every field that is wrong. */
 export function readTextModel(config: ModelConfig, row: ModelType | undefined): TextModel {
   const { fields, path, prefix } = config;
-  const extra = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : row?.defaults?.[name]);
+  const taken = new Map<string, unknown>();
+  const extra = (name: string) => {
+    if (Object.hasOwn(fields, name)) return fields[name];
+    const value = row?.defaults?.[name];
+    if (value !== undefined && value !== null) taken.set(name, value);
+    return value;
+  };
   const nameOf = (name: string) => row?.names?.[name] ?? name;
   const said: Fields = Object.fromEntries(
-    Object.keys(SHAPE).map((name) => [name, extra(nameOf(name)) ?? fallback(row, name)]),
+    Object.keys(SHAPE).map((name) => [name, ROPE.includes(name) ? fields[name] : extra(nameOf(name))]),
   );
   const read = schema.safeParse(said);
-  if (read.success) return { ...config, row, text: read.data, extra };
+  if (read.success) return { ...config, row, text: read.data, extra, taken };
   const wrong = new Set(read.error.issues.map(({ path: [name] }) => name as keyof typeof SHAPE));
   throw new UserError(
     [...wrong].flatMap(
@@ -71,18 +82,9 @@ export function readTextModel(config: ModelConfig, row: ModelType | undefined): 
   );
 }
 
-/** A config that says null leaves the tables of RoPE to the model's code; of other fields null has a meaning. */
-function fallback(row: ModelType | undefined, name: string): unknown {
-  return name === "rope_parameters" ? row?.defaults?.[name] : undefined;
-}
-
-/** What the config leaves out, and the model's own code takes instead. */
-export function defaultsTaken({ fields, row }: TextModel): string[] {
-  const taken = Object.entries(row?.defaults ?? {}).filter(
-    ([name, value]) =>
-      name in SHAPE && !name.startsWith("rope_") && !Object.hasOwn(fields, name) && value !== null,
-  );
-  if (taken.length === 0) return [];
-  const values = taken.map(([name, value]) => `${name} ${value}`).join(", ");
+/** A remark on the defaults that were taken so far. */
+export function defaultsTaken({ taken }: TextModel): string[] {
+  if (taken.size === 0) return [];
+  const values = [...taken].map(([name, value]) => `${name} ${value}`).join(", ");
   return [`the config leaves out what is here as the model's own code takes it: ${values}`];
 }

@@ -93,7 +93,7 @@ function eachLayer(model: TextModel): Layer[] {
   }));
 }
 
-/** The type of each layer; of one layer that stands for all where the config does not count them. */
+/** The type of each layer; of one layer that stands for all where nothing counts them, and all are alike. */
 function layerTypes(model: TextModel): readonly string[] {
   const { path, prefix, text, row } = model;
   const rule = row?.layers ?? {};
@@ -101,6 +101,12 @@ function layerTypes(model: TextModel): readonly string[] {
   if (said != null && count != null && said.length !== count) {
     const want = `a list of ${count}, as num_hidden_layers says`;
     throw badField(path, `${prefix}layer_types`, said, want);
+  }
+  const { fullEvery, fullListed, lastIsFull, sharedKv } = rule;
+  const differ = [fullEvery, fullListed, lastIsFull, sharedKv, text.no_rope_layers ?? undefined];
+  if (said == null && count == null && differ.some((reason) => reason !== undefined)) {
+    const want = "a whole number: its layers differ";
+    throw badField(path, `${prefix}num_hidden_layers`, undefined, want);
   }
   const types = [...(said ?? derivedTypes(model, count ?? 1))];
   if (types.length === 0)
@@ -118,8 +124,8 @@ function derivedTypes({ path, prefix, row, extra }: TextModel, count: number): s
   const all = Array.from({ length: count }, (_, i) => i);
   if (fullListed !== undefined) {
     const listed = extra(fullListed) ?? all;
-    if (!Array.isArray(listed))
-      throw badField(path, `${prefix}${fullListed}`, listed, "a list of layers, from 0");
+    if (!Array.isArray(listed) || !listed.every((layer) => all.includes(layer)))
+      throw badField(path, `${prefix}${fullListed}`, listed, `a list of layers, from 0 to ${count - 1}`);
     return all.map((i) => (listed.includes(i) ? "full_attention" : "conv"));
   }
   if (fullEvery === undefined) return all.map(() => "full_attention");
@@ -139,7 +145,7 @@ function groupOf(model: TextModel, { type, rotates, hasOwnK }: Layer, flags: Rop
   const { path, prefix, text } = model;
   const numQHeads = text.num_attention_heads;
   const headDim = fieldOf(model, type, "head_dim") ?? dividedHeadDim(model);
-  const numKvHeads = fieldOf(model, type, "num_key_value_heads") ?? numQHeads;
+  const numKvHeads = fieldOf(model, type, "num_key_value_heads") ?? kvHeadsOfNull(model);
   if (numQHeads % numKvHeads !== 0) {
     const want = `a divisor of num_attention_heads, ${numQHeads}`;
     throw badField(path, `${prefix}num_key_value_heads`, numKvHeads, want);
@@ -168,6 +174,13 @@ function fieldOf(
   if (value === undefined || value === null) return text[name] ?? undefined;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_536) return value;
   throw badField(path, `${prefix}${own?.field}`, value, "a whole number from 1 to 65536");
+}
+
+/** Null says that each q head has a kv head of its own; nothing says nothing. */
+function kvHeadsOfNull({ path, prefix, text, extra }: TextModel): number {
+  if (extra("num_key_value_heads") === null) return text.num_attention_heads;
+  const message = `${quoted(path)}: ${prefix}num_key_value_heads is missing`;
+  throw userError("missing-model-fact", message, "add it to the config; null says as many as q heads");
 }
 
 function dividedHeadDim({ path, prefix, text, row }: TextModel): number {

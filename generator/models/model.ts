@@ -7,7 +7,7 @@
 import type { ConfigPoint } from "../../runtime/manifest.js";
 import { quoted, userError } from "../diagnostics.js";
 import { type AttentionFlags, dtypeOf, factsOf } from "./attention.js";
-import { readModelConfig } from "./config_file.js";
+import { isObject, readModelConfig } from "./config_file.js";
 import type { Facts, Rounding } from "./facts.js";
 import { defaultsTaken, readTextModel, type TextModel } from "./fields.js";
 import { type LayerGroup, layersOf } from "./layers.js";
@@ -49,9 +49,10 @@ export interface Model {
  */
 export function readModel(path: string, flags: ModelFlags): Model {
   const config = readModelConfig(path);
-  const row = config.type === undefined ? undefined : modelType(config.type);
+  const row = config.type === undefined ? undefined : modelType(config.type, config.classes);
   const facts = factsOf(config, row, flags);
   const model = readTextModel(config, row);
+  requireAlike(model);
   const dtype = dtypeOf(config, flags);
   const { groups, others } = layersOf(model, flags);
   if (groups.length === 0) {
@@ -72,11 +73,22 @@ export function readModel(path: string, flags: ModelFlags): Model {
       heads: headsOfRank(group, flags.tp),
     })),
     others,
-    remarks: [...remarksOf(model), ...new Set(groups.flatMap(({ rope }) => rope.remarks))],
+    remarks: [...remarksOf(model, groups), ...new Set(groups.flatMap(({ rope }) => rope.remarks))],
   };
 }
 
-function remarksOf(model: TextModel): string[] {
+/** Fields that change the attention of some models; of a model that is not known, how is not known either. */
+const UNREAD = ["rope_local_base_freq", "no_rope_layer_interval", "num_kv_shared_layers"];
+
+function unread({ row, fields }: TextModel, groups: readonly LayerGroup[]): string[] {
+  if (row !== undefined) return [];
+  const isMixed = groups.some(({ types }) => types.length > 1);
+  const names = [...UNREAD.filter((name) => fields[name] != null), ...(isMixed ? ["layer_types"] : [])];
+  if (names.length === 0) return [];
+  return [`not read, for the model type is not known: ${names.join(", ")}; layers may differ by them`];
+}
+
+function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   const { row, type, outerType, prefix, path, extra } = model;
   const some = row?.layers?.someBy;
   return [
@@ -84,6 +96,7 @@ function remarksOf(model: TextModel): string[] {
       ? []
       : [`of ${quoted(path)}, ${outerType}, this is ${prefix.slice(0, -1)}, ${type}`]),
     ...defaultsTaken(model),
+    ...unread(model, groups),
     ...(some === undefined
       ? []
       : [`which layers have attention follows from ${some}, and is not counted here`]),
@@ -92,6 +105,14 @@ function remarksOf(model: TextModel): string[] {
       return extra(remark.where) === true ? remark.text : [];
     }),
   ];
+}
+
+/** As transformers 5.18.0 saves what differs between layers, in place of the fields that were published. */
+function requireAlike({ path, prefix, fields }: TextModel): void {
+  const own = fields.per_layer_config;
+  if (!isObject(own) || Object.keys(own).length === 0) return;
+  const message = `${quoted(path)}: ${prefix}per_layer_config gives some layers widths or heads of their own, and is not read`;
+  throw userError("unsupported-model", message, "import the config.json that the model was published with");
 }
 
 /** q heads are split over the ranks; kv heads too, or each is on several ranks. */

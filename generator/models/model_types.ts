@@ -4,51 +4,8 @@
  * In: nothing. Out: the rows, found by `model_type`, or by `_class_name` where diffusers wrote the config. Data only:
  * what a config says itself is read by `fields`, `rope` and `layers`.
  */
-import type { Facts, OtherLimit, Rounding } from "./facts.js";
-
-/** Which of a model's layers have attention, and what differs between them. All of it names fields of the config. */
-export interface LayerRule {
-  /** Without `layer_types`: every n-th layer is `full_attention`, the others sliding; n, or the field that holds it. */
-  readonly fullEvery?: number | string;
-  /** Without `layer_types`: the field that lists the `full_attention` layers; the others are `conv`. */
-  readonly fullListed?: string;
-  /** The last layer is `full_attention` whatever the config says. */
-  readonly lastIsFull?: true;
-  /** `full_attention` layers have the norm and no RoPE; unless the field is null, where one is named. */
-  readonly fullHasNoRope?: { readonly unlessNull?: string };
-  /** The field that counts the last layers, which take k from an earlier one. */
-  readonly sharedKv?: string;
-  /** Fields that `full_attention` layers read for others; `gate` must be true for it. */
-  readonly fullFields?: Readonly<Record<string, { readonly field: string; readonly gate?: string }>>;
-  /** The field that decides, in a way that is not read here, which layers have attention at all. */
-  readonly someBy?: string;
-}
-
-export interface ModelType {
-  /** `model_type` of the config, and of the text config in it. */
-  readonly types: readonly string[];
-  /** Where the facts were read. */
-  readonly source: string;
-  readonly facts: Partial<Facts>;
-  readonly also?: readonly OtherLimit[];
-  readonly rounding?: Rounding;
-  /** The field without which there is no norm of q and k. */
-  readonly normSwitch?: string;
-  /** What the config calls a field otherwise. */
-  readonly names?: Readonly<Record<string, string>>;
-  /** What the model's own code takes for fields that a config leaves out. */
-  readonly defaults?: Readonly<Record<string, unknown>>;
-  /** The fields of which one must say how much of a head rotates: versions of the code differ where none does. */
-  readonly rotaryStatedBy?: readonly string[];
-  /** The config's old fields for the base of the layer types that `rope_theta` and `rope_scaling` are not for. */
-  readonly thetaOf?: Readonly<Record<string, string>>;
-  readonly layers?: LayerRule;
-  /** What a caller must know beside it. */
-  readonly remarks?: readonly Remark[];
-}
-
-/** A remark on every model of a type, or on those whose config has a field at true. */
-type Remark = string | { readonly where: string; readonly text: string };
+import type { Facts, Rounding } from "./facts.js";
+import type { ModelType } from "./model_type.js";
 
 const RMS = {
   "qk-norm": "rms",
@@ -94,22 +51,38 @@ const GEMMA_3N_ROPE = {
 
 /** Those that the op can do. */
 export const IMPORTABLE: readonly ModelType[] = [
-  hf("qwen3", { facts: RMS, rounding: EARLY, defaults: { head_dim: 128, rope_theta: 10_000 } }),
-  ...["qwen3_moe", "dots1"].map((type) =>
-    hf(type, { facts: RMS, rounding: EARLY, defaults: { rope_theta: 10_000 } }),
+  hf("qwen3", {
+    facts: RMS,
+    rounding: EARLY,
+    defaults: { num_key_value_heads: 32, head_dim: 128, rms_norm_eps: 1e-6, rope_theta: 10_000 },
+  }),
+  ...[["qwen3_moe", 4] as const, ["dots1", 32] as const].map(([type, num_key_value_heads]) =>
+    hf(type, {
+      facts: RMS,
+      rounding: EARLY,
+      defaults: { num_key_value_heads, rms_norm_eps: 1e-6, rope_theta: 10_000 },
+    }),
   ),
-  hf("hy_v3", { facts: RMS, rounding: EARLY, defaults: { head_dim: 128, rope_theta: 11_158_840 } }),
+  hf("hy_v3", {
+    facts: RMS,
+    rounding: EARLY,
+    defaults: { num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5, rope_theta: 11_158_840 },
+  }),
   hf("glm4_moe", {
     facts: RMS,
     rounding: EARLY,
     normSwitch: "use_qk_norm",
-    defaults: { use_qk_norm: false, partial_rotary_factor: 0.5, rope_theta: 10_000 },
+    partial: true,
+    defaults: {
+      ...{ use_qk_norm: false, num_key_value_heads: 8, rms_norm_eps: 1e-5 },
+      ...{ partial_rotary_factor: 0.5, rope_theta: 10_000 },
+    },
   }),
   hf("apertus", {
     facts: RMS,
     rounding: EARLY,
     defaults: {
-      rope_theta: 12_000_000,
+      ...{ num_key_value_heads: null, rms_norm_eps: 1e-5, rope_theta: 12_000_000 },
       rope_parameters: {
         ...{ rope_type: "llama3", rope_theta: 12_000_000, factor: 8 },
         ...{ original_max_position_embeddings: 8192, low_freq_factor: 1, high_freq_factor: 4 },
@@ -120,14 +93,20 @@ export const IMPORTABLE: readonly ModelType[] = [
     hf(type, {
       facts: RMS,
       rounding: EARLY,
-      defaults: { sliding_window: 4096, sliding_window_pattern: 4, rope_theta: 10_000 },
+      defaults: {
+        ...{ num_key_value_heads: 32, rms_norm_eps: 1e-5, rope_theta: 10_000 },
+        ...{ sliding_window: 4096, sliding_window_pattern: 4 },
+      },
       layers: { fullEvery: "sliding_window_pattern", fullHasNoRope: { unlessNull: "sliding_window" } },
     }),
   ),
   hf("afmoe", {
     facts: RMS,
     rounding: LATE,
-    defaults: { head_dim: 128, global_attn_every_n_layers: 4, rope_theta: 10_000 },
+    defaults: {
+      ...{ num_key_value_heads: null, head_dim: 128, rms_norm_eps: 1e-5, rope_theta: 10_000 },
+      global_attn_every_n_layers: 4,
+    },
     layers: { fullEvery: "global_attn_every_n_layers", fullHasNoRope: {} },
   }),
   ...["lfm2", "lfm2_moe"].map((type) =>
@@ -135,7 +114,7 @@ export const IMPORTABLE: readonly ModelType[] = [
       facts: RMS,
       rounding: EARLY,
       names: { rms_norm_eps: "norm_eps" },
-      defaults: { rope_theta: 1_000_000 },
+      defaults: { num_key_value_heads: 8, norm_eps: 1e-5, rope_theta: 1_000_000 },
       layers: { fullListed: "full_attn_idxs" },
     }),
   ),
@@ -143,7 +122,7 @@ export const IMPORTABLE: readonly ModelType[] = [
     facts: RMS,
     rounding: EARLY,
     defaults: {
-      head_dim: 128,
+      ...{ num_key_value_heads: 4, head_dim: 128, rms_norm_eps: 1e-6 },
       rope_parameters: {
         full_attention: { rope_type: "default", rope_theta: 500_000 },
         sliding_attention: { rope_type: "default", rope_theta: 10_000 },
@@ -193,12 +172,13 @@ export const IMPORTABLE: readonly ModelType[] = [
     ],
   }),
   {
-    types: ["bailing_moe_v2"],
+    types: ["bailing_moe_v2", "bailing_moe/BailingMoeV2ForCausalLM"],
     source:
       "Megatron-Bridge 067f987, models/bailing/modeling_bailing_moe_v2.py; Automodel 36044ad, models/ling_v2",
     facts: RMS,
     rounding: EARLY,
     normSwitch: "use_qk_norm",
+    partial: true,
     rotaryStatedBy: ["partial_rotary_factor", "rotary_dim"],
   },
   {
@@ -288,6 +268,8 @@ const ROWS = new Map(
   [...IMPORTABLE, ...OTHERS].flatMap((row) => row.types.map((type) => [type, row] as const)),
 );
 
-export function modelType(name: string): ModelType | undefined {
-  return ROWS.get(name);
+/** @param classes the `architectures` of the config, for a model_type that several share */
+export function modelType(name: string, classes: readonly string[] = []): ModelType | undefined {
+  const names = [name, ...classes.map((of) => `${name}/${of}`)];
+  return names.map((known) => ROWS.get(known)).find((row) => row !== undefined);
 }

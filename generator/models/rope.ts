@@ -41,14 +41,15 @@ interface Asking {
 
 /** @throws UserError `bad-model-config`, `missing-model-fact`, `bad-option`. */
 export function ropeOf(model: TextModel, layers: Asking, headDim: number, flags: RopeFlags): LayerRope {
-  const { name, fields, remarks } = parametersOf(model, layers);
+  const { name, fields, around, remarks } = parametersOf(model, layers);
   const where = `${model.prefix}${name}`;
   const partial = partialFactor(model, fields ?? {}, where);
+  requirePartial(model, fields ?? {}, where, partial);
   if (fields === null || !layers.rotates) {
     return { rotaryDim: rotaryDimOf(model, headDim, partial, flags), tables: [], remarks: [] };
   }
   const base = baseOf(model, fields, where, flags);
-  const scaling = readScaling(model, fields, where, name.includes("."));
+  const scaling = readScaling(model, fields, where, around);
   // The factor of `proportional` says how many of the whole head's pairs have a frequency.
   const part = scaling.ropeType === "proportional" ? 1 : partial;
   const rotaryDim = rotaryDimOf(model, headDim, part, flags);
@@ -80,6 +81,8 @@ interface Stated {
   readonly name: string;
   /** Null for layers that do not rotate. */
   readonly fields: Fields | null;
+  /** The object around them, where they are by layer type. */
+  readonly around?: Fields;
   readonly remarks: readonly string[];
 }
 
@@ -89,7 +92,7 @@ function parametersOf(model: TextModel, { type, rotates }: Asking): Stated {
   const local = row?.thetaOf === undefined ? {} : withOldTheta(model, row.thetaOf, type);
   if (row?.thetaOf !== undefined && !isFilled(fields.rope_parameters)) {
     const scaled = type === "full_attention" ? text.rope_scaling : {};
-    return { name: "rope_scaling", fields: { ...local, ...scaled }, remarks: [] };
+    return { name: "rope_scaling", fields: { ...local, ...scaled }, around: {}, remarks: [] };
   }
   const scaling = isFilled(fields.rope_scaling) ? fields.rope_scaling : undefined;
   const parameters = isFilled(fields.rope_parameters) ? fields.rope_parameters : undefined;
@@ -104,9 +107,11 @@ function parametersOf(model: TextModel, { type, rotates }: Asking): Stated {
     : [];
   const said = scaling ?? parameters ?? (isObject(own) ? own : {});
   if (!isByLayerType(said)) return { name, fields: said, remarks };
-  const entry = rotates ? said[type] : null;
-  if (entry === null) return { name: `${name}.${type}`, fields: null, remarks };
-  if (isObject(entry)) return { name: `${name}.${type}`, fields: { ...local, ...entry }, remarks };
+  const ofType = { name: `${name}.${type}`, around: said, remarks };
+  // Null stands for no RoPE, and in models whose old fields had a base for each type, for their own.
+  const entry = rotates ? (said[type] ?? (row?.thetaOf === undefined ? said[type] : {})) : null;
+  if (entry === null) return { ...ofType, fields: null };
+  if (isObject(entry)) return { ...ofType, fields: { ...local, ...entry } };
   throw badField(path, `${prefix}${name}.${type}`, entry, "the parameters of these layers, or null");
 }
 
@@ -160,11 +165,20 @@ function baseOf(
   throw userError("missing-model-fact", message, "say it with --rope-theta N");
 }
 
-function partialFactor({ path, text }: TextModel, fields: Fields, where: string): number | undefined {
-  const said = fields.partial_rotary_factor ?? text.partial_rotary_factor ?? undefined;
+function partialFactor({ path, extra }: TextModel, fields: Fields, where: string): number | undefined {
+  const said = fields.partial_rotary_factor ?? extra("partial_rotary_factor") ?? undefined;
   if (said === undefined) return undefined;
   if (typeof said === "number" && said > 0 && said <= 1) return said;
   throw badField(path, `${where}.partial_rotary_factor`, said, "a number above 0 and at most 1");
+}
+
+/** Code that rotates whole heads cannot be told otherwise; `proportional` has the factor for what it does not turn. */
+function requirePartial(model: TextModel, fields: Fields, where: string, partial?: number): void {
+  const { path, prefix, row } = model;
+  if (row === undefined || row.partial || partial === undefined || partial === 1) return;
+  if ((fields.rope_type ?? fields.type) === "proportional") return;
+  const name = fields.partial_rotary_factor == null ? prefix : `${where}.`;
+  throw badField(path, `${name}partial_rotary_factor`, partial, `1: ${row.types[0]} rotates whole heads`);
 }
 
 function rotaryDimOf(
@@ -174,7 +188,10 @@ function rotaryDimOf(
   flags: RopeFlags,
 ): number {
   const byFactor = partial === undefined ? undefined : Math.trunc(headDim * partial);
-  const stated = row?.rotaryStatedBy?.includes("rotary_dim") ? (extra("rotary_dim") ?? undefined) : undefined;
+  const stated =
+    row === undefined || row.rotaryStatedBy?.includes("rotary_dim")
+      ? (extra("rotary_dim") ?? undefined)
+      : undefined;
   if (stated !== undefined && typeof stated !== "number") {
     throw badField(path, `${prefix}rotary_dim`, stated, "a whole number");
   }
@@ -191,7 +208,12 @@ function rotaryDimOf(
       "leave it out",
     );
   }
-  const rotaryDim = known ?? flags.rotaryDim;
+  const asked = flags.rotaryDim;
+  if (known === undefined && asked !== undefined && (asked % 2 !== 0 || asked > headDim)) {
+    const message = `--rotary-dim is ${asked}, of heads of ${headDim} elements`;
+    throw userError("bad-option", message, `write --rotary-dim with an even number from 2 to ${headDim}`);
+  }
+  const rotaryDim = known ?? asked;
   if (rotaryDim !== undefined) return rotaryDim;
   const message = `${quoted(path)} does not say how many elements of a head rotate`;
   throw userError("missing-model-fact", message, "say it with --rotary-dim N");

@@ -47,12 +47,15 @@ type RopeType = keyof typeof SCHEMAS;
 /** Of every type, and read elsewhere. */
 const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
 
-/** @throws UserError `bad-model-config`. */
+/**
+ * @param around the object that holds the parameters, where they are by layer type
+ * @throws UserError `bad-model-config`.
+ */
 export function readScaling(
   model: TextModel,
   fields: Fields,
   where: string,
-  isByLayerType: boolean,
+  around: Fields | undefined,
 ): ReadScaling {
   const ropeType = fields.rope_type ?? fields.type ?? "default";
   if (typeof ropeType !== "string" || !isRopeType(ropeType)) {
@@ -63,7 +66,7 @@ export function readScaling(
   const remarks = unread.map(
     (name) => `${where}.${name} is not read: rope_type ${ropeType} has no use for it`,
   );
-  const read = scalingOf(ropeType, model, fields, where, isByLayerType);
+  const read = scalingOf(ropeType, model, fields, where, around);
   return { ropeType, scalings: read.scalings, remarks: [...remarks, ...(read.remarks ?? [])] };
 }
 
@@ -76,7 +79,7 @@ function scalingOf(
   model: TextModel,
   fields: Fields,
   where: string,
-  isByLayerType: boolean,
+  around: Fields | undefined,
 ): { scalings: ReadScaling["scalings"]; remarks?: readonly string[] } {
   const parse = <T extends RopeType>(type: T) => parsed(SCHEMAS[type], model.path, where, fields);
   const one = (scaling: RopeScaling | undefined) => ({ scalings: [{ scaling }] });
@@ -89,12 +92,11 @@ function scalingOf(
       return dynamic(model, where, parse("dynamic"));
     case "yarn": {
       const read = parse("yarn");
-      const original = originalLength(model, read.original_max_position_embeddings, where);
-      const isIgnored = isByLayerType && read.truncate === false;
+      const original = originalLength(model, read.original_max_position_embeddings, where, around);
+      const isIgnored = around !== undefined && fields.truncate !== undefined && fields.truncate !== true;
+      const truncate = around === undefined ? read.truncate : truncateOf(model, around, where);
       const remarks = isIgnored
-        ? [
-            `${where}.truncate is not read: transformers 5.18.0 looks for it outside the layer types, and rounds`,
-          ]
+        ? [`${where}.truncate is not read: transformers 5.18.0 looks for it beside the layer types`]
         : [];
       const scaling: RopeScaling = {
         type: "yarn",
@@ -102,22 +104,22 @@ function scalingOf(
         originalMaxPosition: original.length,
         betaFast: read.beta_fast ?? undefined,
         betaSlow: read.beta_slow ?? undefined,
-        truncate: isByLayerType ? undefined : (read.truncate ?? undefined),
+        // Python takes null for a no.
+        truncate: truncate === null ? false : truncate,
         attentionFactor: read.attention_factor ?? undefined,
         mscale: read.mscale ?? undefined,
         mscaleAllDim: read.mscale_all_dim ?? undefined,
       };
-      const softmax =
-        read.mscale_all_dim && read.mscale
-          ? [
-              "mscale_all_dim: code like DeepSeek's also multiplies the softmax scale by it, which no table does",
-            ]
-          : [];
+      const softmax = read.mscale_all_dim
+        ? [
+            "mscale_all_dim: code like DeepSeek's also multiplies the softmax scale by it, which no table does",
+          ]
+        : [];
       return { ...one(scaling), remarks: [...original.remarks, ...remarks, ...softmax] };
     }
     case "llama3": {
       const read = parse("llama3");
-      const original = originalLength(model, read.original_max_position_embeddings, where);
+      const original = originalLength(model, read.original_max_position_embeddings, where, around);
       const scaling: RopeScaling = {
         type: "llama3",
         factor: read.factor,
@@ -128,10 +130,10 @@ function scalingOf(
       return { ...one(scaling), remarks: original.remarks };
     }
     case "longrope":
-      return longrope(model, where, parse("longrope"));
+      return longrope(model, where, parse("longrope"), around);
     case "proportional": {
       const { partial_rotary_factor, factor } = parse("proportional");
-      const partialRotaryFactor = partial_rotary_factor ?? model.text.partial_rotary_factor ?? 1;
+      const partialRotaryFactor = partial_rotary_factor ?? partialBeside(model) ?? 1;
       return one({ type: "proportional", partialRotaryFactor, factor: factor ?? undefined });
     }
     default:
@@ -152,9 +154,10 @@ function parsed<S extends z.ZodObject>(shape: S, path: string, where: string, fi
 }
 
 function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.dynamic>) {
-  // HunYuan's, which does not depend on a length.
-  if (typeof read.alpha === "number") {
-    return { scalings: [{ scaling: { type: "alpha", alpha: read.alpha } as const }] };
+  const { alpha } = read;
+  // HunYuan's, which does not depend on a length; no model that is imported by its name has it.
+  if (typeof alpha === "number" && model.row === undefined) {
+    return { scalings: [{ scaling: { type: "alpha", alpha } as const }] };
   }
   if (typeof read.factor !== "number")
     throw badField(model.path, `${where}.factor`, read.factor, "a positive number");
@@ -163,13 +166,21 @@ function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.d
   return {
     scalings: [{ use: `sequences of up to ${maxPosition} tokens`, scaling }],
     remarks: [
+      ...(typeof alpha === "number"
+        ? [`${where}.alpha is not read: ${model.row?.types[0]} has no use for it`]
+        : []),
       "the model makes its table anew as a sequence grows past max_position_embeddings: a table is for one `length`, in tokens",
     ],
   };
 }
 
-function longrope(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.longrope>) {
-  const original = originalLength(model, read.original_max_position_embeddings, where);
+function longrope(
+  model: TextModel,
+  where: string,
+  read: z.infer<typeof SCHEMAS.longrope>,
+  around: Fields | undefined,
+) {
+  const original = originalLength(model, read.original_max_position_embeddings, where, around);
   const scaling: LongropeScaling = {
     type: "longrope",
     shortFactor: read.short_factor,
@@ -189,13 +200,30 @@ function longrope(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.
   };
 }
 
-/** The context before it was extended. Beside the parameters it has priority over the one among them. */
-function originalLength(model: TextModel, among: number | null | undefined, where: string) {
-  const { text } = model;
-  const said = text.original_max_position_embeddings ?? among;
+/** The context before it was extended. Beside parameters of all layers it has priority over the one among them. */
+function originalLength(
+  model: TextModel,
+  among: number | null | undefined,
+  where: string,
+  around: Fields | undefined,
+) {
+  const beside = around === undefined ? model.text.original_max_position_embeddings : undefined;
+  const said = beside ?? among;
   if (typeof said === "number") return { length: said, remarks: [] };
   const remark = `${where}.original_max_position_embeddings is left out: max_position_embeddings, as transformers takes it`;
   return { length: longest(model, where), remarks: [remark] };
+}
+
+/** By layer type, transformers 5.18.0 looks for it beside the types. */
+function truncateOf({ path }: TextModel, around: Fields, where: string): boolean | null | undefined {
+  const { truncate } = around;
+  if (truncate === undefined || truncate === null || typeof truncate === "boolean") return truncate;
+  throw badField(path, `${where.replace(/\.[^.]*$/, "")}.truncate`, truncate, "true or false");
+}
+
+function partialBeside({ extra }: TextModel): number | undefined {
+  const said = extra("partial_rotary_factor");
+  return typeof said === "number" ? said : undefined;
 }
 
 function longest({ path, prefix, text }: TextModel, where: string): number {
