@@ -93,7 +93,7 @@ class Plan:
         words[_Q_WEIGHT] = q_weight.data_ptr()
         words[_K_WEIGHT] = k_weight.data_ptr()
         words[_POSITIONS] = position_ids.data_ptr()
-        words[_NUM_TOKENS] = position_ids.shape[0]
+        words[_NUM_TOKENS] = position_ids.numel()
         status = self._run(self._kernel, self._address, stream)
         if status != 0:
             self._functions.require(status)
@@ -197,6 +197,8 @@ def _memory_of(name: str, value: Any) -> Memory:
         raise invalid_argument(name, value, "a tensor, as qkv is")
     if value.layout != torch.strided:
         raise unfit_argument(name, f"a tensor of layout {value.layout}", "a dense one")
+    if value.is_neg():
+        raise unfit_argument(name, "a tensor that torch negates when it is read", "one that is negated: .resolve_neg()")
     if value.device.type not in ("cpu", "cuda"):
         raise unfit_argument(name, f"on {value.device}", "on a CUDA device or the CPU")
     shape, strides = tuple(value.shape), value.stride()
