@@ -7,6 +7,7 @@ argument struct and one call into the library; all that comes before a first cal
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +19,9 @@ from torch.nn import Parameter
 from ._call import Numbers, read_numbers
 from ._kernels import Place
 from ._torch_plan import Plan, check_fake, make_plan, require_no_grad, target_of
+from .support import answer
 
-__all__ = ["Tensor", "implementation_for", "launch", "target_of"]
+__all__ = ["Tensor", "implementation_for", "is_compiling", "launch", "target_of", "why_not_as_constant"]
 
 _SCHEMA = (
     "fused_qk_norm_rope(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, "
@@ -33,7 +35,7 @@ _PLAIN = frozenset((Tensor, Parameter))
 #: A model has one for each kind of layer. When there are more, all are made anew.
 _PLANS_KEPT = 512
 
-_is_compiling = torch.compiler.is_compiling
+is_compiling = torch.compiler.is_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _is_transformed = torch._C._are_functorch_transforms_active
@@ -56,16 +58,23 @@ class _Plans(threading.local):
 
 
 _plans = _Plans()
+os.register_at_fork(after_in_child=lambda: _plans.by_key.clear())  # whether a device can be used there is asked anew
 
 
 def implementation_for(qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any) -> Callable[..., None]:
     """The launch itself, past torch's dispatcher, where nobody traces, wraps or watches the call."""
-    if _is_compiling() or _dispatch_modes() != 0 or _is_transformed() or _is_tracing() or _is_profiled():
+    if is_compiling() or _dispatch_modes() != 0 or _is_transformed() or _is_tracing() or _is_profiled():
         return _dispatched
     if type(qkv) in _PLAIN and type(q_weight) in _PLAIN and type(k_weight) in _PLAIN and type(position_ids) in _PLAIN:
         return launch
     are_tensors = isinstance(q_weight, Tensor) and isinstance(k_weight, Tensor) and isinstance(position_ids, Tensor)
     return _dispatched if are_tensors else launch  # which says what is none
+
+
+@torch.compiler.assume_constant_result
+def why_not_as_constant(*question: Any) -> str | None:
+    """For a function that is being compiled: a kernel is found now, and no lock is looked into."""
+    return answer(*question)
 
 
 def _dispatched(*args: Any, library: Place = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unittest
+from typing import Any
 
 try:
     import torch
@@ -15,6 +16,7 @@ except ImportError:
 import normrope
 from built import build
 from torch_cases import Cases, TensorCall
+from forked import said_by_child
 from reference import Style
 
 
@@ -92,6 +94,24 @@ class Cpu(Cases):
             wrong = [value if i == index else given for i, given in enumerate(call.arguments())]
             with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is in the memory of qkv"):
                 normrope.fused_qk_norm_rope(*wrong)
+
+    def test_the_question_in_a_compiled_function(self) -> None:
+        torch._dynamo.reset()
+        call, plain = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
+
+        def layer(*arguments: Any) -> bool:
+            if normrope.can_use_fused_qk_norm_rope(64, True, torch.bfloat16, device=self.device):
+                normrope.fused_qk_norm_rope(*arguments)
+            return normrope.can_use_fused_qk_norm_rope(60, True, torch.bfloat16, device=self.device)
+
+        self.assertFalse(torch.compile(layer, fullgraph=True)(*call.arguments()))
+        plain.run()
+        self.assertTrue(torch.equal(call.qkv, plain.qkv))
+
+    def test_after_a_fork(self) -> None:
+        call = TensorCall(Style(64, 64, True), 512, self.device)
+        call.run()
+        self.assertIn("forked from one that had run the CPU library", said_by_child(call.run))
 
 
 del Cases  # a base, and no test of its own
