@@ -63,13 +63,13 @@ def run_on_buffers(
         positions = held.enter_context(_viewed("position_ids", position_ids, dtype))
         if packed.dtype not in ("bf16", "f16"):
             raise unfit_argument("qkv", f"a buffer of {packed.dtype}", "of bf16 or f16")
-        enter_cpu_library()
         kernel = kernel_for(numbers.point(packed.dtype), "cpu", library=library)
         require_sizes(numbers, packed, q, k, positions)
         functions = kernel.library.functions
         table = host_tables.get(numbers.rope(), "cpu", functions)
         memory = table.memory  # kept while the call reads it
         args = pack(numbers, packed, q, k, positions, table)
+        enter_cpu_library()
         functions.require(functions.run(kernel.index, ctypes.byref(args), None))
         del memory
 
