@@ -1,7 +1,7 @@
 """The CPU library after a fork.
 
-In: word that it runs. Out: an error in a child that was forked after it had run. Its threads are OpenMP's, which a child
-does not have and waits for all the same.
+In: word that it runs. Out: an error in a child that was forked after it had run. Its threads are OpenMP's: a child
+has none of them, and waits for them all the same.
 """
 
 from __future__ import annotations

@@ -157,7 +157,8 @@ def _roots() -> Iterator[Path]:
     if env.get("NORMROPE_CACHE_DIR"):
         named = [env["NORMROPE_CACHE_DIR"]]
     else:
-        home, temporary = env.get("XDG_CACHE_HOME", ""), env.get("TMPDIR") or env.get("TMP") or env.get("TEMP") or "/tmp"
+        home = env.get("XDG_CACHE_HOME", "")
+        temporary = env.get("TMPDIR") or env.get("TMP") or env.get("TEMP") or "/tmp"
         named = [f"{home}/normrope"] if os.path.isabs(home) else []
         named += [os.path.expanduser("~/.cache/normrope"), f"{temporary}/normrope-{os.getuid()}"]
     for folder in [*named, *env.get("NORMROPE_CACHE_READONLY", "").split(":")]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -46,8 +46,9 @@ try:  # past a check of torch's own, which costs as much again
     _increment_version = torch._C._increment_version
 except (AttributeError, TypeError):  # an older torch
 
-    def _increment_version(tensors: tuple[Tensor]) -> None:
-        torch.autograd.graph.increment_version(tensors[0])
+    def _increment_version(tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            torch.autograd.graph.increment_version(tensor)
 
 
 class _Plans(threading.local):

@@ -220,8 +220,8 @@ class Refusals(NormropeCase):
     @unittest.skipIf(numpy is None, "needs numpy")
     def test_numpy_types_that_are_not_what_dtype_says(self) -> None:
         for name in ("qkv", "q_weight", "k_weight"):
-            value = numpy.zeros(len(good()[name]), "f2")
-            with self.subTest(name=name), self.refuses("invalid-argument", f'dtype is "bf16". dtype must be f16, as {name}'):
+            value, message = numpy.zeros(len(good()[name]), "f2"), f'dtype is "bf16". dtype must be f16, as {name} is'
+            with self.subTest(name=name), self.refuses("invalid-argument", message):
                 normrope.fused_qk_norm_rope(**{**good(), name: value}, **self.options)
         for dtype in ("V0", "V2", "O", "f4", "M8[s]", [("a", "u2")]):
             with self.subTest(dtype=dtype), self.refuses("invalid-argument", "qkv "):

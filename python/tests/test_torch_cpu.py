@@ -77,7 +77,8 @@ class Cpu(Cases):
                 normrope.fused_qk_norm_rope(*wrong)
 
     def test_weights_of_other_types(self) -> None:
-        for wrap, runs in ((torch.nn.Parameter, 1), (lambda w: w.as_subclass(Subclass), 1), (lambda w: TwoTensor(w, w), 2)):
+        twice = (lambda weight: TwoTensor(weight, weight), 2)
+        for wrap, runs in ((torch.nn.Parameter, 1), (lambda weight: weight.as_subclass(Subclass), 1), twice):
             call, plain = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
             for _ in range(runs):
                 plain.run()
