@@ -7,12 +7,14 @@ passes. Knows neither torch nor numpy.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ._abi import Functions
 from ._call import Memory, Numbers, pack, require_sizes
+from ._fork import enter_cpu_library
 from ._kernels import Place, kernel_for
 from ._point import dtype_name
 from ._rope import Rope, Table, Tables, turns_of
@@ -67,6 +69,7 @@ def run_on_buffers(
         table = host_tables.get(numbers.rope(), "cpu", functions)
         memory = table.memory  # kept while the call reads it
         args = pack(numbers, packed, q, k, positions, table)
+        enter_cpu_library()
         functions.require(functions.run(kernel.index, ctypes.byref(args), None))
         del memory
 
@@ -83,8 +86,9 @@ host_tables = Tables(_host_table, lambda _table, _memory: None)
 @contextmanager
 def _viewed(name: str, value: Any, dtype: object, writable: bool = False) -> Iterator[Memory]:
     """The memory of a buffer, which cannot move or go until the block ends. Raises `invalid-argument`."""
+    own = None
     if getattr(getattr(value, "dtype", None), "name", None) == "bfloat16":
-        dtype, value = "bf16", value.view("uint16")  # numpy's buffers cannot tell of ml_dtypes' types
+        own, value = "bf16", value.view("uint16")  # numpy's buffers cannot tell of ml_dtypes' types
     view = _PyBuffer()
     try:
         ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(value), ctypes.byref(view), _FORMAT_AND_STRIDES)
@@ -93,24 +97,33 @@ def _viewed(name: str, value: Any, dtype: object, writable: bool = False) -> Ite
     try:
         if writable and view.readonly:
             raise unfit_argument(name, "a buffer that is read-only", "one that can be written")
-        yield _memory_of(name, view, dtype)
+        yield _memory_of(name, view, dtype, own)
     finally:
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
 
 
-def _memory_of(name: str, view: _PyBuffer, dtype: object) -> Memory:
+def _memory_of(name: str, view: _PyBuffer, dtype: object, own: str | None) -> Memory:
+    """`own` is what its owner says it is, where that tells more than the buffer does."""
     code = (view.format or b"B").decode().lstrip("@=<")
     if code in _FLOATS:
-        element = _FLOATS[code] or _named_dtype(dtype)
+        element = own or _FLOATS[code] or _named_dtype(dtype)
+        if dtype is not None and dtype_name(dtype) != element:
+            raise unfit_argument("dtype", show(dtype), f"{element}, as {name} is, or left out")
     else:
         element = _INTEGERS.get((code, view.itemsize), f"type {show(code)}")
     shape = tuple(view.shape[i] for i in range(view.ndim))
-    strides = tuple(view.strides[i] for i in range(view.ndim))
+    size = view.itemsize or 1  # 0 of numpy's V0
+    strides = tuple(view.strides[i] for i in range(view.ndim)) if view.strides else _contiguous(shape, size)
     if len(shape) not in (1, 2):
         raise unfit_argument(name, f"a buffer of shape {list(shape)}", "of rank 1, or 2 for rows")
-    if any(stride % view.itemsize for stride in strides):
+    if any(stride % size for stride in strides):
         raise unfit_argument(name, f"a buffer with strides of {list(strides)} bytes", "of whole elements")
-    return Memory("buffer", element, shape, tuple(stride // view.itemsize for stride in strides), view.buf or 0)
+    return Memory("buffer", element, shape, tuple(stride // size for stride in strides), view.buf or 0)
+
+
+def _contiguous(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """The strides that a buffer leaves out, as those of ctypes do."""
+    return tuple(size * math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 def _named_dtype(dtype: object) -> str:

@@ -51,6 +51,12 @@ class Memory:
         return f"a {self.kind} of shape {list(self.shape)}"
 
     @property
+    def end(self) -> int:
+        """The address behind it, where no stride is negative."""
+        span = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides)) + 1
+        return self.address + span * (POSITION_BITS[self.dtype] // 8 if self.dtype in POSITION_BITS else 2)
+
+    @property
     def is_contiguous(self) -> bool:
         wanted = 1
         for size, stride in zip(reversed(self.shape), reversed(self.strides)):
@@ -155,6 +161,8 @@ def require_sizes(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Mem
             raise unfit_argument(name, f"on {memory.device}", f"where qkv is, on {qkv.device}")
         if not memory.is_contiguous:
             raise unfit_argument(name, f"a {memory.kind} with a stride of {memory.strides[-1]}", "contiguous")
+        if tokens > 0 and qkv.address < memory.end and memory.address < qkv.end:
+            raise unfit_argument(name, "in the memory of qkv, which is written", "elsewhere")
     return tokens
 
 

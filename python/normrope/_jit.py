@@ -7,12 +7,16 @@ reasons why there is none. The only file that knows how the cache lies and how t
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,14 +31,18 @@ from ._library import (
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
-from .errors import ErrorCode, NormropeError
+from .errors import ErrorCode, NormropeError, invalid_argument, quoted
 
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 
 #: nvcc takes seconds for a kernel; what takes this long hangs.
 _COMMAND_TIMEOUT_S = 900
 
-_failures: dict[tuple[str, ...], str] = {}
+#: A model asks for each of its layers: once is enough. What was the matter may be mended later.
+_FAILURE_KEPT_S = 60
+
+#: What was said of a command in an environment, and when.
+_failures: dict[tuple[object, ...], tuple[float, str]] = {}
 
 
 def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | None, list[str]]:
@@ -44,11 +52,16 @@ def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | N
     """
     fit: list[tuple[bool, Path]] = []
     unfit: list[str] = []
-    for root in _roots():
-        for entry in _entries(root, point.kernel_id):
+    for root in dict.fromkeys(_roots()):
+        try:
+            entries = _entries(root, point.kernel_id)
+        except OSError as reason:
+            unfit.append(f"{quoted(root)} cannot be read: {reason.strerror}")
+            continue
+        for entry in entries:
             try:
                 fit.append((_needs_ptx(root, entry, point, target, arch), entry))
-            except (_Unfit, NormropeError, OSError) as reason:
+            except (_Unfit, NormropeError, OSError, ValueError) as reason:
                 unfit.append(f"{entry}: {reason}")
     for _, entry in sorted(fit, key=lambda found: found[0]):
         try:
@@ -69,13 +82,14 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
     if command is None:
         fix = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add}"
         raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", fix)
-    key = (*command, *call)
-    if key not in _failures:
+    key = (*command, *call, frozenset(os.environ.items()))
+    failed_at, said = _failures.get(key, (-math.inf, ""))
+    if time.monotonic() - failed_at > _FAILURE_KEPT_S:
         answer = _run([*command, *call])
         if isinstance(answer, Path):
             return load_library(answer)
-        _failures[key] = answer  # a model asks for each of its layers: once is enough
-    said = _failures[key]
+        said = answer
+        _failures[key] = time.monotonic(), said
     fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
     code: ErrorCode = "compile-failed" if said.startswith("error [compile-") else "kernel-not-found"
@@ -94,54 +108,72 @@ def _run(command: list[str]) -> Path | str:
 
 
 def _command() -> list[str] | None:
-    """`NORMROPE_COMMAND`, else `normrope` on PATH, else one in node_modules from the working folder upwards, else the
+    """`NORMROPE_COMMAND`, else `normrope` on PATH, else the one in the working folder's node_modules, else the
     checkout's own where the package lies in one. All but the first are scripts of Node's."""
     named = os.environ.get("NORMROPE_COMMAND")
     if named:
-        return [named] if Path(named).is_file() else shlex.split(named)
+        return _command_of(named)
     node = shutil.which("node")
     if node is None:
         return None
     on_path = shutil.which("normrope")
     if on_path is not None:
         return [on_path]
-    for folder in _folders_upwards():
-        installed = folder / "node_modules" / ".bin" / "normrope"
-        if installed.exists():
-            return [str(installed)]
+    installed = Path("node_modules", ".bin", "normrope")
+    if installed.exists():
+        return [_trusted(installed.absolute())]
     own = Path(__file__).resolve().parents[2] / "dist" / "generator" / "cli.js"
     return [node, str(own)] if own.exists() else None
 
 
-def _folders_upwards() -> list[Path]:
+def _command_of(named: str) -> list[str]:
+    if os.path.isfile(named):
+        return [named]
     try:
-        here = Path.cwd()
-    except OSError:
-        return []  # it was removed
-    return [here, *here.parents]
+        words = shlex.split(named)
+    except ValueError:  # a quote is open
+        words = []
+    if words:
+        return words
+    raise invalid_argument("NORMROPE_COMMAND", named, "a file, or a command line such as `npx normrope`")
+
+
+def _trusted(installed: Path) -> str:
+    """The working folder may be one that others put files into. Raises `kernel-not-found`."""
+    real, modules = installed.resolve(), installed.parent.parent
+    inside = [folder for folder in real.parents if folder.is_relative_to(modules.resolve())]
+    # The group of a user's folders is often the user's own, so only what everybody may write to is refused.
+    reason = distrust(modules, installed.parent, real.parent, *inside, real, writable=stat.S_IWOTH)
+    reason = reason or distrust_above(modules) or distrust_above(real)
+    if reason is None:
+        return str(installed)
+    message = f"{quoted(installed)} is not to be trusted, because {reason}"
+    raise NormropeError("kernel-not-found", message, "Name it with NORMROPE_COMMAND to use it nevertheless")
 
 
 def _roots() -> Iterator[Path]:
-    """The user's own, then the read-only ones."""
+    """The user's own, then the read-only ones. What is relative to a working folder that was removed is left out."""
     env = os.environ
     if env.get("NORMROPE_CACHE_DIR"):
-        yield Path(os.path.abspath(env["NORMROPE_CACHE_DIR"]))
+        named = [env["NORMROPE_CACHE_DIR"]]
     else:
-        home = env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        yield Path(os.path.abspath(home)) / "normrope"
-        yield Path(env.get("TMPDIR") or "/tmp") / f"normrope-{os.getuid()}"
-    for folder in env.get("NORMROPE_CACHE_READONLY", "").split(":"):
-        if folder:
-            yield Path(os.path.abspath(folder))
+        home = env.get("XDG_CACHE_HOME", "")
+        temporary = env.get("TMPDIR") or env.get("TMP") or env.get("TEMP") or "/tmp"
+        named = [f"{home}/normrope"] if os.path.isabs(home) else []
+        named += [os.path.expanduser("~/.cache/normrope"), f"{temporary}/normrope-{os.getuid()}"]
+    for folder in [*named, *env.get("NORMROPE_CACHE_READONLY", "").split(":")]:
+        with contextlib.suppress(FileNotFoundError):
+            if folder:
+                yield Path(os.path.abspath(folder))
 
 
 def _entries(root: Path, kernel_id: str) -> list[Path]:
+    """Raises OSError where there is something that cannot be read."""
+    folder = Path(os.path.realpath(root), "jit", kernel_id)  # links are followed once
     try:
-        real = root.resolve()  # links are followed once
-        folder = real / "jit" / kernel_id
         return sorted(entry for entry in folder.iterdir() if _ENTRY.fullmatch(entry.name))
-    except OSError:
-        return []  # not there, or not ours to read
+    except FileNotFoundError:
+        return []
 
 
 class _Unfit(Exception):

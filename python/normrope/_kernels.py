@@ -28,7 +28,8 @@ class Kernel:
 
 
 _found: dict[tuple[object, ...], Kernel] = {}
-_lock = threading.RLock()
+#: By kernel id: who knows its kernel need not wait until another's is compiled.
+_locks: dict[str, threading.Lock] = {}
 
 
 def kernel_for(point: Point, target: Target, arch: str = "", library: Place = None) -> Kernel:
@@ -39,10 +40,13 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: Place = No
     if library is not None and not isinstance(library, (str, os.PathLike)):
         raise invalid_argument("library", library, "a path")
     key = (point, target, arch, library, os.environ.get("NORMROPE_LIBRARY"))
-    with _lock:
-        if point.impossible is not None or key not in _found:
-            _found[key] = _find(point, target, arch, library)
-        return _found[key]
+    if point.impossible is not None:
+        return _find(point, target, arch, library)
+    if key not in _found:
+        with _locks.setdefault(point.kernel_id, threading.Lock()):
+            if key not in _found:
+                _found[key] = _find(point, target, arch, library)
+    return _found[key]
 
 
 def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:

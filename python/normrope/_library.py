@@ -21,7 +21,7 @@ from typing import Any, Literal
 from ._abi import ABI_VERSION, Functions
 from ._point import OP, Point
 from ._trust import distrust
-from .errors import NormropeError, quoted
+from .errors import NormropeError, quoted, show
 
 Target = Literal["cpu", "cuda"]
 LIBRARY_NAME = "libnormrope.so"
@@ -54,7 +54,12 @@ def named_library(library: str | os.PathLike[str] | None, target: Target) -> Lib
     name = library if library is not None else os.environ.get("NORMROPE_LIBRARY") or None
     if name is None:
         return _build_library(target)
-    place = Path(os.path.abspath(name))
+    whose = "library" if library is not None else "NORMROPE_LIBRARY"
+    try:
+        place = Path(os.path.abspath(name))
+    except FileNotFoundError as cause:
+        message = f"{whose} is {show(str(name))}, and the working folder was removed"
+        raise NormropeError("library-not-found", message, "Name it by its whole path") from cause
     path = place / target / LIBRARY_NAME if place.is_dir() else place
     if not path.exists():
         fix = f"Run `normrope build --target {target}`, or name another place"
@@ -62,7 +67,6 @@ def named_library(library: str | os.PathLike[str] | None, target: Target) -> Lib
     loaded = load_library(path)
     if loaded.target == target:
         return loaded
-    whose = "library" if library is not None else "NORMROPE_LIBRARY"
     message = f"{whose} is {quoted(path)}, which was built for {loaded.target}, and this call needs {target}"
     raise NormropeError("invalid-argument", message, "Name a folder that holds one for each target, as `build` does")
 
@@ -126,14 +130,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
         needed = [build[key] for key in ("target", "archs", "cpuFeatures", "cpuArch", "librarySha256")]
         version = manifest["abi"]
         needed += [manifest["compiler"], [kernel["point"] for kernel in manifest["kernels"]]]
-    except (ValueError, KeyError, TypeError) as cause:
+        names = ", ".join(stage["name"] for stage in stages)
+        needed += ["".join([*build["archs"], *build["cpuFeatures"]])]  # texts all
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
         message = f"{quoted(path)} is not a manifest of this version: {type(cause).__name__} {cause}"
         raise NormropeError("library-invalid", message, _REBUILD) from cause
     if version != ABI_VERSION:
         message = f"{quoted(path)} is of version {version} of the C interface, and this is {ABI_VERSION}"
         raise NormropeError("library-invalid", message, _REBUILD)
     if stages != OP["stages"]:
-        names = ", ".join(str(stage.get("name")) for stage in stages)
         message = f"{quoted(path)} is of an op with the stages {names}, and this one is rmsNorm, rotate"
         raise NormropeError("library-invalid", message, "Name a library that was built from the op of `normrope/dsl`")
     return manifest

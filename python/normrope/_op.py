@@ -68,7 +68,7 @@ def fused_qk_norm_rope(
     if op is not None and isinstance(qkv, op.Tensor):
         if dtype is not None:
             raise unfit_argument("dtype", "given", "left out: a tensor has its own")
-        op.implementation_for(qkv)(
+        op.implementation_for(qkv, q_weight, k_weight, position_ids)(
             qkv,
             num_heads_q,
             num_heads_k,

@@ -52,7 +52,10 @@ class Rope:
         width = self.high - self.low or 0.001
 
         def scaled(i: int) -> float:
-            plain = self.base ** (-2 * i / self.rotary_dim)
+            try:
+                plain = self.base ** (-2 * i / self.rotary_dim)
+            except OverflowError:  # of a base next to 0
+                raise invalid_argument("base", self.base, "one whose frequencies float64 can hold") from None
             interpolated = min(max((i - self.low) / width, 0.0), 1.0)
             return (plain / self.factor) * interpolated + plain * (1 - interpolated)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ._abi import Args, Functions, Heads
 from ._buffers import host_tables
 from ._call import Memory, Numbers, pack, require_sizes
+from ._fork import FIX, enter_cpu_library
 from ._kernels import Kernel, Place, kernel_for
 from ._library import Target
 from ._rope import Rope, Table, Tables, clock, turns_of
@@ -93,7 +94,7 @@ class Plan:
         words[_Q_WEIGHT] = q_weight.data_ptr()
         words[_K_WEIGHT] = k_weight.data_ptr()
         words[_POSITIONS] = position_ids.data_ptr()
-        words[_NUM_TOKENS] = position_ids.shape[0]
+        words[_NUM_TOKENS] = position_ids.numel()
         status = self._run(self._kernel, self._address, stream)
         if status != 0:
             self._functions.require(status)
@@ -114,6 +115,7 @@ def make_plan(numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, posit
     require_sizes(numbers, packed, q, k, positions)
     rope, functions = numbers.rope(), kernel.library.functions
     if target == "cpu":
+        enter_cpu_library()
         table = host_tables.get(rope, packed.device, functions)
         index = -1
     else:
@@ -170,6 +172,9 @@ def target_of(device: Any) -> tuple[Target, str]:
         return "cpu", ""
     if found.type != "cuda":
         raise invalid_argument("device", str(device), '"cpu" or "cuda"')
+    if torch.cuda._is_in_bad_fork():
+        message = f"device is {device}, and this process was forked from one that had used CUDA"
+        raise NormropeError("device-error", message, FIX)
     if not torch.cuda.is_available():
         raise NormropeError("no-device", f"device is {device}, and torch sees no GPU", "See `normrope doctor`")
     return "cuda", _arch_of(torch.cuda.current_device() if found.index is None else found.index)
@@ -197,6 +202,8 @@ def _memory_of(name: str, value: Any) -> Memory:
         raise invalid_argument(name, value, "a tensor, as qkv is")
     if value.layout != torch.strided:
         raise unfit_argument(name, f"a tensor of layout {value.layout}", "a dense one")
+    if value.is_neg():
+        raise unfit_argument(name, "a tensor that torch negates when it is read", "one that is negated: .resolve_neg()")
     if value.device.type not in ("cpu", "cuda"):
         raise unfit_argument(name, f"on {value.device}", "on a CUDA device or the CPU")
     shape, strides = tuple(value.shape), value.stride()

@@ -6,6 +6,7 @@ not import anything of normrope.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import math
@@ -62,7 +63,8 @@ def require_count(field: str, value: object) -> int:
 
 def require_number(field: str, value: object, want: str = "a number") -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):  # float64 cannot hold it
+            return float(value)
     raise invalid_argument(field, value, want)
 
 
@@ -93,10 +95,18 @@ def show(value: object) -> str:
         shown = json.dumps(value[:_SHOWN_LENGTH], ensure_ascii=not value.isprintable())
         return shown if len(value) <= _SHOWN_LENGTH else f"{shown}… of {len(value)} characters"
     if value is None or isinstance(value, (bool, numbers.Real)):
-        return str(value)
+        return _shown_number(value)
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"an object of type {type(value).__name__}"
+
+
+def _shown_number(value: object) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # Python spells no integer of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:20]}… of {len(text)} digits"
 
 
 def quoted(text: object) -> str:

@@ -56,7 +56,7 @@ def patch_sglang() -> Patch:
     A second call replaces what has been imported since and nothing else.
 
     Raises:
-        NormropeError: `library-not-found`, where none of SGLang's modules can be imported.
+        NormropeError: `library-not-found`, where none of SGLang's modules can be imported, or none has the op.
     """
     modules, reasons = _import_modules()
     if not modules:
@@ -68,7 +68,11 @@ def patch_sglang() -> Patch:
             if original is not None and original is not replacement and not _is_known(original):
                 _originals.append((original, replacement))
     undo = tuple(_replace())
-    return Patch(tuple(f"{module.__name__}.{name}" for module, name, _ in undo), undo)
+    if not any(vars(module).get("fused_qk_norm_rope") is fused_qk_norm_rope for module in modules):
+        found = ", ".join(_name_of(module) for module in modules)
+        fix = "Install a version of sglang or sgl-kernel that has the op"
+        raise NormropeError("library-not-found", f"there is no fused_qk_norm_rope to replace in {found}", fix)
+    return Patch(tuple(f"{_name_of(module)}.{name}" for module, name, _ in undo), undo)
 
 
 def _import_modules() -> tuple[list[ModuleType], list[str]]:
@@ -82,6 +86,11 @@ def _import_modules() -> tuple[list[ModuleType], list[str]]:
     return modules, reasons
 
 
+def _name_of(module: ModuleType) -> str:
+    """Empty for a module without a name, which may be among the loaded ones."""
+    return str(vars(module).get("__name__", ""))
+
+
 def _is_known(function: Any) -> bool:
     return any(original is function for original, _ in _originals)
 
@@ -89,7 +98,7 @@ def _is_known(function: Any) -> bool:
 def _replace() -> list[tuple[ModuleType, str, Any]]:
     replaced: list[tuple[ModuleType, str, Any]] = []
     for module in list(sys.modules.values()):
-        if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] == __package__:
+        if not isinstance(module, ModuleType) or _name_of(module).partition(".")[0] == __package__:
             continue
         for name, value in list(vars(module).items()):
             for original, replacement in _originals:

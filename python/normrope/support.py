@@ -50,6 +50,15 @@ def why_not(
 ) -> str | None:
     """Why `can_use_fused_qk_norm_rope` says no, with what would mend it; None where it says yes."""
     del yarn
+    op = find_torch_op()
+    ask = op.why_not_as_constant if op is not None and op.is_compiling() else answer
+    return ask(head_dim, is_neox, dtype, rotary_dim, device, library)
+
+
+def answer(
+    head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: Place
+) -> str | None:
+    """What `why_not` says."""
     try:
         if not isinstance(is_neox, bool):
             raise invalid_argument("is_neox", is_neox, "True or False")

@@ -7,18 +7,21 @@ argument struct and one call into the library; all that comes before a first cal
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from ._call import Numbers, read_numbers
 from ._kernels import Place
 from ._torch_plan import Plan, check_fake, make_plan, require_no_grad, target_of
+from .support import answer
 
-__all__ = ["Tensor", "implementation_for", "launch", "target_of"]
+__all__ = ["Tensor", "implementation_for", "is_compiling", "launch", "target_of", "why_not_as_constant"]
 
 _SCHEMA = (
     "fused_qk_norm_rope(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, "
@@ -26,14 +29,26 @@ _SCHEMA = (
     "float high, float attention_factor, int? rotary_dim=None, *, str? library=None) -> ()"
 )
 
+#: What no code of somebody else's stands behind.
+_PLAIN = frozenset((Tensor, Parameter))
+
 #: A model has one for each kind of layer. When there are more, all are made anew.
 _PLANS_KEPT = 512
 
-_is_compiling = torch.compiler.is_compiling
+is_compiling = torch.compiler.is_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _is_transformed = torch._C._are_functorch_transforms_active
-_increment_version = torch.autograd.graph.increment_version
+_is_tracing = torch._C._is_tracing
+_is_profiled = torch.autograd._profiler_enabled
+try:  # past a check of torch's own, which costs as much again
+    torch._C._increment_version((torch.empty(0),))
+    _increment_version = torch._C._increment_version
+except (AttributeError, TypeError):  # an older torch
+
+    def _increment_version(tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            torch.autograd.graph.increment_version(tensor)
 
 
 class _Plans(threading.local):
@@ -44,13 +59,23 @@ class _Plans(threading.local):
 
 
 _plans = _Plans()
+os.register_at_fork(after_in_child=lambda: _plans.by_key.clear())  # whether a device can be used there is asked anew
 
 
-def implementation_for(qkv: Tensor) -> Callable[..., None]:
+def implementation_for(qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any) -> Callable[..., None]:
     """The launch itself, past torch's dispatcher, where nobody traces, wraps or watches the call."""
-    if _is_compiling() or type(qkv) is not Tensor or _dispatch_modes() != 0 or _is_transformed():
+    if is_compiling() or _dispatch_modes() != 0 or _is_transformed() or _is_tracing() or _is_profiled():
         return _dispatched
-    return launch
+    if type(qkv) in _PLAIN and type(q_weight) in _PLAIN and type(k_weight) in _PLAIN and type(position_ids) in _PLAIN:
+        return launch
+    are_tensors = isinstance(q_weight, Tensor) and isinstance(k_weight, Tensor) and isinstance(position_ids, Tensor)
+    return _dispatched if are_tensors else launch  # which says what is none
+
+
+@torch.compiler.assume_constant_result
+def why_not_as_constant(*question: Any) -> str | None:
+    """For a function that is being compiled: a kernel is found now, and no lock is looked into."""
+    return answer(*question)
 
 
 def _dispatched(*args: Any, library: Place = None) -> None:
@@ -81,26 +106,21 @@ def launch(
     """`normrope.fused_qk_norm_rope` for tensors: its docstring has the arguments and the errors."""
     try:
         tokens, width = qkv.shape
-        # All that the checks look at besides the numbers of tokens and what the C library checks each time. A plan for
-        # no or one token has not looked at the stride between rows.
+        dtype, device = qkv.dtype, qkv.device
+        # What make_plan refuses otherwise, but for what the C library checks each time.
+        fits = q_weight.dtype is dtype and k_weight.dtype is dtype and position_ids.shape == (tokens,)
+        fits = fits and q_weight.device == device and k_weight.device == device and position_ids.device == device
+        fits = fits and q_weight.ndim == k_weight.ndim == 1 and q_weight.numel() == k_weight.numel() == head_dim
+        fits = fits and q_weight.is_contiguous() and k_weight.is_contiguous() and position_ids.is_contiguous()
+        fits = fits and not (q_weight.is_neg() or k_weight.is_neg())
+        # All else that it looks at. A plan for no or one token has not looked at the stride between rows.
         key = (
             width,
             qkv.stride(),
-            qkv.dtype,
-            qkv.device,
+            dtype,
+            device,
             tokens if tokens < 2 else 2,
-            q_weight.shape,
-            q_weight.is_contiguous(),
-            q_weight.dtype,
-            q_weight.device,
-            k_weight.shape,
-            k_weight.is_contiguous(),
-            k_weight.dtype,
-            k_weight.device,
-            position_ids.shape == (tokens,),
-            position_ids.is_contiguous(),
             position_ids.dtype,
-            position_ids.device,
             num_heads_q,
             num_heads_k,
             num_heads_v,
@@ -115,12 +135,14 @@ def launch(
             rotary_dim,
             library,
         )
-        plan = _plans.by_key.get(key)
+        plan = _plans.by_key.get(key) if fits else None
     except (AttributeError, RuntimeError, TypeError, ValueError):
         key = plan = None  # an argument is of another kind: make_plan says which
     # That a value is equal is not enough: to a dictionary True is 1.
     is_exact = type(num_heads_q) is type(num_heads_k) is type(num_heads_v) is type(head_dim) is int
     is_exact = is_exact and type(is_neox) is bool and (rotary_dim is None or type(rotary_dim) is int)
+    is_exact = is_exact and not (eps is True or eps is False or base is True or factor is True or low is True)
+    is_exact = is_exact and not (low is False or high is True or high is False or attention_factor is True)
     memory = plan.table.memory if plan is not None and is_exact else None
     while memory is None:
         numbers = read_numbers(
@@ -132,7 +154,7 @@ def launch(
     if _is_grad_enabled() and (qkv.requires_grad or q_weight.requires_grad or k_weight.requires_grad):
         require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
     plan.launch(memory, qkv, q_weight, k_weight, position_ids)
-    _increment_version(qkv)  # as torch's own ops in place do: autograd may have saved it for something else
+    _increment_version((qkv,))  # as torch's own ops in place do: autograd may have saved it for something else
 
 
 def _keep(key: Any, plan: Plan) -> Plan:

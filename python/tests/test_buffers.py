@@ -13,6 +13,7 @@ from typing import Any
 import normrope
 from built import build
 from case import BufferCall, NormropeCase, ones
+from forked import said_by_child
 from reference import Style
 
 try:
@@ -79,6 +80,22 @@ class Op(NormropeCase):
         call.weights = [memoryview(bytes(weight)).cast("H") for weight in call.weights]
         call.run(memoryview(call.qkv).cast("B").cast("H", (len(POSITIONS), call.row)), library=self.library)
         self.assertLessEqual(call.error(), 1)
+
+    def test_ctypes_arrays(self) -> None:
+        call, count = BufferCall(Style(64, 64, True), POSITIONS), len(POSITIONS)
+        call.qkv = (ctypes.c_uint16 * len(call.before))(*call.before)
+        call.run(library=self.library)
+        self.assertLessEqual(call.error(), 1)
+        rows = ((ctypes.c_uint16 * call.row) * count)()
+        call.run(rows, library=self.library)
+        with self.refuses("invalid-argument", "qkv is a buffer of shape"):
+            call.run(((ctypes.c_uint16 * call.row) * (count + 1))(), library=self.library)
+
+    def test_after_a_fork(self) -> None:
+        call = BufferCall(Style(64, 64, True), array("i", range(512)))
+        call.run(library=self.library)
+        said = said_by_child(lambda: call.run(library=self.library))
+        self.assertRegex(said, '^device-error .*forked from one that had run the CPU library.*"spawn"')
 
     def test_no_tokens_and_no_heads_of_a_kind(self) -> None:
         BufferCall(Style(64, 64, True), array("i")).run(library=self.library)
@@ -154,6 +171,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"eps": -1e-6}, "eps is -1e-06"),
     ({"eps": 1e-39}, "eps is 1e-39. eps must be 0, or at least 1.1754943508222875e-38"),
     ({"dtype": None}, "dtype is None"),
+    *(({name: 10**400}, f"{name} is 10000000000000000000… of 401 digits") for name in ("factor", "base", "eps")),
+    ({"low": -(10**5000)}, "low is a number of thousands of digits. low must be a number"),
+    ({"num_heads_q": 10**5000}, "num_heads_q is a number of thousands of digits"),
+    ({"base": 5e-324}, "base is 5e-324. base must be one whose frequencies float64 can hold"),
     ({"dtype": "f32"}, 'dtype is "f32". dtype must be "bf16" or "f16"'),
 ]
 
@@ -163,6 +184,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"rotary_dim": 0}, "rotaryDim is 0"),
     ({"head_dim": "64"}, 'headDim is "64", and must be a multiple of 8 from 16 to 1024'),
     ({"head_dim": -64}, "headDim is -64"),
+    ({"head_dim": 10**5000}, "headDim is a number of thousands of digits"),
+    ({"rotary_dim": 10**5000}, "rotaryDim is a number of thousands of digits"),
     ({"head_dim": True}, "headDim is True"),
     ({"head_dim": 64.0}, "headDim is 64.0"),
 ]
@@ -185,6 +208,24 @@ class Refusals(NormropeCase):
                     normrope.fused_qk_norm_rope(**given, **self.options)
                 if before is not None:
                     self.assertEqual(bytes(given["qkv"]), before, "something was written")
+
+    def test_memory_that_is_read_and_written(self) -> None:
+        given = good()
+        flat = memoryview(given["qkv"])
+        positions = flat.cast("B").cast("i")[-2:]
+        for name, value in (("q_weight", flat[:64]), ("k_weight", flat[-64:]), ("position_ids", positions)):
+            with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is in the memory of qkv"):
+                normrope.fused_qk_norm_rope(**{**given, name: value}, **self.options)
+
+    @unittest.skipIf(numpy is None, "needs numpy")
+    def test_numpy_types_that_are_not_what_dtype_says(self) -> None:
+        for name in ("qkv", "q_weight", "k_weight"):
+            value, message = numpy.zeros(len(good()[name]), "f2"), f'dtype is "bf16". dtype must be f16, as {name} is'
+            with self.subTest(name=name), self.refuses("invalid-argument", message):
+                normrope.fused_qk_norm_rope(**{**good(), name: value}, **self.options)
+        for dtype in ("V0", "V2", "O", "f4", "M8[s]", [("a", "u2")]):
+            with self.subTest(dtype=dtype), self.refuses("invalid-argument", "qkv "):
+                normrope.fused_qk_norm_rope(**{**good(), "qkv": numpy.empty(384, dtype)}, **self.options)
 
     def test_points_that_cannot_be(self) -> None:
         for change, message in IMPOSSIBLE:

@@ -6,16 +6,19 @@ import json
 import os
 import shutil
 import sys
+import threading
 import unittest
 from array import array
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import normrope
 from built import SINGLE_ID, build
 from case import BufferCall, NormropeCase
-from normrope import _jit
+from normrope import _jit, _kernels
 from normrope._point import point_of
 from reference import Style
 
@@ -130,10 +133,17 @@ class Cache(NormropeCase):
         installed = self.folder / "node_modules" / ".bin" / "normrope"
         installed.parent.mkdir(parents=True)
         installed.symlink_to(path)
+        self.assertEqual(_jit._command(), [str(installed)])
+        for untrusted in (path, installed.parent, installed.parent.parent, self.folder):
+            mode = untrusted.stat().st_mode
+            untrusted.chmod(0o777)
+            with self.subTest(untrusted=untrusted), self.refuses("kernel-not-found", "not to be trusted"):
+                _jit._command()
+            untrusted.chmod(mode)
         below = self.folder / "below"
         below.mkdir()
         os.chdir(below)
-        self.assertEqual(_jit._command(), [str(installed)])
+        self.assertNotIn(str(installed), _jit._command() or [])
         (node.parent / "normrope").symlink_to(path)
         self.assertEqual(_jit._command(), [str(node.parent / "normrope")])
 
@@ -209,28 +219,70 @@ class Cache(NormropeCase):
             NORMROPE_CACHE_DIR="", XDG_CACHE_HOME="/xdg", TMPDIR="/temporary", NORMROPE_CACHE_READONLY="/r:/s"
         )
         user = f"/temporary/normrope-{os.getuid()}"
-        self.assertEqual([str(root) for root in _jit._roots()], ["/xdg/normrope", user, "/r", "/s"])
-        os.environ["XDG_CACHE_HOME"] = ""
-        self.assertEqual(next(_jit._roots()), Path.home() / ".cache" / "normrope")
+        home = str(Path.home() / ".cache" / "normrope")
+        self.assertEqual([str(root) for root in _jit._roots()], ["/xdg/normrope", home, user, "/r", "/s"])
+        for no_folder in ("", "relative"):
+            os.environ["XDG_CACHE_HOME"] = no_folder
+            self.assertEqual([str(root) for root in _jit._roots()], [home, user, "/r", "/s"])
         os.environ["NORMROPE_CACHE_DIR"] = "own"
         self.assertEqual([str(root) for root in _jit._roots()], [str(self.folder / "own"), "/r", "/s"])
+        gone = self.folder / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        self.assertEqual([str(root) for root in _jit._roots()], ["/r", "/s"])
 
+    def test_a_root_that_cannot_be_read_is_among_the_reasons(self) -> None:
+        self.cache.rmdir()
+        odd = ((self.cache.touch, "Not a directory"), (lambda: self.cache.symlink_to(self.cache), "symbolic"))
+        for make, why in odd:
+            make()
+            with self.subTest(why=why):
+                reason = normrope.why_not(96, True, "bf16", device="cpu") or ""
+                self.assertRegex(reason, f"cache cannot be read: .*{why}")
+            self.cache.unlink()
+        self.cache.mkdir(mode=0o700)
+        with mock.patch.object(Path, "iterdir", side_effect=PermissionError(13, "Permission denied")):
+            self.assertIn("cache cannot be read: Permission denied", normrope.why_not(96, True, "bf16") or "")
 
-class Question(NormropeCase):
-    def test_why_not(self) -> None:
+    def test_commands_that_are_none(self) -> None:
+        for named in ("it's", " ", '"', "\t"):
+            os.environ["NORMROPE_COMMAND"] = named
+            with self.subTest(named=named), self.refuses("invalid-argument", "NORMROPE_COMMAND is "):
+                self.runs()
+
+    def test_another_environment_or_a_minute_later_is_another_try(self) -> None:
+        self.command(fails=True)
+        for change, calls in ((lambda: None, 1), (lambda: os.environ.update(CXX="other"), 2), (self.wait, 3)):
+            change()
+            with self.refuses("kernel-not-found", "no C++ compiler was found"):
+                self.runs()
+            self.assertEqual(len(self.calls()), calls)
+        self.command()
+        self.wait()
+        self.runs()
+
+    def wait(self) -> None:
+        for key, (at, said) in list(_jit._failures.items()):
+            _jit._failures[key] = at - _jit._FAILURE_KEPT_S - 1, said
+
+    def test_a_known_kernel_does_not_wait_for_another_to_be_compiled(self) -> None:
         options: dict[str, Any] = {"library": build(), "device": "cpu"}
-        self.assertTrue(normrope.can_use_fused_qk_norm_rope(64, True, "bf16", **options))
-        self.assertTrue(normrope.can_use_fused_qk_norm_rope(128, False, "f16", True, rotary_dim=64, **options))
-        self.assertIsNone(normrope.why_not(256, True, "bfloat16", **options))
-        for arguments, part in (
-            ((60, True, "bf16"), "headDim is 60, and must be a multiple of 8 from 16 to 1024"),
-            ((64, True, "f32"), 'dtype is "f32", and must be one of "bf16", "f16"'),
-            ((64, 1, "bf16"), "is_neox is 1"),
-            ((96, True, "bf16"), "holds no kernel for headDim 96"),
-        ):
-            self.assertIn(part, normrope.why_not(*arguments, **options) or "")
-            self.assertFalse(normrope.can_use_fused_qk_norm_rope(*arguments, **options))
-        self.assertIn("device is", normrope.why_not(64, True, "bf16", device="tpu") or "")
+        self.assertIsNone(normrope.why_not(64, True, "bf16", **options))
+        entered, leave = threading.Event(), threading.Event()
+
+        def compiled(*_: object) -> Any:
+            entered.set()
+            leave.wait(20)
+            raise normrope.NormropeError("compile-failed", "it was slow", "Wait")
+
+        with mock.patch.object(_kernels, "compiled_library", compiled), ThreadPoolExecutor(2) as pool:
+            slow = pool.submit(normrope.why_not, 96, True, "bf16", **options)
+            entered.wait(20)
+            for head_dim in (64, 128):  # one that was asked for, and one that was not
+                self.assertIsNone(pool.submit(normrope.why_not, head_dim, True, "bf16", **options).result(10))
+            leave.set()
+            self.assertIn("it was slow", slow.result() or "")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,20 @@ class Place(NormropeCase):
         with self.refuses("library-not-found", "there is no", "none.so"):
             self.is_found()
 
+    def test_a_relative_place_in_a_folder_that_was_removed(self) -> None:
+        gone = self.folder / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        with self.refuses("library-not-found", 'library is "build", and the working folder was removed'):
+            self.is_found(library="build")
+        os.environ.update(NORMROPE_LIBRARY="build", NORMROPE_CACHE_READONLY="cache")
+        with self.refuses("library-not-found", 'NORMROPE_LIBRARY is "build"'):
+            self.is_found()
+        del os.environ["NORMROPE_LIBRARY"]
+        with self.refuses("kernel-not-found", "no library holds a kernel"):
+            self.is_found()
+
     def test_build_in_the_working_folder(self) -> None:
         self.copy("build")
         self.assertTrue(self.is_found())
@@ -91,6 +105,18 @@ class Place(NormropeCase):
             (lambda manifest: manifest["kernels"].reverse(), "library-invalid", "lists other kernels than"),
             (lambda manifest: manifest.pop("kernels"), "library-invalid", "is not a manifest of this version"),
             (lambda manifest: manifest["op"]["stages"].reverse(), "library-invalid", "the stages rotate, rmsNorm"),
+            *(
+                (lambda manifest, part=part, key=key, odd=odd: part(manifest).update({key: odd}), "library-invalid", "")
+                for part, key in (
+                    (lambda manifest: manifest["op"], "stages"),
+                    (lambda manifest: manifest["build"], "archs"),
+                    (lambda manifest: manifest["build"], "cpuFeatures"),
+                    (lambda manifest: manifest, "kernels"),
+                    (lambda manifest: manifest, "build"),
+                    (lambda manifest: manifest, "op"),
+                )
+                for odd in (None, 1, [1], [None], [[]])
+            ),
         ]
         for change, code, message in cases:
             with self.subTest(message=message), self.refuses(code, message):
@@ -98,9 +124,10 @@ class Place(NormropeCase):
 
     def test_files_that_are_none(self) -> None:
         path = self.copy("broken")
-        (path / "cpu" / "manifest.json").write_text("{")
-        with self.refuses("library-invalid", "manifest.json is not a manifest"):
-            self.is_found(library=path)
+        for text in ("{", "", "null", "[]", "1", "[" * 200_000, '{"op": ' * 200_000):
+            (path / "cpu" / "manifest.json").write_text(text)
+            with self.refuses("library-invalid", "manifest.json is not a manifest"):
+                self.is_found(library=path)
         (path / "cpu" / "manifest.json").unlink()
         with self.refuses("library-not-found", "manifest.json cannot be read"):
             self.is_found(library=path)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import unittest
+from typing import Any
 
 try:
     import torch
+    from torch import Tensor
+    from torch.testing._internal.two_tensor import TwoTensor
 except ImportError:
     raise unittest.SkipTest("needs torch") from None
 
 import normrope
 from built import build
 from torch_cases import Cases, TensorCall
+from forked import said_by_child
 from reference import Style
+
+
+class Subclass(Tensor):
+    """Without code of its own."""
 
 
 class Cpu(Cases):
@@ -37,6 +45,74 @@ class Cpu(Cases):
             call = TensorCall(Style(64, 64, True), 4, self.device)
             run(*call.arguments(), library=str(build()))
             self.assertLessEqual(call.errors()[0], 1)
+
+    def test_a_trace_and_the_profiler_see_it(self) -> None:
+        call = TensorCall(Style(64, 64, True), 4, self.device)
+
+        def layer(x: Tensor) -> Tensor:
+            qkv = x + 0
+            normrope.fused_qk_norm_rope(*call.arguments(qkv))
+            return qkv
+
+        want = layer(call.before)
+        traced = torch.jit.trace(layer, torch.zeros_like(call.before), check_trace=False)
+        self.assertTrue(torch.equal(traced(call.before), want))
+        with torch.profiler.profile() as profile:
+            layer(call.before)
+        self.assertTrue(any("normrope" in event.key for event in profile.key_averages()))
+
+    def test_what_looks_like_a_good_call_is_refused_after_one_too(self) -> None:
+        good = TensorCall(Style(64, 64, True), 4, self.device)
+        arguments = good.arguments()
+        normrope.fused_qk_norm_rope(*arguments)
+        weight = good.weights[0]
+        for index, value in ((11, True), (12, False), (13, False), (14, True)):
+            self.assertEqual(arguments[index], value)
+            wrong = [value if i == index else given for i, given in enumerate(arguments)]
+            with self.subTest(index=index), self.refuses("invalid-argument", f"is {value}"):
+                normrope.fused_qk_norm_rope(*wrong)
+        for index in (6, 7):
+            wrong = [torch._neg_view(weight) if i == index else given for i, given in enumerate(arguments)]
+            with self.subTest(index=index), self.refuses("invalid-argument", "that torch negates", ".resolve_neg()"):
+                normrope.fused_qk_norm_rope(*wrong)
+
+    def test_weights_of_other_types(self) -> None:
+        twice = (lambda weight: TwoTensor(weight, weight), 2)
+        for wrap, runs in ((torch.nn.Parameter, 1), (lambda weight: weight.as_subclass(Subclass), 1), twice):
+            call, plain = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
+            for _ in range(runs):
+                plain.run()
+            call.weights = [wrap(weight) for weight in call.weights]
+            with torch.no_grad():
+                call.run()
+            self.assertTrue(torch.equal(call.qkv, plain.qkv))
+
+    def test_memory_that_is_read_and_written(self) -> None:
+        call = TensorCall(Style(64, 64, True, base=4321.0), 4, self.device)  # of no plan that is there
+        inside = {"q_weight": (6, call.qkv[1, 64:128]), "k_weight": (7, call.qkv[0, :64])}
+        inside["position_ids"] = (10, call.qkv[3].view(torch.int32)[-4:])
+        for name, (index, value) in inside.items():
+            wrong = [value if i == index else given for i, given in enumerate(call.arguments())]
+            with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is in the memory of qkv"):
+                normrope.fused_qk_norm_rope(*wrong)
+
+    def test_the_question_in_a_compiled_function(self) -> None:
+        torch._dynamo.reset()
+        call, plain = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
+
+        def layer(*arguments: Any) -> bool:
+            if normrope.can_use_fused_qk_norm_rope(64, True, torch.bfloat16, device=self.device):
+                normrope.fused_qk_norm_rope(*arguments)
+            return normrope.can_use_fused_qk_norm_rope(60, True, torch.bfloat16, device=self.device)
+
+        self.assertFalse(torch.compile(layer, fullgraph=True)(*call.arguments()))
+        plain.run()
+        self.assertTrue(torch.equal(call.qkv, plain.qkv))
+
+    def test_after_a_fork(self) -> None:
+        call = TensorCall(Style(64, 64, True), 512, self.device)
+        call.run()
+        self.assertIn("forked from one that had run the CPU library", said_by_child(call.run))
 
 
 del Cases  # a base, and no test of its own
