@@ -21,7 +21,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = inClass("importing a model", [
     file: "generator/models/model.ts",
     find: "Math.max(1, numKvHeads / tp)",
     replace: "numKvHeads / tp",
-    killedBy: "test/models.test.ts",
+    killedBy: "test/models_unknown.test.ts",
   },
   {
     name: "layers without RoPE rotate",
