@@ -1,8 +1,8 @@
 /**
  * The folder of the cache: where and whose it is, and why it cannot be used.
  *
- * In: the environment, or where it is to be. Out: its real path, or a diagnostic. What others may write to is never used: it holds what
- * will be loaded and run. Must not look at what the entries contain.
+ * In: the environment, or where it is to be. Out: its real path, or a diagnostic. What others may write to is never used:
+ * it holds what will be loaded and run. Must not look at what the entries contain.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";

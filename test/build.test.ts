@@ -1,54 +1,30 @@
-/** Builds with the real compilers: what is compiled, what is reused, what is published, and what `open` refuses. */
+/** Builds with the real compilers: what is compiled, what is reused, and what is published. */
 import { execFileSync, spawnSync } from "node:child_process";
-import {
-  appendFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type BuildRequest, type BuildResult, build } from "../generator/build.js";
+import { afterAll, describe, expect, it } from "vitest";
+import type { BuildRequest, BuildResult } from "../generator/build.js";
 import { sha256 } from "../generator/cache.js";
 import { UserError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { compile, emit } from "../generator/pipeline.js";
 import { readBuiltManifest } from "../generator/publish.js";
-import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { findCxx, findNvcc } from "../generator/toolchain.js";
-import { cpuFeatures } from "../runtime/cpu_features.js";
-import { NormropeError } from "../runtime/errors.js";
-import { gpuCount } from "../runtime/library.js";
-import { type BuiltManifest, LIBRARY_NAME, parseBuiltManifest, type Target } from "../runtime/manifest.js";
+import { cpuCompiler } from "../generator/target_compiler.js";
+import { LIBRARY_NAME, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
+import { cpu, cuda, cxx, FEATURES, filesOf, nvcc, project } from "./building.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
-import { CACHE_ROOT, CONFIGS, needed } from "./fixture.js";
-import { compileText, temporaryFolder, writeConfig } from "./helpers.js";
+import { needed } from "./fixture.js";
+import { temporaryFolder, writeConfig } from "./helpers.js";
 
-const [cxx, nvcc] = [await findCxx(), await findNvcc()];
 const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
 const hasNm = spawnSync("nm", ["--version"]).status === 0;
-const FEATURES = cpuFeatures();
-const JOBS = 2;
 
 /** What builds share that are not about the cache; removed after the last test. */
 const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
 afterAll(() => rmSync(shared, { recursive: true, force: true }));
 const sharedCache = join(shared, "cache");
 
-const cpu = () => cpuCompiler(needed(cxx), FEATURES);
-const cuda = (...archs: string[]) => cudaCompiler(needed(nvcc), needed(cxx), archs);
-const filesOf = (...headDims: number[]): FileSet => emit(compileText(neoxSpace(...headDims)));
 const ids = (...headDims: number[]) => headDims.map((headDim) => neoxId(headDim));
 const pointOf = (headDim: number) => ({ headDim, rope: "neox", dtype: "bf16" }) as const;
 const published = ({ library }: BuildResult) =>
@@ -56,14 +32,6 @@ const published = ({ library }: BuildResult) =>
     const { ino, mtimeNs, size } = statSync(path, { bigint: true });
     return [path, ino, mtimeNs, size];
   });
-
-/** A project's builds: one cache, one build folder. */
-function project(folder = temporaryFolder()) {
-  const [cacheRoot, buildFolder] = [join(folder, "cache"), join(folder, "build")];
-  const run = (files: FileSet, changed: Partial<BuildRequest> = {}) =>
-    build({ files, compiler: cpu(), buildFolder, cacheRoot, jobs: JOBS, ...changed });
-  return { cacheRoot, buildFolder, run };
-}
 
 /** Text put at the end of an emitted file. */
 function withLine(files: FileSet, path: string, line: string): FileSet {
@@ -275,251 +243,6 @@ describe("an archive", () => {
     expect(listing()).toEqual(["libnormrope.so", "manifest.json"]);
     const again = await project().run(filesOf(16), { archive: true });
     expect(sha256(readFileSync(again.archive ?? ""))).toBe(sha256(first));
-  });
-});
-
-describe("two builds at once", () => {
-  it("of one cache both succeed", async () => {
-    const { cacheRoot } = project();
-    const both = [project(), project()];
-    const results = await Promise.all(both.map(({ run }) => run(filesOf(16, 24), { cacheRoot })));
-    expect(new Set(results.map(({ manifest }) => manifest.build.librarySha256)).size).toBe(1);
-    for (const { buildFolder } of both) {
-      using library = await open({ target: "cpu", path: buildFolder });
-      expect(library.manifest.kernels.map(({ id }) => id)).toEqual(ids(16, 24));
-    }
-    expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
-  });
-
-  it("of one build folder leave a library with its own manifest and archive, from two processes", async () => {
-    const { run, buildFolder } = project();
-    const request = { cacheRoot: sharedCache, archive: true };
-    const results = [await run(filesOf(16), request), await project().run(filesOf(24), request)];
-    const archives = new Map(
-      results.map(({ manifest, archive }) => [
-        manifest.build.librarySha256,
-        sha256(readFileSync(archive ?? "")),
-      ]),
-    );
-    const folder = join(buildFolder, "contended");
-    const start = Date.now() + 4000; // both processes run by then, and meet in every round
-    const programs = results.map(({ library, manifest, archive }) => {
-      const text = `import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
-        const [library, manifest, archive] = ${JSON.stringify([library, manifest, archive])};
-        for (let round = 0; round < 200; round++) {
-          while (Date.now() < ${start} + 10 * round);
-          publish(\`${folder}/\${round}\`, manifest, library, archive);
-        }`;
-      return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
-    });
-    await Promise.all(programs);
-    for (let round = 0; round < 200; round++) {
-      const where = join(folder, `${round}`);
-      const manifest = parseBuiltManifest(readFileSync(join(where, "manifest.json"), "utf8"), where);
-      expect(sha256(readFileSync(join(where, "libnormrope.so")))).toBe(manifest.build.librarySha256);
-      expect(sha256(readFileSync(join(where, "libnormrope.a")))).toBe(
-        archives.get(manifest.build.librarySha256),
-      );
-      expect(readdirSync(where).sort()).toEqual(["libnormrope.a", "libnormrope.so", "manifest.json"]);
-    }
-  });
-});
-
-describe("open refuses", () => {
-  const [good, other] = [join(shared, "good"), join(shared, "other")];
-  beforeAll(async () => {
-    const run = (buildFolder: string, space: string) => {
-      const config = join(shared, "normrope.config.ts");
-      writeFileSync(config, space);
-      const files = emit(compile(config));
-      return build({ files, compiler: cpu(), buildFolder, cacheRoot: sharedCache, jobs: JOBS });
-    };
-    await run(good, neoxSpace(16));
-    await run(other, neoxSpace(24));
-  });
-
-  /** A copy of the good build folder, damaged. */
-  const damaged = (damage: (library: string, manifest: string) => void) => {
-    const folder = temporaryFolder();
-    cpSync(good, folder, { recursive: true });
-    damage(join(folder, "cpu", "libnormrope.so"), join(folder, "cpu", "manifest.json"));
-    return open({ target: "cpu", path: folder }).then(
-      (library) => library.manifest,
-      (error: unknown) => error,
-    );
-  };
-  const withBuild = (changed: Partial<BuiltManifest["build"]>) => (_: string, path: string) => {
-    const manifest = parseBuiltManifest(readFileSync(path, "utf8"), path);
-    writeFileSync(path, JSON.stringify({ ...manifest, build: { ...manifest.build, ...changed } }));
-  };
-
-  it("nothing of what a build leaves", async () => {
-    expect(await damaged(() => {})).toEqual(readBuiltManifest(good, "cpu"));
-  });
-
-  it.each<[string, (library: string, manifest: string) => void, string, RegExp]>([
-    [
-      "a library that is cut short",
-      (library) => truncateSync(library, statSync(library).size / 2),
-      "library-invalid",
-      /is not the library that .*manifest\.json describes/,
-    ],
-    ["an empty library", (library) => truncateSync(library), "library-invalid", /is not the library/],
-    [
-      "a library with a byte too many",
-      (library) => appendFileSync(library, "x"),
-      "library-invalid",
-      /is not the library/,
-    ],
-    [
-      "a manifest of another library",
-      (_, manifest) => cpSync(join(other, "cpu", "manifest.json"), manifest),
-      "library-invalid",
-      /is not the library/,
-    ],
-    [
-      "a library of another manifest",
-      (library) => cpSync(join(other, "cpu", "libnormrope.so"), library),
-      "library-invalid",
-      /is not the library/,
-    ],
-    [
-      "a manifest that is cut short",
-      (_, manifest) => truncateSync(manifest, 100),
-      "library-invalid",
-      /manifest\.json is not JSON/,
-    ],
-    [
-      "a manifest of another version of the C interface",
-      (_, path) => writeFileSync(path, readFileSync(path, "utf8").replace('"abi": 1', '"abi": 2')),
-      "library-invalid",
-      /is not a manifest of this version/,
-    ],
-    [
-      "what is no library, though its manifest says so",
-      (library, manifest) => {
-        writeFileSync(library, "no library");
-        withBuild({ librarySha256: sha256("no library") })(library, manifest);
-      },
-      "library-invalid",
-      /cannot be loaded/,
-    ],
-    [
-      "a folder in the place of the library",
-      (library) => {
-        rmSync(library);
-        mkdirSync(library);
-      },
-      "library-invalid",
-      /is not a file/,
-    ],
-    ["no library", (library) => rmSync(library), "library-not-found", /libnormrope\.so.*normrope build/],
-    ["no manifest", (_, manifest) => rmSync(manifest), "library-not-found", /manifest\.json.*normrope build/],
-    [
-      "a library for a CPU with more features",
-      withBuild({ cpuFeatures: [...FEATURES, "future9"] }),
-      "cpu-unsupported",
-      /lacks: future9/,
-    ],
-    ["a library for another kind of CPU", withBuild({ cpuArch: "riscv128" }), "cpu-unsupported", /riscv128/],
-  ])("%s", async (_, damage, code, message) => {
-    const error = await damaged(damage);
-    expect(error).toBeInstanceOf(NormropeError);
-    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
-  });
-});
-
-describe("cudaCompiler", () => {
-  const [host, device] = [
-    { path: "g++", version: "g++ 12" },
-    { path: "nvcc", version: "nvcc 13" },
-  ];
-  const archsOf = (...archs: string[]) => cudaCompiler(device, host, archs);
-
-  it("names each architecture once, in order, and keeps the newest as PTX", () => {
-    const { archs, compileArgs } = archsOf("sm_100", "sm_90", "sm_120", "sm_90");
-    expect(archs).toEqual(["sm_90", "sm_100", "sm_120"]);
-    expect(compileArgs.filter((argument) => argument.startsWith("-gencode"))).toEqual([
-      "-gencode=arch=compute_90,code=sm_90",
-      "-gencode=arch=compute_100,code=sm_100",
-      "-gencode=arch=compute_120,code=[sm_120,compute_120]",
-    ]);
-  });
-
-  it.each(["sm_70", "sm_79", "sm_9", "sm90", "90", "banana", "", "sm_90 ", "sm_90x"])(
-    "refuses %j",
-    (arch) => {
-      expect(() => archsOf("sm_90", arch)).toThrow(`error [bad-option]: --arch ${JSON.stringify(arch)}`);
-    },
-  );
-});
-
-describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
-  it("compiles a kernel for every architecture that is promised", async () => {
-    const archs = ["sm_80", "sm_89", "sm_90", "sm_100", "sm_120"];
-    const { manifest } = await project().run(filesOf(16), { compiler: cuda(...archs) });
-    expect(manifest.build.archs).toEqual(archs);
-    const resources = manifest.build.resources[neoxId(16)] ?? [];
-    expect(resources.map(({ arch }) => arch).sort()).toEqual(archs.sort());
-    expect(resources.filter(({ registers }) => registers < 8)).toEqual([]);
-  });
-
-  describe("on the default config", () => {
-    let built: BuildResult | undefined;
-    const result = (): BuildResult => {
-      if (built === undefined) throw new Error("the build failed");
-      return built;
-    };
-    beforeAll(async () => {
-      const files = emit(compile(join(PACKAGE_ROOT, "normrope.config.ts")));
-      const buildFolder = join(shared, "default");
-      built = await build({
-        files,
-        compiler: cuda("sm_90"),
-        buildFolder,
-        cacheRoot: sharedCache,
-        jobs: JOBS,
-      });
-    });
-
-    it("spills nothing and needs no stack, in any geometry", async () => {
-      const geometries = await build({
-        files: emit(compile(CONFIGS.geometries)),
-        compiler: cuda("sm_90"),
-        buildFolder: join(shared, "geometries"),
-        cacheRoot: CACHE_ROOT,
-        jobs: JOBS,
-      });
-      for (const { manifest, warnings } of [result(), geometries]) {
-        const kernels = Object.entries(manifest.build.resources);
-        expect(kernels.map(([id]) => id).sort()).toEqual(manifest.kernels.map(({ id }) => id).sort());
-        expect(kernels.length).toBeGreaterThan(0);
-        for (const [id, resources] of kernels) {
-          expect(resources, id).toMatchObject([
-            { arch: "sm_90", stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0 },
-          ]);
-        }
-        expect(warnings).toEqual([]);
-      }
-    });
-
-    it("makes a library that is not opened as one for the CPU", async () => {
-      const opening = open({ target: "cpu", path: result().library });
-      await expect(opening).rejects.toMatchObject({ code: "invalid-argument" });
-    });
-
-    const gpus = gpuCount();
-    it.skipIf(gpus > 0)(
-      `makes a library that opens without a GPU, and says so on use${gpus > 0 ? ` (skipped: there are ${gpus})` : ""}`,
-      async () => {
-        using library = await open({ target: "cuda", path: join(shared, "default") });
-        expect(library.target).toBe("cuda");
-        expect(library.devices).toEqual([]);
-        expect(() => library.allocate("bf16", 16)).toThrow(
-          expect.objectContaining({ name: "NormropeError", code: "no-device" }),
-        );
-      },
-    );
   });
 });
 

@@ -9,12 +9,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { addValues } from "../generator/edit/add.js";
 import { compile } from "../generator/pipeline.js";
 import { neoxEntry, neoxId } from "./cli_helpers.js";
-import { diagnosticsOf, readMarks, spaceOf, type Texts, writeConfig } from "./helpers.js";
+import { diagnosticsOf, spaceOf, type Texts, writeConfig } from "./helpers.js";
 
 const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
@@ -252,147 +252,6 @@ describe("a list of entries", () => {
     ],
   ])("%s", (_, before, what, after) => {
     expect(add(spaceOf(before), what)).toBe(spaceOf(after));
-  });
-});
-
-describe("nothing is written, and the reason is said, for", () => {
-  const several = `[\n  ${neoxEntry(64)},\n  { headDim: [128], rotaryDim: [96], ${REST} },\n]`;
-  it.each<[string, string, Add, string, RegExp]>([
-    [
-      "several entries that can take it",
-      several,
-      ["headDim", ["256"]],
-      "entry-needed",
-      /1 \(line 3\), 2 \(line 4\)[\s\S]*--entry N/,
-    ],
-    ["an entry past the last", several, ["headDim", ["256"], 3], "bad-option", /--entry is 3[\s\S]*2/],
-    ["entry 0", several, ["headDim", ["256"], 0], "bad-option", /--entry is 0/],
-    ["half an entry", several, ["headDim", ["256"], 1.5], "bad-option", /--entry is 1\.5/],
-    ["an entry that is no number", several, ["headDim", ["256"], Number.NaN], "bad-option", /--entry/],
-    [
-      "a value that is there",
-      `{ headDim: ▸[64], ${REST} }`,
-      ["headDim", ["64"]],
-      "value-present",
-      /headDim has 64/,
-    ],
-    [
-      "a value that is there, among new ones",
-      `{ headDim: ▸[64], ${REST} }`,
-      ["headDim", ["96", "64", "128"]],
-      "value-present",
-      /headDim has 64/,
-    ],
-    [
-      "a value that the named entry has",
-      several,
-      ["headDim", ["128"], 2],
-      "value-present",
-      /headDim has 128/,
-    ],
-    [
-      "a value that two spellings give",
-      neoxEntry(64),
-      ["headDim", ["96", "096"]],
-      "duplicate-value",
-      /96 twice/,
-    ],
-    [
-      "an axis with a slip in it",
-      neoxEntry(64),
-      ["headdims", ["96"]],
-      "unknown-axis",
-      /"headdims"[\s\S]*did you mean headDim\?/,
-    ],
-    [
-      "an axis that there is none like",
-      neoxEntry(64),
-      ["blocks", ["96"]],
-      "unknown-axis",
-      /its axes are headDim, rotaryDim, rope, dtype/,
-    ],
-    ["a number outside the axis", neoxEntry(64), ["headDim", ["65"]], "value-not-in-axis", /multiple of 8/],
-    [
-      "a number past the end",
-      neoxEntry(64),
-      ["headDim", ["96", "1032"]],
-      "value-not-in-axis",
-      /"1032".*\n.*1024/,
-    ],
-    [
-      "what is no whole number",
-      neoxEntry(64),
-      ["headDim", ["9.6e1"]],
-      "value-not-in-axis",
-      /"9\.6e1" is no value of headDim/,
-    ],
-    [
-      "a word outside the axis",
-      neoxEntry(64),
-      ["rope", ["neo"]],
-      "value-not-in-axis",
-      /one of "neox", "interleaved"/,
-    ],
-    [
-      "a value that the rules reject with all others",
-      `{ headDim: [64], rotaryDim: [32], ${REST} }`,
-      ["rotaryDim", ["96"]],
-      "entry-without-kernel",
-      /rotaryDim 96 adds no kernel: a head of 64 elements has no 96/,
-    ],
-    [
-      "a value that the rules reject, of an axis at its default",
-      neoxEntry(64),
-      ["rotaryDim", ["96"]],
-      "entry-without-kernel",
-      /rotaryDim 96 adds no kernel/,
-    ],
-    [
-      "a value that is the default",
-      neoxEntry(64),
-      ["rotaryDim", ["64"]],
-      "value-present",
-      /rotaryDim 64 is what the heads of 64 have already/,
-    ],
-    [
-      "a value that is the default, among others",
-      neoxEntry(128),
-      ["rotaryDim", ["64", "128"]],
-      "value-present",
-      /rotaryDim 128 is what the heads of 128 have already.*[\s\S]*leave 128 out/,
-    ],
-    [
-      "a config with an error in it",
-      `{ headDim: [▸65], ${REST} }`,
-      ["headDim", ["64"]],
-      "value-not-in-axis",
-      /65 is no value/,
-    ],
-  ])("%s", (_, marked, [axis, values, entry], code, message) => {
-    const { text, places } = readMarks(spaceOf(marked));
-    const config = writeConfig(text);
-    const found = diagnosticsOf(() => addValues(config, axis, values, entry));
-    expect(readFileSync(config, "utf8")).toBe(text);
-    expect(readdirSync(dirname(config))).toEqual([basename(config)]);
-    expect(found.map((diagnostic) => diagnostic.code)).toEqual([code]);
-    expect(found.map((diagnostic) => `${diagnostic.message}\n${diagnostic.fix}`).join()).toMatch(message);
-    const spans = found.flatMap(({ span }) => (span === undefined ? [] : [span]));
-    if (places.length > 0) expect(spans).toEqual(places.map((place) => ({ ...place, file: config })));
-  });
-
-  it("a value that a spread brings", () => {
-    const text = `${IMPORT}const dims = [64] as const;\nexport default defineSpace(qkNormRope, { headDim: [...dims, 96], ${REST} });\n`;
-    const config = writeConfig(text);
-    const found = diagnosticsOf(() => addValues(config, "headDim", ["64"]));
-    expect(found.map(({ code }) => code)).toEqual(["value-present"]);
-    expect(readFileSync(config, "utf8")).toBe(text);
-  });
-
-  it("a file that is not there", () => {
-    const config = join(dirname(writeConfig("")), "other.config.ts");
-    const found = diagnosticsOf(() => addValues(config, "headDim", ["64"]));
-    expect(found.map(({ code }) => code)).toEqual(["config-not-found"]);
-    expect(readdirSync(dirname(config))).toEqual(["normrope.config.ts"]);
   });
 });
 

@@ -135,7 +135,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       file: "templates/cuda/ptx.cuh",
       find: "cvt.rn.bf16x2.f32",
       replace: "cvt.rz.bf16x2.f32",
-      killedBy: "test/render.test.ts",
+      killedBy: "test/emitted.test.ts",
     },
     {
       name: "CPU: bf16 toward zero",

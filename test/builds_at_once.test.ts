@@ -1,0 +1,66 @@
+/** Builds that run at the same time, of one cache and of one folder. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, describe, expect, it } from "vitest";
+import { sha256 } from "../generator/cache.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { parseBuiltManifest } from "../runtime/manifest.js";
+import { open } from "../runtime/open.js";
+import { filesOf, project } from "./building.js";
+import { neoxId } from "./cli_helpers.js";
+
+/** What builds share that are not about the cache; removed after the last test. */
+const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
+afterAll(() => rmSync(shared, { recursive: true, force: true }));
+const sharedCache = join(shared, "cache");
+
+const ids = (...headDims: number[]) => headDims.map((headDim) => neoxId(headDim));
+
+describe("two builds at once", () => {
+  it("of one cache both succeed", async () => {
+    const { cacheRoot } = project();
+    const both = [project(), project()];
+    const results = await Promise.all(both.map(({ run }) => run(filesOf(16, 24), { cacheRoot })));
+    expect(new Set(results.map(({ manifest }) => manifest.build.librarySha256)).size).toBe(1);
+    for (const { buildFolder } of both) {
+      using library = await open({ target: "cpu", path: buildFolder });
+      expect(library.manifest.kernels.map(({ id }) => id)).toEqual(ids(16, 24));
+    }
+    expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
+  });
+
+  it("of one build folder leave a library with its own manifest and archive, from two processes", async () => {
+    const { run, buildFolder } = project();
+    const request = { cacheRoot: sharedCache, archive: true };
+    const results = [await run(filesOf(16), request), await project().run(filesOf(24), request)];
+    const archives = new Map(
+      results.map(({ manifest, archive }) => [
+        manifest.build.librarySha256,
+        sha256(readFileSync(archive ?? "")),
+      ]),
+    );
+    const folder = join(buildFolder, "contended");
+    const start = Date.now() + 4000; // both processes run by then, and meet in every round
+    const programs = results.map(({ library, manifest, archive }) => {
+      const text = `import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
+        const [library, manifest, archive] = ${JSON.stringify([library, manifest, archive])};
+        for (let round = 0; round < 200; round++) {
+          while (Date.now() < ${start} + 10 * round);
+          publish(\`${folder}/\${round}\`, manifest, library, archive);
+        }`;
+      return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
+    });
+    await Promise.all(programs);
+    for (let round = 0; round < 200; round++) {
+      const where = join(folder, `${round}`);
+      const manifest = parseBuiltManifest(readFileSync(join(where, "manifest.json"), "utf8"), where);
+      expect(sha256(readFileSync(join(where, "libnormrope.so")))).toBe(manifest.build.librarySha256);
+      expect(sha256(readFileSync(join(where, "libnormrope.a")))).toBe(
+        archives.get(manifest.build.librarySha256),
+      );
+      expect(readdirSync(where).sort()).toEqual(["libnormrope.a", "libnormrope.so", "manifest.json"]);
+    }
+  });
+});

@@ -1,0 +1,115 @@
+/** nvcc's arguments, and what it makes of every geometry. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BuildResult, build } from "../generator/build.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cudaCompiler } from "../generator/target_compiler.js";
+import { gpuCount } from "../runtime/library.js";
+import { open } from "../runtime/open.js";
+import { cuda, filesOf, JOBS, nvcc, project } from "./building.js";
+import { neoxId } from "./cli_helpers.js";
+import { CACHE_ROOT, CONFIGS } from "./fixture.js";
+
+const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
+
+/** What builds share that are not about the cache; removed after the last test. */
+const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
+afterAll(() => rmSync(shared, { recursive: true, force: true }));
+const sharedCache = join(shared, "cache");
+
+describe("cudaCompiler", () => {
+  const [host, device] = [
+    { path: "g++", version: "g++ 12" },
+    { path: "nvcc", version: "nvcc 13" },
+  ];
+  const archsOf = (...archs: string[]) => cudaCompiler(device, host, archs);
+
+  it("names each architecture once, in order, and keeps the newest as PTX", () => {
+    const { archs, compileArgs } = archsOf("sm_100", "sm_90", "sm_120", "sm_90");
+    expect(archs).toEqual(["sm_90", "sm_100", "sm_120"]);
+    expect(compileArgs.filter((argument) => argument.startsWith("-gencode"))).toEqual([
+      "-gencode=arch=compute_90,code=sm_90",
+      "-gencode=arch=compute_100,code=sm_100",
+      "-gencode=arch=compute_120,code=[sm_120,compute_120]",
+    ]);
+  });
+
+  it.each(["sm_70", "sm_79", "sm_9", "sm90", "90", "banana", "", "sm_90 ", "sm_90x"])(
+    "refuses %j",
+    (arch) => {
+      expect(() => archsOf("sm_90", arch)).toThrow(`error [bad-option]: --arch ${JSON.stringify(arch)}`);
+    },
+  );
+});
+
+describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
+  it("compiles a kernel for every architecture that is promised", async () => {
+    const archs = ["sm_80", "sm_89", "sm_90", "sm_100", "sm_120"];
+    const { manifest } = await project().run(filesOf(16), { compiler: cuda(...archs) });
+    expect(manifest.build.archs).toEqual(archs);
+    const resources = manifest.build.resources[neoxId(16)] ?? [];
+    expect(resources.map(({ arch }) => arch).sort()).toEqual(archs.sort());
+    expect(resources.filter(({ registers }) => registers < 8)).toEqual([]);
+  });
+
+  describe("on the default config", () => {
+    let built: BuildResult | undefined;
+    const result = (): BuildResult => {
+      if (built === undefined) throw new Error("the build failed");
+      return built;
+    };
+    beforeAll(async () => {
+      const files = emit(compile(join(PACKAGE_ROOT, "normrope.config.ts")));
+      const buildFolder = join(shared, "default");
+      built = await build({
+        files,
+        compiler: cuda("sm_90"),
+        buildFolder,
+        cacheRoot: sharedCache,
+        jobs: JOBS,
+      });
+    });
+
+    it("spills nothing and needs no stack, in any geometry", async () => {
+      const geometries = await build({
+        files: emit(compile(CONFIGS.geometries)),
+        compiler: cuda("sm_90"),
+        buildFolder: join(shared, "geometries"),
+        cacheRoot: CACHE_ROOT,
+        jobs: JOBS,
+      });
+      for (const { manifest, warnings } of [result(), geometries]) {
+        const kernels = Object.entries(manifest.build.resources);
+        expect(kernels.map(([id]) => id).sort()).toEqual(manifest.kernels.map(({ id }) => id).sort());
+        expect(kernels.length).toBeGreaterThan(0);
+        for (const [id, resources] of kernels) {
+          expect(resources, id).toMatchObject([
+            { arch: "sm_90", stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0 },
+          ]);
+        }
+        expect(warnings).toEqual([]);
+      }
+    });
+
+    it("makes a library that is not opened as one for the CPU", async () => {
+      const opening = open({ target: "cpu", path: result().library });
+      await expect(opening).rejects.toMatchObject({ code: "invalid-argument" });
+    });
+
+    const gpus = gpuCount();
+    it.skipIf(gpus > 0)(
+      `makes a library that opens without a GPU, and says so on use${gpus > 0 ? ` (skipped: there are ${gpus})` : ""}`,
+      async () => {
+        using library = await open({ target: "cuda", path: join(shared, "default") });
+        expect(library.target).toBe("cuda");
+        expect(library.devices).toEqual([]);
+        expect(() => library.allocate("bf16", 16)).toThrow(
+          expect.objectContaining({ name: "NormropeError", code: "no-device" }),
+        );
+      },
+    );
+  });
+});
