@@ -1,3 +1,4 @@
+/** The commands that compile nothing: what they print, and their exit codes. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -1,3 +1,4 @@
+/** The commands that build and verify, as data and as text; and what `doctor` finds. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -1,3 +1,4 @@
+/** Compiled kernels found again: where nothing is to be compiled or nothing can, in other caches, in odd surroundings. */
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";

@@ -1,3 +1,4 @@
+/** Templates and their views fit, and what does not fit throws. */
 import Handlebars from "handlebars";
 import { describe, expect, it } from "vitest";
 import { InternalError } from "../generator/diagnostics.js";
