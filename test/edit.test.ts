@@ -1,4 +1,4 @@
-/** `add`: what it writes into a config, what it leaves as it was, and when it refuses. */
+/** `add`: what it writes into a config, and what it leaves as it was. */
 import {
   chmodSync,
   lstatSync,

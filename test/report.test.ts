@@ -1,4 +1,4 @@
-/** The report: what the command does, and what a reader's browser makes of the page. */
+/** The report: what the command does, and what it refuses. */
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
