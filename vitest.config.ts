@@ -3,15 +3,47 @@ import { defineConfig } from "vitest/config";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
+/** Tests that compile, open libraries or start processes. All the others are `npm run test:quick`. */
+const BUILDING = [
+  ...["abi", "bench_commands", "build", "building_under_fire", "builds_at_once", "cache_under_fire"],
+  ...["cli_build", "cli_cache", "cli_terminal", "demo", "diagnostics", "docs", "emulated", "emulator"],
+  ...["examples", "far_offsets", "file_systems_under_fire", "fileset", "gpu", "jit", "jit_found", "kernels"],
+  ...["kill", "memory", "nvcc", "op", "open", "overlap", "package", "prepared_call", "python"],
+  ...["python_agrees", "random_configs", "report", "report_page", "rope_table", "rounding", "support"],
+  ...["bad_input/abi", "bad_input/cli", "bad_input/files", "bad_input/library", "bad_input/manifest"],
+  ...["bad_input/runtime", "bad_input/runtime_values"],
+].map((name) => `test/${name}.test.ts`);
+
 export default defineConfig({
   resolve: {
     alias: { "normrope/dsl": path("./dsl/index.ts"), "normrope/runtime": path("./runtime/index.ts") },
   },
   test: {
-    include: ["test/**/*.test.ts"],
-    testTimeout: 600_000,
-    hookTimeout: 600_000,
+    // ts-morph takes a second to load: files of one worker share it, and all other modules.
+    isolate: false,
     // Most of the time goes to compilers and other processes, which one worker would wait for.
     maxWorkers: "100%",
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "quick",
+          include: ["test/**/*.test.ts"],
+          exclude: BUILDING,
+          // No compiler is found: a test that needs one belongs to the others.
+          env: { CXX: "none", NORMROPE_NVCC: "none" },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "building",
+          include: BUILDING,
+          globalSetup: "test/before_building.ts",
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+    ],
   },
 });

@@ -1,7 +1,7 @@
 /** Benchmarks: what is run, what is recorded, and what it is held against. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   casesOf,
   modelShape,
@@ -21,18 +21,12 @@ import {
   toolkitOf,
 } from "../generator/bench/record.js";
 import { summarize } from "../generator/bench/summary.js";
-import { buildYardstick, openYardstick } from "../generator/bench/yardstick.js";
 import { formatDiagnostic } from "../generator/diagnostics.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { cpuCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
-import { addressOf } from "../runtime/library.js";
 import { benchRecord } from "./bench_sample.js";
-import { useCompileCache } from "./cli_helpers.js";
 import { diagnosticsOf } from "./helpers.js";
 import { cudaManifest } from "./report_samples.js";
 
-const cache = useCompileCache();
 const POINT = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
 const MODELS = modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
 const peersText = readFileSync(join(PACKAGE_ROOT, "bench/peers/h100.json"), "utf8");
@@ -180,18 +174,4 @@ describe("peers", () => {
     expect(chart?.time.series.find(({ name }) => name === "vllm")?.points[0]).toEqual({ x: 64, y: 2.64 });
     expect(benchCharts([row({ pdl: true })], peers)).toEqual([]);
   });
-});
-
-test("the floor flips signs in every vector of q and k, and leaves v alone", async () => {
-  const cxx = await findCxx();
-  if (cxx === undefined) throw new Error("no C++ compiler");
-  const { floor, time } = openYardstick(await buildYardstick(cpuCompiler(cxx, []), cache), undefined);
-  const data = new Uint32Array(4 * 5 * 3);
-  floor(addressOf(data), { rowVectors: 2, rowStride: 5, rows: 3 }, false);
-  const flipped = [...data].flatMap((word, i) => (word === 0x80008000 ? [i] : []));
-  expect(flipped).toEqual([0, 20, 40].flatMap((row) => Array.from({ length: 8 }, (_, i) => row + i)));
-  expect([...data].filter((word) => word !== 0)).toHaveLength(flipped.length);
-  const launched: number[] = [];
-  expect(time((i) => launched.push(i), 3, 7)).toHaveLength(7);
-  expect(launched).toEqual(Array.from({ length: 27 }, (_, i) => i % 3));
 });

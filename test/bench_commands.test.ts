@@ -11,13 +11,17 @@ import {
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { parseBenchRecord, recordText } from "../generator/bench/record.js";
+import { buildYardstick, openYardstick } from "../generator/bench/yardstick.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { cpuCompiler } from "../generator/target_compiler.js";
+import { findCxx } from "../generator/toolchain.js";
+import { addressOf } from "../runtime/library.js";
 import { benchRecord } from "./bench_sample.js";
-import { normrope, useCompileCache } from "./cli_helpers.js";
-import { buildFixture, buildFolder } from "./fixture.js";
+import { normrope, useSharedCache } from "./cli_helpers.js";
+import { buildFixture, buildFolder, CACHE_ROOT, needed } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
-useCompileCache();
+useSharedCache();
 
 async function project() {
   await buildFixture("default", "cpu");
@@ -151,4 +155,19 @@ it("chart draws the one geometry that is asked for", async () => {
   ]);
   expect(drawn.out.split("\n")).toContain(join(folder, "neox_d128_r128_h32-8-8_time.svg"));
   expect(readdirSync(folder).filter((name) => name.endsWith(".svg"))).toHaveLength(2);
+});
+
+it("the floor flips signs in every vector of q and k, and leaves v alone", async () => {
+  const { floor, time } = openYardstick(
+    await buildYardstick(cpuCompiler(needed(await findCxx()), []), CACHE_ROOT),
+    undefined,
+  );
+  const data = new Uint32Array(4 * 5 * 3);
+  floor(addressOf(data), { rowVectors: 2, rowStride: 5, rows: 3 }, false);
+  const flipped = [...data].flatMap((word, i) => (word === 0x80008000 ? [i] : []));
+  expect(flipped).toEqual([0, 20, 40].flatMap((row) => Array.from({ length: 8 }, (_, i) => row + i)));
+  expect([...data].filter((word) => word !== 0)).toHaveLength(flipped.length);
+  const launched: number[] = [];
+  expect(time((i) => launched.push(i), 3, 7)).toHaveLength(7);
+  expect(launched).toEqual(Array.from({ length: 27 }, (_, i) => i % 3));
 });

@@ -7,7 +7,7 @@ import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
 import { findCxx, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { neoxSpace } from "./cli_helpers.js";
-import { needed } from "./fixture.js";
+import { freshCache, needed } from "./fixture.js";
 import { compileText, temporaryFolder } from "./helpers.js";
 
 export const [cxx, nvcc] = [await findCxx(), await findNvcc()];
@@ -20,7 +20,7 @@ export const filesOf = (...headDims: number[]): FileSet => emit(compileText(neox
 
 /** A project's builds: one cache, one build folder. */
 export function project(folder = temporaryFolder()) {
-  const [cacheRoot, buildFolder] = [join(folder, "cache"), join(folder, "build")];
+  const [cacheRoot, buildFolder] = [freshCache(), join(folder, "build")];
   const run = (files: FileSet, changed: Partial<BuildRequest> = {}) =>
     build({ files, compiler: cpu(), buildFolder, cacheRoot, jobs: JOBS, ...changed });
   return { cacheRoot, buildFolder, run };

@@ -6,17 +6,16 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { findCxx, findNvcc } from "../generator/toolchain.js";
 import type { Target } from "../runtime/manifest.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
-import { compiledPackage, compilerThat, isAlive, shellTrap, soon } from "./cli_process.js";
-import { needed } from "./fixture.js";
+import { compilerThat, DIST, isAlive, shellTrap, soon } from "./cli_process.js";
+import { freshCache, needed } from "./fixture.js";
 import { opConfig, temporaryFolder, writeConfig } from "./helpers.js";
 
-const dist = compiledPackage();
 const [cxx, nvcc] = [await findCxx(), await findNvcc()];
 const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
 
 /** A project with a cache of its own. */
 function project(config = writeConfig(neoxSpace(16))) {
-  const cache = temporaryFolder();
+  const cache = freshCache();
   setEnv("NORMROPE_CACHE_DIR", cache);
   return {
     config,
@@ -70,7 +69,7 @@ describe("a compiler with a child", () => {
       const { config, staged } = project();
       const child = lastingChild();
       setEnv("CXX", compilerThat(["*-c*_d16_*", `${child.start}; wait`]));
-      const args = [join(dist, "generator", "cli.js"), "build", "--target", "cpu", "--config", config];
+      const args = [join(DIST, "generator", "cli.js"), "build", "--target", "cpu", "--config", config];
       const command = spawn(process.execPath, args, { stdio: "ignore" });
       onTestFinished(() => {
         command.kill();

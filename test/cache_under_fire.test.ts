@@ -16,12 +16,12 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
-import { compiledPackage } from "./cli_process.js";
+import { neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
+import { DIST } from "./cli_process.js";
 import { writeConfig } from "./helpers.js";
 
-const cli = join(compiledPackage(), "generator", "cli.js");
-useCompileCache();
+const cli = join(DIST, "generator", "cli.js");
+useSharedCache();
 
 const buildCpu = (config: string, ...args: string[]) =>
   normrope(["build", "--target", "cpu", "--config", config, ...args]);

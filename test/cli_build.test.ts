@@ -5,10 +5,11 @@ import { describe, expect, it } from "vitest";
 import { buildProject } from "../generator/commands/project.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { compilerFor } from "../generator/toolchain.js";
-import { collectingIo, neoxId, neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
-import { temporaryFolder, writeConfig } from "./helpers.js";
+import { collectingIo, neoxId, neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
+import { CACHE_ROOT, freshCache } from "./fixture.js";
+import { writeConfig } from "./helpers.js";
 
-const cache = useCompileCache();
+useSharedCache();
 const buildOf = (config: string) => join(dirname(config), "build");
 
 describe("build and verify", () => {
@@ -18,7 +19,7 @@ describe("build and verify", () => {
     normrope(["verify", "--target", "cpu", "--config", config, ...args]);
 
   it("go through, as data", async () => {
-    setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+    setEnv("NORMROPE_CACHE_DIR", freshCache());
     const config = writeConfig(neoxSpace(16));
     const built = await build(config, "--json", "--jobs", "2");
     expect(built.code).toBe(0);
@@ -87,7 +88,7 @@ describe("doctor", () => {
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/^nvcc +nothing +no build --target cuda: install .*NORMROPE_NVCC/m);
     expect(out).toMatch(/^C\+\+ compiler +\S+: .* build --target cpu/m);
-    expect(out).toContain(cache);
+    expect(out).toContain(CACHE_ROOT);
   });
 
   it("--json has the same as data", async () => {
@@ -100,7 +101,7 @@ describe("doctor", () => {
         { what: "Node", found: process.version, allows: text },
         { what: "C++ compiler", found: text, allows: text },
         { what: "nvcc", found: null, allows: expect.stringContaining("NORMROPE_NVCC") },
-        { what: "cache", found: cache, allows: text },
+        { what: "cache", found: CACHE_ROOT, allows: text },
       ]),
     );
   });

@@ -1,11 +1,11 @@
 /** What the tests of the command line, of `add` and of builds share: runs of commands, small spaces, a compile cache, folders as texts. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import pc from "picocolors";
 import { afterAll, beforeAll, onTestFinished, vi } from "vitest";
 import { main } from "../generator/cli.js";
 import type { Io } from "../generator/commands/io.js";
+import { CACHE_ROOT } from "./fixture.js";
 import { spaceOf } from "./helpers.js";
 
 export interface Run {
@@ -49,19 +49,16 @@ export const neoxSpace = (...headDims: number[]) => spaceOf(neoxEntry(...headDim
 export const neoxId = (headDim: number, rotaryDim = headDim) =>
   `qk_norm_rope__bf16_d${headDim}_r${rotaryDim}_neox`;
 
-/** A folder that is removed after the last test of the file; builds of commands cache in it. */
-export function useCompileCache(): string {
-  const folder = mkdtempSync(join(tmpdir(), "normrope-cache-"));
+/** Builds of commands use the cache that all tests share. */
+export function useSharedCache(): void {
   const before = process.env.NORMROPE_CACHE_DIR;
   beforeAll(() => {
-    process.env.NORMROPE_CACHE_DIR = folder;
+    process.env.NORMROPE_CACHE_DIR = CACHE_ROOT;
   });
   afterAll(() => {
     if (before === undefined) delete process.env.NORMROPE_CACHE_DIR;
     else process.env.NORMROPE_CACHE_DIR = before;
-    rmSync(folder, { recursive: true, force: true });
   });
-  return folder;
 }
 
 /** The text of every file below a folder. */

@@ -1,42 +1,43 @@
 /** What the tests of builds under fire share: the command as a process of its own, compilers that misbehave, a trap for shells. */
 import {
+  cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import ts from "typescript";
-import { afterAll } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { findCxx } from "../generator/toolchain.js";
 import { setEnv } from "./cli_helpers.js";
-import { needed } from "./fixture.js";
+import { FOLDER, needed } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
-/** The sources of now as JavaScript, which starts sooner than through tsx; removed after the last test. */
-export function compiledPackage(): string {
-  const root = mkdtempSync(join(tmpdir(), "normrope-compiled-"));
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
-  for (const name of ["package.json", "node_modules", "templates", "dsl"]) {
-    symlinkSync(join(PACKAGE_ROOT, name), join(root, name));
+const PACKAGE = join(FOLDER, "package");
+/** The sources of now as JavaScript, which starts sooner than through tsx. */
+export const DIST = join(PACKAGE, "dist");
+
+/** Writes `DIST` and what it reads. */
+export function writePackage(): void {
+  rmSync(PACKAGE, { recursive: true, force: true });
+  for (const name of ["package.json", "templates", "dsl", "bench"]) {
+    cpSync(join(PACKAGE_ROOT, name), join(PACKAGE, name), { recursive: true });
   }
+  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(PACKAGE, "node_modules"));
   const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
   for (const folder of ["dsl", "generator", "runtime"]) {
     const paths = readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, encoding: "utf8" });
     for (const path of paths.filter((name) => name.endsWith(".ts"))) {
       const text = readFileSync(join(PACKAGE_ROOT, folder, path), "utf8");
-      const target = join(root, "dist", folder, path.replace(/\.ts$/, ".js"));
+      const target = join(DIST, folder, path.replace(/\.ts$/, ".js"));
       mkdirSync(dirname(target), { recursive: true });
       writeFileSync(target, ts.transpileModule(text, { compilerOptions }).outputText);
     }
   }
-  return join(root, "dist");
 }
 
 const cxx = await findCxx();

@@ -5,11 +5,11 @@ import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { gpuCount } from "../runtime/library.js";
-import { neoxSpace, normrope, setEnv, useCompileCache } from "./cli_helpers.js";
+import { neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { compileText, writeConfig } from "./helpers.js";
 
-useCompileCache();
+useSharedCache();
 const why = gpuCount() === 0 ? "no GPU was found" : "there is a GPU, and no nvcc";
 
 describe("demo without nvcc", () => {

@@ -1,18 +1,20 @@
 /**
  * The README and the pages of docs/ are run as a reader would: each in a project of its own, from top to bottom.
  *
- * ```sh is run with bash, `npx normrope` being the sources and `npx tsx` the repository's; ```ts is the config where it defines a space, otherwise a
+ * ```sh is run with bash, `npx normrope` being the sources as JavaScript and `npx tsx` the repository's; ```ts is the config where it defines a space, otherwise a
  * program, run and type-checked; ```c is written to the file that its first line names. ```text is what the block
  * before printed, ```stderr what it complained of, both with … for what is left out. ```cuda must be found in an
  * emitted kernel as it stands.
  */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import ts from "typescript";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { DIST } from "./cli_process.js";
+import { freshCache } from "./fixture.js";
 import { writeFiles } from "./helpers.js";
 import { canImport, PYTHON_FOLDER, python } from "./python.js";
 
@@ -21,7 +23,7 @@ const PAGES = [
   ...readdirSync(join(PACKAGE_ROOT, "docs")).filter((name) => name.endsWith(".md")),
 ].map((name) => (name === "README.md" ? name : `docs/${name}`));
 const TSX = join(PACKAGE_ROOT, "node_modules", "tsx", "dist", "loader.mjs");
-const CLI = join(PACKAGE_ROOT, "generator", "cli.ts");
+const CLI = join(DIST, "generator", "cli.js");
 
 interface Block {
   readonly language: string;
@@ -56,6 +58,7 @@ function matches(pattern: string, text: string): boolean {
 class Reader {
   readonly folder = mkdtempSync(join(tmpdir(), "normrope-docs-"));
   readonly programs: string[] = [];
+  readonly #cache = freshCache();
   #stdout = "";
   #stderr = "";
   /** Whether the program before could not be run here: what it would have printed is not known then. */
@@ -67,7 +70,7 @@ class Reader {
       "normrope/runtime": [join(PACKAGE_ROOT, "runtime", "index.ts")],
     };
     const compilerOptions = { paths, target: "ES2022", module: "NodeNext" };
-    const npx = `#!/bin/sh\n[ "$1" = tsx ] || { shift; set -- tsx "${CLI}" "$@"; }\nshift\nexec node --import "${TSX}" "$@"\n`;
+    const npx = `#!/bin/sh\ntool=$1\nshift\n[ "$tool" = tsx ] && exec node --import "${TSX}" "$@"\nexec node "${CLI}" "$@"\n`;
     writeFiles(this.folder, {
       "tsconfig.json": JSON.stringify({ compilerOptions }),
       "package.json": '{ "type": "module" }',
@@ -77,7 +80,6 @@ class Reader {
     for (const folder of ["examples", "bench"]) {
       symlinkSync(join(PACKAGE_ROOT, folder), join(this.folder, folder));
     }
-    mkdirSync(join(this.folder, "cache"));
   }
 
   async read({ language, text }: Block): Promise<void> {
@@ -121,7 +123,7 @@ class Reader {
     this.#isUnknown = false;
     const env = {
       PATH: `${join(this.folder, "bin")}:${process.env.PATH}`,
-      NORMROPE_CACHE_DIR: join(this.folder, "cache"),
+      NORMROPE_CACHE_DIR: this.#cache,
       PYTHONPATH: PYTHON_FOLDER,
     };
     const { stdout, stderr } = await execa(command, args, { cwd: this.folder, env });
@@ -132,38 +134,39 @@ class Reader {
     const folder = join(this.folder, "generated", "cuda");
     return readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
   }
-
-  /** What TypeScript says of the programs, with the settings of the repository. */
-  typeErrors(): string[] {
-    const { config } = ts.readConfigFile(join(PACKAGE_ROOT, "tsconfig.json"), ts.sys.readFile);
-    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, PACKAGE_ROOT);
-    const unchecked = { noUnusedLocals: false, typeRoots: [join(PACKAGE_ROOT, "node_modules", "@types")] };
-    const program = ts.createProgram(this.programs, { ...options, ...unchecked });
-    return ts
-      .getPreEmitDiagnostics(program)
-      .map(
-        ({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
-      );
-  }
 }
+
+/** What TypeScript says of programs, with the settings of the repository. */
+function typeErrorsOf(programs: readonly string[]): string[] {
+  const { config } = ts.readConfigFile(join(PACKAGE_ROOT, "tsconfig.json"), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, PACKAGE_ROOT);
+  const unchecked = { noUnusedLocals: false, typeRoots: [join(PACKAGE_ROOT, "node_modules", "@types")] };
+  return ts
+    .getPreEmitDiagnostics(ts.createProgram(programs, { ...options, ...unchecked }))
+    .map(
+      ({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
+    );
+}
+
+/** Of all pages; their folders stay until all programs were type-checked at once. */
+const readers: Reader[] = [];
+afterAll(() => {
+  for (const { folder } of readers) rmSync(folder, { recursive: true, force: true });
+});
 
 describe.each(PAGES)("%s", (page) => {
   it("runs as it stands", async () => {
     const reader = new Reader();
-    try {
-      const blocks = blocksOf(page);
-      expect(blocks.length).toBe(
-        (readFileSync(join(PACKAGE_ROOT, page), "utf8").match(/^```/gm)?.length ?? 0) / 2,
-      );
-      for (const block of blocks) {
-        await reader.read(block).catch((error: unknown) => {
-          const { message } = error instanceof Error ? error : { message: String(error) };
-          throw new Error(`${page}:${block.line}: ${message}`, { cause: error });
-        });
-      }
-      expect(reader.typeErrors()).toEqual([]);
-    } finally {
-      rmSync(reader.folder, { recursive: true, force: true });
+    readers.push(reader);
+    const blocks = blocksOf(page);
+    expect(blocks.length).toBe(
+      (readFileSync(join(PACKAGE_ROOT, page), "utf8").match(/^```/gm)?.length ?? 0) / 2,
+    );
+    for (const block of blocks) {
+      await reader.read(block).catch((error: unknown) => {
+        const { message } = error instanceof Error ? error : { message: String(error) };
+        throw new Error(`${page}:${block.line}: ${message}`, { cause: error });
+      });
     }
   });
 
@@ -183,4 +186,10 @@ describe.each(PAGES)("%s", (page) => {
       if (anchor !== undefined) expect(anchors).toContain(anchor);
     }
   });
+});
+
+it("the programs of all pages type-check", () => {
+  const programs = readers.flatMap((reader) => reader.programs);
+  expect(programs.length).toBeGreaterThan(0);
+  expect(typeErrorsOf(programs)).toEqual([]);
 });

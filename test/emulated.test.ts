@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { compile } from "../generator/pipeline.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
@@ -10,11 +9,11 @@ import { ropeTable } from "../runtime/rope_table.js";
 import { verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildEmulatedFixture } from "./emulated.js";
-import { CONFIGS, type ConfigName } from "./fixture.js";
+import { CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
 describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulator", (name) => {
-  const { plans } = compile(CONFIGS[name]);
+  const { plans } = compilationOf(name);
   let library: Library;
   beforeAll(async () => {
     library = await open({ target: "cuda", path: (await buildEmulatedFixture(name)).library });

@@ -10,11 +10,11 @@ import { type BuildResult, build } from "../generator/build.js";
 import { cached, cacheKey } from "../generator/cache.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { compile, emit } from "../generator/pipeline.js";
+import { emit } from "../generator/pipeline.js";
 import { runCompiler, writeInputs } from "../generator/run_compiler.js";
 import type { TargetCompiler } from "../generator/target_compiler.js";
 import { type Compiler, findCxx } from "../generator/toolchain.js";
-import { buildFolder, CACHE_ROOT, CONFIGS, type ConfigName, needed } from "./fixture.js";
+import { buildFolder, CACHE_ROOT, type ConfigName, compilationOf, needed } from "./fixture.js";
 
 const EMULATOR = join(PACKAGE_ROOT, "test", "emulator");
 
@@ -76,7 +76,7 @@ export async function buildEmulated(files: FileSet, folder: string): Promise<Bui
 
 /** Builds the emulated library of a config of the tests, or finds it built. */
 export function buildEmulatedFixture(name: ConfigName): Promise<BuildResult> {
-  return buildEmulated(emit(compile(CONFIGS[name])), `${buildFolder(name)}-emulated`);
+  return buildEmulated(emit(compilationOf(name)), `${buildFolder(name)}-emulated`);
 }
 
 /** Builds a program of test/emulator, kernels and host code in one file, and gives its path. */

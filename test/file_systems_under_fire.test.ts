@@ -4,10 +4,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { neoxId, neoxSpace } from "./cli_helpers.js";
-import { compiledPackage } from "./cli_process.js";
+import { DIST } from "./cli_process.js";
 import { writeConfig } from "./helpers.js";
 
-const cli = join(compiledPackage(), "generator", "cli.js");
+const cli = join(DIST, "generator", "cli.js");
 
 /** A project, and where its cache will be. */
 function project() {

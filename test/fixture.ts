@@ -1,12 +1,17 @@
-/** Libraries that several tests share: built once into a folder that git and npm ignore, from the real compilers. */
+/** Libraries and objects that several tests share: built once into a folder that git and npm ignore, from the real compilers. */
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { type BuildResult, build } from "../generator/build.js";
+import type { KernelPlan } from "../generator/ir.js";
+import { parseKernelId } from "../generator/name.js";
+import { compileObjects } from "../generator/objects.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { compile, emit } from "../generator/pipeline.js";
+import { type Compilation, compile, emit } from "../generator/pipeline.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS } from "../generator/target_compiler.js";
 import { type Compiler, findCxx, findGpu, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import type { Target } from "../runtime/manifest.js";
+import { IS_LONG, temporaryFolder } from "./helpers.js";
 
 export const CONFIGS = {
   default: join(PACKAGE_ROOT, "normrope.config.ts"),
@@ -14,8 +19,9 @@ export const CONFIGS = {
 } as const;
 export type ConfigName = keyof typeof CONFIGS;
 
-const FOLDER = join(PACKAGE_ROOT, "node_modules", ".cache", "normrope-test");
+export const FOLDER = join(PACKAGE_ROOT, "node_modules", ".cache", "normrope-test");
 export const CACHE_ROOT = join(FOLDER, "cache");
+const SHARED_OBJECTS = join(FOLDER, "shared");
 
 export const nvcc = await findNvcc();
 export const gpu = await findGpu();
@@ -24,6 +30,27 @@ export const gpu = await findGpu();
 export function needed(compiler: Compiler | undefined): Compiler {
   if (compiler === undefined) throw new Error("the tests need a C++ compiler, and the CUDA ones nvcc");
   return compiler;
+}
+
+/**
+ * The kernels of a config. There are many geometries: where neither time nor a GPU allows all, one of each kind that the
+ * templates tell apart, and of each dtype.
+ */
+export function compilationOf(name: ConfigName): Compilation {
+  const { plans, ...rest } = compile(CONFIGS[name]);
+  if (name !== "geometries" || IS_LONG || gpu !== undefined) return { plans, ...rest };
+  const seen = new Set<string>();
+  const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
+  return { ...rest, plans: plans.filter((plan) => kindsOf(plan).filter(isNew).length > 0) };
+}
+
+function kindsOf({ point, slots, lanesPerHead, slotsPerLane, vectorElements, wide }: KernelPlan): string[] {
+  const isPartial = point.rotaryDim < point.headDim;
+  const lanes = [slotsPerLane > 1, wide !== undefined, slots < lanesPerHead * slotsPerLane];
+  return [
+    [point.rope, isPartial, vectorElements, ...lanes],
+    [point.rope, point.dtype],
+  ].map(String);
 }
 
 /** The folder that `open` takes as `path`. */
@@ -35,7 +62,7 @@ export function buildFolder(config: ConfigName): string {
 export async function buildFixture(config: ConfigName, target: Target): Promise<BuildResult> {
   const cxx = needed(await findCxx());
   return build({
-    files: emit(compile(CONFIGS[config])),
+    files: emit(compilationOf(config)),
     compiler: target === "cpu" ? cpuCompiler(cxx, cpuFeatures()) : cudaFixtureCompiler(cxx),
     buildFolder: buildFolder(config),
     cacheRoot: CACHE_ROOT,
@@ -45,4 +72,21 @@ export async function buildFixture(config: ConfigName, target: Target): Promise<
 
 function cudaFixtureCompiler(cxx: Compiler) {
   return cudaCompiler(needed(nvcc), cxx, gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]);
+}
+
+/** Compiles what every CPU library has: the C interface and the devices. */
+export async function compileSharedObjects(): Promise<void> {
+  const files = emit(compile(CONFIGS.default)).filter(({ path }) => {
+    const name = path.replace(/^cpu\/(.*)\.cpp$/, "$1");
+    return name !== "dispatch" && parseKernelId(name) === undefined;
+  });
+  const compiler = cpuCompiler(needed(await findCxx()), cpuFeatures());
+  await compileObjects({ files, compiler, cacheRoot: SHARED_OBJECTS, jobs: 2 });
+}
+
+/** A cache that is the test's own: of CPU libraries it holds what `compileSharedObjects` made, and nothing else. */
+export function freshCache(): string {
+  const folder = temporaryFolder();
+  cpSync(SHARED_OBJECTS, folder, { recursive: true });
+  return folder;
 }

@@ -13,6 +13,11 @@ export const CONFIG_FILES = ["normrope.config.ts", "test/geometries.config.ts"].
   join(PACKAGE_ROOT, path),
 );
 
+/** `npm run test:long`: more cases, and others each time. Otherwise few, the same each time, so that no run depends on luck. */
+export const IS_LONG = process.env.NORMROPE_LONG === "1";
+/** Of everything random; `NORMROPE_SEED` repeats a run. */
+export const SEED = Number(process.env.NORMROPE_SEED ?? (IS_LONG ? Date.now() % 1_000_000_000 : 20_261_123));
+
 /** A new folder that is removed when the test ends. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "normrope-test-"));

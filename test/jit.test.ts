@@ -8,14 +8,14 @@ import { OP_FILE, readShippedOp } from "../generator/op_file.js";
 import { open } from "../runtime/open.js";
 import { verifyLibrary } from "../runtime/verify.js";
 import { neoxId, normrope } from "./cli_helpers.js";
-import { compilerThat, soon } from "./cli_process.js";
-import { CONFIGS, nvcc } from "./fixture.js";
+import { compilerThat, DIST, soon } from "./cli_process.js";
+import { CONFIGS, freshCache, nvcc } from "./fixture.js";
 import { opConfig, temporaryFolder, writeConfig } from "./helpers.js";
-import { countingCompiler, dist, entriesOf, staged, start, use } from "./jit_process.js";
+import { countingCompiler, entriesOf, staged, start, use } from "./jit_process.js";
 
 describe("a point that no library holds", () => {
   it("is compiled once, exactly that one, and found by every later process", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const { path: CXX, runs } = countingCompiler();
     const first = await use(cache, { CXX });
     expect(first).toMatchObject({ id: neoxId(16) });
@@ -33,7 +33,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is compiled anew by another version of the compiler", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const version = join(temporaryFolder(), "version");
     const CXX = compilerThat(["--version", `exec cat '${version}'`]);
     for (const text of ["1.0", "2.0", "1.0"]) {
@@ -44,7 +44,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is asked for by 8 processes at once, and all have it", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const all = await Promise.all(Array.from({ length: 8 }, () => use(cache)));
     const [first] = all;
     expect(first?.id).toBe(neoxId(16));
@@ -54,7 +54,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is made by the next process where the first was killed", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const marker = join(temporaryFolder(), "compiling");
     const CXX = compilerThat(["--version", "exec echo 1.0"], ["*neox.cpp*", `touch '${marker}'; sleep 60`]);
     const child = start(cache, { CXX });
@@ -64,7 +64,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is made anew where what was made is damaged", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const first = await use(cache);
     for (const file of ["libnormrope.so", "manifest.json", "seal.json"]) {
       const [entry = ""] = entriesOf(cache, neoxId(16));
@@ -74,7 +74,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is not published where it cannot be loaded", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const link = 'for last do :; done; while [ "$1" != -o ]; do shift; done; exec echo no library >"$2"';
     const CXX = compilerThat(["*-shared*", link]);
     expect(await use(cache, { CXX })).toMatchObject({ code: "library-invalid" });
@@ -83,7 +83,7 @@ describe("a point that no library holds", () => {
   });
 
   it("is the compiler's error where it does not compile, and compiled where it is asked for again", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const CXX = compilerThat(["--version", ":"], ["*d16*", "echo out of luck; exit 1"]);
     const failed = await use(cache, { CXX });
     expect(failed).toMatchObject({ code: "compile-failed" });
@@ -92,7 +92,7 @@ describe("a point that no library holds", () => {
   });
 
   it.skipIf(nvcc === undefined)("is compiled for CUDA, also where there is no GPU (needs nvcc)", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     expect(await use(cache, {}, { target: "cuda" })).toMatchObject({ id: neoxId(16) });
     expect(await use(cache, { NORMROPE_JIT: "0" }, { target: "cuda" })).toMatchObject({ id: neoxId(16) });
   });
@@ -100,7 +100,7 @@ describe("a point that no library holds", () => {
   it("follows the op of a library that was built with one of its own", async () => {
     const own = { name: '"qk_norm_rope"', headDim: "multipleOf(16, { min: 16, max: 64 })" };
     const config = writeConfig(opConfig(own));
-    const [cache, cwd] = [temporaryFolder(), dirname(config)];
+    const [cache, cwd] = [freshCache(), dirname(config)];
     expect((await normrope(["build", "--target", "cpu", "--config", config])).code).toBe(0);
     expect(await use(cache, {}, { cwd })).toEqual(await use(cache));
     expect(entriesOf(cache, neoxId(16))).toHaveLength(2);
@@ -115,7 +115,7 @@ describe("what is built already", () => {
       'import { defineSpace, qkNormRope } from "normrope/dsl";\nexport default defineSpace(qkNormRope, { headDim: [24], rope: ["neox"], dtype: ["bf16"] });\n',
     );
     expect((await normrope(["build", "--target", "cpu", "--config", config])).code).toBe(0);
-    const [cache, cwd] = [temporaryFolder(), dirname(config)];
+    const [cache, cwd] = [freshCache(), dirname(config)];
     expect(await use(cache, {}, { headDim: 24, cwd })).toMatchObject({ id: neoxId(24) });
     expect(existsSync(join(cache, "jit"))).toBe(false);
     expect(await use(cache, {}, { headDim: 16, cwd })).toMatchObject({ id: neoxId(16) });
@@ -124,15 +124,15 @@ describe("what is built already", () => {
 
   it("has to be where `path` says it is", async () => {
     const options = { path: "elsewhere" };
-    expect(await use(temporaryFolder(), {}, { options })).toMatchObject({ code: "library-not-found" });
+    expect(await use(freshCache(), {}, { options })).toMatchObject({ code: "library-not-found" });
   });
 });
 
 describe("in one process", () => {
   it("a point is compiled once for all that ask at the same time, and tried again after a failure", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const program = `
-      const { open } = await import(${JSON.stringify(join(dist, "runtime", "index.js"))});
+      const { open } = await import(${JSON.stringify(join(DIST, "runtime", "index.js"))});
       const library = await open({ jit: true, target: "cpu" });
       const point = { headDim: 16, rope: "neox", dtype: "bf16" };
       const codes = await Promise.all([1, 2].map(() => library.kernel(point).catch(({ code }) => code)));

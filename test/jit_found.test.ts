@@ -7,13 +7,13 @@ import { provideLibrary } from "../generator/jit.js";
 import { loadLibrary } from "../runtime/library.js";
 import { neoxId, setEnv } from "./cli_helpers.js";
 import { compilerThat } from "./cli_process.js";
-import { nvcc } from "./fixture.js";
+import { freshCache, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 import { entriesOf, PROGRAM, rewrite, shelf, use } from "./jit_process.js";
 
 describe("NORMROPE_JIT=0", () => {
   it("makes a miss an error that names the line for the config", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     await use(cache);
     const missed = await use(cache, { NORMROPE_JIT: "0" }, { headDim: 40 });
     expect(missed.code).toBe("kernel-not-found");
@@ -23,13 +23,13 @@ describe("NORMROPE_JIT=0", () => {
   });
 
   it("finds what is in the cache", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const first = await use(cache);
     expect(await use(cache, { NORMROPE_JIT: "0" })).toEqual(first);
   });
 
   it("leaves nothing to open where neither a library nor a cache is there", async () => {
-    const said = await use(temporaryFolder(), { NORMROPE_JIT: "0" });
+    const said = await use(freshCache(), { NORMROPE_JIT: "0" });
     expect(said.code).toBe("library-not-found");
     expect(said.message).toContain("normrope build --target cpu");
   });
@@ -39,12 +39,12 @@ describe("without a compiler", () => {
   const none = { CXX: "/nonexistent/g++" };
 
   it("a cache that was filled before serves, also one that is read-only, and is not written to", async () => {
-    const seeds = temporaryFolder();
+    const seeds = freshCache();
     const first = await use(seeds);
     const contents = () => readdirSync(seeds, { recursive: true }).sort();
     const before = contents();
     chmodSync(seeds, 0o555);
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const env = { NORMROPE_CACHE_READONLY: `/nonexistent:${seeds}` };
     expect(await use(cache, { ...none, ...env })).toEqual(first);
     expect(await use(cache, env)).toEqual(first);
@@ -54,7 +54,7 @@ describe("without a compiler", () => {
   });
 
   it("what another version made is not taken, nor what this machine cannot run", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     await use(cache);
     const [entry = ""] = entriesOf(cache, neoxId(16));
     const text = readFileSync(join(entry, "manifest.json"), "utf8");
@@ -71,7 +71,7 @@ describe("without a compiler", () => {
   });
 
   it("a miss says which compiler is missing, and the line for the config", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     await use(cache);
     const missed = await use(cache, none, { headDim: 40 });
     expect(missed.code).toBe("kernel-not-found");
@@ -83,7 +83,7 @@ describe("without a compiler", () => {
 it.skipIf(nvcc === undefined)(
   "without a compiler a device gets what it can run, its own before others (needs nvcc)",
   async () => {
-    setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+    setEnv("NORMROPE_CACHE_DIR", freshCache());
     const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16" } as const;
     const provide = (...archs: string[]) =>
       provideLibrary({ point, target: "cuda", archs, load: loadLibrary });
@@ -97,7 +97,7 @@ it.skipIf(nvcc === undefined)(
     expect(await archsFor("sm_90")).toEqual(["sm_90"]);
     expect(await archsFor("sm_86")).toContain("sm_80");
     expect(await archsFor("sm_120")).toContainEqual(expect.stringMatching(/^sm_/)); // from PTX
-    setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
+    setEnv("NORMROPE_CACHE_DIR", freshCache());
     setEnv("NORMROPE_JIT", "");
     await provide("sm_80", "sm_100");
     setEnv("NORMROPE_JIT", "0");
@@ -106,14 +106,13 @@ it.skipIf(nvcc === undefined)(
 );
 
 describe("a cache that cannot be searched", () => {
-  const missed = (env: NodeJS.ProcessEnv, cache = temporaryFolder()) =>
-    use(cache, { NORMROPE_JIT: "0", ...env });
+  const missed = (env: NodeJS.ProcessEnv, cache = freshCache()) => use(cache, { NORMROPE_JIT: "0", ...env });
 
   it("because others may write to it is named, with the owner, and passed over", async () => {
-    const seeds = temporaryFolder();
+    const seeds = freshCache();
     const first = await use(seeds);
     chmodSync(shelf(seeds, neoxId(16)), 0o777);
-    const cache = temporaryFolder();
+    const cache = freshCache();
     await use(cache, {}, { headDim: 24 }); // so that there is something to open
     const said = await missed({ NORMROPE_CACHE_READONLY: seeds }, cache);
     expect(said).toMatchObject({ code: "kernel-not-found" });
@@ -127,7 +126,7 @@ describe("a cache that cannot be searched", () => {
   });
 
   it("because it holds what is no entry is searched beside that", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     const first = await use(cache);
     const [entry = ""] = entriesOf(cache, neoxId(16));
     const older = join(dirname(entry), "0".repeat(64));
@@ -151,26 +150,26 @@ describe("odd surroundings", () => {
       (await import("node:fs")).rmdirSync(${JSON.stringify(cwd)});${PROGRAM}`,
       '[16, "cpu", {}]',
     ];
-    const env = { ...process.env, NORMROPE_CACHE_DIR: temporaryFolder() };
+    const env = { ...process.env, NORMROPE_CACHE_DIR: freshCache() };
     const { stdout } = await execa(process.execPath, args, { env });
     expect(JSON.parse(stdout)).toMatchObject({ id: neoxId(16) });
   });
 
   it("a compiler is found by a relative path", async () => {
     const cwd = dirname(compilerThat());
-    expect(await use(temporaryFolder(), { CXX: "./g++" }, { cwd })).toMatchObject({ id: neoxId(16) });
+    expect(await use(freshCache(), { CXX: "./g++" }, { cwd })).toMatchObject({ id: neoxId(16) });
   });
 
   it("NORMROPE_JIT is 0 or 1", async () => {
-    const said = await use(temporaryFolder(), { NORMROPE_JIT: "false" });
+    const said = await use(freshCache(), { NORMROPE_JIT: "false" });
     expect(said).toMatchObject({ code: "invalid-argument" });
     expect(said.message).toContain('NORMROPE_JIT is "false"');
-    expect(await use(temporaryFolder(), { NORMROPE_JIT: "1" })).toMatchObject({ id: neoxId(16) });
+    expect(await use(freshCache(), { NORMROPE_JIT: "1" })).toMatchObject({ id: neoxId(16) });
   });
 
   it("a rotaryDim of null is one that is left out", async () => {
     const point = { headDim: 16, rotaryDim: null, rope: "neox", dtype: "bf16" };
-    const said = await use(temporaryFolder(), {}, { point });
+    const said = await use(freshCache(), {}, { point });
     expect(said).toMatchObject({ id: neoxId(16) });
   });
 });

@@ -3,10 +3,8 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sha256 } from "../generator/cache.js";
-import { compiledPackage, compilerThat } from "./cli_process.js";
+import { compilerThat, DIST } from "./cli_process.js";
 import { temporaryFolder } from "./helpers.js";
-
-export const dist = compiledPackage();
 
 /** What a process says of a kernel that it opened and ran: the outputs' bits, or the error. */
 export interface Said {
@@ -18,7 +16,7 @@ export interface Said {
 
 /** Opens with `jit` in an empty folder, runs a kernel of one head_dim on ones, and says what came of it. */
 export const PROGRAM = `
-  const { open, ropeTable } = await import(${JSON.stringify(join(dist, "runtime", "index.js"))});
+  const { open, ropeTable } = await import(${JSON.stringify(join(DIST, "runtime", "index.js"))});
   const [headDim, target, options, point] = JSON.parse(process.argv[1]);
   const said = {};
   try {

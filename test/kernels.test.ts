@@ -9,7 +9,7 @@ import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { batchesFor, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
-import { buildFixture, buildFolder, CONFIGS, type ConfigName } from "./fixture.js";
+import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
 
 const names = Object.keys(CONFIGS) as ConfigName[];
 
@@ -21,13 +21,13 @@ describe.each(names)("the %s config on the CPU", (name) => {
   });
   afterAll(() => library?.close());
 
-  const { plans } = compile(CONFIGS[name]);
+  const { plans } = compilationOf(name);
 
   test("holds a kernel for each point", () => {
     expect(library.manifest.kernels.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
   });
 
-  const tokens = name === "default" ? 4096 : 256;
+  const tokens = 64;
   test(`gives a batch of ${tokens} tokens the bits of its tokens one by one`, async () => {
     for (const { point } of plans) {
       const shape = { tokens, numQHeads: 3, numKHeads: 1 };

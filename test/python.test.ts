@@ -3,9 +3,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { beforeAll, describe, expect, it } from "vitest";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { compilerThat } from "./cli_process.js";
-import { nvcc } from "./fixture.js";
+import { compilerThat, DIST } from "./cli_process.js";
+import { freshCache, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 import { BUILDS, buildFor, PYTHON_FOLDER, python, pythonEnvironment } from "./python.js";
 
@@ -64,7 +63,7 @@ except normrope.NormropeError as error:
 
 describe.skipIf(python === undefined)("a kernel that is nowhere", () => {
   const run = async (cache: string, env: NodeJS.ProcessEnv) => {
-    const NORMROPE_COMMAND = `${process.execPath} --import ${join(PACKAGE_ROOT, "node_modules/tsx/dist/loader.mjs")} ${join(PACKAGE_ROOT, "generator/cli.ts")}`;
+    const NORMROPE_COMMAND = `${process.execPath} ${join(DIST, "generator", "cli.js")}`;
     const { stdout } = await execa(python?.path ?? "", ["-c", FIRST_USE], {
       cwd: temporaryFolder(),
       env: { ...pythonEnvironment, NORMROPE_CACHE_DIR: cache, NORMROPE_COMMAND, ...env },
@@ -73,18 +72,18 @@ describe.skipIf(python === undefined)("a kernel that is nowhere", () => {
   };
 
   it("is compiled by the command, and found again without it", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     expect(await run(cache, {})).toBe("[16256]");
     expect(await run(cache, { NORMROPE_COMMAND: "/nonexistent" })).toBe("[16256]");
   });
 
   it("and does not compile is what the compiler says", async () => {
-    const said = await run(temporaryFolder(), { CXX: compilerThat(["*d40*", "echo out of luck; exit 1"]) });
+    const said = await run(freshCache(), { CXX: compilerThat(["*d40*", "echo out of luck; exit 1"]) });
     expect(said).toMatch(/^compile-failed .*out of luck/s);
   });
 
   it("is compiled by nobody where there is no compiler, or NORMROPE_JIT is 0", async () => {
-    const cache = temporaryFolder();
+    const cache = freshCache();
     expect(await run(cache, { CXX: "/nonexistent/g++" })).toMatch(
       /^kernel-not-found .*CXX is \/nonexistent/s,
     );

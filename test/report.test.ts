@@ -7,12 +7,12 @@ import { compile, emit } from "../generator/pipeline.js";
 import { compilerFor } from "../generator/toolchain.js";
 import { gpuCount } from "../runtime/library.js";
 import { benchRecord } from "./bench_sample.js";
-import { collectingIo, neoxId, neoxSpace, normrope, useCompileCache } from "./cli_helpers.js";
+import { collectingIo, neoxId, neoxSpace, normrope, useSharedCache } from "./cli_helpers.js";
 import { buildFixture, buildFolder, nvcc } from "./fixture.js";
 import { temporaryFolder, writeConfig } from "./helpers.js";
 import { cudaManifest } from "./report_samples.js";
 
-useCompileCache();
+useSharedCache();
 
 /** A project whose library is the default config's, built. */
 async function project(target: "cpu" | "cuda" = "cpu") {

@@ -10,12 +10,12 @@ import { renderReport } from "../generator/render.js";
 import { type Report, reportView } from "../generator/report_view.js";
 import { readTemplates } from "../generator/templates.js";
 import { benchRecord } from "./bench_sample.js";
-import { useCompileCache } from "./cli_helpers.js";
+import { useSharedCache } from "./cli_helpers.js";
 import { CONFIGS } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 import { cudaManifest, DEVICE, sampleReports } from "./report_samples.js";
 
-useCompileCache();
+useSharedCache();
 
 const CHECKS = readFileSync(new URL("page_checks.js", import.meta.url), "utf8");
 const BROWSERS = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];

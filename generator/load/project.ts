@@ -10,8 +10,9 @@ import { type Node, Project, type SourceFile, ts } from "ts-morph";
 import { type Diagnostic, quoted, reasonOf, type Span, type UserError, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 
-const DSL_INDEX = join(PACKAGE_ROOT, "dsl", "index.ts");
-export const LANGUAGE_FILE = join(PACKAGE_ROOT, "dsl", "language.ts");
+const DSL_FOLDER = join(PACKAGE_ROOT, "dsl");
+const DSL_INDEX = join(DSL_FOLDER, "index.ts");
+export const LANGUAGE_FILE = join(DSL_FOLDER, "language.ts");
 
 /** A config is some hundred lines: what is larger is another file, and ts-morph would take minutes to read it. */
 const CONFIG_BYTES_MAX = 2 ** 17;
@@ -21,9 +22,36 @@ export function openConfig(path: string): SourceFile {
   return parseConfig(path, readConfig(path));
 }
 
-/** A config that is not on disk in this form. */
+/** Reads every config that imports `normrope/dsl` alone: TypeScript works out once what it knows of that and of its library. */
+let shared: { readonly project: Project; config?: SourceFile } | undefined;
+
+/**
+ * A config that is not on disk in this form. The nodes of the config that was parsed before may be gone afterwards.
+ */
 export function parseConfig(path: string, text: string): SourceFile {
-  const project = new Project({
+  return withinStack(path, () => {
+    // Files of the user's may change between two reads, which a project that knows them would not see.
+    if (!importsDslAlone(text))
+      return newProject().createSourceFile(resolve(path), text, { overwrite: true });
+    shared ??= { project: newProject() };
+    shared.config?.forget();
+    delete shared.config;
+    shared.config = shared.project.createSourceFile(resolve(path), text, { overwrite: true });
+    return shared.config;
+  });
+}
+
+function importsDslAlone(text: string): boolean {
+  const { importedFiles, referencedFiles, typeReferenceDirectives, libReferenceDirectives } =
+    ts.preProcessFile(text);
+  const others = importedFiles.filter(({ fileName }) => fileName !== "normrope/dsl");
+  return [others, referencedFiles, typeReferenceDirectives, libReferenceDirectives].every(
+    ({ length }) => length === 0,
+  );
+}
+
+function newProject(): Project {
+  return new Project({
     skipAddingFilesFromTsConfig: true,
     skipLoadingLibFiles: false,
     compilerOptions: {
@@ -39,7 +67,6 @@ export function parseConfig(path: string, text: string): SourceFile {
       paths: { "normrope/dsl": [DSL_INDEX] },
     },
   });
-  return withinStack(path, () => project.createSourceFile(resolve(path), text, { overwrite: true }));
 }
 
 /** TypeScript follows what is nested by calls. @throws UserError `config-unreadable` where these are too many. */
@@ -47,6 +74,7 @@ export function withinStack<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
+    shared = undefined; // whatever TypeScript was in the middle of
     if (error instanceof RangeError) throw unreadable(path, "is nested too deeply");
     throw error;
   }

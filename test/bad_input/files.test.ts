@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { recordText } from "../../generator/bench/record.js";
 import { benchRecord } from "../bench_sample.js";
-import { neoxId, neoxSpace, normrope, useCompileCache } from "../cli_helpers.js";
+import { neoxId, neoxSpace, normrope, useSharedCache } from "../cli_helpers.js";
 import { readMarks, spaceOf, temporaryFolder, writeFiles } from "../helpers.js";
 import { LEFTOVERS, project } from "./project.js";
 import { filesIn, leaving } from "./unchanged.js";
 
-useCompileCache();
+useSharedCache();
 /** One for each way in which commands read a config. */
 const COMMANDS = ["list", "emit", "demo", "add headDim 32"];
 
