@@ -26,7 +26,7 @@ export const DEFAULT_ARCHS: readonly string[] = ["sm_90"];
 
 const VERSION_SCRIPT = "common/exports.map";
 
-/** Threads of OpenMP and of the CUDA runtime outlive every use of the library: it must never be unmapped under them. */
+/** Threads of a CPU kernel's call and of the CUDA runtime may outlive it: the library must never be unmapped under them. */
 const NO_UNLOAD = "nodelete";
 const INCLUDES = ["-Icommon", "-Iinclude"];
 
@@ -116,11 +116,12 @@ export function cpuCompiler(cxx: Compiler, features: readonly string[]): TargetC
       "-Wall",
       "-Wextra",
       "-fno-math-errno",
-      "-fopenmp",
+      "-fopenmp-simd",
+      "-pthread",
       ...instructions,
       ...INCLUDES,
     ],
-    linkArgs: ["-shared", "-fopenmp", `-Wl,--version-script=${VERSION_SCRIPT}`, `-Wl,-z,${NO_UNLOAD}`],
+    linkArgs: ["-shared", "-pthread", `-Wl,--version-script=${VERSION_SCRIPT}`, `-Wl,-z,${NO_UNLOAD}`],
     archs: [],
     cpuFeatures: features,
   };

@@ -19,7 +19,7 @@ import {
   parseBuiltManifest,
 } from "./manifest.js";
 
-/** The driver and OpenMP run on the stack of the call. */
+/** The driver and the kernels of the CPU run on the stack of the call. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
 
 const REBUILD = "Run `normrope build` to make it anew";

@@ -14,7 +14,7 @@ import { LIBRARY_NAME, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { cpu, cuda, cxx, FEATURES, filesOf, nvcc, project } from "./building.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
-import { needed } from "./fixture.js";
+import { freshCache, needed } from "./fixture.js";
 import { temporaryFolder, writeConfig } from "./helpers.js";
 
 const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
@@ -23,7 +23,7 @@ const hasNm = spawnSync("nm", ["--version"]).status === 0;
 /** What builds share that are not about the cache; removed after the last test. */
 const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
 afterAll(() => rmSync(shared, { recursive: true, force: true }));
-const sharedCache = join(shared, "cache");
+const sharedCache = freshCache(join(shared, "cache"));
 
 const ids = (...headDims: number[]) => headDims.map((headDim) => neoxId(headDim));
 const pointOf = (headDim: number) => ({ headDim, rope: "neox", dtype: "bf16" }) as const;
@@ -237,7 +237,7 @@ describe("an archive", () => {
     const members = execFileSync("ar", ["t", archive ?? ""], { encoding: "utf8" })
       .trim()
       .split("\n");
-    expect(members.sort()).toEqual(["abi.o", "devices.o", "dispatch.o", `${neoxId(16)}.o`]);
+    expect(members.sort()).toEqual(["abi.o", "devices.o", "dispatch.o", `${neoxId(16)}.o`, "threads.o"]);
 
     expect((await run(filesOf(16), request)).archive).toBeUndefined();
     expect(listing()).toEqual(["libnormrope.so", "manifest.json"]);

@@ -5,16 +5,20 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, describe, expect, it } from "vitest";
 import { sha256 } from "../generator/cache.js";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { parseBuiltManifest } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { filesOf, project } from "./building.js";
 import { neoxId } from "./cli_helpers.js";
+import { DIST } from "./cli_process.js";
+import { freshCache } from "./fixture.js";
+import { IS_LONG } from "./helpers.js";
 
 /** What builds share that are not about the cache; removed after the last test. */
 const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
 afterAll(() => rmSync(shared, { recursive: true, force: true }));
-const sharedCache = join(shared, "cache");
+const sharedCache = freshCache(join(shared, "cache"));
+
+const ROUNDS = IS_LONG ? 200 : 50;
 
 const ids = (...headDims: number[]) => headDims.map((headDim) => neoxId(headDim));
 
@@ -42,18 +46,21 @@ describe("two builds at once", () => {
       ]),
     );
     const folder = join(buildFolder, "contended");
-    const start = Date.now() + 4000; // both processes run by then, and meet in every round
+    const start = Date.now() + 2000; // both processes run by then, and meet in every round
     const programs = results.map(({ library, manifest, archive }) => {
-      const text = `import { publish } from ${JSON.stringify(join(PACKAGE_ROOT, "generator", "publish.ts"))};
+      const text = `import { publish } from ${JSON.stringify(join(DIST, "generator", "publish.js"))};
         const [library, manifest, archive] = ${JSON.stringify([library, manifest, archive])};
-        for (let round = 0; round < 200; round++) {
-          while (Date.now() < ${start} + 10 * round);
+        const clock = new Int32Array(new SharedArrayBuffer(4));
+        for (let round = 0; round < ${ROUNDS}; round++) {
+          const begin = ${start} + 10 * round;
+          Atomics.wait(clock, 0, 0, Math.max(0, begin - 2 - Date.now()));
+          while (Date.now() < begin);
           publish(\`${folder}/\${round}\`, manifest, library, archive);
         }`;
-      return execa("node", ["--import", "tsx", "--input-type=module", "-e", text], { cwd: PACKAGE_ROOT });
+      return execa("node", ["--input-type=module", "-e", text]);
     });
     await Promise.all(programs);
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const where = join(folder, `${round}`);
       const manifest = parseBuiltManifest(readFileSync(join(where, "manifest.json"), "utf8"), where);
       expect(sha256(readFileSync(join(where, "libnormrope.so")))).toBe(manifest.build.librarySha256);

@@ -37,7 +37,7 @@ async function runExample(target: Target, archive: boolean) {
   if (built.archive === undefined) {
     await execa("cc", [object, "-L", where, "-lnormrope", `-Wl,-rpath,${where}`, "-lm", "-o", program]);
   } else if (target === "cpu") {
-    await execa(cxx.path, ["-fopenmp", object, built.archive, "-o", program]);
+    await execa(cxx.path, ["-pthread", object, built.archive, "-o", program]);
   } else {
     await execa(needed(nvcc).path, ["-ccbin", cxx.path, object, built.archive, "-o", program]);
   }

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { neoxId, neoxSpace } from "./cli_helpers.js";
 import { DIST } from "./cli_process.js";
+import { freshCache, SHARED_OBJECTS } from "./fixture.js";
 import { writeConfig } from "./helpers.js";
 
 const cli = join(DIST, "generator", "cli.js");
@@ -14,6 +15,9 @@ function project() {
   const folder = dirname(writeConfig(neoxSpace(16)));
   return { folder, cache: join(folder, "cache") };
 }
+
+/** Puts what every library has into a cache that was mounted. */
+const FILL = `cp -r ${SHARED_OBJECTS}/. cache`;
 
 const mount = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).status === 0;
 const cannotMount = mount ? "" : " (skipped: a user namespace with a mount of its own is not permitted)";
@@ -38,7 +42,7 @@ function inNamespace(folder: string, ...lines: readonly string[]): string {
     const io = { color: pc.createColors(false), noteColor: pc.createColors(false) };
     const run = (command, ...args) => spawnSync(command, args, { stdio: "inherit" }).status;`;
   writeFileSync(join(dirname(cli), "driver.mjs"), helpers + driver);
-  mkdirSync(join(folder, "cache"));
+  freshCache(join(folder, "cache"));
   mkdirSync(join(folder, "build", "cpu"), { recursive: true });
   const env = { ...process.env, NORMROPE_CACHE_DIR: join(folder, "cache") };
   const args = ["-rm", "sh", "-c", `exec '${process.execPath}' '${join(dirname(cli), "driver.mjs")}' 2>&1`];
@@ -52,6 +56,7 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
     const out = inNamespace(
       folder,
       "mount -t tmpfs -o mode=700 none cache",
+      FILL,
       "mount --options-source=disable -o remount,ro cache",
       "build",
       "mount --options-source=disable -o remount,rw cache",
@@ -83,7 +88,7 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
     const out = inNamespace(
       folder,
       ...["mount -t tmpfs -o mode=700,size=4k none cache", "build", "ls cache/staging"],
-      ...[...room("60k"), ...room("90k"), ...room("64m"), "verify"],
+      ...[...room("60k"), ...room("90k"), ...room("64m").toSpliced(1, 0, FILL), "verify"],
     );
     const builds = out.split(/(?<=\d from build\n)/);
     for (const full of builds.slice(0, 3)) {

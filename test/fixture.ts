@@ -21,7 +21,7 @@ export type ConfigName = keyof typeof CONFIGS;
 
 export const FOLDER = join(PACKAGE_ROOT, "node_modules", ".cache", "normrope-test");
 export const CACHE_ROOT = join(FOLDER, "cache");
-const SHARED_OBJECTS = join(FOLDER, "shared");
+export const SHARED_OBJECTS = join(FOLDER, "shared");
 
 export const nvcc = await findNvcc();
 export const gpu = await findGpu();
@@ -85,8 +85,7 @@ export async function compileSharedObjects(): Promise<void> {
 }
 
 /** A cache that is the test's own: of CPU libraries it holds what `compileSharedObjects` made, and nothing else. */
-export function freshCache(): string {
-  const folder = temporaryFolder();
+export function freshCache(folder = temporaryFolder()): string {
   cpSync(SHARED_OBJECTS, folder, { recursive: true });
   return folder;
 }

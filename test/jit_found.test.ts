@@ -9,12 +9,11 @@ import { neoxId, setEnv } from "./cli_helpers.js";
 import { compilerThat } from "./cli_process.js";
 import { freshCache, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
-import { entriesOf, PROGRAM, rewrite, shelf, use } from "./jit_process.js";
+import { entriesOf, filledCache, PROGRAM, rewrite, shelf, use } from "./jit_process.js";
 
 describe("NORMROPE_JIT=0", () => {
   it("makes a miss an error that names the line for the config", async () => {
-    const cache = freshCache();
-    await use(cache);
+    const { cache } = await filledCache();
     const missed = await use(cache, { NORMROPE_JIT: "0" }, { headDim: 40 });
     expect(missed.code).toBe("kernel-not-found");
     expect(missed.message).toContain('{ headDim: [40], rope: ["neox"], dtype: ["bf16"] }');
@@ -23,8 +22,7 @@ describe("NORMROPE_JIT=0", () => {
   });
 
   it("finds what is in the cache", async () => {
-    const cache = freshCache();
-    const first = await use(cache);
+    const { cache, said: first } = await filledCache();
     expect(await use(cache, { NORMROPE_JIT: "0" })).toEqual(first);
   });
 
@@ -39,8 +37,7 @@ describe("without a compiler", () => {
   const none = { CXX: "/nonexistent/g++" };
 
   it("a cache that was filled before serves, also one that is read-only, and is not written to", async () => {
-    const seeds = freshCache();
-    const first = await use(seeds);
+    const { cache: seeds, said: first } = await filledCache();
     const contents = () => readdirSync(seeds, { recursive: true }).sort();
     const before = contents();
     chmodSync(seeds, 0o555);
@@ -54,8 +51,7 @@ describe("without a compiler", () => {
   });
 
   it("what another version made is not taken, nor what this machine cannot run", async () => {
-    const cache = freshCache();
-    await use(cache);
+    const { cache } = await filledCache();
     const [entry = ""] = entriesOf(cache, neoxId(16));
     const text = readFileSync(join(entry, "manifest.json"), "utf8");
     const changes = [
@@ -71,8 +67,7 @@ describe("without a compiler", () => {
   });
 
   it("a miss says which compiler is missing, and the line for the config", async () => {
-    const cache = freshCache();
-    await use(cache);
+    const { cache } = await filledCache();
     const missed = await use(cache, none, { headDim: 40 });
     expect(missed.code).toBe("kernel-not-found");
     expect(missed.message).toContain("CXX is /nonexistent/g++");
@@ -109,8 +104,7 @@ describe("a cache that cannot be searched", () => {
   const missed = (env: NodeJS.ProcessEnv, cache = freshCache()) => use(cache, { NORMROPE_JIT: "0", ...env });
 
   it("because others may write to it is named, with the owner, and passed over", async () => {
-    const seeds = freshCache();
-    const first = await use(seeds);
+    const { cache: seeds, said: first } = await filledCache();
     chmodSync(shelf(seeds, neoxId(16)), 0o777);
     const cache = freshCache();
     await use(cache, {}, { headDim: 24 }); // so that there is something to open
@@ -126,8 +120,7 @@ describe("a cache that cannot be searched", () => {
   });
 
   it("because it holds what is no entry is searched beside that", async () => {
-    const cache = freshCache();
-    const first = await use(cache);
+    const { cache, said: first } = await filledCache();
     const [entry = ""] = entriesOf(cache, neoxId(16));
     const older = join(dirname(entry), "0".repeat(64));
     cpSync(entry, older, { recursive: true });
@@ -150,7 +143,7 @@ describe("odd surroundings", () => {
       (await import("node:fs")).rmdirSync(${JSON.stringify(cwd)});${PROGRAM}`,
       '[16, "cpu", {}]',
     ];
-    const env = { ...process.env, NORMROPE_CACHE_DIR: freshCache() };
+    const env = { ...process.env, NORMROPE_CACHE_DIR: (await filledCache()).cache };
     const { stdout } = await execa(process.execPath, args, { env });
     expect(JSON.parse(stdout)).toMatchObject({ id: neoxId(16) });
   });
@@ -164,12 +157,12 @@ describe("odd surroundings", () => {
     const said = await use(freshCache(), { NORMROPE_JIT: "false" });
     expect(said).toMatchObject({ code: "invalid-argument" });
     expect(said.message).toContain('NORMROPE_JIT is "false"');
-    expect(await use(freshCache(), { NORMROPE_JIT: "1" })).toMatchObject({ id: neoxId(16) });
+    expect(await use((await filledCache()).cache, { NORMROPE_JIT: "1" })).toMatchObject({ id: neoxId(16) });
   });
 
   it("a rotaryDim of null is one that is left out", async () => {
     const point = { headDim: 16, rotaryDim: null, rope: "neox", dtype: "bf16" };
-    const said = await use(freshCache(), {}, { point });
+    const said = await use((await filledCache()).cache, {}, { point });
     expect(said).toMatchObject({ id: neoxId(16) });
   });
 });

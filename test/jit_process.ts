@@ -1,9 +1,11 @@
 /** What the tests of compiling on first use share: processes that open with `jit`, and what lies in their caches. */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256 } from "../generator/cache.js";
 import { compilerThat, DIST } from "./cli_process.js";
+import { freshCache } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
 /** What a process says of a kernel that it opened and ran: the outputs' bits, or the error. */
@@ -66,6 +68,23 @@ export async function use(cache: string, env: NodeJS.ProcessEnv = {}, how: Use =
   const chunks: Buffer[] = [];
   for await (const chunk of child.stdout) chunks.push(chunk);
   return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+}
+
+let filled: Promise<{ readonly folder: string; readonly said: Said }> | undefined;
+
+/** A cache of the test's own into which a process compiled the kernel of head_dim 16, and what that process said. */
+export async function filledCache(): Promise<{ readonly cache: string; readonly said: Said }> {
+  filled ??= fill(mkdtempSync(join(tmpdir(), "normrope-filled-")));
+  const { folder, said } = await filled;
+  const cache = temporaryFolder();
+  cpSync(folder, cache, { recursive: true });
+  return { cache, said };
+}
+
+async function fill(folder: string) {
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  cpSync(freshCache(), folder, { recursive: true });
+  return { folder, said: await use(folder) };
 }
 
 /** Changes the manifest of an entry, sealed as by whoever filled the cache. */

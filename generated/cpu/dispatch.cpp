@@ -1,12 +1,13 @@
 // Kernel table and call. Emitted from templates/cpu/dispatch.cpp.hbs by `normrope emit`.
 #include "abi.hpp"
+#include "threads.hpp"
 
-extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args *args);
-extern "C" void qk_norm_rope__bf16_d64_r64_neox(const normrope_args *args);
-extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(const normrope_args *args);
-extern "C" void qk_norm_rope__bf16_d128_r128_neox(const normrope_args *args);
-extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(const normrope_args *args);
-extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args *args);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args &args, int64_t first_token, int64_t end_token);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox(const normrope_args &args, int64_t first_token, int64_t end_token);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(const normrope_args &args, int64_t first_token, int64_t end_token);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox(const normrope_args &args, int64_t first_token, int64_t end_token);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(const normrope_args &args, int64_t first_token, int64_t end_token);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args &args, int64_t first_token, int64_t end_token);
 
 namespace normrope {
 
@@ -21,11 +22,11 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"c7ac1d6a434a81042beead40615029f65d47d1df4e6636b7c7315d63be7348e8","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":1,"compiler":"normrope 0.1.0","op":{"name":"qk_norm_rope","axes":[{"kind":"integer","name":"headDim","step":8,"min":16,"max":1024},{"kind":"integer","name":"rotaryDim","step":2,"min":2,"max":"headDim","default":"headDim"},{"kind":"enum","name":"rope","values":["neox","interleaved"]},{"kind":"enum","name":"dtype","values":["bf16","f16"]}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]},"sourcesSha256":"e3017105dcf35877c28c907643401ed4c505366d7257b1b86f889c594b7e06f1","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
-void (*const FUNCTIONS[])(const normrope_args *) = {
+void (*const FUNCTIONS[])(const normrope_args &, int64_t, int64_t) = {
     qk_norm_rope__bf16_d64_r64_interleaved,
     qk_norm_rope__bf16_d64_r64_neox,
     qk_norm_rope__bf16_d128_r128_interleaved,
@@ -43,6 +44,10 @@ int normrope_prepare(int kernel) { return check_kernel(kernel); }
 
 int normrope_run(int kernel, const normrope_args *args, void *) {
   if (int status = normrope_check(kernel, args)) return status;
-  if (!is_empty(*args)) FUNCTIONS[kernel](args);
+  if (is_empty(*args)) return NORMROPE_OK;
+  const int64_t heads = int64_t{args->q.num_heads} + args->k.num_heads;
+  // A copy: a thread that starts late looks at it after the call.
+  for_ranges(args->num_tokens, heads * KERNELS[kernel].head_dim,
+             [run = FUNCTIONS[kernel], args = *args](int64_t first, int64_t end) { run(args, first, end); });
   return NORMROPE_OK;
 }

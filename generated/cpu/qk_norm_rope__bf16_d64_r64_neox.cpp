@@ -79,12 +79,12 @@ void run_heads(const normrope_heads &heads, int64_t token, float eps, const floa
 
 }  // namespace
 
-extern "C" void qk_norm_rope__bf16_d64_r64_neox(const normrope_args *args) {
-#pragma omp parallel for schedule(static)
-  for (int64_t token = 0; token < args->num_tokens; ++token) {
+// Tokens from the first to before the end: the dispatch gives them out over threads.
+extern "C" void qk_norm_rope__bf16_d64_r64_neox(const normrope_args &args, int64_t first_token, int64_t end_token) {
+  for (int64_t token = first_token; token < end_token; ++token) {
     float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
-    angles(args->rope_table, position_of(*args, token), args->attention_factor, ROTARY_PAIRS, cosine, sine);
-    run_heads(args->q, token, args->eps, cosine, sine);
-    run_heads(args->k, token, args->eps, cosine, sine);
+    angles(args.rope_table, position_of(args, token), args.attention_factor, ROTARY_PAIRS, cosine, sine);
+    run_heads(args.q, token, args.eps, cosine, sine);
+    run_heads(args.k, token, args.eps, cosine, sine);
   }
 }

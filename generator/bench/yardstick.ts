@@ -38,12 +38,21 @@ const EXPORTS = "common/exports.map";
 export async function buildYardstick(compiler: TargetCompiler, cacheRoot: string): Promise<string> {
   const text = (path: string) => readFileSync(join(PACKAGE_ROOT, path), "utf8");
   const source = `yardstick.${compiler.target === "cuda" ? "cu" : "cpp"}`;
+  const threads = compiler.target === "cpu" ? ["threads.hpp", "threads.cpp"] : [];
   const inputs = [
     { path: source, text: text(`bench/${source}`) },
     { path: "yardstick.h", text: text("bench/yardstick.h") },
+    ...threads.map((path) => ({ path, text: text(`templates/cpu/${path}`) })),
     { path: EXPORTS, text: text(`templates/${EXPORTS}`) },
   ];
-  const args = [...compiler.compileArgs, ...compiler.linkArgs, "-o", LIBRARY, source];
+  const args = [
+    ...compiler.compileArgs,
+    ...compiler.linkArgs,
+    "-o",
+    LIBRARY,
+    source,
+    ...threads.filter((path) => path.endsWith(".cpp")),
+  ];
   const key = cacheKey([compiler.identity, args, inputs]);
   const { folder } = await cached(cacheRoot, key, [LIBRARY], async (staging) => {
     writeInputs(staging, inputs);

@@ -1,4 +1,7 @@
-/** A call of a real kernel to be spoilt: its buffers, and what of them must not change. */
+/**
+ * A call of a real kernel to be spoilt: its buffers, and what of them must not change. The libraries stay open: several
+ * test files use them.
+ */
 import type { RunOptions } from "../../runtime/call.js";
 import { packedHeads } from "../../runtime/heads.js";
 import { open } from "../../runtime/open.js";

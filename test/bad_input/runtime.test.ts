@@ -1,5 +1,5 @@
 /** Calls of a kernel with arguments that do not go together, each by its name; no buffer changes by a bit. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { RunOptions } from "../../runtime/call.js";
 import { NormropeError } from "../../runtime/errors.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
@@ -24,11 +24,6 @@ import {
   withQ,
 } from "./call.js";
 import { expectRefusal, leaving } from "./unchanged.js";
-
-afterAll(() => {
-  library.close();
-  other.close();
-});
 
 /** Changes to a valid call, as a caller without types could make them; the field that the error must name. */
 const BAD: [what: string, field: string, change: () => object][] = [

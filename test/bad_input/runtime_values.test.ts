@@ -1,5 +1,5 @@
 /** Anything in the place of anything: no value that a caller without types could give gets past, or changes a bit. */
-import { afterAll, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import { decode, encode, encodeAll } from "../../runtime/dtype.js";
 import { fusedQkNormRope } from "../../runtime/fused_qk_norm_rope.js";
 import { packedHeads } from "../../runtime/heads.js";
@@ -11,7 +11,6 @@ import {
   kernel,
   library,
   NO_VALUES,
-  other,
   POINT,
   positions,
   qkv,
@@ -21,11 +20,6 @@ import {
   withQ,
 } from "./call.js";
 import { expectRefusal } from "./unchanged.js";
-
-afterAll(() => {
-  library.close();
-  other.close();
-});
 
 const run = (change: object) => () => kernel.run({ ...validCall(), ...change });
 const table = (change: object) => () => ropeTable({ base: 1e4, rotaryDim: 64, ...change });
