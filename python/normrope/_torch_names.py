@@ -39,7 +39,7 @@ def perhaps() -> bool:
 dispatch_modes = answering("_C._len_torch_dispatch_stack", perhaps)
 is_transformed = answering("_C._are_functorch_transforms_active", perhaps)
 is_profiled = answering("autograd._profiler_enabled", perhaps)
-is_tracing = answering("_C._is_tracing", torch.jit.is_tracing)
+is_tracing = answering("_C._is_tracing", named("jit.is_tracing") or perhaps)
 
 
 def increment_versions_one_by_one(tensors: Iterable[Tensor]) -> None:

@@ -12,11 +12,17 @@ from unittest import mock
 try:
     import torch
     from torch import Tensor
-    from torch.testing._internal.two_tensor import TwoTensor
 except ImportError:
     raise unittest.SkipTest("needs torch") from None
 
 import normrope
+from normrope._torch_version import why_unfit
+
+if why_unfit(torch) is not None:
+    raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
+
+from torch.testing._internal.two_tensor import TwoTensor
+
 from built import build
 from forked import said_by_child
 from normrope import _torch_names, _torch_plan, torch_op
@@ -149,11 +155,16 @@ class Cpu(Cases):
         names = ("dispatch_modes", "is_transformed", "is_profiled")
         lacking = {name: _torch_names.perhaps for name in names}
         lacking["increment_versions"] = _torch_names.increment_versions_one_by_one
-        with mock.patch.multiple(torch_op, **lacking), torch.profiler.profile() as profile:
+        tensors = (second.qkv, *second.weights, second.positions)
+        self.assertIs(torch_op.implementation_for(*tensors), torch_op.launch)
+        for name, perhaps in lacking.items():
+            with mock.patch.object(torch_op, name, perhaps):
+                dispatched = torch_op.implementation_for(*tensors) is not torch_op.launch
+                self.assertEqual(dispatched, name in names, name)
+        with mock.patch.multiple(torch_op, **lacking):
             second.run()
         self.assertTrue(torch.equal(first.qkv, second.qkv))
         self.assertGreater(second.qkv._version, version)
-        self.assertTrue(any("normrope" in event.key for event in profile.key_averages()), "by the dispatcher")
         with mock.patch.object(_torch_plan, "check", _torch_names.raise_unless):
             self.test_fake_tensors()
 
