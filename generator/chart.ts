@@ -2,8 +2,8 @@
  * Line charts as SVG text.
  *
  * In: series of points, labels, and whether y is logarithmic (x always is). Out: one SVG element that stands alone in a
- * file or inside a page, and follows the reader's light or dark scheme. Pure: text is measured by estimate, so there is
- * room to spare.
+ * file or inside a page. Its attributes are the light colours, which every renderer knows; its style has nothing but the
+ * dark ones, for a reader who prefers them. Pure: text is measured by estimate, so there is room to spare.
  */
 import { linearScale, logScale, type Scale } from "./chart_scale.js";
 
@@ -33,64 +33,99 @@ export interface Chart {
 }
 
 const WIDTH = 520;
-const PLOT = { left: 58, right: 506, top: 66, bottom: 314 } as const;
+const PLOT = { left: 58, right: 502, top: 66, bottom: 314 } as const;
+const Y_LABEL = { x: 16, right: 24 } as const;
+const TICK_GAP = 8;
 const LEGEND = { top: 376, lineHeight: 22, left: 20, swatch: 26, gap: 20 } as const;
-const COLORS = 6;
 
-/** Wider than the mean character of any usual sans-serif font at this size. */
-const CHARACTER_WIDTH = 7.6;
+/** Wider than a digit, and than the mean character, of any usual sans-serif font at the size of a tick's label. */
+const CHARACTER_WIDTH = 8;
+
+const LIGHT = {
+  ...{ paper: "#ffffff", ink: "#1b2330", soft: "#556070", grid: "#e3e7ed" },
+  series: ["#0b62c4", "#b3470b", "#0f7b4f", "#8a2da8", "#a3154c", "#5d6300"],
+} as const;
+const DARK = {
+  ...{ paper: "#171e28", ink: "#e8ecf2", soft: "#a3aebd", grid: "#2b3441" },
+  series: ["#6db3ff", "#ffa45c", "#5fd39b", "#d79bf0", "#ff8fb1", "#cfd45a"],
+} as const;
+
+const STYLE = `<style>@media (prefers-color-scheme:dark){
+.chart-paper{fill:${DARK.paper}}
+.chart text{fill:${DARK.ink}}
+.chart .chart-tick,.chart .chart-soft{fill:${DARK.soft}}
+.chart-grid{stroke:${DARK.grid}}
+.chart-axis,.chart-reference{stroke:${DARK.soft}}
+${DARK.series.map((color, i) => `.chart-s${i}{stroke:${color}}.chart-m${i}{fill:${color}}`).join("")}
+}</style>`;
+
+/** What a path is: its colour where it is of no series, and its other attributes. */
+const PATHS = {
+  "chart-grid": [LIGHT.grid, ""],
+  "chart-axis": [LIGHT.soft, ""],
+  "chart-reference": [LIGHT.soft, ' stroke-width="1.5" stroke-dasharray="5 4"'],
+  "chart-line": [LIGHT.soft, ' stroke-width="2" stroke-linejoin="round"'],
+} as const;
+
+/** The attributes of what a text is. */
+const TEXTS = {
+  "chart-title": `font-size="15" font-weight="600" fill="${LIGHT.ink}"`,
+  "chart-label": `font-size="13" fill="${LIGHT.ink}"`,
+  "chart-soft": `font-size="13" fill="${LIGHT.soft}"`,
+  "chart-tick": `font-size="12.5" fill="${LIGHT.soft}"`,
+} as const;
 
 export function chartSvg(chart: Chart): string {
   const { title, subtitle, xLabel, yLabel, series, referenceName, referenceY } = chart;
   const name = `${title}: ${subtitle}`;
   const all = series.flatMap(({ points, reference = [] }) => [...points, ...reference]);
   const ys = [...all.map(({ y }) => y), ...(referenceY === undefined ? [] : [referenceY])];
-  const xScale = logScale(
-    all.map(({ x }) => x),
-    PLOT.left,
-    PLOT.right,
-  );
   const yScale = (chart.y === "log" ? logScale : linearScale)(ys, PLOT.bottom, PLOT.top);
+  const labelsWidth = CHARACTER_WIDTH * Math.max(...yScale.ticks.map(({ label }) => label.length));
+  const left = Math.max(PLOT.left, Y_LABEL.right + labelsWidth + TICK_GAP);
+  const xs = all.map(({ x }) => x);
+  const xScale = logScale(xs, left, PLOT.right);
   const hasReference = referenceY !== undefined || series.some(({ reference }) => reference !== undefined);
   const legend = legendOf(
     series.map(({ name }) => name),
     hasReference ? referenceName : undefined,
   );
   return [
-    `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${legend.height}" role="img" aria-label="${escapeXml(name)}">`,
+    `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${legend.height}" font-family="system-ui,-apple-system,Segoe UI,Roboto,sans-serif" role="img" aria-label="${escapeXml(name)}">`,
     `<title>${escapeXml(name)}</title>`,
     STYLE,
+    `<rect class="chart-paper" width="${WIDTH}" height="${legend.height}" fill="${LIGHT.paper}"/>`,
     text("chart-title", LEGEND.left, 24, title, "start"),
-    text("chart-label chart-soft", LEGEND.left, 44, subtitle, "start"),
-    ...axes(xScale, yScale),
-    text("chart-label", (PLOT.left + PLOT.right) / 2, PLOT.bottom + 40, xLabel),
-    `<text class="chart-label" transform="translate(16 ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)" text-anchor="middle">${escapeXml(yLabel)}</text>`,
+    text("chart-soft", LEGEND.left, 44, subtitle, "start"),
+    ...axes(xScale, yScale, left),
+    text("chart-label", (left + PLOT.right) / 2, PLOT.bottom + 42, xLabel),
+    `<text class="chart-label" ${TEXTS["chart-label"]} transform="translate(${Y_LABEL.x} ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)" text-anchor="middle">${escapeXml(yLabel)}</text>`,
     ...(referenceY === undefined
       ? []
-      : [`<path class="chart-reference" d="M${PLOT.left} ${round(yScale.at(referenceY))}H${PLOT.right}"/>`]),
+      : [path("chart-reference", `M${left} ${round(yScale.at(referenceY))}H${PLOT.right}`)]),
     ...series.flatMap((one, i) => drawSeries(one, i, xScale, yScale, chart)),
     ...legend.items,
     "</svg>",
   ].join("\n");
 }
 
-function axes(xScale: Scale, yScale: Scale): string[] {
+function axes(xScale: Scale, yScale: Scale, left: number): string[] {
   return [
     ...xScale.ticks.flatMap(({ value, label }) => {
       const x = round(xScale.at(value));
       return [
-        `<path class="chart-grid" d="M${x} ${PLOT.top}V${PLOT.bottom}"/>`,
-        ...(label === "" ? [] : [text("chart-tick", x, PLOT.bottom + 18, label)]),
+        path("chart-grid", `M${x} ${PLOT.top}V${PLOT.bottom}`),
+        ...(label === "" ? [] : [text("chart-tick", x, PLOT.bottom + 20, label)]),
       ];
     }),
     ...yScale.ticks.flatMap(({ value, label }) => {
       const y = round(yScale.at(value));
       return [
-        `<path class="chart-grid" d="M${PLOT.left} ${y}H${PLOT.right}"/>`,
-        ...(label === "" ? [] : [text("chart-tick", PLOT.left - 8, y + 4, label, "end")]),
+        path("chart-grid", `M${left} ${y}H${PLOT.right}`),
+        ...(label === "" ? [] : [text("chart-tick", left - TICK_GAP, y + 4, label, "end")]),
       ];
     }),
-    `<path class="chart-axis" d="M${PLOT.left} ${PLOT.top}V${PLOT.bottom}H${PLOT.right}"/>`,
+    path("chart-axis", `M${left} ${PLOT.top}V${PLOT.bottom}H${PLOT.right}`),
   ];
 }
 
@@ -101,16 +136,15 @@ function drawSeries(
   yScale: Scale,
   { xLabel, yLabel }: Chart,
 ): string[] {
-  const color = `chart-s${index % COLORS}`;
   const place = ({ x, y }: Point) => `${round(xScale.at(x))} ${round(yScale.at(y))}`;
-  const line = (kind: string, of: readonly Point[]) =>
-    of.length < 2 ? [] : [`<path class="${kind} ${color}" d="M${of.map(place).join("L")}"/>`];
+  const line = (kind: keyof typeof PATHS, of: readonly Point[]) =>
+    of.length < 2 ? [] : [path(kind, `M${of.map(place).join("L")}`, index)];
   return [
     ...line("chart-reference", reference),
     ...line("chart-line", points),
     ...points.map((point) => {
       const what = `${name}: ${xLabel} ${point.x}, ${yLabel} ${Number(point.y.toPrecision(4))}`;
-      return `<path class="chart-mark ${color}" transform="translate(${place(point)})" d="${markOf(index)}"><title>${escapeXml(what)}</title></path>`;
+      return markOf(index, place(point), `<title>${escapeXml(what)}</title>`);
     }),
   ];
 }
@@ -122,7 +156,19 @@ const MARKS = [
   "M0-4.4L4.2 3.2H-4.2Z",
   "M0-4.6L4.6 0L0 4.6L-4.6 0Z",
 ] as const;
-const markOf = (index: number) => MARKS[index % MARKS.length] ?? MARKS[0];
+
+function markOf(index: number, place: string, inside = ""): string {
+  const color = index % LIGHT.series.length;
+  const shape = MARKS[index % MARKS.length];
+  return `<path class="chart-mark chart-m${color}" fill="${LIGHT.series[color]}" transform="translate(${place})" d="${shape}">${inside}</path>`;
+}
+
+function path(kind: keyof typeof PATHS, d: string, series?: number): string {
+  const [own, more] = PATHS[kind];
+  const color = series === undefined ? undefined : series % LIGHT.series.length;
+  const [name, stroke] = color === undefined ? [kind, own] : [`${kind} chart-s${color}`, LIGHT.series[color]];
+  return `<path class="${name}" fill="none" stroke="${stroke}"${more} d="${d}"/>`;
+}
 
 /** Names in rows below the plot, each behind a piece of its line. */
 function legendOf(names: readonly string[], reference: string | undefined) {
@@ -139,16 +185,14 @@ function legendOf(names: readonly string[], reference: string | undefined) {
     x += width + LEGEND.gap;
   };
   names.forEach((name, i) => {
-    const color = `chart-s${i % COLORS}`;
-    const mark = `<path class="chart-mark ${color}" transform="translate(10 0)" d="${markOf(i)}"/>`;
-    add(name, `<path class="chart-line ${color}" d="M0 0H20"/>${mark}`);
+    add(name, path("chart-line", "M0 0H20", i) + markOf(i, "10 0"));
   });
-  if (reference !== undefined) add(reference, '<path class="chart-reference" d="M0 0H20"/>');
+  if (reference !== undefined) add(reference, path("chart-reference", "M0 0H20"));
   return { items, height: y + 16 };
 }
 
-function text(kind: string, x: number, y: number, value: string, anchor = "middle"): string {
-  return `<text class="${kind}" x="${x}" y="${y}" text-anchor="${anchor}">${escapeXml(value)}</text>`;
+function text(kind: keyof typeof TEXTS, x: number, y: number, value: string, anchor = "middle"): string {
+  return `<text class="${kind}" ${TEXTS[kind]} x="${x}" y="${y}" text-anchor="${anchor}">${escapeXml(value)}</text>`;
 }
 
 function round(value: number): number {
@@ -162,24 +206,3 @@ function escapeXml(value: string): string {
     .replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;");
 }
-
-const LIGHT = ["#0b62c4", "#b3470b", "#0f7b4f", "#8a2da8", "#a3154c", "#5d6300"];
-const DARK = ["#6db3ff", "#ffa45c", "#5fd39b", "#d79bf0", "#ff8fb1", "#cfd45a"];
-const colors = (list: readonly string[]) =>
-  list.map((color, i) => `.chart-s${i}{stroke:${color};--mark:${color}}`).join("");
-
-const STYLE = `<style>
-.chart{--ink:#1b2330;--soft:#556070;--grid:#e3e7ed;color-scheme:light dark;font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-.chart text{fill:var(--ink);stroke:none}
-.chart-title{font-size:15px;font-weight:600}
-.chart-label{font-size:13px}
-.chart-tick{font-size:12.5px}
-.chart text:is(.chart-tick,.chart-soft){fill:var(--soft)}
-.chart-grid{stroke:var(--grid);stroke-width:1;fill:none}
-.chart-axis{stroke:var(--soft);stroke-width:1;fill:none}
-.chart-reference{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:5 4;fill:none}
-.chart-line{stroke-width:2;stroke-linejoin:round;fill:none}
-.chart-mark{stroke-width:0;fill:var(--mark)}
-${colors(LIGHT)}
-@media (prefers-color-scheme:dark){.chart{--ink:#e8ecf2;--soft:#a3aebd;--grid:#2b3441}${colors(DARK)}}
-</style>`;

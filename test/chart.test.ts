@@ -1,10 +1,15 @@
 /** Charts: where scales put values, what the ticks say, and that the text is a picture that stands alone. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { benchCharts } from "../generator/bench/charts.js";
 import { type Chart, chartSvg } from "../generator/chart.js";
 import { linearScale, logScale, type Scale } from "../generator/chart_scale.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { benchRecord } from "./bench_sample.js";
+import { normrope } from "./cli_helpers.js";
+import { temporaryFolder } from "./helpers.js";
 
 const labelsOf = ({ ticks }: Scale) => ticks.map(({ label }) => label).filter((label) => label !== "");
 const CHART: Chart = {
@@ -16,6 +21,44 @@ const CHART: Chart = {
   referenceName: "floor",
   series: [{ name: "warm", points: [{ x: 1, y: 1 }] }],
 };
+
+interface Box {
+  readonly text: string;
+  readonly x: readonly [from: number, to: number];
+  readonly y: readonly [from: number, to: number];
+}
+
+/** The boxes of a chart's texts, in a font as wide as the widest that is usual. */
+function boxesOf(svg: string): Box[] {
+  const texts = svg.matchAll(
+    /<text class="[^"]*" font-size="([\d.]+)"[^>]*?(?: x="([\d.]+)" y="([\d.]+)"| transform="translate\(([\d.]+) ([\d.]+)\) rotate\(-90\)") text-anchor="(\w+)">([^<]*)</g,
+  );
+  return [...texts].map(([, size, x, y, turnedX, turnedY, anchor, text = ""]) => {
+    const [height, width] = [Number(size), 0.64 * Number(size) * text.length];
+    const start = { start: 0, middle: -width / 2, end: -width }[anchor ?? ""] ?? Number.NaN;
+    const across = (at: number) => [at - 0.93 * height, at + 0.24 * height] as const;
+    if (turnedX === undefined)
+      return { text, x: [Number(x) + start, Number(x) + start + width], y: across(Number(y)) };
+    return {
+      text,
+      x: across(Number(turnedX)),
+      y: [Number(turnedY) + start, Number(turnedY) + start + width],
+    };
+  });
+}
+
+function clashesOf(svg: string): string[] {
+  const boxes = boxesOf(svg);
+  const [, width = 0, height = 0] = (/viewBox="0 0 (\d+) (\d+)"/.exec(svg) ?? []).map(Number);
+  const meet = (a: readonly [number, number], b: readonly [number, number]) => a[0] < b[1] && b[0] < a[1];
+  return boxes.flatMap((a, i) => [
+    ...(a.x[0] < 0 || a.x[1] > width || a.y[0] < 0 || a.y[1] > height ? [`${a.text} is outside`] : []),
+    ...boxes
+      .slice(i + 1)
+      .filter((b) => meet(a.x, b.x) && meet(a.y, b.y))
+      .map((b) => `${a.text} | ${b.text}`),
+  ]);
+}
 
 describe("scales", () => {
   it("have ticks at powers of ten, and at 1, 2 and 5 times them where there is room", () => {
@@ -73,6 +116,40 @@ describe("a chart", () => {
     expect(svg).not.toMatch(/href|url\(|@import|<script/);
     expect(svg).toContain("prefers-color-scheme:dark");
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  it("has plain colours in attributes, and a style for dark schemes only", () => {
+    const svg = chartSvg({
+      ...CHART,
+      referenceY: 1,
+      series: [{ name: "a", points: [1, 2].map((x) => ({ x, y: x })) }],
+    });
+    const style = /<style>(.*)<\/style>/s.exec(svg)?.[1] ?? "";
+    expect(style).toMatch(/^@media \(prefers-color-scheme:dark\)\{(\s*[^{}]+\{[^{}]+\})+\s*\}$/);
+    expect(svg).not.toMatch(/var\(|--\w/);
+    for (const [element] of svg.matchAll(/<(text|path|rect)\b[^>]*>/g)) {
+      expect(element).toMatch(/ (fill|stroke)="#[0-9a-f]{6}"/);
+      if (element.includes(' fill="none"')) expect(element).toMatch(/ stroke="#/);
+    }
+  });
+
+  it.each(["log", "linear"] as const)("keeps its labels apart where they are long: %s", (y) => {
+    for (const digits of [1, 2, 3, 4, 5, 6, 9]) {
+      for (const first of [1, 10 ** -digits, 0.99 * 10 ** digits, 16_384]) {
+        const points = [
+          { x: 16_384, y: first },
+          { x: 131_072, y: 2.398 * 10 ** (digits - 1) },
+        ];
+        const svg = chartSvg({
+          ...CHART,
+          y,
+          series: [{ name: "normrope bf16, warm", points }],
+          referenceY: 1,
+        });
+        expect(boxesOf(svg).length).toBe(svg.match(/<text/g)?.length);
+        expect(clashesOf(svg)).toEqual([]);
+      }
+    }
   });
 
   it("escapes every text that it is given", () => {
@@ -139,4 +216,26 @@ describe("a benchmark record", () => {
       });
     }
   });
+});
+
+it("the charts that are committed are those that the command draws, with labels that are apart", async () => {
+  const inRoot = (path: string) => join(PACKAGE_ROOT, path);
+  const folder = temporaryFolder();
+  const record = inRoot("bench/results/h100-2026-11-23.json");
+  const { code } = await normrope([
+    "chart",
+    record,
+    "--peers",
+    inRoot("bench/peers/h100.json"),
+    "--out",
+    folder,
+  ]);
+  expect(code).toBe(0);
+  const committed = readdirSync(inRoot("bench/charts"));
+  expect(committed.length).toBeGreaterThan(0);
+  for (const name of committed) {
+    const svg = readFileSync(inRoot(`bench/charts/${name}`), "utf8");
+    expect(svg).toBe(readFileSync(join(folder, name), "utf8"));
+    expect(clashesOf(svg)).toEqual([]);
+  }
 });

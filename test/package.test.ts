@@ -1,7 +1,17 @@
 /** The package as a user gets it: packed, installed into an empty project, and taken through its main job there. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, posix, relative } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "../generator/package_root.js";
@@ -16,6 +26,13 @@ const { exitCode: ping } = await execa("npm", ["ping", "--fetch-timeout=5000", "
   reject: false,
 });
 const offline = ping === 0 ? "" : " (needs the npm registry, which does not answer)";
+
+const python = process.env.NORMROPE_PYTHON ?? "python3";
+const { exitCode: noPython } = await execa(
+  python,
+  ["-c", "import sys; sys.exit(sys.version_info < (3, 10))"],
+  { reject: false },
+);
 
 interface Packed {
   readonly filename: string;
@@ -35,6 +52,15 @@ async function pack(): Promise<Packed> {
   if (first === undefined) throw new Error(`npm pack printed ${stdout}`);
   return first;
 }
+
+/** The headings of a page, as GitHub names them in links. */
+const anchorsOf = (text: string) =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
 
 const normrope = (...args: string[]) =>
   execa("npx", ["normrope", ...args], { cwd: project, env: environment });
@@ -86,6 +112,35 @@ describe("the package", { timeout: 300_000 }, () => {
     expect(stdout).toBe(COMPILER_VERSION);
   });
 
+  it("runs from a clone by npx, which prepares the clone and leaves what it finds compiled", async () => {
+    const source = join(root, "source");
+    const { ino } = statSync(join(source, "dist"));
+    const env = { npm_config_cache: join(root, "npm"), npm_config_offline: "true" };
+    const { stdout } = await execa("npx", ["normrope", "--version"], { cwd: source, env });
+    expect(stdout).toBe(COMPILER_VERSION);
+    expect(statSync(join(source, "dist")).ino).toBe(ino);
+  });
+
+  it("holds what its pages link to", () => {
+    const paths = packed.files.map(({ path }) => path);
+    const read = (path: string) => readFileSync(join(root, "source", path), "utf8");
+    const links = paths
+      .filter((path) => path.endsWith(".md"))
+      .flatMap((path) =>
+        [...read(path).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => {
+          const [target = "", anchor] = link.split("#");
+          return { path, link, anchor, to: target === "" ? path : posix.join(posix.dirname(path), target) };
+        }),
+      )
+      .filter(({ link }) => !/^[a-z]+:/.test(link));
+    expect(links.length).toBeGreaterThan(20);
+    const dead = links.filter(
+      ({ to, anchor }) =>
+        !paths.includes(to) || (anchor !== undefined && !anchorsOf(read(to)).includes(anchor)),
+    );
+    expect(dead).toEqual([]);
+  });
+
   it("holds what is needed and nothing else, in less than 1 MB", () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = ["dsl", "generator", "runtime", "templates"].flatMap((folder) =>
@@ -97,6 +152,14 @@ describe("the package", { timeout: 300_000 }, () => {
     const expected = [
       ...["LICENSE", "README.md", "package.json", "bench/models.json"],
       ...["cpp", "cu", "h"].map((extension) => `bench/yardstick.${extension}`),
+      ...["bench/charts/neox_d128_r128_h32-8-8_ratio.svg", "examples/c/qk_norm_rope.c"],
+      ...readdirSync(join(PACKAGE_ROOT, "docs")).map((name) => `docs/${name}`),
+      ...["README.md", "bench_overhead.py", "pyproject.toml", "normrope/py.typed"].map(
+        (name) => `python/${name}`,
+      ),
+      ...readdirSync(join(PACKAGE_ROOT, "python", "normrope"))
+        .filter((name) => name.endsWith(".py"))
+        .map((name) => `python/normrope/${name}`),
       ...sources.filter((path) => /^(dsl|templates)\//.test(path)),
       ...compiled.map((path) => `dist/${path.replace(/\.ts$/, ".js")}`),
       ...compiled
@@ -116,6 +179,19 @@ describe("the package", { timeout: 300_000 }, () => {
     expect(bench.stdout).toContain("bench.json holds the record");
     expect((await normrope("check")).stdout).toContain("up to date");
     expect(existsSync(join(project, "build", "cpu", "libnormrope.so"))).toBe(true);
+  });
+
+  const missing = [
+    ...(ping === 0 ? [] : ["npm's registry"]),
+    ...(noPython === 0 ? [] : ["python3, 3.10 or newer"]),
+  ];
+  const needs = missing.length === 0 ? "" : ` (needs ${missing.join(" and ")})`;
+  it.skipIf(missing.length > 0)(`is imported from Python, and finds what was built${needs}`, async () => {
+    const PYTHONPATH = join(project, "node_modules", "normrope", "python");
+    const code = 'import normrope; print(normrope.why_not(96, True, "bf16", device="cpu"))';
+    const env = { ...environment, PYTHONPATH, NORMROPE_JIT: "0" };
+    const { stdout } = await execa(python, ["-c", code], { cwd: project, env });
+    expect(stdout).toBe("None");
   });
 
   it.skipIf(ping !== 0)(`is imported from TypeScript with types, and runs${offline}`, async () => {

@@ -12,7 +12,7 @@ const TESTS = join(PYTHON_FOLDER, "tests");
 
 /** What a test module needs besides Python, by how its name begins. */
 const NEEDS: readonly (readonly [prefix: string, missing: readonly string[]])[] = [
-  ["test_torch_cpu", python?.hasTorch ? [] : ["torch"]],
+  ["test_torch_cpu", python?.hasTorch ? [] : ["torch 2.4 or newer"]],
   ["test_torch_cuda", python?.hasGpu && nvcc !== undefined ? [] : ["torch", "a GPU", "nvcc"]],
   ["test_peers", python?.hasGpu && nvcc !== undefined ? [] : ["torch", "a GPU", "nvcc"]],
 ];

@@ -16,12 +16,14 @@ has_torch = importlib.util.find_spec("torch") is not None
 has_gpu = False
 if has_torch:
     import torch
-    has_gpu = torch.cuda.is_available()
+    has_torch = [int(part) for part in torch.__version__.split(".")[:2]] >= [2, 4]
+    has_gpu = has_torch and torch.cuda.is_available()
 print(json.dumps({"isNewEnough": sys.version_info >= (3, 10), "hasTorch": has_torch, "hasGpu": has_gpu}))
 `;
 
 interface Python {
   readonly path: string;
+  /** One that is new enough for tensors. */
   readonly hasTorch: boolean;
   readonly hasGpu: boolean;
 }

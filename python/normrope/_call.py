@@ -14,14 +14,7 @@ from typing import Any
 from ._abi import Args, Heads
 from ._point import Point, as_int, point_of
 from ._rope import Rope, Table
-from .errors import (
-    invalid_argument,
-    require_count,
-    require_float32,
-    require_number,
-    require_positive,
-    unfit_argument,
-)
+from .errors import invalid_argument, require_count, require_float32, require_number, require_positive, unfit_argument
 
 #: The smallest normal number of float32: kernels take what is below for 0.
 EPS_MIN = 2.0**-126
@@ -53,13 +46,13 @@ class Memory:
     @property
     def end(self) -> int:
         """The address behind it, where no stride is negative."""
-        span = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides)) + 1
+        span = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)) + 1
         return self.address + span * (POSITION_BITS[self.dtype] // 8 if self.dtype in POSITION_BITS else 2)
 
     @property
     def is_contiguous(self) -> bool:
         wanted = 1
-        for size, stride in zip(reversed(self.shape), reversed(self.strides)):
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
             if size > 1 and stride != wanted:
                 return False
             wanted *= size
@@ -87,7 +80,8 @@ class Numbers:
     @property
     def row(self) -> int:
         """Elements of a token's heads."""
-        return (self.num_heads_q + self.num_heads_k + self.num_heads_v) * self.head_dim
+        row: int = (self.num_heads_q + self.num_heads_k + self.num_heads_v) * self.head_dim
+        return row
 
     @property
     def heads(self) -> str:
@@ -124,15 +118,15 @@ def read_numbers(
 ) -> Numbers:
     """Checks what can be told of the numbers alone. Raises `invalid-argument`."""
     ramp = {"factor": factor, "low": low, "high": high, "attention_factor": attention_factor}
-    numbers = {name: require_number(name, value) for name, value in ramp.items()}
+    numbers: dict[str, Any] = {name: require_number(name, value) for name, value in ramp.items()}
     counts = {"num_heads_q": num_heads_q, "num_heads_k": num_heads_k, "num_heads_v": num_heads_v}
-    counted = {name: require_count(name, value) for name, value in counts.items()}
+    numbers |= {name: require_count(name, value) for name, value in counts.items()}
     if not isinstance(is_neox, bool):
         raise invalid_argument("is_neox", is_neox, "True or False")
     head_dim = as_int(head_dim)
     rotary_dim = head_dim if rotary_dim is None else as_int(rotary_dim)
-    given = {"head_dim": head_dim, "eps": eps, "base": base, "is_neox": is_neox, "rotary_dim": rotary_dim}
-    return Numbers(**counted, **given, **numbers)
+    numbers |= {"head_dim": head_dim, "eps": eps, "base": base, "is_neox": is_neox, "rotary_dim": rotary_dim}
+    return Numbers(**numbers)
 
 
 def require_sizes(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, position_ids: Memory) -> int:

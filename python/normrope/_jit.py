@@ -20,14 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._library import (
-    LIBRARY_NAME,
-    Library,
-    Target,
-    cpu_lacks,
-    load_library,
-    read_manifest,
-)
+from ._library import LIBRARY_NAME, Library, Target, cpu_lacks, load_library, read_manifest
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
@@ -90,10 +83,10 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
             return load_library(answer)
         said = answer
         _failures[key] = time.monotonic(), said
-    fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
+    said_fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
     code: ErrorCode = "compile-failed" if said.startswith("error [compile-") else "kernel-not-found"
-    raise NormropeError(code, message, _sentence(fix[1]) if fix else point.how_to_add)
+    raise NormropeError(code, message, _sentence(said_fix[1]) if said_fix else point.how_to_add)
 
 
 def _run(command: list[str]) -> Path | str:

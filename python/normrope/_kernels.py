@@ -1,7 +1,7 @@
 """Which kernel a call runs: of the library that was named, of the cache, or compiled for it.
 
-In: a point, a target, the device's architecture and the caller's `library`. Out: a kernel, or an error that says why not
-and what would add it. Answers are kept: a miss may take seconds, a hit a look into a dictionary.
+In: a point, a target, the device's architecture and the caller's `library`. Out: a kernel, or an error that says why
+not and what would add it. Answers are kept: a miss may take seconds, a hit a look into a dictionary.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _load(path: Path) -> Library:
 def read_manifest(path: Path) -> dict[str, Any]:
     """A built manifest of this op. Raises `library-not-found`, `library-invalid`."""
     try:
-        manifest = json.loads(_read(path))
+        manifest: dict[str, Any] = json.loads(_read(path))
         build, stages = manifest["build"], manifest["op"]["stages"]
         needed = [build[key] for key in ("target", "archs", "cpuFeatures", "cpuArch", "librarySha256")]
         version = manifest["abi"]

@@ -12,6 +12,7 @@ from typing import Any
 from ._buffers import run_on_buffers
 from ._call import read_numbers
 from ._kernels import Place
+from ._torch_version import require_version, why_unfit
 from .errors import unfit_argument
 
 _torch_op: Any = None
@@ -44,8 +45,8 @@ def fused_qk_norm_rope(
     they lie, on the current stream of their device; plain buffers on the CPU.
 
     Args:
-        qkv: `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, bf16 or f16. Rows may be apart; a head
-            is contiguous. A plain buffer may be flat.
+        qkv: `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, bf16 or f16. Rows may be apart; a
+            head is contiguous. A plain buffer may be flat.
         eps: Added to the mean of squares; not negative.
         q_weight: `[head_dim]`, of qkv's dtype, contiguous; so is `k_weight`.
         base: `rope_theta`.
@@ -57,12 +58,13 @@ def fused_qk_norm_rope(
         attention_factor: Multiplies cosine and sine; 1 without scaling.
         rotary_dim: Leading elements of a head that rotate; default `head_dim`.
         dtype: "bf16" or "f16": what the bit patterns of a plain buffer are, where its type does not tell.
-        library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else `./build`.
-            What it lacks comes from the cache, or is compiled into it.
+        library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
+            `./build`. What it lacks comes from the cache, or is compiled into it.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
-            `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`; nothing was launched or written.
+            `cpu-unsupported`, `torch-unsupported`, `no-device`, `out-of-memory`, `device-error`; nothing was
+            launched or written.
     """
     op = _torch_op or find_torch_op()
     if op is not None and isinstance(qkv, op.Tensor):
@@ -88,6 +90,9 @@ def fused_qk_norm_rope(
             library=library,
         )
         return
+    torch = sys.modules.get("torch")
+    if isinstance(qkv, getattr(torch, "Tensor", ())):
+        require_version(torch)
     numbers = read_numbers(
         *(num_heads_q, num_heads_k, num_heads_v, head_dim, eps, base, is_neox),
         *(factor, low, high, attention_factor, rotary_dim),
@@ -96,9 +101,9 @@ def fused_qk_norm_rope(
 
 
 def find_torch_op() -> Any:
-    """The module that knows torch, once torch was imported; None before."""
+    """The module that knows torch, once torch was imported; None before, and for a torch that is too old."""
     global _torch_op
-    if _torch_op is None and "torch" in sys.modules:
+    if _torch_op is None and "torch" in sys.modules and why_unfit(sys.modules["torch"]) is None:
         from . import torch_op
 
         _torch_op = torch_op

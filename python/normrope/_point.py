@@ -118,7 +118,7 @@ def _is_in_range(name: str, value: object) -> bool:
         return value in axis["values"]
     if not isinstance(value, int) or isinstance(value, bool):
         return False
-    return value % axis["step"] == 0 and axis["min"] <= value <= _max_of(axis)
+    return bool(value % axis["step"] == 0 and axis["min"] <= value <= _max_of(axis))
 
 
 def _describe_range(name: str) -> str:

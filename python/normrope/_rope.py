@@ -53,7 +53,7 @@ class Rope:
 
         def scaled(i: int) -> float:
             try:
-                plain = self.base ** (-2 * i / self.rotary_dim)
+                plain: float = self.base ** (-2 * i / self.rotary_dim)
             except OverflowError:  # of a base next to 0
                 raise invalid_argument("base", self.base, "one whose frequencies float64 can hold") from None
             interpolated = min(max((i - self.low) / width, 0.0), 1.0)

@@ -23,6 +23,7 @@ from ._fork import FIX, enter_cpu_library
 from ._kernels import Kernel, Place, kernel_for
 from ._library import Target
 from ._rope import Rope, Table, Tables, clock, turns_of
+from ._torch_names import check, is_in_bad_fork, stream_of
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.int32: "int32", torch.int64: "int64"}
@@ -33,7 +34,8 @@ _DEFAULT_STREAM = 0
 
 def _word(side: str, field: str) -> int:
     """Where a field of `normrope_heads` lies in `normrope_args`, as words."""
-    return (getattr(Args, side).offset + getattr(Heads, field).offset) // _WORD_BYTES
+    offset: int = getattr(Args, side).offset + getattr(Heads, field).offset
+    return offset // _WORD_BYTES
 
 
 _Q_IN, _Q_OUT, _Q_WEIGHT = (_word("q", field) for field in ("in_", "out", "weight"))
@@ -74,10 +76,10 @@ class Plan:
     def _launch_on_device(
         self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
     ) -> None:
-        table, stream = self.table, _stream_of(self._index)
+        table, stream = self.table, stream_of(self._index)
         if stream not in table.streams:
             table.streams.add(stream)
-        if not table.is_captured and _is_capturing():
+        if not table.is_captured and torch.cuda.is_current_stream_capturing():
             table.is_captured = True
             _captured.append(memory)
         self._submit(stream, qkv, q_weight, k_weight, position_ids)
@@ -138,11 +140,11 @@ def check_fake(numbers: Numbers, qkv: Tensor, q_weight: Tensor, k_weight: Tensor
         raise unfit_argument("position_ids", f"of rank {position_ids.dim()}", "[num_tokens]: mRoPE is not this op")
     if position_ids.dtype not in (torch.int32, torch.int64):
         raise unfit_argument("position_ids", f"a tensor of {_dtype_of(position_ids)}", "int32 or int64")
-    torch._check(
+    check(
         qkv.shape[0] == position_ids.shape[0],
         lambda: f"qkv has {qkv.shape[0]} rows. It must have one for each of {position_ids.shape[0]} position_ids",
     )
-    torch._check(qkv.shape[1] == numbers.row, lambda: f"qkv has rows of {qkv.shape[1]}, not of {numbers.heads}")
+    check(qkv.shape[1] == numbers.row, lambda: f"qkv has rows of {qkv.shape[1]}, not of {numbers.heads}")
     for name, weight in (("q_weight", q_weight), ("k_weight", k_weight)):
         if weight.dtype != qkv.dtype:
             raise unfit_argument(name, f"a tensor of {_dtype_of(weight)}", _dtype_of(qkv))
@@ -172,7 +174,10 @@ def target_of(device: Any) -> tuple[Target, str]:
         return "cpu", ""
     if found.type != "cuda":
         raise invalid_argument("device", str(device), '"cpu" or "cuda"')
-    if torch.cuda._is_in_bad_fork():
+    if torch.version.hip is not None:
+        message = f"device is {device}, and torch was built for ROCm {torch.version.hip}, where no CUDA kernel runs"
+        raise NormropeError("no-device", message, "Use a torch that was built for CUDA, or tensors on the CPU")
+    if is_in_bad_fork():
         message = f"device is {device}, and this process was forked from one that had used CUDA"
         raise NormropeError("device-error", message, FIX)
     if not torch.cuda.is_available():
@@ -253,9 +258,5 @@ def _require_no_capture(what: str) -> None:
 
 @functools.cache
 def _device_count() -> int:
-    return torch.cuda.device_count()
-
-
-# Not there in a torch that was built without CUDA, which never calls them.
-_stream_of: Any = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-_is_capturing: Any = getattr(torch._C, "_cuda_isCurrentStreamCapturing", None)
+    count: int = torch.cuda.device_count()
+    return count

@@ -18,6 +18,7 @@ ErrorCode = Literal[
     "library-not-found",  # there is no shared library or manifest at the path
     "library-invalid",  # the file is there and is not a whole normrope library of this version
     "cpu-unsupported",  # the library was built for instructions that this CPU lacks
+    "torch-unsupported",  # torch is too old for the op on tensors
     "kernel-not-found",  # there is no kernel for the point
     "compile-failed",  # a kernel was to be compiled on its first use, and could not be
     "no-device",  # the call needs a device and there is none
@@ -56,7 +57,7 @@ def unfit_argument(field: str, what: str, want: str) -> NormropeError:
 
 
 def require_count(field: str, value: object) -> int:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) <= COUNT_MAX:
         return int(value)
     raise invalid_argument(field, value, f"a whole number from 0 to {COUNT_MAX}")
 

@@ -1,7 +1,7 @@
 """Puts this op in the place of SGLang's.
 
-In: the modules of sgl_kernel and SGLang that have `fused_qk_norm_rope`. Out: the same modules, and all that imported the
-name from them, with the function of this package; and a way back. Must not import a module that is not one of these.
+In: the modules of sgl_kernel and SGLang that have `fused_qk_norm_rope`. Out: the same modules, and all that imported
+the name from them, with the function of this package; and a way back. Must not import a module that is none of these.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Patch:
 def patch_sglang() -> Patch:
     """Replaces SGLang's op, and the question whether it can be used, wherever a loaded module has them by a name.
 
-    What was bound otherwise (a default argument, a closure, a partial) keeps the original: patch before models are made.
-    A second call replaces what has been imported since and nothing else.
+    What was bound otherwise (a default argument, a closure, a partial) keeps the original: patch before models are
+    made. A second call replaces what has been imported since and nothing else.
 
     Raises:
         NormropeError: `library-not-found`, where none of SGLang's modules can be imported, or none has the op.

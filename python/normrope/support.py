@@ -1,16 +1,19 @@
 """Whether the op can be had for a point, asked before it is needed: the gate that SGLang's models look through.
 
-In: head_dim, style and dtype. Out: yes, or the reason why not. Compiles the kernel where none is there, so that the first
-call need not.
+In: head_dim, style and dtype. Out: yes, or the reason why not. Compiles the kernel where none is there, so that the
+first call need not.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from ._kernels import Place, kernel_for
 from ._op import find_torch_op
 from ._point import point_of
+from ._torch_version import require_version
 from .errors import NormropeError, invalid_argument, show
 
 
@@ -51,7 +54,9 @@ def why_not(
     """Why `can_use_fused_qk_norm_rope` says no, with what would mend it; None where it says yes."""
     del yarn
     op = find_torch_op()
-    ask = op.why_not_as_constant if op is not None and op.is_compiling() else answer
+    ask: Callable[..., str | None] = answer
+    if op is not None and op.is_compiling():
+        ask = op.why_not_as_constant
     return ask(head_dim, is_neox, dtype, rotary_dim, device, library)
 
 
@@ -70,12 +75,14 @@ def answer(
 
 
 def _target_of(device: Any) -> Any:
-    """Target and architecture. Raises `invalid-argument`, `no-device`."""
+    """Target and architecture. Raises `invalid-argument`, `no-device`, `torch-unsupported`."""
     op = find_torch_op()
     if op is not None:
         return op.target_of(device)
     if device is None or str(device) == "cpu":
         return "cpu", ""
     if str(device).partition(":")[0] == "cuda":
+        if "torch" in sys.modules:
+            require_version(sys.modules["torch"])
         raise NormropeError("no-device", f"device is {show(device)}, and torch was not imported", "Import torch first")
     raise invalid_argument("device", device, '"cpu" or "cuda"')

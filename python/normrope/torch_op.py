@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +18,10 @@ from torch.nn import Parameter
 
 from ._call import Numbers, read_numbers
 from ._kernels import Place
+from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
 from ._torch_plan import Plan, check_fake, make_plan, require_no_grad, target_of
+from ._torch_version import require_version
+from .errors import NormropeError
 from .support import answer
 
 __all__ = ["Tensor", "implementation_for", "is_compiling", "launch", "target_of", "why_not_as_constant"]
@@ -35,20 +38,11 @@ _PLAIN = frozenset((Tensor, Parameter))
 #: A model has one for each kind of layer. When there are more, all are made anew.
 _PLANS_KEPT = 512
 
+require_version(torch)
+
 is_compiling = torch.compiler.is_compiling
 _is_grad_enabled = torch.is_grad_enabled
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_is_transformed = torch._C._are_functorch_transforms_active
-_is_tracing = torch._C._is_tracing
-_is_profiled = torch.autograd._profiler_enabled
-try:  # past a check of torch's own, which costs as much again
-    torch._C._increment_version((torch.empty(0),))
-    _increment_version = torch._C._increment_version
-except (AttributeError, TypeError):  # an older torch
-
-    def _increment_version(tensors: Iterable[Tensor]) -> None:
-        for tensor in tensors:
-            torch.autograd.graph.increment_version(tensor)
+_is_inference_mode_enabled = torch.is_inference_mode_enabled
 
 
 class _Plans(threading.local):
@@ -64,18 +58,21 @@ os.register_at_fork(after_in_child=lambda: _plans.by_key.clear())  # whether a d
 
 def implementation_for(qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any) -> Callable[..., None]:
     """The launch itself, past torch's dispatcher, where nobody traces, wraps or watches the call."""
-    if is_compiling() or _dispatch_modes() != 0 or _is_transformed() or _is_tracing() or _is_profiled():
+    if is_compiling() or dispatch_modes() != 0 or is_transformed() or is_tracing() or is_profiled():
         return _dispatched
     if type(qkv) in _PLAIN and type(q_weight) in _PLAIN and type(k_weight) in _PLAIN and type(position_ids) in _PLAIN:
         return launch
-    are_tensors = isinstance(q_weight, Tensor) and isinstance(k_weight, Tensor) and isinstance(position_ids, Tensor)
-    return _dispatched if are_tensors else launch  # which says what is none
+    if isinstance(q_weight, Tensor) and isinstance(k_weight, Tensor) and isinstance(position_ids, Tensor):
+        return _dispatched
+    return launch  # which says what is none
 
 
-@torch.compiler.assume_constant_result
-def why_not_as_constant(*question: Any) -> str | None:
-    """For a function that is being compiled: a kernel is found now, and no lock is looked into."""
+def _why_not(*question: Any) -> str | None:
     return answer(*question)
+
+
+#: For a function that is being compiled: a kernel is found now, and no lock is looked into.
+why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
 def _dispatched(*args: Any, library: Place = None) -> None:
@@ -114,7 +111,7 @@ def launch(
         fits = fits and q_weight.is_contiguous() and k_weight.is_contiguous() and position_ids.is_contiguous()
         fits = fits and not (q_weight.is_neg() or k_weight.is_neg())
         # All else that it looks at. A plan for no or one token has not looked at the stride between rows.
-        key = (
+        key: Any = (
             width,
             qkv.stride(),
             dtype,
@@ -144,7 +141,7 @@ def launch(
     is_exact = is_exact and not (eps is True or eps is False or base is True or factor is True or low is True)
     is_exact = is_exact and not (low is False or high is True or high is False or attention_factor is True)
     memory = plan.table.memory if plan is not None and is_exact else None
-    while memory is None:
+    while plan is None or memory is None:
         numbers = read_numbers(
             *(num_heads_q, num_heads_k, num_heads_v, head_dim, eps, base, is_neox),
             *(factor, low, high, attention_factor, rotary_dim),
@@ -153,8 +150,11 @@ def launch(
         memory = plan.table.memory
     if _is_grad_enabled() and (qkv.requires_grad or q_weight.requires_grad or k_weight.requires_grad):
         require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
+    if qkv.is_inference() and not _is_inference_mode_enabled():  # as torch's own ops in place refuse it
+        fix = "Call it under torch.inference_mode(), or pass qkv.clone()"
+        raise NormropeError("invalid-argument", "qkv is a tensor of inference mode, which is off", fix)
     plan.launch(memory, qkv, q_weight, k_weight, position_ids)
-    _increment_version((qkv,))  # as torch's own ops in place do: autograd may have saved it for something else
+    increment_versions((qkv,))  # as torch's own ops in place do: autograd may have saved it for something else
 
 
 def _keep(key: Any, plan: Plan) -> Plan:

@@ -73,7 +73,7 @@ class Style:
 def expected_head(style: Style, x: list[float], weight: list[float], position: int) -> tuple[list[float], list[float]]:
     """A head's result, and the magnitude of float32 that may have gone into each element."""
     rms = math.sqrt(math.fsum(value * value for value in x) / len(x) + style.eps)
-    y = [value / rms * w for value, w in zip(x, weight)]
+    y = [value / rms * w for value, w in zip(x, weight, strict=True)]
     magnitude = [abs(value) for value in y]
     half = style.rotary_dim // 2
     for i in range(half):

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import unittest
 from typing import Any
+from unittest import mock
 
 try:
     import torch
     from torch import Tensor
-    from torch.testing._internal.two_tensor import TwoTensor
 except ImportError:
     raise unittest.SkipTest("needs torch") from None
 
 import normrope
+from normrope._torch_version import why_unfit
+
+if why_unfit(torch) is not None:
+    raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
+
+from torch.testing._internal.two_tensor import TwoTensor
+
 from built import build
-from torch_cases import Cases, TensorCall
 from forked import said_by_child
+from normrope import _torch_names, _torch_plan, torch_op
 from reference import Style
+from torch_cases import Cases, TensorCall
+
+#: In a process of its own, where a tensor that is made without a device is to lie on the GPU.
+IMPORTS = """
+import torch
+torch.set_default_device("cuda")
+import normrope, normrope.sglang, normrope.torch_op
+print(torch.cuda.is_initialized(), torch.ops.normrope.fused_qk_norm_rope.default._schema.name)
+"""
 
 
 class Subclass(Tensor):
@@ -108,6 +126,47 @@ class Cpu(Cases):
         self.assertFalse(torch.compile(layer, fullgraph=True)(*call.arguments()))
         plain.run()
         self.assertTrue(torch.equal(call.qkv, plain.qkv))
+
+    def test_an_import_touches_no_device(self) -> None:
+        command = [sys.executable, "-W", "ignore", "-c", IMPORTS]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        self.assertEqual(done.stdout, "False normrope::fused_qk_norm_rope\n", done.stderr)
+
+    def test_the_default_device_is_of_no_matter(self) -> None:
+        call = TensorCall(Style(64, 64, True, base=8765.0), 4, self.device)  # whose table is made in the call
+        with torch.device("meta"):
+            call.run()
+        self.assertLessEqual(call.errors()[0], 1)
+
+    def test_a_torch_for_rocm_is_no_cuda(self) -> None:
+        with mock.patch.object(torch.version, "hip", "6.2.41133"):
+            for device in ("cuda", torch.device("cuda:0")):
+                said = normrope.why_not(64, True, torch.bfloat16, device=device) or ""
+                self.assertIn("torch was built for ROCm 6.2.41133, where no CUDA kernel runs", said)
+            self.assertIsNone(normrope.why_not(64, True, torch.bfloat16, device="cpu"))
+
+    def test_a_torch_without_the_names_that_are_not_documented(self) -> None:
+        self.assertIs(_torch_names.answering("_C.no_such_name", _torch_names.perhaps), _torch_names.perhaps)
+        self.assertIs(_torch_names.answering("is_tensor", _torch_names.perhaps), _torch_names.perhaps)  # takes one
+        first, second = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
+        first.run()
+        version = second.qkv._version
+        names = ("dispatch_modes", "is_transformed", "is_profiled")
+        lacking = {name: _torch_names.perhaps for name in names}
+        lacking["increment_versions"] = _torch_names.increment_versions_one_by_one
+        tensors = (second.qkv, *second.weights, second.positions)
+        self.assertIs(torch_op.implementation_for(*tensors), torch_op.launch)
+        for name, perhaps in lacking.items():
+            with mock.patch.object(torch_op, name, perhaps):
+                dispatched = torch_op.implementation_for(*tensors) is not torch_op.launch
+                self.assertEqual(dispatched, name in names, name)
+        with mock.patch.multiple(torch_op, **lacking):
+            second.run()
+        self.assertTrue(torch.equal(first.qkv, second.qkv))
+        self.assertGreater(second.qkv._version, version)
+        with mock.patch.object(_torch_plan, "check", _torch_names.raise_unless):
+            self.test_fake_tensors()
 
     def test_after_a_fork(self) -> None:
         call = TensorCall(Style(64, 64, True), 512, self.device)

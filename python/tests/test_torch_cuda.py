@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unittest
 from typing import Any
+from unittest import mock
 
 try:
     import torch
@@ -15,7 +16,7 @@ if not torch.cuda.is_available():
 
 import normrope
 from built import build
-from normrope import _torch_plan
+from normrope import _torch_names, _torch_plan
 from reference import Style
 from torch_cases import Cases, TensorCall
 
@@ -133,6 +134,20 @@ class Cuda(Cases):
             call.wide.copy_(call.before)
             call.run()
         stream.synchronize()
+        self.assert_right(call)
+
+    def test_a_torch_without_a_name_for_the_address_of_a_stream(self) -> None:
+        for stream in (torch.cuda.current_stream(), torch.cuda.Stream()):
+            with torch.cuda.stream(stream):
+                self.assertEqual(_torch_names.stream_of(0), stream.cuda_stream)
+                self.assertEqual(_torch_names.stream_of_current(0), stream.cuda_stream)
+
+    def test_a_torch_for_rocm_is_no_cuda(self) -> None:
+        call = self.call(base=4567.0)  # of no plan that is there
+        with mock.patch.object(torch.version, "hip", "6.2"), self.refuses("no-device", "torch was built for ROCm 6.2"):
+            call.run()
+        self.assertTrue(torch.equal(call.qkv, call.before))
+        call.run()
         self.assert_right(call)
 
     def test_compile_with_graphs_of_its_own(self) -> None:

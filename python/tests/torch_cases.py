@@ -189,6 +189,23 @@ class Cases(NormropeCase):
             again.run()
         self.assertTrue(torch.equal(again.qkv, TensorCall(Style(64, 64, True), 8, self.device).qkv) is False)
 
+    def test_an_inference_tensor_is_written_in_inference_mode_only(self) -> None:
+        with torch.inference_mode():
+            call = TensorCall(Style(64, 64, True), 8, self.device)
+        for run in (call.run, lambda: torch.ops.normrope.fused_qk_norm_rope(*call.arguments())) * 2:
+            for mode in (torch.no_grad, torch.enable_grad):
+                with mode(), self.refuses("invalid-argument", "qkv is a tensor of inference mode", "qkv.clone()"):
+                    run()
+            self.assertTrue(torch.equal(call.qkv, call.before), "nothing was written")
+            TensorCall(Style(64, 64, True), 8, self.device).run()  # now there is a plan
+        qkv = call.qkv.clone()
+        normrope.fused_qk_norm_rope(*call.arguments(qkv))  # weights and positions are only read
+        with torch.inference_mode():
+            call.run()
+            normal = TensorCall(Style(64, 64, True), 8, self.device).arguments(qkv)
+            normrope.fused_qk_norm_rope(*normal)
+        self.assertLessEqual(call.errors()[0], 1)
+
     def test_autograd_sees_what_is_written(self) -> None:
         call = TensorCall(Style(64, 64, True), 8, self.device)
         version = call.qkv._version

@@ -1,0 +1,52 @@
+/**
+ * `npm run compile`: makes dist/ from the sources, and writes the op's file. With `--if-stale`, as `prepare` runs it,
+ * only where dist/ is not newer than all of them, because npx prepares a clone anew before it runs the clone's command.
+ *
+ * A command may be running from dist/ meanwhile: the new one is made beside it, and put in its place when it is whole.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL(".", import.meta.url));
+const DIST = join(ROOT, "dist");
+const SETTINGS = ["tsconfig.json", "tsconfig.build.json"];
+
+if (!process.argv.includes("--if-stale") || !isFresh()) compile();
+
+/** Whether dist/ has what the sources make and nothing else, and all of it is newer. */
+function isFresh(): boolean {
+  if (!existsSync(DIST)) return false;
+  const sources = ["dsl", "generator", "runtime"].flatMap((folder) => filesIn(folder, ".ts"));
+  const compiled = filesIn("dist", ".js");
+  const expected = sources.map((path) => join("dist", path.replace(/\.ts$/, ".js")));
+  if (expected.sort().join() !== compiled.sort().join()) return false;
+  const times = (paths: readonly string[]) => paths.map((path) => statSync(join(ROOT, path)).mtimeMs);
+  return Math.min(...times(compiled)) > Math.max(...times([...sources, ...SETTINGS]));
+}
+
+function filesIn(folder: string, extension: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(extension) && !path.endsWith(`.d${extension}`))
+    .map((path) => join(folder, path));
+}
+
+function compile(): void {
+  const [made, before] = [`${DIST}.${process.pid}`, `${DIST}.${process.pid}.before`];
+  process.on("exit", () => {
+    for (const left of [made, before]) rmSync(left, { recursive: true, force: true });
+  });
+  const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+  node(tsc, "--project", join(ROOT, "tsconfig.build.json"), "--outDir", made);
+  chmodSync(join(made, "generator", "cli.js"), 0o755);
+  node(join(made, "generator", "write_op.js"));
+  if (existsSync(DIST)) renameSync(DIST, before);
+  renameSync(made, DIST);
+}
+
+/** What fails has said why. */
+function node(...args: string[]): void {
+  const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
+  if (status !== 0) process.exit(1);
+}
