@@ -5,7 +5,7 @@
  */
 import type { Chart, Point, Series } from "../chart.js";
 import { type PeerRow, type Peers, peerOf } from "./peers.js";
-import type { BenchRow } from "./record.js";
+import { type BenchRow, isSteady } from "./record.js";
 
 export interface GeometryCharts {
   /** Names the geometry; also fit for a file's name. */
@@ -16,11 +16,11 @@ export interface GeometryCharts {
 }
 
 /**
- * In the order in which the geometries first come in the record. Beside peers, which were launched without, what was
- * launched as dependent is left out.
+ * In the order in which the geometries first come in the record, without the rows that are unsteady. Beside peers, which
+ * were launched without, what was launched as dependent is left out.
  */
 export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly GeometryCharts[] {
-  const shown = peers === undefined ? rows : rows.filter(({ pdl }) => !pdl);
+  const shown = rows.filter((row) => isSteady(row) && (peers === undefined || !row.pdl));
   return [...groupBy(shown, idOf)].map(([id, of]) => {
     const title = titleOf(of);
     const common = {

@@ -111,7 +111,7 @@ async function measureCase(
     empty_us: rounded(empty.median),
     over_floor: rounded(own.median / floor.median),
     gbps: rounded(bytes / own.median / 1000),
-    spread: rounded(own.spread),
+    spread: rounded(Math.max(own.spread, floor.spread)),
   };
 }
 
@@ -155,11 +155,15 @@ function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: n
   return buffer;
 }
 
+/** The median, and how far the quartiles are apart, over the median. */
 function statistics(times: readonly number[]): { readonly median: number; readonly spread: number } {
   const sorted = times.toSorted((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  const median = ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
-  return { median, spread: ((sorted.at(-1) ?? median) - (sorted[0] ?? median)) / median };
+  const quantile = (part: number) => {
+    const at = (sorted.length - 1) * part;
+    return ((sorted[Math.floor(at)] ?? Number.NaN) + (sorted[Math.ceil(at)] ?? Number.NaN)) / 2;
+  };
+  const median = quantile(1 / 2);
+  return { median, spread: (quantile(3 / 4) - quantile(1 / 4)) / median };
 }
 
 /** Four digits: more than a time holds. */

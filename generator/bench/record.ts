@@ -34,7 +34,7 @@ const benchRowSchema = z.looseObject({
   /** `us` over `floor_us`. */
   over_floor: z.number().positive(),
   gbps: z.number().nonnegative(),
-  /** Of the replays whose median `us` is: largest less smallest, over `us`. */
+  /** Of the replays of kernel and of floor, whichever is larger: how far the quartiles are apart, over the median. */
   spread: z.number().nonnegative().optional(),
 });
 
@@ -67,6 +67,14 @@ export type BenchRecord = z.infer<typeof benchRecordSchema>;
  */
 export function parseBenchRecord(text: string, where: string): BenchRecord {
   return parseJson(benchRecordSchema, text, where);
+}
+
+/** Above it a median says more about what else the machine was doing than about a kernel. */
+const SPREAD_MAX = 0.3;
+
+/** Whether a row's times agree well enough to be worth something. */
+export function isSteady({ spread = 0 }: BenchRow): boolean {
+  return spread <= SPREAD_MAX;
 }
 
 /** Reads a file of benchmarks by its schema. @throws UserError `bad-record`. */

@@ -4,12 +4,13 @@
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
 import { type Peers, peerOf } from "./peers.js";
-import type { BenchRow } from "./record.js";
+import { type BenchRow, isSteady } from "./record.js";
 
 /** Where a launch begins to be long against its latency: bytes of q and k. */
 const LARGE_BYTES = 8e6;
 
-export function summarize(rows: readonly BenchRow[], peers: Peers | undefined): readonly string[] {
+export function summarize(all: readonly BenchRow[], peers: Peers | undefined): readonly string[] {
+  const rows = all.filter(isSteady);
   const isLarge = ({ tokens, q_heads, k_heads, headDim }: BenchRow) =>
     2 * tokens * (q_heads + k_heads) * headDim >= LARGE_BYTES;
   const classes = [false, true].flatMap((pdl) =>
@@ -28,6 +29,7 @@ export function summarize(rows: readonly BenchRow[], peers: Peers | undefined): 
       ];
     }),
     ...(peers === undefined ? [] : Object.keys(peers.kernels).flatMap((name) => against(rows, peers, name))),
+    ...leftOut(all.filter((row) => !isSteady(row))),
   ];
 }
 
@@ -45,6 +47,15 @@ function against(rows: readonly BenchRow[], peers: Peers, name: string): readonl
       `${name}, ${rope}: ${mean} times our ratio to the floor over ${countOf(of)}, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
     ];
   });
+}
+
+function leftOut(unsteady: readonly BenchRow[]): readonly string[] {
+  const worst = largest(unsteady, ({ spread = 0 }) => spread);
+  if (worst === undefined) return [];
+  const spread = ((worst.spread ?? 0) * 100).toFixed(0);
+  return [
+    `unsteady, and left out: ${countOf(unsteady)}, whose times spread by up to ${spread} % (${nameOf(worst)}); measure again on a quieter machine`,
+  ];
 }
 
 const countOf = ({ length }: readonly unknown[]) => `${length} row${length === 1 ? "" : "s"}`;

@@ -17,6 +17,7 @@ import {
 import {
   type BenchRecord,
   type BenchRow,
+  isSteady,
   kernelsOf,
   methodOf,
   recordText,
@@ -233,12 +234,15 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
       "empty",
       "over floor",
       "GB/s",
+      "spread",
+      "",
     ],
     ...rows.map((row) => [
       ...[row.rope, `${row.headDim}`, `${row.rotaryDim}`, row.dtype],
       ...[`${row.q_heads}/${row.k_heads}/${row.v_heads}`, `${row.tokens}`, row.cache, row.pdl ? "yes" : "no"],
       ...[row.us.toFixed(2), row.floor_us.toFixed(2), row.empty_us.toFixed(2)],
       ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],
+      ...[`${((row.spread ?? 0) * 100).toFixed(0)} %`, isSteady(row) ? "" : "unsteady"],
     ]),
   ]);
 }

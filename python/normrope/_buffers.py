@@ -14,7 +14,6 @@ from typing import Any
 
 from ._abi import Functions
 from ._call import Memory, Numbers, pack, require_sizes
-from ._fork import enter_cpu_library
 from ._kernels import Place, kernel_for
 from ._point import dtype_name
 from ._rope import Rope, Table, Tables, turns_of
@@ -69,7 +68,6 @@ def run_on_buffers(
         table = host_tables.get(numbers.rope(), "cpu", functions)
         memory = table.memory  # kept while the call reads it
         args = pack(numbers, packed, q, k, positions, table)
-        enter_cpu_library()
         functions.require(functions.run(kernel.index, ctypes.byref(args), None))
         del memory
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from ._abi import Args, Functions, Heads
 from ._buffers import host_tables
 from ._call import Memory, Numbers, pack, require_sizes
-from ._fork import FIX, enter_cpu_library
 from ._kernels import Kernel, Place, kernel_for
 from ._library import Target
 from ._rope import Rope, Table, Tables, clock, turns_of
@@ -117,7 +116,6 @@ def make_plan(numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, posit
     require_sizes(numbers, packed, q, k, positions)
     rope, functions = numbers.rope(), kernel.library.functions
     if target == "cpu":
-        enter_cpu_library()
         table = host_tables.get(rope, packed.device, functions)
         index = -1
     else:
@@ -179,7 +177,8 @@ def target_of(device: Any) -> tuple[Target, str]:
         raise NormropeError("no-device", message, "Use a torch that was built for CUDA, or tensors on the CPU")
     if is_in_bad_fork():
         message = f"device is {device}, and this process was forked from one that had used CUDA"
-        raise NormropeError("device-error", message, FIX)
+        fix = 'Start processes with multiprocessing\'s "spawn" or "forkserver"'
+        raise NormropeError("device-error", message, fix)
     if not torch.cuda.is_available():
         raise NormropeError("no-device", f"device is {device}, and torch sees no GPU", "See `normrope doctor`")
     return "cuda", _arch_of(torch.cuda.current_device() if found.index is None else found.index)

@@ -21,6 +21,8 @@ def said_by_child(call: Callable[[], object]) -> str:
             call()
         except normrope.NormropeError as error:
             os.write(writes, f"{error.code} {error}".encode())
+        except BaseException as error:
+            os.write(writes, repr(error).encode())
         finally:
             os._exit(0)
     os.close(writes)

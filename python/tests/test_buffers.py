@@ -94,8 +94,13 @@ class Op(NormropeCase):
     def test_after_a_fork(self) -> None:
         call = BufferCall(Style(64, 64, True), array("i", range(512)))
         call.run(library=self.library)
-        said = said_by_child(lambda: call.run(library=self.library))
-        self.assertRegex(said, '^device-error .*forked from one that had run the CPU library.*"spawn"')
+
+        def run_again() -> None:
+            again = BufferCall(Style(64, 64, True), array("i", range(512)))
+            again.run(library=self.library)
+            assert again.error() <= 1
+
+        self.assertEqual(said_by_child(run_again), "")
 
     def test_no_tokens_and_no_heads_of_a_kind(self) -> None:
         BufferCall(Style(64, 64, True), array("i")).run(library=self.library)
