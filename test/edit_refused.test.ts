@@ -33,6 +33,13 @@ describe("nothing is written, and the reason is said, for", () => {
       /headDim has 64/,
     ],
     [
+      "a value that is there without brackets",
+      `{ headDim: ▸64, ${REST} }`,
+      ["headDim", ["64"]],
+      "value-present",
+      /headDim has 64/,
+    ],
+    [
       "a value that is there, among new ones",
       `{ headDim: ▸[64], ${REST} }`,
       ["headDim", ["96", "64", "128"]],
