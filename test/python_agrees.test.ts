@@ -176,7 +176,12 @@ describe.skipIf(python === undefined)("Python and TypeScript agree", () => {
     async (_, change, i) => {
       const [code = "", message = "", fix = ""] = await errorOf(library, { ...GOOD, ...change });
       expect(code).not.toBe("");
-      expect(answer.errors[i]?.map(plain)).toEqual([code, plain(inPython(message)), plain(inPython(fix))]);
+      const [itsCode, itsMessage = "", itsFix = ""] = answer.errors[i] ?? [];
+      expect([itsCode, plain(itsMessage)]).toEqual([code, plain(inPython(message))]);
+      // TypeScript knows the config's other kernels, and may name a command instead of an entry.
+      const [entry] = /the entry \{.*\}/.exec(fix) ?? [];
+      if (entry === undefined) expect(plain(itsFix)).toBe(plain(inPython(fix)));
+      else expect(itsFix).toContain(entry);
     },
   );
 

@@ -6,7 +6,7 @@
  * tree says, so that comments, line ends and formatting stay.
  */
 import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
-import { closest } from "../closest.js";
+import { closest, didYouMean } from "../closest.js";
 import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Op } from "../ir.js";
 import { describeRange, isInRange, rejectionOf } from "../legality.js";
@@ -73,7 +73,10 @@ function tryEntry(
     const old = new Set(before.plans.map(({ id }) => id));
     const after = compileSource(config);
     const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
-    if (added.length === 0) throw nothingAdded(range, values, after);
+    if (added.length === 0) {
+      const rejected = after.rejections.find(({ point }) => values.includes(point[range.name]));
+      throw nothingAdded(range, values, rejected?.reason);
+    }
     return { kind: "edited", text: config.getFullText(), added, line, entry: index + 1 };
   } catch (error) {
     if (error instanceof UserError) return { kind: "failed", error };
@@ -136,7 +139,11 @@ function withEntry(
       name === "headDim" ? written.filter((headDim) => isUseful(op, range, values, headDim)) : written;
     if (useful.length === 0) {
       const byDefault = values.find((value) => written.includes(value));
-      throw byDefault === undefined ? nothingAdded(range, values) : madeAlready(range, byDefault);
+      if (byDefault !== undefined) throw madeAlready(range, byDefault);
+      const rejections = values.flatMap((value) =>
+        written.flatMap((headDim) => rejectionOf(pointAt(op, headDim, range, value)) ?? []),
+      );
+      throw nothingAdded(range, values, rejections[0]?.reason);
     }
     return [`${name}: ${listOf(useful)}`];
   });
@@ -145,9 +152,14 @@ function withEntry(
 
 /** Whether a head_dim gives a new kernel with some of the values, and none that the default gives already. */
 function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDim: AxisValue): boolean {
-  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
-  const points = values.map((value): ConfigPoint => ({ ...Object.fromEntries(first), [range.name]: value }));
+  const points = values.map((value) => pointAt(op, headDim, range, value));
   return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
+}
+
+/** A point with the value, and a head_dim; all else is as good as any. */
+function pointAt(op: Op, headDim: AxisValue, range: AxisRange, value: AxisValue): ConfigPoint {
+  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
+  return { ...Object.fromEntries(first), [range.name]: value };
 }
 
 function candidates(config: SourceFile, entryNumber: number | undefined): number[] {
@@ -186,7 +198,7 @@ function parseWords(op: Op, range: AxisRange, words: readonly string[]): AxisVal
   for (const word of words) {
     const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
     if (!isInRange(op.axes, range, value)) {
-      const fix = `${range.name} is ${describeRange(op.axes, range)}`;
+      const fix = `${range.name} is ${describeRange(op.axes, range)}${didYouMean(range, value)}`;
       throw userError("value-not-in-axis", `${show(word)} is no value of ${range.name}`, fix);
     }
     if (values.includes(value)) {
@@ -197,13 +209,11 @@ function parseWords(op: Op, range: AxisRange, words: readonly string[]): AxisVal
   return values;
 }
 
-function nothingAdded(range: AxisRange, values: readonly AxisValue[], after?: Compilation): UserError {
-  const reason = after?.rejections.find(({ point }) => values.includes(point[range.name]))?.reason;
-  return userError(
-    "entry-without-kernel",
-    `${range.name} ${values.join(", ")} adds no kernel${reason === undefined ? "" : `: ${reason}`}`,
-    "`normrope list` shows the kernels of the config, `normrope list --rejected` what the rules forbid",
-  );
+function nothingAdded({ name }: AxisRange, values: readonly AxisValue[], reason?: string): UserError {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const message = `${name} ${values.join(", ")} adds no kernel${why}`;
+  const fix = "add another value, or first the values of other axes that go with it";
+  return userError("entry-without-kernel", message, fix);
 }
 
 function madeAlready({ name }: AxisRange, value: AxisValue): UserError {
