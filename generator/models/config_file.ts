@@ -89,16 +89,19 @@ const SLIPS: readonly (readonly [RegExp, string])[] = [
   [/^\s*<(!doctype|html)/i, "it is a web page: download the file itself, not the page that shows it"],
   [/^version https:\/\/git-lfs/, "it stands for a file of Git LFS: run `git lfs pull`"],
   // An object, with comments before it or in it.
-  [/^\s*((\/\/|#)[^\n]*\n\s*|\/\*[\s\S]*?\*\/\s*)+\{/, "JSON has no comments: take them out"],
-  [/^\s*\{[\s\S]*[{[,\n]\s*(\/\/|\/\*|#)/, "JSON has no comments: take them out"],
+  [/^\s*((\/\/|#)[^\n]*\n\s*|\/\*((?!\*\/)[\s\S])*\*\/\s*)+\{/, "JSON has no comments: take them out"],
+  [/^\s*\{[\s\S]*[{[,\n][ \t]*(\/\/|\/\*|#)/, "JSON has no comments: take them out"],
 ];
+/** A slip shows early, or is not looked for. */
+const SLIP_WITHIN = 10_000;
 
 function parse(path: string, text: string): Fields {
   let value: unknown;
   try {
     value = parsePython(text);
   } catch (cause) {
-    const fix = SLIPS.find(([slip]) => slip.test(text))?.[1];
+    const start = text.slice(0, SLIP_WITHIN);
+    const fix = SLIPS.find(([slip]) => slip.test(start))?.[1];
     throw unreadable(path, `is not JSON: ${reasonOf(cause)}`, fix);
   }
   if (isObject(value)) return value;

@@ -57,6 +57,7 @@ describe("model-config-unreadable:", () => {
     ["a web page", written("<!DOCTYPE html>\n<p>config.json // raw</p>"), /fix: it is a web page: download/],
     ["what stands for a file", written("version https://git-lfs.github.com/spec/v1\n"), /`git lfs pull`/],
     ["a comment before the object", written("# mine\n{}"), /fix: JSON has no comments/],
+    ["many comments", written("/* a */ ".repeat(500_000)), /is not JSON/],
     ["an infinite NaN", written('{"rope_theta": -NaN}'), /is not JSON/],
     ["infinity with a letter too many", written('{"rope_theta": Infinityy}'), /is not JSON/],
     ["half a config", written('{"model_type": "qw'), /is not JSON/],
