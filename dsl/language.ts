@@ -131,10 +131,13 @@ export function defineOp<A extends Axes>(op: Op<A>): Op<A> {
   return Object.freeze(op);
 }
 
-/** The product of the listed values of every axis; `rotaryDim` may be left out and is then `headDim`. */
+/** What an entry says of an axis: a list of values, or one value. */
+type Values<V> = V | readonly V[];
+
+/** The product of the values of every axis; `rotaryDim` may be left out and is then `headDim`. */
 export type Entry<A extends Axes = Axes> = {
-  readonly [Name in Exclude<keyof A, "rotaryDim">]: readonly ValueOf<A[Name]>[];
-} & { readonly rotaryDim?: readonly number[] };
+  readonly [Name in Exclude<keyof A, "rotaryDim">]: Values<ValueOf<A[Name]>>;
+} & { readonly rotaryDim?: Values<number> };
 
 /** A wish for kernels, as `defineSpace` returns it. */
 export interface Space<A extends Axes = Axes> {

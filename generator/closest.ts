@@ -1,5 +1,7 @@
 /** "Did you mean": the candidate nearest to what was written, or undefined where none is near. Pure. */
 import { distance } from "fastest-levenshtein";
+import type { AxisRange } from "./ir.js";
+import { aliasOf } from "./legality.js";
 
 /** A longer word is no slip of the hand, and takes its time to compare. */
 const WORD_LENGTH_MAX = 200;
@@ -12,4 +14,11 @@ export function closest(word: string, candidates: readonly string[]): string | u
   if (near === undefined || near.edits > Math.max(2, word.length / 3)) return undefined;
   // Half of a short word is not a slip, either.
   return near.edits <= Math.max(word.length, near.candidate.length) / 2 ? near.candidate : undefined;
+}
+
+/** The question behind the range of an axis, for a name that it has not; empty where no name is near. */
+export function didYouMean(range: AxisRange, value: unknown): string {
+  if (range.kind === "integer") return "";
+  const near = aliasOf(range, value) ?? closest(String(value), range.values);
+  return near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
 }

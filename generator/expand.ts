@@ -4,7 +4,7 @@
  * In: the op and the space as written. Out: every wanted point in one canonical order, the combinations that a rule
  * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
  */
-import { closest } from "./closest.js";
+import { didYouMean } from "./closest.js";
 import { compareText, type Diagnostic, show } from "./diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Entry, EntryAxis, Op, RejectedPoint, Space } from "./ir.js";
 import { describeRange, isInRange, rejectionOf } from "./legality.js";
@@ -109,18 +109,12 @@ function readAxis(
       diagnostics.push({
         code: "value-not-in-axis",
         message: `${show(value)} is no value of ${axis.name}`,
-        fix: `${axis.name} is ${describeRange(op.axes, range)}${suggestion(range, value)}`,
+        fix: `${axis.name} is ${describeRange(op.axes, range)}${didYouMean(range, value)}`,
         span,
       });
     }
   }
   return seen;
-}
-
-function suggestion(range: AxisRange, value: AxisValue): string {
-  if (range.kind === "integer") return "";
-  const near = closest(String(value), range.values);
-  return near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
 }
 
 function product(ranges: readonly AxisRange[], axes: ReadonlyMap<string, AxisValue[]>): ConfigPoint[] {

@@ -26,6 +26,29 @@ export function describeRange(axes: readonly AxisRange[], range: AxisRange): str
   return `a multiple of ${range.step} from ${range.min} to ${bound}`;
 }
 
+/** What others call the names of our axes, in small letters and without dashes. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["bfloat16", "bf16"],
+  ["float16", "f16"],
+  ["fp16", "f16"],
+  ["half", "f16"],
+  ["gptneox", "neox"],
+  ["rotatehalf", "neox"],
+  ["gptj", "interleaved"],
+]);
+
+/** The name that an axis has for what others call it; undefined where it has none. */
+export function aliasOf(range: AxisRange, value: unknown): string | undefined {
+  if (range.kind !== "enum" || typeof value !== "string") return undefined;
+  const name = ALIASES.get(
+    value
+      .toLowerCase()
+      .replace(/^torch\./, "")
+      .replaceAll(/[-_]/g, ""),
+  );
+  return name !== undefined && range.values.includes(name) ? name : undefined;
+}
+
 function maxOf(axes: readonly AxisRange[], max: number | string): number {
   if (typeof max === "number") return max;
   const bounding = axes.find(({ name }) => name === max);

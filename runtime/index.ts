@@ -2,7 +2,6 @@
 export type { DeviceRope, RunOptions } from "./call.js";
 export { type Dtype, decode, encode, encodeAll } from "./dtype.js";
 export { type ErrorCode, NormropeError } from "./errors.js";
-export { fusedQkNormRope } from "./fused_qk_norm_rope.js";
 export { type Heads, type HeadsLayout, packedHeads } from "./heads.js";
 export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "./manifest.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";

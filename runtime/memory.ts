@@ -4,7 +4,7 @@
  * In: an open library's session. Out: buffers that own their memory, and buffers over memory of the caller's, which is
  * never freed here; copies from and to the host, checked.
  */
-import { invalidArgument, NormropeError, reading } from "./errors.js";
+import { invalidArgument, NormropeError, reading, unfitArgument } from "./errors.js";
 import { type Address, addressOf, bytesOf, checkStatus } from "./library.js";
 import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -91,8 +91,12 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     requireHostArray(this.type, data);
     const bytes = bytesOf(data);
     const length = bytes.length / ELEMENT_BYTES[this.type];
-    if (Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.length) return bytes;
-    throw invalidArgument("offset", offset, `such that ${length} elements fit the buffer's ${this.length}`);
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.length) {
+      throw invalidArgument("offset", offset, `a whole number from 0 to the buffer's length, ${this.length}`);
+    }
+    if (offset + length <= this.length) return bytes;
+    const room = `at most ${this.length - offset} long, from element ${offset} of a buffer of ${this.length}`;
+    throw unfitArgument("data", `${length} elements long`, room);
   }
 }
 

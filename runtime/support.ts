@@ -3,9 +3,21 @@
  *
  * In: the manifest of a library and a point. Out: the answer, with the line for the config. Pure.
  */
-import { describeRange, isInRange, rejectionOf } from "../generator/legality.js";
+import { aliasOf, describeRange, isInRange, rejectionOf } from "../generator/legality.js";
 import { quoted, show } from "./errors.js";
-import { type BuiltManifest, findKernel, type PointQuery } from "./manifest.js";
+import {
+  type AxisRange,
+  type ConfigPoint,
+  findKernel,
+  type ManifestKernel,
+  type PointQuery,
+} from "./manifest.js";
+
+/** What a library, or a config, says of its kernels. */
+interface Held {
+  readonly op: { readonly axes: readonly AxisRange[] };
+  readonly kernels: readonly ManifestKernel[];
+}
 
 /** Why there is no kernel for a point. */
 export interface Absence {
@@ -19,33 +31,57 @@ export interface Absence {
 /** Whether there is a kernel for a point and, where not, why. */
 export type Support = { readonly isSupported: true } | ({ readonly isSupported: false } & Absence);
 
-export function supportOf(path: string, manifest: BuiltManifest, query: PointQuery): Support {
+export function supportOf(path: string, manifest: Held, query: PointQuery): Support {
   if (findKernel(manifest.kernels, query) >= 0) return { isSupported: true };
   return { isSupported: false, ...absenceOf(path, manifest, query) };
 }
 
-/** Of a point that the library at `path` holds no kernel for. */
-export function absenceOf(path: string, { op }: BuiltManifest, query: PointQuery): Absence {
+/** Of a point that the library, or the config, at `path` holds no kernel for. */
+export function absenceOf(path: string, { op, kernels }: Held, query: PointQuery): Absence {
   const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
   const wanted = op.axes.map(({ name }) => `${name} ${spelled(point[name])}`).join(", ");
   const reason = `${quoted(path)} holds no kernel for ${wanted}`;
   const outside = op.axes.find((range) => !isInRange(op.axes, range, point[range.name]));
   if (outside !== undefined) {
     const { name } = outside;
-    const fix = `None can be made: ${name} is ${show(point[name])}, and must be ${describeRange(op.axes, outside)}`;
+    const range = describeRange(op.axes, outside);
+    const alias = aliasOf(outside, point[name]);
+    const meant = alias === undefined ? "" : `; did you mean ${JSON.stringify(alias)}?`;
+    const fix = `None can be made: ${name} is ${show(point[name])}, and must be ${range}${meant}`;
     return { reason, fix };
   }
   const rejection = rejectionOf(point);
   if (rejection !== undefined) return { reason, fix: `None can be made: ${rejection.reason}` };
   const values = op.axes
-    .filter(
-      (range) =>
-        range.kind === "enum" || range.default === undefined || point[range.name] !== point[range.default],
-    )
+    .filter((range) => valueIn(point, range) !== undefined)
     .map(({ name }) => `${name}: [${JSON.stringify(point[name])}]`);
   const configLine = `{ ${values.join(", ")} }`;
-  const fix = `Add the entry ${configLine} to normrope.config.ts, making a list of it where it is one object, and run \`normrope build\``;
+  const axis = onlyAxisBetween(op.axes, kernels, point);
+  const fix =
+    axis === undefined
+      ? `Add the entry ${configLine} to normrope.config.ts, making a list of it where it is one object, and run \`normrope build\``
+      : `Run \`normrope add ${axis} ${point[axis]}\`, or add the entry ${configLine} to normrope.config.ts, and run \`normrope build\``;
   return { reason, fix, configLine };
+}
+
+/** The value that an entry for a point writes; undefined where it leaves the axis at its default. */
+function valueIn(point: ConfigPoint, range: AxisRange): string | number | undefined {
+  const value = point[range.name];
+  return range.kind === "integer" && range.default !== undefined && value === point[range.default]
+    ? undefined
+    : value;
+}
+
+/** The axis that a point differs in from one that there is a kernel for, where it is one axis only. */
+function onlyAxisBetween(
+  axes: readonly AxisRange[],
+  kernels: Held["kernels"],
+  point: ConfigPoint,
+): keyof ConfigPoint | undefined {
+  const differing = kernels.map((kernel) =>
+    axes.filter((range) => valueIn(kernel.point, range) !== valueIn(point, range)),
+  );
+  return differing.find((ranges) => ranges.length === 1)?.[0]?.name;
 }
 
 /** Names of a point's values are not in quotes where that is plain enough. */

@@ -107,7 +107,7 @@ it.each<[string, string[], RegExp]>([
   [
     "a kernel that is not there",
     ["--model", "glm-4.5"],
-    /\[bad-option\]: --model: .*holds no kernel for headDim 128, rotaryDim 64[\s\S]*Add the entry/,
+    /\[bad-option\]: --model: .*holds no kernel for headDim 128, rotaryDim 64[\s\S]*normrope add rotaryDim 64/,
   ],
   [
     "more than the memory holds",

@@ -1,5 +1,5 @@
 /** The commands that build and verify, as data and as text; and what `doctor` finds. */
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { buildProject } from "../generator/commands/project.js";
@@ -104,6 +104,18 @@ describe("doctor", () => {
         { what: "cache", found: CACHE_ROOT, allows: text },
       ]),
     );
+  });
+
+  it("promises nothing for CUDA without the C++ compiler that nvcc needs", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "nvcc"), "#!/bin/sh\necho release 13.0\n", { mode: 0o755 });
+    const found = { NORMROPE_NVCC: join(folder, "nvcc"), PATH: "", CXX: "" };
+    for (const [name, value] of Object.entries(found)) setEnv(name, value);
+    const { out } = await normrope(["doctor"]);
+    expect(out).toMatch(
+      /^nvcc +.*nvcc, release 13\.0 +no build --target cuda: it needs the C\+\+ compiler too$/m,
+    );
+    expect(out).toMatch(/^GPU +nothing +target auto is cpu$/m);
   });
 
   it("works where there is nothing at all", async () => {

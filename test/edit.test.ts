@@ -118,6 +118,72 @@ describe("a value", () => {
   });
 });
 
+describe("a value without brackets", () => {
+  const entry = (headDim: string, rest = REST) => `{ headDim: ${headDim}, ${rest} }`;
+  it.each<[string, string, Add, string]>([
+    ["becomes a list", entry("64"), ["headDim", ["96"]], entry("[64, 96]")],
+    ["comes behind what is smaller", entry("64"), ["headDim", ["16", "96"]], entry("[16, 64, 96]")],
+    [
+      "keeps what stands around it",
+      entry("/* one */ 64 /* only */"),
+      ["headDim", ["96"]],
+      entry("/* one */ [64, 96] /* only */"),
+    ],
+    ["keeps its type annotation", entry("64 as const"), ["headDim", ["32"]], entry("[32, 64 as const]")],
+    [
+      "of an axis of words becomes a list",
+      entry("[64]", 'rope: "neox", dtype: "f16"'),
+      ["dtype", ["bf16"]],
+      entry("[64]", 'rope: "neox", dtype: ["f16", "bf16"]'),
+    ],
+    [
+      "of rotary_dim becomes a list",
+      entry("[64]", `rotaryDim: 32, ${REST}`),
+      ["rotaryDim", ["16"]],
+      entry("[64]", `rotaryDim: [16, 32], ${REST}`),
+    ],
+    [
+      "goes into an entry of its own where an axis is at its default",
+      entry("64", 'rope: "neox", dtype: "bf16"'),
+      ["rotaryDim", ["32"]],
+      `[\n  ${entry("64", 'rope: "neox", dtype: "bf16"')},\n  { headDim: [64], rotaryDim: [32], ${REST} },\n]`,
+    ],
+  ])("%s", (_, before, what, after) => {
+    expect(add(spaceOf(before), what)).toBe(spaceOf(after));
+  });
+
+  it.each<[string, string, string, string]>([
+    [
+      "by a const's name stays one, for others that use it",
+      "const dim = 64;\nexport default defineSpace(qkNormRope, { headDim: dim, rotaryDim: dim,",
+      "const dim = 64;\nexport default defineSpace(qkNormRope, { headDim: [dim, 96], rotaryDim: dim,",
+      "",
+    ],
+    [
+      "by its name alone",
+      "const headDim = 64;\nexport default defineSpace(qkNormRope, { headDim,",
+      "const headDim = 64;\nexport default defineSpace(qkNormRope, { headDim: [headDim, 96],",
+      "",
+    ],
+    [
+      "of another file",
+      'import { dim } from "./dim.js";\nexport default defineSpace(qkNormRope, { headDim: dim,',
+      'import { dim } from "./dim.js";\nexport default defineSpace(qkNormRope, { headDim: [dim, 96],',
+      "export const dim = 64;\n",
+    ],
+    [
+      "of an entry that is spread",
+      "const base = { headDim: 64 };\nexport default defineSpace(qkNormRope, { ...base,",
+      "const base = { headDim: [64, 96] };\nexport default defineSpace(qkNormRope, { ...base,",
+      "",
+    ],
+  ])("%s becomes a list", (_, before, after, imported) => {
+    const rest = ` ${REST} });\n`;
+    const files = { "dim.ts": imported };
+    expect(add(IMPORT + before + rest, ["headDim", ["96"]], files)).toBe(IMPORT + after + rest);
+  });
+});
+
 describe("a list elsewhere", () => {
   it.each<[string, string, Add, string]>([
     [

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Op } from "../generator/ir.js";
-import { load } from "../generator/load/index.js";
+import { load, readConfig } from "../generator/load/index.js";
+import { LANGUAGE_FILE, parseConfig } from "../generator/load/project.js";
 import {
   CONFIG_FILES,
   compileText,
@@ -27,6 +28,24 @@ describe("a space", () => {
     ["quoted names", spaceOf(`{ "headDim": [64, 128], 'rope': ["neox"], dtype: [\`bf16\`] }`)],
     ["other spellings of numbers", spaceOf(`{ headDim: [0x40, 1_28], ${REST} }`)],
     ["a list of entries", spaceOf(`[{ headDim: [64], ${REST} }, { headDim: [128], ${REST} }]`)],
+    ["values without brackets", spaceOf('{ headDim: [64, 128], rope: "neox", dtype: "bf16" }')],
+    [
+      "consts that are values without brackets",
+      `${IMPORT}const rope = "neox";
+const type = "bf16";
+export default defineSpace(qkNormRope, [{ headDim: +64, rope, dtype: type }, { headDim: [128], rope, dtype: [type] }]);\n`,
+    ],
+    [
+      "a head_dim and a rotary_dim without brackets",
+      spaceOf(`[{ headDim: 64, rotaryDim: 64, ${REST} }, { headDim: 128, ${REST} }]`),
+    ],
+    [
+      "satisfies, of values without brackets",
+      `import { defineSpace, type Entry, qkNormRope } from "normrope/dsl";
+const small = { headDim: 64, rope: "neox", dtype: "bf16" } satisfies Entry;
+export default defineSpace(qkNormRope, [small, { ...small, headDim: 128 }]);\n`,
+    ],
+    ["other type annotations", spaceOf(`{ headDim: <const>[64, 128], ${REST} }!`)],
     ["as const", spaceOf(`{ headDim: [64, 128] as const, ${REST} } as const`)],
     [
       "satisfies",
@@ -209,6 +228,48 @@ describe("an op", () => {
     });
   });
 
+  it.each([
+    [
+      "destructured in depth",
+      "(x, { axes: { rope, rotaryDim: dim }, weight, eps, angle }) =>",
+      "{ weight, eps }",
+      "rope, dim",
+    ],
+    [
+      "destructured with a rest",
+      "(x, { axes: { rope, ...sizes }, angle, ...rest }) =>",
+      "{ weight: rest.weight, eps: rest.eps }",
+      "rope, dim: sizes.rotaryDim",
+    ],
+  ])("of the user's own is read from a context that is %s", (_, parameters, norm, rotation) => {
+    const head = `${parameters} rotate(rmsNorm(x, ${norm}), { angle, pairs: ${rotation} })`;
+    expect(own({ head }).stages).toEqual(EXPECTED_STAGES);
+  });
+
+  it.each([
+    ["a spread of another", '{ ...qkNormRope, name: "mine" }'],
+    ["a spread of one that is a spread", '{ ...defineOp({ ...qkNormRope }), name: "mine" }'],
+    ["the parts of another", '{ name: "mine", axes: qkNormRope.axes, head: qkNormRope.head }'],
+    [
+      "a spread of the axes of another",
+      '{ ...qkNormRope, name: "mine", axes: { ...qkNormRope.axes, dtype: oneOf(...dtypes) } }',
+    ],
+  ])("is read from %s", (_, definition) => {
+    const text = `import { defineOp, defineSpace, oneOf, qkNormRope } from "normrope/dsl";
+const dtypes = ["bf16", "f16"] as const;
+export default defineSpace(defineOp(${definition}), { headDim: [64], ${REST} });\n`;
+    expect(load(writeConfig(text)).op).toEqual({ ...shipped, name: "mine", source: "normrope.config.ts" });
+  });
+
+  it("may be made of itself only in words", () => {
+    const text = `import { defineOp, defineSpace, type Op } from "normrope/dsl";
+const circle: Op = defineOp({ ...circle });
+export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
+    expect(diagnosticsOf(() => compileText(text))).toMatchObject([
+      { code: "unsupported-expression", message: "`{ ...circle }` is made of itself" },
+    ]);
+  });
+
   it("has axes of its own range", () => {
     const entry = '{ headDim: [48], rope: ["neox"], dtype: ["f16"] }';
     const [plan] = compileText(
@@ -244,6 +305,57 @@ export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
   ])("whose axes allow %s is refused as the user's mistake", (_, changed, rotary) => {
     const entry = `{ headDim: [${"headDim" in changed ? 30 : 64}], ${rotary}, rope: ["interleaved"], dtype: ["bf16"] }`;
     expect(diagnosticsOf(() => compileText(opConfig({ ...changed, entry })))).toHaveLength(1);
+  });
+});
+
+describe("a stage with a constant of its own", () => {
+  const STAGE = `
+/** A bound. */
+export function softcap(x: Head, args: { cap: number; weight?: Weight }): Head {
+  return apply(x, "softcap", args);
+}
+`;
+  /** The op of a config whose language has the stage. */
+  function opWith(args: string): Op {
+    const stages = `softcap(rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }), ${args})`;
+    const head = `(x, { axes, weight, eps, angle }) => ${stages}`;
+    const text = opConfig({ head }).replace("rotate }", "rotate, softcap }");
+    const config = parseConfig("softcap.config.ts", text);
+    const language = config.getProject().addSourceFileAtPath(LANGUAGE_FILE);
+    language.replaceWithText(language.getFullText() + STAGE);
+    try {
+      const { op, diagnostics } = readConfig(config);
+      expect(diagnostics).toEqual([]);
+      return op;
+    } finally {
+      language.refreshFromFileSystemSync();
+    }
+  }
+
+  it.each([
+    ["a number", "{ cap: 30 }", { cap: { kind: "constant", value: 30 } }],
+    ["a cast number", "{ cap: 30 as never }", { cap: { kind: "constant", value: 30 } }],
+    [
+      "an argument that may be left out",
+      "{ cap: -0.5, weight }",
+      { cap: { kind: "constant", value: -0.5 }, weight: { kind: "input", name: "weight" } },
+    ],
+  ])("takes %s", (_, args, read) => {
+    expect(opWith(args).stages.at(-1)).toEqual({ name: "softcap", args: read });
+  });
+
+  it.each([
+    ["an input", "{ cap: eps as never }", "`cap` of softcap is `eps as never`, and can only be a number"],
+    ["an axis", "{ cap: axes.headDim as never }", "`cap` of softcap is `axes.headDim as never`"],
+    ["a name", '{ cap: "30" as never }', "`cap` of softcap is"],
+    ["a number past float32", "{ cap: 1e39 }", "`cap` of softcap is `1e39`"],
+    ["what is computed", "{ cap: 3 * 10 }", "`3 * 10` is computed"],
+    ["nothing", "{} as never", "softcap is given no `cap`"],
+    ["another name", "{ kap: 30 } as never", 'softcap takes no "kap"'],
+  ])("does not take %s", (_, args, message) => {
+    expect(diagnosticsOf(() => opWith(args)).map((found) => found.message)).toEqual([
+      expect.stringContaining(message),
+    ]);
   });
 });
 

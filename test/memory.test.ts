@@ -88,6 +88,26 @@ describe("a buffer", () => {
     expect(call).toThrow(invalid);
   });
 
+  test.each<[string, () => unknown, string]>([
+    [
+      "data that is longer than it",
+      () => scratch().read(new Uint16Array(9)),
+      "data is 9 elements long. data must be at most 8 long, from element 0 of a buffer of 8",
+    ],
+    [
+      "data that is longer than what is left of it",
+      () => scratch().write(new Uint16Array(3), 6),
+      "data is 3 elements long. data must be at most 2 long, from element 6 of a buffer of 8",
+    ],
+    [
+      "an offset behind its end",
+      () => scratch().read(new Uint16Array(1), 9),
+      "offset is 9. offset must be a whole number from 0 to the buffer's length, 8",
+    ],
+  ])("names what does not fit: %s", (_, call, message) => {
+    expect(call).toThrow(message);
+  });
+
   test("refuses more memory than there is", () => {
     expect(() => library.allocate("bf16", 2 ** 52)).toThrow(
       expect.objectContaining({ code: "out-of-memory" }),

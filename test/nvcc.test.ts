@@ -1,5 +1,5 @@
 /** nvcc's arguments, and what it makes of every geometry. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,9 +11,9 @@ import { cudaCompiler } from "../generator/target_compiler.js";
 import { gpuCount } from "../runtime/library.js";
 import { open } from "../runtime/open.js";
 import { cuda, filesOf, JOBS, nvcc, project } from "./building.js";
-import { neoxId } from "./cli_helpers.js";
+import { neoxId, normrope } from "./cli_helpers.js";
 import { CACHE_ROOT, compilationOf } from "./fixture.js";
-import { IS_LONG } from "./helpers.js";
+import { IS_LONG, temporaryFolder } from "./helpers.js";
 
 const nvccMissing = nvcc === undefined ? " (skipped: needs nvcc, and none was found)" : "";
 
@@ -115,6 +115,16 @@ describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
         expect(() => library.allocate("bf16", 16)).toThrow(
           expect.objectContaining({ name: "NormropeError", code: "no-device" }),
         );
+        const folder = temporaryFolder();
+        symlinkSync(join(shared, "default"), join(folder, "build"));
+        for (const command of ["verify", "bench"]) {
+          const config = join(folder, "normrope.config.ts");
+          const { code, err } = await normrope([command, "--target", "cuda", "--config", config]);
+          expect([code, err]).toEqual([
+            1,
+            expect.stringMatching(/no GPU was found to .*\n {2}fix: add --target cpu/),
+          ]);
+        }
       },
     );
   });

@@ -3,6 +3,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import type { DeviceRope, RunOptions } from "../runtime/call.js";
+import { encodeAll } from "../runtime/dtype.js";
 import { packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
@@ -59,6 +60,19 @@ test("the valid call that the bad ones are made from writes q and k, and leaves 
     if (head % 4 === 3) expect(slice(after)).toEqual(slice(before));
     else expect(slice(after)).not.toEqual(slice(before));
   }
+});
+
+test("packed heads: q and k have each their own weight, and v is left alone", () => {
+  using packed = library.upload("bf16", new Uint16Array(ROW).fill(0x3fc0)); // 1.5
+  using twos = library.upload("bf16", new Uint16Array(HEAD_DIM).fill(0x4000));
+  const counts = { headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 };
+  const heads = packedHeads({ qkv: packed, ...counts, qWeight: weight, kWeight: twos });
+  using start = library.upload("int32", Int32Array.of(0));
+  kernel.run({ ...heads, numTokens: 1, positions: start, rope, eps: 1e-6 });
+  const values = encodeAll("bf16", [1, 1, 2, 1.5]);
+  expect(packed.read(new Uint16Array(ROW))).toEqual(
+    Uint16Array.from({ length: ROW }, (_, i) => values[Math.floor(i / HEAD_DIM)] ?? 0),
+  );
 });
 
 test("strides that nothing is multiplied with may be anything", () => {

@@ -78,7 +78,7 @@ const TSCONFIG = {
   include: ["program.ts", "generated/ts"],
 };
 
-const PROGRAM = `import { fusedQkNormRope, NormropeError } from "normrope/runtime";
+const PROGRAM = `import { NormropeError, packedHeads, ropeTable } from "normrope/runtime";
 import { open } from "./generated/ts/kernels.js";
 
 const library = await open({ target: "cpu" });
@@ -86,7 +86,10 @@ const kernel = await library.kernel({ headDim: 96, rope: "neox", dtype: "bf16" }
 const weight = library.upload("bf16", new Uint16Array(96).fill(0x3f80));
 const qkv = library.upload("bf16", new Uint16Array(3 * 96).fill(0x4000));
 const positions = library.upload("int32", Int32Array.of(0));
-await fusedQkNormRope(library, qkv, 1, 1, 1, 96, 0, weight, weight, 1e4, true, positions, 1, 0, 0, 1);
+const rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 96 }));
+const counts = { headDim: 96, numQHeads: 1, numKHeads: 1, numVHeads: 1 };
+const heads = packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
+kernel.run({ ...heads, numTokens: 1, positions, rope, eps: 0 });
 console.log(kernel.id, [...new Set(qkv.read(new Uint16Array(3 * 96)))].map((bits) => bits.toString(16)).join());
 try {
   library.allocate("bf16", -1);

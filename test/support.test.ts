@@ -33,7 +33,22 @@ describe("for a point that the library lacks", () => {
     expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim }]);
   });
 
+  test.each<[PointQuery, string | undefined]>([
+    [{ headDim: 96, rope: "neox", dtype: "bf16" }, "normrope add headDim 96"],
+    [{ headDim: 128, rope: "neox", dtype: "f16" }, "normrope add dtype f16"],
+    [{ headDim: 128, rotaryDim: 64, rope: "interleaved", dtype: "bf16" }, "normrope add rotaryDim 64"],
+    [{ headDim: 96, rope: "neox", dtype: "f16" }, undefined],
+    [{ headDim: 96, rotaryDim: 64, rope: "neox", dtype: "bf16" }, undefined],
+  ])("%j, it names the command where one value is missing, and otherwise the entry", (query, command) => {
+    const { fix } = ask(query) as { fix: string };
+    expect(fix).toMatch(
+      command === undefined ? /^Add the entry/ : RegExp(`^Run \`${command}\`, or add the entry`),
+    );
+  });
+
   test.each<[PointQuery, string]>([
+    [{ headDim: 64, rope: "neox", dtype: "bfloat16" as never }, '"bf16", "f16"; did you mean "bf16"?'],
+    [{ headDim: 64, rope: "neox", dtype: "torch.float16" as never }, 'did you mean "f16"?'],
     [
       { headDim: 100, rope: "neox", dtype: "bf16" },
       "headDim is 100, and must be a multiple of 8 from 16 to 1024",
@@ -45,7 +60,7 @@ describe("for a point that the library lacks", () => {
     ],
     [
       { headDim: 64, rope: "gptj" as never, dtype: "bf16" },
-      'rope is "gptj", and must be one of "neox", "interleaved"',
+      'rope is "gptj", and must be one of "neox", "interleaved"; did you mean "interleaved"?',
     ],
     [{ headDim: "64" as never, rope: "neox", dtype: "bf16" }, 'headDim is "64"'],
     [{ headDim: 64, rope: "neox" } as never, "dtype is undefined"],

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
-import { type ConfigPoint, type Library, open } from "../../runtime/index.js";
+import type { ConfigPoint, Library } from "../../runtime/index.js";
 import {
   type BenchCase,
   casesOf,
@@ -31,7 +31,14 @@ import { compilerFor, findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
-import { configOption, jsonOption, projectFolders, targetOption } from "./project.js";
+import {
+  configOption,
+  jsonOption,
+  openProject,
+  projectFolders,
+  requireDevice,
+  targetOption,
+} from "./project.js";
 
 const REPLAYS_MIN = 7;
 const REPLAYS_MAX = 1000;
@@ -106,10 +113,8 @@ export function registerBench(cli: Argv, io: Io): Argv {
     async ({ config, target, json, out, commit, replays: replayCount, ...options }) => {
       const replays = wholeNumber("replays", replayCount, REPLAYS_MIN, REPLAYS_MAX);
       const { build } = projectFolders(config);
-      using library = await open({ target, path: build });
-      const [device] = library.devices;
-      if (device === undefined)
-        throw userError("bad-option", "no GPU was found to measure on", "add --target cpu");
+      using library = await openProject(config, target);
+      const device = requireDevice(library, "measure");
       const path = out ?? join(build, library.target, "bench.json");
       requirePlace(path);
       const cases = chooseCases(library, options);

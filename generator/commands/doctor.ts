@@ -45,16 +45,14 @@ async function examine(config: string): Promise<Finding[]> {
     {
       what: "nvcc",
       found: found(nvcc, ({ path }) => `${path}, release ${release ?? "unknown"}`),
-      allows: nvcc.compiler
-        ? "build --target cuda, for any architecture from sm_80"
-        : "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC",
+      allows: allowsOfNvcc(nvcc, cxx),
     },
     {
       what: "GPU",
       found: gpu === undefined ? null : `${gpu.name}, ${gpu.arch}, driver ${gpu.driver}`,
       allows:
         gpu === undefined
-          ? "target auto is cpu; CUDA libraries can be built here and run elsewhere"
+          ? `target auto is cpu${nvcc.compiler && cxx.compiler ? "; CUDA libraries can be built here and run elsewhere" : ""}`
           : "target auto is cuda; a CUDA 13 library needs driver 580 or newer",
     },
     {
@@ -73,6 +71,14 @@ async function examine(config: string): Promise<Finding[]> {
       allows: cacheProblem() ?? "set NORMROPE_CACHE_DIR for another place",
     },
   ];
+}
+
+/** nvcc compiles the host's side by the C++ compiler. */
+function allowsOfNvcc(nvcc: Search, cxx: Search): string {
+  if (nvcc.compiler === undefined)
+    return "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC";
+  if (cxx.compiler === undefined) return "no build --target cuda: it needs the C++ compiler too";
+  return "build --target cuda, for any architecture from sm_80";
 }
 
 function cacheProblem(): string | undefined {

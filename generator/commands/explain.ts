@@ -1,9 +1,12 @@
 /** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
+import { absenceOf } from "../../runtime/support.js";
 import { closest } from "../closest.js";
 import { show, userError } from "../diagnostics.js";
 import type { KernelPlan, Layout } from "../ir.js";
 import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
+import { parseKernelId } from "../name.js";
+import type { Compilation } from "../pipeline.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
@@ -25,8 +28,8 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         import("../pipeline.js"),
         import("../publish.js"),
       ]);
-      const { plans } = compile(config);
-      const plan = plans.find(({ id }) => id === kernel) ?? missing(kernel, plans);
+      const compilation = compile(config);
+      const plan = compilation.plans.find(({ id }) => id === kernel) ?? missing(kernel, config, compilation);
       const resources =
         readBuiltManifest(projectFolders(config).build, "cuda")?.build.resources[plan.id] ?? [];
       const bytes = bytesPerHead(plan);
@@ -69,14 +72,14 @@ function headsText({ headsPerWarp, wide }: KernelPlan): string {
   return `${headsPerWarp} heads a warp at once${many}`;
 }
 
-function missing(kernel: string, plans: readonly KernelPlan[]): never {
+function missing(kernel: string, config: string, { op, plans }: Compilation): never {
+  const message = `the config asks for no kernel ${show(kernel)}`;
+  const parsed = parseKernelId(kernel);
+  if (parsed?.op === op.name) {
+    throw userError("bad-option", message, absenceOf(config, { op, kernels: plans }, parsed.point).fix);
+  }
   const ids = plans.map(({ id }) => id);
   const near = closest(kernel, ids);
-  throw userError(
-    "bad-option",
-    `the config asks for no kernel ${show(kernel)}`,
-    near === undefined
-      ? `\`normrope list\` shows its ${counted(ids.length, "kernel")}`
-      : `did you mean ${near}?`,
-  );
+  const all = `\`normrope list\` shows its ${counted(ids.length, "kernel")}`;
+  throw userError("bad-option", message, near === undefined ? all : `did you mean ${near}?`);
 }

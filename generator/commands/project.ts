@@ -3,14 +3,17 @@
  *
  * In: the path of a config. Out: emitted files on disk, built libraries. What several commands share lives here.
  */
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
-import type { Library } from "../../runtime/open_library.js";
+import { LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
+import { chosenTarget, open } from "../../runtime/open.js";
+import type { DeviceInfo, Library } from "../../runtime/open_library.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildRequest, BuildResult } from "../build.js";
 import { cacheRoot } from "../cache_folder.js";
-import { formatDiagnostic, quoted } from "../diagnostics.js";
+import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
 import { unusable } from "../folder.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
@@ -97,6 +100,26 @@ export async function buildProject(
   });
   for (const warning of result.warnings) io.note(formatDiagnostic(warning).replace("error", "warning"));
   return result;
+}
+
+/** Opens the library that was built for a project. @throws UserError `nothing-built`, NormropeError as `open` does. */
+export async function openProject(config: string, target: Target | "auto"): Promise<Library> {
+  const { build } = projectFolders(config);
+  const chosen = chosenTarget(target);
+  const file = join(build, chosen, LIBRARY_NAME);
+  if (existsSync(file)) return open({ target, path: build });
+  const isGpusOwn = target === "auto" && chosen === "cuda";
+  const message = `${isGpusOwn ? "this machine has a GPU, and " : ""}there is no ${quoted(file)}`;
+  const instead = isGpusOwn ? "; --target cpu does without the GPU" : "";
+  const fix = `run \`normrope build --target ${chosen}\`, or name another project's config with --config FILE${instead}`;
+  throw userError("nothing-built", message, fix);
+}
+
+/** The device that a library's kernels run on. @throws UserError `bad-option` where there is none. */
+export function requireDevice({ devices: [device] }: Library, purpose: string): DeviceInfo {
+  if (device !== undefined) return device;
+  const fix = "add --target cpu, or run it on a machine with a GPU: `normrope doctor` shows what was found";
+  throw userError("bad-option", `no GPU was found to ${purpose} on`, fix);
 }
 
 /** Verifies every kernel of a library, with a note as each is done. */

@@ -3,7 +3,6 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import { NormropeError } from "../../runtime/errors.js";
-import { open } from "../../runtime/index.js";
 import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget } from "../../runtime/open.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
@@ -13,7 +12,7 @@ import { type Report, reportView, type Verification, verificationText } from "..
 import type { Io } from "./io.js";
 import { counted } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
-import { configOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
+import { configOption, openProject, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
 export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(
@@ -42,7 +41,7 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
       const page = out ?? join(folder, "report.html");
       if (out !== undefined) requirePlace(out);
       const record = readRecord(bench, join(folder, "bench.json"));
-      const report = { ...(await examine(build, target, verify, io)), bench: record };
+      const report = { ...(await examine(config, target, verify, io)), bench: record };
       const [{ renderReport }, { readTemplates }] = await Promise.all([
         import("../render.js"),
         import("../templates.js"),
@@ -58,11 +57,12 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
 
 /** What the built library says of itself and, where its device is here, how it does there. */
 async function examine(
-  build: string,
+  config: string,
   target: Target | "auto",
   verify: boolean,
   io: Io,
 ): Promise<Omit<Report, "bench">> {
+  const { build } = projectFolders(config);
   const libraryPath = join(build, chosenTarget(target), LIBRARY_NAME);
   const leftOut = (why: string): Verification => ({ kind: "left-out", why });
   const found = (manifest: BuiltManifest, devices: readonly DeviceInfo[], verification: Verification) => {
@@ -70,7 +70,7 @@ async function examine(
     return { manifest, devices, verification, libraryPath, libraryBytes };
   };
   try {
-    using library = await open({ target, path: build });
+    using library = await openProject(config, target);
     const { manifest, devices } = library;
     if (!verify) return found(manifest, devices, leftOut("--no-verify was given"));
     if (devices.length === 0) {

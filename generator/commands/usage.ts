@@ -5,6 +5,7 @@
  */
 import { closest } from "../closest.js";
 import { quoted } from "../diagnostics.js";
+import { aliasOf } from "../legality.js";
 
 /** A command line that makes no sense. */
 export class UsageError extends Error {}
@@ -23,6 +24,15 @@ const VALUED = [
 ];
 const OPTIONS = [...FLAGS, ...VALUED];
 
+/** What a command cannot do without, in its order, and a command line that has it. */
+const ARGUMENTS: ReadonlyMap<string, { readonly names: readonly string[]; readonly example: string }> =
+  new Map([
+    ["explain", { names: ["kernel"], example: "normrope explain qk_norm_rope__bf16_d128_r128_neox" }],
+    ["add", { names: ["axis", "values"], example: "normrope add headDim 96" }],
+    ["import", { names: ["model"], example: "normrope import Qwen3-30B-A3B/config.json" }],
+    ["chart", { names: ["record"], example: "normrope chart build/cpu/bench.json" }],
+  ]);
+
 /** @throws UsageError for an option that is given twice, or with or without a value where it has none or one. */
 export function requirePlainOptions(
   args: readonly string[],
@@ -39,8 +49,12 @@ export function requirePlainOptions(
   if (flag !== undefined) throw new UsageError(`${quoted(flag)}: it takes no value`);
 }
 
-/** What yargs complains of; of words that it does not know, with what they may have been meant for. */
+/** What yargs complains of: of what is missing by its name, of words that it does not know with what may be meant. */
 export function complaint(message: string, args: readonly string[]): string {
+  const given = /^Not enough non-option arguments: got (\d+)/.exec(message)?.[1];
+  if (given !== undefined) return missingArgument(Number(given), args) ?? message;
+  const choice = /Argument: (dtype|rope), Given: "([^"]*)", Choices: (.*)/.exec(message);
+  if (choice !== null) return `${message}${aliasAmong(choice)}`;
   const words = /^Unknown arguments?: ([\s\S]*)$/.exec(message)?.[1];
   if (words === undefined) return message;
   // Behind a command that is not known, nothing is.
@@ -55,6 +69,19 @@ export function complaint(message: string, args: readonly string[]): string {
   if (OPTIONS.includes(word)) return `${quoted(args[0] ?? "")} has no option --${word}`;
   const near = closest(word, OPTIONS);
   return `Unknown option: ${quoted(first)}${near === undefined ? "" : `. Did you mean --${near}?`}`;
+}
+
+/** For a word that others use in the place of one of the choices. */
+function aliasAmong([, name, given, choices = ""]: readonly (string | undefined)[]): string {
+  const values = choices.split(", ").map((choice) => choice.replaceAll('"', ""));
+  const alias = aliasOf({ kind: "enum", name: name === "dtype" ? "dtype" : "rope", values }, given);
+  return alias === undefined ? "" : `\nDid you mean ${alias}?`;
+}
+
+function missingArgument(given: number, args: readonly string[]): string | undefined {
+  const command = args.find((arg) => ARGUMENTS.has(arg)) ?? "";
+  const { names, example } = ARGUMENTS.get(command) ?? {};
+  return names && `${command} needs <${names[given]}>, as in \`${example}\``;
 }
 
 /** `name` of `--name`, `-name` and `--name=value`; a word as it is. */

@@ -1,12 +1,18 @@
 /** `normrope verify`: every kernel of a built library against the float64 oracle, on this machine. */
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
-import { open } from "../../runtime/index.js";
 import type { BuiltManifest } from "../../runtime/manifest.js";
 import { quoted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
-import { configOption, jsonOption, projectFolders, targetOption, verifyWithNotes } from "./project.js";
+import {
+  configOption,
+  jsonOption,
+  openProject,
+  requireDevice,
+  targetOption,
+  verifyWithNotes,
+} from "./project.js";
 
 export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(
@@ -14,9 +20,8 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
     "Run every kernel of a built library against the float64 oracle",
     (command) => targetOption(jsonOption(configOption(command))),
     async ({ config, target, json }) => {
-      using library = await open({ target, path: projectFolders(config).build });
-      const [device] = library.devices;
-      const name = device?.name ?? "no device";
+      using library = await openProject(config, target);
+      const { name } = requireDevice(library, "verify");
       const total = library.manifest.kernels.length;
       await noteMissingKernels(config, library.manifest, io);
       const results = await verifyWithNotes(library, io);

@@ -5,17 +5,17 @@
  * once, by a rename, after the edited text was read and expanded without an error. Text is inserted where the syntax
  * tree says, so that comments, line ends and formatting stay.
  */
-import { type Expression, Node, type SourceFile } from "ts-morph";
-import { closest } from "../closest.js";
+import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
+import { closest, didYouMean } from "../closest.js";
 import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Op } from "../ir.js";
 import { describeRange, isInRange, rejectionOf } from "../legality.js";
 import { findSpaceCall, readConfig } from "../load/index.js";
-import { readElements, readProperties, readScalar, unwrap } from "../load/literals.js";
+import { readProperties, readScalar, readValues, unwrap } from "../load/literals.js";
 import { openConfig, parseConfig, spanOf } from "../load/project.js";
 import { entryExpressions } from "../load/space.js";
 import { type Compilation, planSpace } from "../pipeline.js";
-import { appendEntry, insertElement, listOf } from "./text.js";
+import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
 /**
@@ -33,7 +33,7 @@ export function addValues(
   const read = config.getFullText();
   const before = compileSource(config);
   const range = findRange(before.op, axisName);
-  const values = readValues(before.op, range, words);
+  const values = parseWords(before.op, range, words);
   const outcomes = candidates(config, entryNumber).map((index) =>
     tryEntry(parseConfig(configPath, read), before, range, values, index),
   );
@@ -73,7 +73,10 @@ function tryEntry(
     const old = new Set(before.plans.map(({ id }) => id));
     const after = compileSource(config);
     const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
-    if (added.length === 0) throw nothingAdded(range, values, after);
+    if (added.length === 0) {
+      const rejected = after.rejections.find(({ point }) => values.includes(point[range.name]));
+      throw nothingAdded(range, values, rejected?.reason);
+    }
     return { kind: "edited", text: config.getFullText(), added, line, entry: index + 1 };
   } catch (error) {
     if (error instanceof UserError) return { kind: "failed", error };
@@ -81,36 +84,38 @@ function tryEntry(
   }
 }
 
-/** The text with a value in the axis's list, in order where the list is in order. */
+/** The text with a value in the axis's list, in order where the list is in order; one value becomes a list. */
 function withValue(config: SourceFile, index: number, range: AxisRange, value: AxisValue): string {
-  const list = readProperties(entryAt(config, index), ignore)?.get(range.name)?.value;
-  const array = list && unwrap(list);
-  if (!Node.isArrayLiteralExpression(array)) throw internalError("edit", `${range.name} is no list`);
-  if (array.getSourceFile() !== config) {
+  const written = readProperties(entryAt(config, index), ignore)?.get(range.name)?.value;
+  if (written === undefined) throw internalError("edit", `${range.name} is not in the entry`);
+  const behind = unwrap(written);
+  const list = Node.isArrayLiteralExpression(behind) ? behind : undefined;
+  const edited = list ?? written;
+  if (edited.getSourceFile() !== config) {
     const fix = "add the value there; `add` edits only the config itself";
-    throw userError(
-      "unsupported-expression",
-      `the list of ${range.name} is in another file`,
-      fix,
-      spanOf(array),
-    );
+    const message = `the list of ${range.name} is in another file`;
+    throw userError("unsupported-expression", message, fix, spanOf(edited));
   }
-  const present = (readElements(array, ignore) ?? []).map((element) => readScalar(element, ignore)?.value);
-  if (present.includes(value)) {
+  if (readValues(edited, ignore).some((present) => present.value === value)) {
     const fix = "`normrope list` shows the kernels of the config";
-    throw userError(
-      "value-present",
-      `${range.name} has ${JSON.stringify(value)} already`,
-      fix,
-      spanOf(array),
-    );
+    const message = `${range.name} has ${JSON.stringify(value)} already`;
+    throw userError("value-present", message, fix, spanOf(edited));
   }
-  const written = array.getElements().map((element) => readScalar(element, ignore)?.value);
+  if (list !== undefined) return insertElement(list, placeOf(list, value), JSON.stringify(value));
+  const [only] = readValues(edited, ignore);
+  const pair = [edited.getText(), JSON.stringify(value)];
+  const isBefore = typeof only?.value === "number" && Number(value) < only.value;
+  return replaceValue(written, `[${(isBefore ? pair.reverse() : pair).join(", ")}]`);
+}
+
+/** Where a value goes in a list: in its order where the list has one, otherwise to the end. */
+function placeOf(list: ArrayLiteralExpression, value: AxisValue): number {
+  const written = list.getElements().map((element) => readScalar(element, ignore)?.value);
   const isSorted = written.every(
     (number, i) => typeof number === "number" && Number(written[i - 1] ?? number) <= number,
   );
   const place = isSorted ? written.findIndex((number) => Number(number) > Number(value)) : -1;
-  return insertElement(array, place < 0 ? written.length : place, JSON.stringify(value));
+  return place < 0 ? written.length : place;
 }
 
 /**
@@ -129,14 +134,16 @@ function withEntry(
     if (name === range.name) return [`${name}: ${listOf(values)}`];
     const property = properties.get(name);
     if (property === undefined) return [];
-    const written = (readElements(property.value, ignore) ?? []).flatMap(
-      (element) => readScalar(element, ignore)?.value ?? [],
-    );
+    const written = readValues(property.value, ignore).map(({ value }) => value);
     const useful =
       name === "headDim" ? written.filter((headDim) => isUseful(op, range, values, headDim)) : written;
     if (useful.length === 0) {
       const byDefault = values.find((value) => written.includes(value));
-      throw byDefault === undefined ? nothingAdded(range, values) : madeAlready(range, byDefault);
+      if (byDefault !== undefined) throw madeAlready(range, byDefault);
+      const rejections = values.flatMap((value) =>
+        written.flatMap((headDim) => rejectionOf(pointAt(op, headDim, range, value)) ?? []),
+      );
+      throw nothingAdded(range, values, rejections[0]?.reason);
     }
     return [`${name}: ${listOf(useful)}`];
   });
@@ -145,9 +152,14 @@ function withEntry(
 
 /** Whether a head_dim gives a new kernel with some of the values, and none that the default gives already. */
 function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDim: AxisValue): boolean {
-  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
-  const points = values.map((value): ConfigPoint => ({ ...Object.fromEntries(first), [range.name]: value }));
+  const points = values.map((value) => pointAt(op, headDim, range, value));
   return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
+}
+
+/** A point with the value, and a head_dim; all else is as good as any. */
+function pointAt(op: Op, headDim: AxisValue, range: AxisRange, value: AxisValue): ConfigPoint {
+  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
+  return { ...Object.fromEntries(first), [range.name]: value };
 }
 
 function candidates(config: SourceFile, entryNumber: number | undefined): number[] {
@@ -181,12 +193,12 @@ function findRange(op: Op, name: string): AxisRange {
   throw userError("unknown-axis", `${op.name} has no axis ${show(name)}`, fix);
 }
 
-function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisValue[] {
+function parseWords(op: Op, range: AxisRange, words: readonly string[]): AxisValue[] {
   const values: AxisValue[] = [];
   for (const word of words) {
     const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
     if (!isInRange(op.axes, range, value)) {
-      const fix = `${range.name} is ${describeRange(op.axes, range)}`;
+      const fix = `${range.name} is ${describeRange(op.axes, range)}${didYouMean(range, value)}`;
       throw userError("value-not-in-axis", `${show(word)} is no value of ${range.name}`, fix);
     }
     if (values.includes(value)) {
@@ -197,13 +209,11 @@ function readValues(op: Op, range: AxisRange, words: readonly string[]): AxisVal
   return values;
 }
 
-function nothingAdded(range: AxisRange, values: readonly AxisValue[], after?: Compilation): UserError {
-  const reason = after?.rejections.find(({ point }) => values.includes(point[range.name]))?.reason;
-  return userError(
-    "entry-without-kernel",
-    `${range.name} ${values.join(", ")} adds no kernel${reason === undefined ? "" : `: ${reason}`}`,
-    "`normrope list` shows the kernels of the config, `normrope list --rejected` what the rules forbid",
-  );
+function nothingAdded({ name }: AxisRange, values: readonly AxisValue[], reason?: string): UserError {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const message = `${name} ${values.join(", ")} adds no kernel${why}`;
+  const fix = "add another value, or first the values of other axes that go with it";
+  return userError("entry-without-kernel", message, fix);
 }
 
 function madeAlready({ name }: AxisRange, value: AxisValue): UserError {

@@ -3,7 +3,7 @@
  *
  * In: a config's tree, and what is to stand in it. Out: the text with it. Writes nothing.
  */
-import { type ArrayLiteralExpression, Node, type SourceFile } from "ts-morph";
+import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { internalError } from "../diagnostics.js";
 import type { AxisValue } from "../ir.js";
 import { findSpaceCall } from "../load/index.js";
@@ -50,6 +50,13 @@ export function insertElement(list: ArrayLiteralExpression, index: number, eleme
   const comma = list.compilerNode.elements.hasTrailingComma ? "," : "";
   const withLine = splice(text, lineEnd, lineEnd, `${newline}${indent}${element}${comma}`);
   return comma === "" ? splice(withLine, last.getEnd(), last.getEnd(), ",") : withLine;
+}
+
+/** The file's text with another value for a property, which may be written by its name alone. */
+export function replaceValue(value: Expression, replacement: string): string {
+  const name = Node.isShorthandPropertyAssignment(value.getParent()) ? `${value.getText()}: ` : "";
+  const text = value.getSourceFile().getFullText();
+  return splice(text, value.getStart(), value.getEnd(), name + replacement);
 }
 
 /** An axis's values as a config writes them. */

@@ -7,7 +7,7 @@
 import { type CallExpression, Node, type SourceFile } from "ts-morph";
 import { type Diagnostic, UserError } from "../diagnostics.js";
 import type { Op, Space } from "../ir.js";
-import { dslFunction, unwrap } from "./literals.js";
+import { dslFunction, opDefinition, unwrap } from "./literals.js";
 import { readOp } from "./op.js";
 import { openConfig, spanOf, typeErrors, withinStack } from "./project.js";
 import { readSpace } from "./space.js";
@@ -70,7 +70,16 @@ function readSource(config: SourceFile): LoadedConfig {
     op,
     space: read,
     diagnostics: [...found, ...elsewhere.map(({ diagnostic }) => diagnostic)],
-    typeErrorsInSpace: complaints.filter(isInSpace).map(({ diagnostic }) => diagnostic),
+    typeErrorsInSpace: complaints.filter(isInSpace).map(({ diagnostic }) => forWidenedName(diagnostic)),
+  };
+}
+
+/** TypeScript takes a name in an object or list of its own for any string. */
+function forWidenedName(diagnostic: Diagnostic): Diagnostic {
+  if (!/Type 'string' is not assignable to type '"/.test(diagnostic.message)) return diagnostic;
+  return {
+    ...diagnostic,
+    fix: "put `as const` behind the const, the object or the list that holds the name",
   };
 }
 
@@ -78,7 +87,7 @@ function readSource(config: SourceFile): LoadedConfig {
 export function findSpaceCall(config: SourceFile): CallExpression | undefined {
   const exported = config.getExportAssignment((assignment) => !assignment.isExportEquals());
   const call = exported && unwrap(exported.getExpression());
-  return Node.isCallExpression(call) && dslFunction(call.getExpression()) === "defineSpace"
+  return Node.isCallExpression(call) && dslFunction(call.getExpression())?.getName() === "defineSpace"
     ? call
     : undefined;
 }
@@ -86,7 +95,7 @@ export function findSpaceCall(config: SourceFile): CallExpression | undefined {
 function findOpCall(space: CallExpression): CallExpression | undefined {
   const [argument] = space.getArguments();
   const call = Node.isExpression(argument) ? unwrap(argument) : undefined;
-  return Node.isCallExpression(call) && dslFunction(call.getExpression()) === "defineOp" ? call : undefined;
+  return Node.isCallExpression(call) && opDefinition(call) !== undefined ? call : undefined;
 }
 
 function notASpace(config: SourceFile): Diagnostic {

@@ -2,18 +2,21 @@
  * Reads values out of expressions without running them.
  *
  * In: syntax nodes. Out: literals with the place where each is written, or a diagnostic that says what to write.
- * Accepted: literals, `const` names (imported ones too), arrays, objects, spreads, and type annotations around them.
+ * Accepted: literals, `const` names (imported ones too), arrays, objects, ops, spreads, and type annotations around
+ * them.
  */
 import {
   type Expression,
+  type FunctionDeclaration,
   Node,
   type NumericLiteral,
   type ObjectLiteralExpression,
   SyntaxKind,
 } from "ts-morph";
-import { type Diagnostic, quoted } from "../diagnostics.js";
+import type { Diagnostic } from "../diagnostics.js";
 import type { AxisValue, Located } from "../ir.js";
 import { LANGUAGE_FILE, spanOf } from "./project.js";
+import { unsupported } from "./unsupported.js";
 
 /** Where the readers leave what they could not read. */
 export type Report = (diagnostic: Diagnostic) => void;
@@ -36,9 +39,15 @@ function unwrapOnce(expression: Expression): Expression | undefined {
   if (
     Node.isParenthesizedExpression(expression) ||
     Node.isAsExpression(expression) ||
+    Node.isTypeAssertion(expression) ||
+    Node.isNonNullExpression(expression) ||
     Node.isSatisfiesExpression(expression)
   ) {
     return expression.getExpression();
+  }
+  if (Node.isPropertyAccessExpression(expression)) {
+    const op = opDefinition(unwrap(expression.getExpression()));
+    return op && readProperties(op, () => {})?.get(expression.getName())?.value;
   }
   if (!Node.isIdentifier(expression)) return undefined;
   const parent = expression.getParent();
@@ -51,12 +60,20 @@ function unwrapOnce(expression: Expression): Expression | undefined {
   return isConst ? declaration.getInitializer() : undefined;
 }
 
-/** The name of the DSL function that a call calls, whatever the file imports it as. */
-export function dslFunction(callee: Expression): string | undefined {
+/** The DSL function that a call calls, whatever the file imports it as. */
+export function dslFunction(callee: Expression): FunctionDeclaration | undefined {
   const symbol = callee.getSymbol();
   const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
   if (!Node.isFunctionDeclaration(declaration)) return undefined;
-  return declaration.getSourceFile().getFilePath() === LANGUAGE_FILE ? declaration.getName() : undefined;
+  return declaration.getSourceFile().getFilePath() === LANGUAGE_FILE ? declaration : undefined;
+}
+
+/** What `defineOp` is given: it returns that, frozen, so that nothing else can have become of it. */
+export function opDefinition(call: Node | undefined): Expression | undefined {
+  if (!Node.isCallExpression(call)) return undefined;
+  const [definition] = call.getArguments();
+  const isOp = dslFunction(call.getExpression())?.getName() === "defineOp";
+  return isOp && Node.isExpression(definition) ? definition : undefined;
 }
 
 /** A number or a string, or undefined and a report. */
@@ -64,7 +81,7 @@ export function readScalar(expression: Expression, report: Report): Located<Axis
   const literal = unwrap(expression);
   const value = scalarOf(literal);
   if (value !== undefined) return { value, span: spanOf(literal) };
-  report(unsupported(expression, "a number, a string, or the name of a const that is one"));
+  report(unsupported(literal, "a number, a string, or the name of a const that is one"));
   return undefined;
 }
 
@@ -76,6 +93,7 @@ function scalarOf(literal: Expression): AxisValue | undefined {
   if (!Node.isPrefixUnaryExpression(literal)) return undefined;
   const operand = literal.getOperand();
   if (!Node.isNumericLiteral(operand)) return undefined;
+  if (literal.getOperatorToken() === SyntaxKind.PlusToken) return numberOf(operand);
   return literal.getOperatorToken() === SyntaxKind.MinusToken ? -numberOf(operand) : undefined;
 }
 
@@ -92,13 +110,23 @@ export function readElements(
 ): Expression[] | undefined {
   const array = unwrap(expression);
   if (!Node.isArrayLiteralExpression(array) || within.includes(array)) {
-    report(unsupported(expression, "an array in brackets, or the name of a const that is one"));
+    report(unsupported(array, "a list in brackets, or the name of a const that is one", within));
     return undefined;
   }
   return array.getElements().flatMap((element) => {
     if (!Node.isSpreadElement(element)) return [element];
     return readElements(element.getExpression(), report, [...within, array]) ?? [];
   });
+}
+
+/** The values of a list; a value without brackets is a list of one. */
+export function readValues(expression: Expression, report: Report): Located<AxisValue>[] {
+  const literal = unwrap(expression);
+  const elements =
+    Node.isArrayLiteralExpression(literal) || scalarOf(literal) === undefined
+      ? (readElements(expression, report) ?? [])
+      : [literal];
+  return elements.flatMap((element) => readScalar(element, report) ?? []);
 }
 
 export interface Property {
@@ -114,9 +142,10 @@ export function readProperties(
   report: Report,
   within: readonly Node[] = [],
 ): Map<string, Property> | undefined {
-  const object = unwrap(expression);
+  const read = unwrap(expression);
+  const object = unwrap(opDefinition(read) ?? read);
   if (!Node.isObjectLiteralExpression(object) || within.includes(object)) {
-    report(unsupported(expression, "an object in braces, or the name of a const that is one"));
+    report(unsupported(object, "an object in braces, or the name of a const that is one", within));
     return undefined;
   }
   const properties = new Map<string, Property>();
@@ -148,15 +177,4 @@ function readMember(member: Member, report: Report, within: readonly Node[]): Pr
   }
   report(unsupported(member, "`name: value`, `name`, or `...name`"));
   return [];
-}
-
-export function unsupported(node: Node, want: string): Diagnostic {
-  const text = quoted(node.getText().replaceAll(/\s+/g, " ") || "an empty place");
-  const shown = text.length > 60 ? `${text.slice(0, 57)}...` : text;
-  return {
-    code: "unsupported-expression",
-    message: `\`${shown}\` would have to be run to be understood, and a config is only read`,
-    fix: `write ${want}`,
-    span: spanOf(node),
-  };
 }

@@ -1,33 +1,35 @@
 /**
- * Reads an op: its axes, and the expression in `head` as a list of stages.
+ * Reads an op: its name and the ranges of its axes; `head` reads the stages.
  *
  * In: the object given to `defineOp`. Out: the op, or undefined and reports.
  */
-import { type ArrowFunction, type CallExpression, type Expression, Node } from "ts-morph";
-import { configPointSchema, type Stage, type StageArgument } from "../../runtime/manifest.js";
-import { show } from "../diagnostics.js";
+import { type CallExpression, type Expression, Node } from "ts-morph";
+import { configPointSchema } from "../../runtime/manifest.js";
+import { type Diagnostic, show } from "../diagnostics.js";
 import type { AxisName, AxisRange, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
+import { readHead } from "./head.js";
 import {
   dslFunction,
   type Property,
   type Report,
+  readElements,
   readProperties,
   readScalar,
-  unsupported,
   unwrap,
 } from "./literals.js";
 import { portablePath, spanOf } from "./project.js";
+import { shortText, surplusName, unsupported } from "./unsupported.js";
 
+const OP_PARTS = ["name", "axes", "head"];
 const AXIS_NAMES = configPointSchema.keyof().options;
 
 export function readOp(call: CallExpression, configPath: string, report: Report): Op | undefined {
   const [definition] = call.getArguments();
   if (!Node.isExpression(definition)) return undefined;
   const properties = readProperties(definition, report);
-  const name = properties?.get("name");
-  const axes = properties?.get("axes");
-  const head = properties?.get("head");
+  if (properties === undefined || !areKnown("an op", properties, OP_PARTS, report)) return undefined;
+  const [name, axes, head] = OP_PARTS.map((part) => properties.get(part));
   if (name === undefined || axes === undefined || head === undefined) return undefined;
 
   const located = readScalar(name.value, report);
@@ -50,7 +52,7 @@ export function readOp(call: CallExpression, configPath: string, report: Report)
 
 function readAxes(axes: Property, report: Report): AxisRange[] | undefined {
   const properties = readProperties(axes.value, report);
-  if (properties === undefined) return undefined;
+  if (properties === undefined || !areKnown("an op", properties, AXIS_NAMES, report)) return undefined;
   const ranges = AXIS_NAMES.map((name) => {
     const property = properties.get(name);
     return property === undefined ? undefined : readRange(name, property, report);
@@ -59,49 +61,76 @@ function readAxes(axes: Property, report: Report): AxisRange[] | undefined {
   return known.length === AXIS_NAMES.length ? known : undefined;
 }
 
-/** What `plan` can lay out over lanes: an op may narrow it. */
+/** What kernels can be made for: an op may narrow it. */
 const LIMITS = {
   headDim: { step: 8, min: 16, max: 1024 },
   rotaryDim: { step: 2, min: 2, max: 1024 },
+  rope: configPointSchema.shape.rope.options,
+  dtype: configPointSchema.shape.dtype.options,
 } as const;
 
 function readRange(name: AxisName, property: Property, report: Report): AxisRange | undefined {
   const call = unwrap(property.value);
-  const callee = Node.isCallExpression(call) ? dslFunction(call.getExpression()) : undefined;
+  const callee = Node.isCallExpression(call) ? dslFunction(call.getExpression())?.getName() : undefined;
   if (!Node.isCallExpression(call) || callee === undefined) {
-    report(unsupported(property.value, "`multipleOf(…)`, `even(…)` or `oneOf(…)`"));
+    report(unsupported(call, "`multipleOf(…)`, `even(…)` or `oneOf(…)`"));
     return undefined;
   }
   const args = call.getArguments().filter(Node.isExpression);
-  if (callee === "oneOf") {
-    const values = args.map((arg) => readScalar(arg, report)?.value);
-    return { kind: "enum", name, values: values.filter((value) => typeof value === "string") };
-  }
-  const [first, second] = args;
-  const isEven = callee === "even";
-  const range = readIntegerRange(name, isEven ? undefined : first, isEven ? first : second, report);
-  if (range !== undefined) return range;
-  const { step, min, max } = name === "rotaryDim" ? LIMITS.rotaryDim : LIMITS.headDim;
+  const found: Diagnostic[] = [];
+  const range =
+    name === "headDim" || name === "rotaryDim"
+      ? readIntegerRange(name, callee, args, (diagnostic) => found.push(diagnostic))
+      : readEnumRange(name, callee, args, (diagnostic) => found.push(diagnostic));
+  for (const diagnostic of found) report(diagnostic);
+  if (range !== undefined || found.length > 0) return range;
   report({
     code: "bad-op",
-    message: `\`${property.value.getText()}\` is no range that kernels can be made for`,
-    fix: `${name} takes multiples of ${step} from ${min} to ${max}, or fewer`,
-    span: spanOf(property.value),
+    message: `\`${shortText(call)}\` is no range that kernels can be made for`,
+    fix: `${describeLimits(name)}, or fewer`,
+    span: spanOf(call),
   });
   return undefined;
 }
 
-function readIntegerRange(
-  name: AxisName,
-  stepArgument: Expression | undefined,
-  bounds: Expression | undefined,
+function describeLimits(name: AxisName): string {
+  if (name === "rope" || name === "dtype") {
+    return `${name} takes \`oneOf(${LIMITS[name].map((value) => JSON.stringify(value)).join(", ")})\``;
+  }
+  const { step, min, max } = LIMITS[name];
+  return `${name} takes multiples of ${step} from ${min} to ${max}`;
+}
+
+function readEnumRange(
+  name: "rope" | "dtype",
+  callee: string,
+  args: readonly Expression[],
   report: Report,
 ): AxisRange | undefined {
-  if (name !== "headDim" && name !== "rotaryDim") return undefined;
+  const elements = args.flatMap((arg) =>
+    Node.isSpreadElement(arg) ? (readElements(arg.getExpression(), report) ?? []) : [arg],
+  );
+  const values = elements.map((element) => readScalar(element, report)?.value);
+  const legal = LIMITS[name].filter((value) => values.includes(value));
+  if (callee !== "oneOf" || legal.length !== values.length) return undefined;
+  return { kind: "enum", name, values: values.filter((value) => typeof value === "string") };
+}
+
+function readIntegerRange(
+  name: "headDim" | "rotaryDim",
+  callee: string,
+  args: readonly Expression[],
+  report: Report,
+): AxisRange | undefined {
   const limits = LIMITS[name];
+  const isEven = callee === "even";
+  if (!isEven && callee !== "multipleOf") return undefined;
+  const [stepArgument, bounds] = isEven ? [undefined, ...args] : args;
   const range = bounds && readProperties(bounds, report);
+  const known = isEven ? ["min", "max", "default"] : ["min", "max"];
+  if (range === undefined || !areKnown(callee, range, known, report)) return undefined;
   const scalar = (key: string) => {
-    const value = range?.get(key)?.value;
+    const value = range.get(key)?.value;
     return value && readScalar(value, report)?.value;
   };
   const step = stepArgument === undefined ? 2 : readScalar(stepArgument, report)?.value;
@@ -121,124 +150,14 @@ function readIntegerRange(
   };
 }
 
-/** More stages than this are a head that is made of itself. */
-const STAGES_MAX = 100;
-
-/** `f(g(x, a), b)` is the stages g, f: the innermost is applied first. */
-function readHead(head: Property, report: Report): Stage[] | undefined {
-  const arrow = unwrap(head.value);
-  if (!Node.isArrowFunction(arrow)) {
-    report(unsupported(head.value, "an arrow function `(x, { … }) => stage(x, …)`"));
-    return undefined;
-  }
-  const body = arrow.getBody();
-  if (!Node.isExpression(body)) {
-    report(unsupported(body, "the result as one expression, without braces"));
-    return undefined;
-  }
-  const paths = parameterPaths(arrow);
-  const stages: Stage[] = [];
-  for (let current = unwrap(body); paths.get(current.getText()) !== "head"; ) {
-    const name = Node.isCallExpression(current) ? dslFunction(current.getExpression()) : undefined;
-    const [inner, args] = Node.isCallExpression(current) ? current.getArguments() : [];
-    if (name === undefined || !Node.isExpression(inner)) {
-      report(
-        unsupported(current, "a stage function of normrope/dsl around the head, such as `rmsNorm(x, …)`"),
-      );
-      return undefined;
-    }
-    const read = Node.isExpression(args) ? readStageArgs(args, paths, report) : {};
-    if (read === undefined) return undefined;
-    stages.unshift({ name, args: read });
-    if (stages.length > STAGES_MAX) {
-      report(unsupported(body, "a head that does not lead back to itself"));
-      return undefined;
-    }
-    current = unwrap(inner);
-  }
-  const problem = stageProblem(stages);
-  if (problem === undefined) return stages;
-  report({ code: "bad-op", ...problem, span: spanOf(head.node) });
-  return undefined;
-}
-
-/** What each parameter of `head` means: `head`, `weight`, `axes`, …; a name destructured or not. */
-function parameterPaths(arrow: ArrowFunction): Map<string, string> {
-  const [x, context] = arrow.getParameters();
-  const paths = new Map<string, string>();
-  if (x !== undefined) paths.set(x.getName(), "head");
-  const pattern = context?.getNameNode();
-  if (Node.isObjectBindingPattern(pattern)) {
-    for (const element of pattern.getElements()) {
-      paths.set(element.getName(), element.getPropertyNameNode()?.getText() ?? element.getName());
-    }
-  } else if (context !== undefined) {
-    paths.set(context.getName(), "");
-  }
-  return paths;
-}
-
-function readStageArgs(
-  args: Expression,
-  paths: ReadonlyMap<string, string>,
+/** Whether what is given are names that are read; others would be ignored, and are reported. */
+function areKnown(
+  owner: string,
+  given: ReadonlyMap<string, Property>,
+  known: readonly string[],
   report: Report,
-): Stage["args"] | undefined {
-  const properties = readProperties(args, report);
-  if (properties === undefined) return undefined;
-  const read: Stage["args"] = {};
-  for (const [name, { value }] of properties) {
-    const argument = readStageArgument(value, paths, report);
-    if (argument === undefined) return undefined;
-    read[name] = argument;
-  }
-  return read;
-}
-
-function readStageArgument(
-  value: Expression,
-  paths: ReadonlyMap<string, string>,
-  report: Report,
-): StageArgument | undefined {
-  const path = pathOf(value, paths);
-  if (path === "weight" || path === "eps" || path === "angle") return { kind: "input", name: path };
-  const axis = AXIS_NAMES.find((name) => path === `axes.${name}`);
-  if (axis !== undefined) return { kind: "axis", axis };
-  const constant = readScalar(value, report);
-  if (constant === undefined) return undefined;
-  if (typeof constant.value === "number" && Number.isFinite(Math.fround(constant.value))) {
-    return { kind: "constant", value: constant.value };
-  }
-  report(unsupported(value, "a number that float32 can hold, or an input or axis of the context"));
-  return undefined;
-}
-
-/** `axes.rope` for `axes.rope`, `context.axes.rope` and a renamed `a.rope`; undefined for anything else. */
-function pathOf(expression: Expression, paths: ReadonlyMap<string, string>): string | undefined {
-  const access = unwrap(expression);
-  if (Node.isIdentifier(access)) return paths.get(access.getText());
-  if (!Node.isPropertyAccessExpression(access)) return undefined;
-  const base = pathOf(access.getExpression(), paths);
-  if (base === undefined) return undefined;
-  return base === "" ? access.getName() : `${base}.${access.getName()}`;
-}
-
-/**
- * The norm measures the head as it comes in; the layout over lanes, the RoPE table's length and the C interface
- * follow from one rotation over the op's own axes.
- */
-function stageProblem(stages: readonly Stage[]): { message: string; fix: string } | undefined {
-  const rotations = stages.filter(({ name }) => name === "rotate");
-  const { pairs, dim } = rotations[0]?.args ?? {};
-  const fix = "rotate once, with `pairs: axes.rope, dim: axes.rotaryDim`";
-  if (rotations.length !== 1) return { message: `the head is rotated ${rotations.length} times`, fix };
-  if (pairs?.kind !== "axis" || pairs.axis !== "rope")
-    return { message: "`pairs` of rotate is not `axes.rope`", fix };
-  if (dim?.kind !== "axis" || dim.axis !== "rotaryDim")
-    return { message: "`dim` of rotate is not `axes.rotaryDim`", fix };
-  const norms = stages.filter(({ name }) => name === "rmsNorm");
-  if (norms.length === 1 && stages[0] === norms[0]) return undefined;
-  return {
-    message: "rmsNorm is not the first stage, and the only norm",
-    fix: "apply rmsNorm to x itself, and only there",
-  };
+): boolean {
+  const surplus = [...given.values()].filter(({ name }) => !known.includes(name));
+  for (const { name, node } of surplus) report(surplusName(owner, name, known, node));
+  return surplus.length === 0;
 }

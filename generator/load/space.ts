@@ -7,8 +7,8 @@
 import { type CallExpression, type Expression, Node } from "ts-morph";
 import { closest } from "../closest.js";
 import { show } from "../diagnostics.js";
-import type { AxisName, AxisValue, Entry, EntryAxis, Located, Op, Space } from "../ir.js";
-import { type Report, readElements, readProperties, readScalar, unwrap } from "./literals.js";
+import type { Entry, EntryAxis, Op, Space } from "../ir.js";
+import { type Report, readElements, readProperties, readValues, unwrap } from "./literals.js";
 import { spanOf } from "./project.js";
 
 /** The expression of each entry: one object, or the elements of a list. */
@@ -37,18 +37,9 @@ function readEntry(expression: Expression, op: Op, report: Report): Entry {
       reportUnknownAxis(property.name, property.node, op, reportPart);
       continue;
     }
-    axes.push(readAxis(name, property.node, property.value, reportPart));
+    axes.push({ name, values: readValues(property.value, reportPart), span: spanOf(property.node) });
   }
   return { axes, span: spanOf(unwrap(expression)), complete };
-}
-
-function readAxis(name: AxisName, node: Node, list: Expression, report: Report): EntryAxis {
-  const values: Located<AxisValue>[] = [];
-  for (const element of readElements(list, report) ?? []) {
-    const value = readScalar(element, report);
-    if (value !== undefined) values.push(value);
-  }
-  return { name, values, span: spanOf(node) };
 }
 
 function reportUnknownAxis(name: string, node: Node, op: Op, report: Report): void {

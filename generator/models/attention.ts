@@ -4,8 +4,9 @@
  * In: a config, the row of its type where there is one, and flags. Out: every fact, or an error that names each that
  * the op cannot do, or else each flag that is still needed. Pure.
  */
-import type { ConfigPoint } from "../../runtime/manifest.js";
+import { type ConfigPoint, configPointSchema } from "../../runtime/manifest.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
+import { aliasOf } from "../legality.js";
 import { badField, type Fields, isObject, type ModelConfig } from "./config_file.js";
 import { FACT_NAMES, FACTS, type Facts, limitsOf, type OtherLimit } from "./facts.js";
 import type { ModelType } from "./model_type.js";
@@ -127,10 +128,8 @@ function requireRest(config: ModelConfig, row: ModelType | undefined, flags: Att
   throw userError("missing-model-fact", message, `add ${missing.join(" ")}`);
 }
 
-const DTYPES: ReadonlyMap<string, ConfigPoint["dtype"]> = new Map([
-  ["bfloat16", "bf16"],
-  ["float16", "f16"],
-]);
+const DTYPES = configPointSchema.shape.dtype;
+const DTYPE_AXIS = { kind: "enum" as const, name: "dtype" as const, values: [...DTYPES.options] };
 
 /** The dtype of the weights and of what runs through them; a text config's own goes first. */
 function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; value: unknown } | undefined {
@@ -144,7 +143,7 @@ function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; val
 export function dtypeOf(config: ModelConfig, flags: AttentionFlags): ConfigPoint["dtype"] {
   if (flags.dtype !== undefined) return flags.dtype;
   const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
-  const dtype = typeof value === "string" ? DTYPES.get(value.replace(/^torch\./, "")) : undefined;
+  const dtype = DTYPES.safeParse(aliasOf(DTYPE_AXIS, value)).data;
   if (dtype !== undefined) return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
   throw userError(

@@ -86,20 +86,46 @@ export function isObject(value: unknown): value is Fields {
 /** What is found in texts that are not JSON, and what to do about it. */
 const SLIPS: readonly (readonly [RegExp, string])[] = [
   [/^\s*$/, "it is empty: download it again, or name the config.json of a Hugging Face model"],
-  [/:\s*-?(NaN|Infinity)\b/, "JSON has no NaN and no Infinity: write a number or null in its place"],
-  [/^\s*(\/\/|\/\*|#)|,\s*\/\//m, "JSON has no comments: take them out"],
+  [/^\s*<(!doctype|html)/i, "it is a web page: download the file itself, not the page that shows it"],
+  [/^version https:\/\/git-lfs/, "it stands for a file of Git LFS: run `git lfs pull`"],
+  // An object, with comments before it or in it.
+  [/^\s*((\/\/|#)[^\n]*\n\s*|\/\*((?!\*\/)[\s\S])*\*\/\s*)+\{/, "JSON has no comments: take them out"],
+  [/^\s*\{[\s\S]*[{[,\n][ \t]*(\/\/|\/\*|#)/, "JSON has no comments: take them out"],
 ];
+/** A slip shows early, or is not looked for. */
+const SLIP_WITHIN = 10_000;
 
 function parse(path: string, text: string): Fields {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parsePython(text);
   } catch (cause) {
-    const fix = SLIPS.find(([slip]) => slip.test(text))?.[1];
+    const start = text.slice(0, SLIP_WITHIN);
+    const fix = SLIPS.find(([slip]) => slip.test(start))?.[1];
     throw unreadable(path, `is not JSON: ${reasonOf(cause)}`, fix);
   }
   if (isObject(value)) return value;
   throw unreadable(path, `holds ${show(value)}, and a config is an object`);
+}
+
+/** Texts, which may hold anything, and the numbers that Python writes and JSON has not. */
+const TEXT_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g;
+
+/** JSON as Python writes it. @throws SyntaxError. */
+function parsePython(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    let mark = "NaN of Python";
+    while (text.includes(mark)) mark += ".";
+    // No JSON number is NaN; what is past the largest is infinite.
+    const spelled: Readonly<Record<string, string>> = {
+      ...{ Infinity: "1e999", "-Infinity": "-1e999", NaN: JSON.stringify(mark) },
+    };
+    const json = text.replace(TEXT_OR_NUMBER, (found) => spelled[found] ?? found);
+    if (json === text) throw error;
+    return JSON.parse(json, (_, value) => (value === mark ? Number.NaN : value));
+  }
 }
 
 function readText(path: string): string {

@@ -39,9 +39,11 @@ describe("a command line that makes no sense ends with 2, and says why:", () => 
     ["an unknown target", ["build", "--target", "tpu"], /"tpu".*"cuda".*"cpu"/],
     ["a target in capitals", ["build", "--target", "CPU"], /"CPU".*"cpu"/],
     ["no target behind --target", ["build", "--target", ""], /Given: ""/],
-    ["no kernel to explain", ["explain"], /Not enough.*got 0, need at least 1/],
-    ["no value to add", ["add", "headDim"], /Not enough.*got 1, need at least 2/],
-    ["no record to chart", ["chart"], /Not enough.*got 0, need at least 1/],
+    ["no kernel to explain", ["explain"], /explain needs <kernel>, as in `normrope explain qk_norm_rope__/],
+    ["no axis to add to", ["add"], /add needs <axis>, as in `normrope add headDim 96`/],
+    ["no value to add", ["add", "headDim"], /add needs <values>, as in `normrope add headDim 96`/],
+    ["no record to chart", ["chart"], /chart needs <record>, as in `normrope chart build\/cpu\/bench\.json`/],
+    ["no model to import", ["import"], /import needs <model>, as in `normrope import .*config\.json`/],
     ["--config without a file", ["list", "--config"], /config/],
     ["--jobs without a number", ["build", "--jobs"], /jobs/],
     ["--config twice", ["list", "--config", "a.ts", "--config", "b.ts"], /--config is given more than once/],
@@ -88,6 +90,9 @@ const NUMBERS = [
   "9007199254740993",
   "1\n2",
 ];
+/** In words of the command line, which has no `path`. */
+const NOTHING_BUILT =
+  /\[nothing-built\]: there is no .*cuda\/libnormrope\.so\n {2}fix: run `normrope build --target cuda`, .*--config FILE$/;
 const quote = (text: string) => JSON.stringify(text);
 
 describe("an option that cannot be followed ends with 1, and says why:", () => {
@@ -123,6 +128,21 @@ describe("an option that cannot be followed ends with 1, and says why:", () => {
       /\[bad-option\][\s\S]*did you mean qk_norm_rope__bf16_d16_r16_neox\?/,
     ],
     [
+      "a kernel that one value would add",
+      ["explain", "qk_norm_rope__bf16_d96_r96_neox"],
+      /no kernel "qk_norm_rope__bf16_d96_r96_neox"\n {2}fix: Run `normrope add headDim 96`/,
+    ],
+    [
+      "a kernel that an entry would add",
+      ["explain", "qk_norm_rope__f16_d96_r64_neox"],
+      /fix: Add the entry \{ headDim: \[96\], rotaryDim: \[64\], rope: \["neox"\], dtype: \["f16"\] \}/,
+    ],
+    [
+      "a kernel that there cannot be",
+      ["explain", "qk_norm_rope__bf16_d100_r100_neox"],
+      /fix: None can be made: headDim is 100, and must be a multiple of 8/,
+    ],
+    [
       "a kernel like none",
       ["explain", "nothing"],
       /\[bad-option\][\s\S]*`normrope list` shows its 1 kernel\b/,
@@ -137,17 +157,9 @@ describe("an option that cannot be followed ends with 1, and says why:", () => {
     ["a negative value", ["add", "headDim", "-32"], /\[value-not-in-axis\]: "-32" is no value/],
     ["a value in exponents", ["add", "headDim", "3.2e1"], /\[value-not-in-axis\]: "3\.2e1" is no value/],
     ["an entry past the last", ["add", "headDim", "32", "--entry", "2"], /\[bad-option\]: --entry is 2/],
-    [
-      "nothing built, to verify",
-      ["verify", "--target", "cuda"],
-      /\[library-not-found\].*cuda.*normrope build/,
-    ],
-    [
-      "nothing built, to report",
-      ["report", "--target", "cuda"],
-      /\[library-not-found\].*cuda.*normrope build/,
-    ],
-    ["nothing built, to bench", ["bench", "--target", "cuda"], /\[library-not-found\].*cuda.*normrope build/],
+    ["nothing built, to verify", ["verify", "--target", "cuda"], NOTHING_BUILT],
+    ["nothing built, to report", ["report", "--target", "cuda"], NOTHING_BUILT],
+    ["nothing built, to bench", ["bench", "--target", "cuda"], NOTHING_BUILT],
     ["what is no library, to verify", ["verify", "--target", "cpu"], /\[library-invalid\].*manifest\.json/],
   ])("%s", async (_, args, message) => {
     const { code, out, err } = await run(project(), args);

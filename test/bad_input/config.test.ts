@@ -55,6 +55,22 @@ const CASES: readonly ConfigCase[] = [
     '"noex"',
     '"neox"?',
   ],
+  ...[
+    ["dtype", "bfloat16", "bf16"],
+    ["dtype", "fp16", "f16"],
+    ["dtype", "float16", "f16"],
+    ["dtype", "half", "f16"],
+    ["rope", "gptj", "interleaved"],
+    ["rope", "GPT-NeoX", "neox"],
+  ].map(
+    ([axis, name, ours]): ConfigCase => [
+      `${name}, which others say`,
+      "value-not-in-axis",
+      spaceOf(`{ headDim: 64, ...{ ${REST} }, ${axis}: ▸"${name}" }`),
+      `"${name}"`,
+      `did you mean "${ours}"?`,
+    ],
+  ),
   [
     "a value behind a const",
     "value-not-in-axis",

@@ -12,7 +12,7 @@ const CASES: readonly ConfigCase[] = [
     opConfig({
       head: "(x, { axes, angle }) => ▸{ return rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }); }",
     }),
-    "return rotate",
+    "is a body of statements",
     "one expression",
   ],
   [
@@ -79,7 +79,128 @@ const CASES: readonly ConfigCase[] = [
     }).replace("head:", "▸head:"),
     "rmsNorm is not the first stage",
   ],
+  ...stageCases([
+    [
+      "a constant for an input",
+      "▸eps: 0.5",
+      "`eps` of rmsNorm is `0.5`, and can only be the eps of the call",
+    ],
+    ["a constant for an input, cast", "▸eps: 0.5 as never", "`eps` of rmsNorm is `0.5 as never`"],
+    ["a constant for an input, by a const", "▸eps: half as never", "`eps` of rmsNorm is `half as never`"],
+    ["what would be computed for an input", "▸eps: Math.sqrt(2) as never", "`eps` of rmsNorm"],
+    ["another input", "▸eps: weight as never", "`eps` of rmsNorm is `weight as never`"],
+    ["an axis for an input", "▸eps: axes.headDim as never", "`eps` of rmsNorm is `axes.headDim as never`"],
+    ["an argument too many", "eps, ▸epsilon: 1", 'rmsNorm takes no "epsilon"', "weight, eps"],
+    ["an argument too many, by a spread", "eps, ...{ ▸epsilon: 1 }", 'rmsNorm takes no "epsilon"'],
+    [
+      "a misspelt argument",
+      "eps, ...{ ▸wieght: weight }",
+      'rmsNorm takes no "wieght"',
+      "did you mean weight?",
+    ],
+  ]),
+  [
+    "a constant for the angle",
+    "bad-op",
+    opConfig({ head: head("rotate(x, { ▸angle: 1 as never, pairs: axes.rope, dim: axes.rotaryDim })") }),
+    "`angle` of rotate is `1 as never`, and can only be the angle of the call",
+    "write `angle`",
+  ],
+  [
+    "an input for an axis",
+    "bad-op",
+    opConfig({ head: head("rotate(x, { angle, pairs: axes.rope, ▸dim: eps as never })") }),
+    "`dim` of rotate is `eps as never`, and can only be an axis",
+  ],
+  [
+    "a number for an axis",
+    "bad-op",
+    opConfig({ head: head("rotate(x, { angle, pairs: axes.rope, ▸dim: 64 as never })") }),
+    "`dim` of rotate is `64 as never`, and can only be an axis",
+  ],
+  [
+    "a constant where no type is checked",
+    "bad-op",
+    `// @ts-nocheck\n${opConfig({ head: head("rotate(rmsNorm(x, { weight, ▸eps: 0.5 }), { angle, pairs: axes.rope, dim: axes.rotaryDim })") })}`,
+    "`eps` of rmsNorm is `0.5`",
+  ],
+  [
+    "a stage without an argument",
+    "bad-op",
+    opConfig({ head: head("▸rmsNorm(x, { weight } as never)") }),
+    "rmsNorm is given no `eps`",
+    "write `eps`",
+  ],
+  [
+    "a stage without arguments",
+    "bad-op",
+    `// @ts-nocheck\n${opConfig({ head: head("▸rmsNorm(x)") })}`,
+    "rmsNorm is given no `weight`",
+  ],
+  [
+    "a third argument",
+    "bad-op",
+    `// @ts-nocheck\n${opConfig({ head: head("rmsNorm(x, { weight, eps }, ▸0.5)") })}`,
+    "rmsNorm takes no third argument",
+  ],
+  [
+    "a function that is no stage",
+    "unsupported-expression",
+    opConfig({ head: head("▸multipleOf(x as never, { min: 1, max: 2 }) as never") }),
+    "multipleOf(x as never",
+    "a stage function",
+  ],
+  [
+    "a bound that would be ignored",
+    "bad-op",
+    opConfig({ headDim: "multipleOf(8, { min: 16, max: 64, ...{ ▸step: 16 } })" }),
+    'multipleOf takes no "step"',
+  ],
+  [
+    "an axis that would be ignored",
+    "bad-op",
+    opConfig({ dtype: 'oneOf("bf16"), ...{ ▸headDims: oneOf("neox") }' }),
+    'an op takes no "headDims"',
+    "did you mean headDim?",
+  ],
+  [
+    "a part that would be ignored",
+    "bad-op",
+    opConfig({ name: '"my_op", ...{ ▸tail: 1 }' }),
+    'an op takes no "tail"',
+    "name, axes, head",
+  ],
+  [
+    "names that no kernel has",
+    "bad-op",
+    opConfig({ rope: '▸oneOf("neox", "rotary" as never)' }),
+    "is no range that kernels can be made for",
+    'rope takes `oneOf("neox", "interleaved")`, or fewer',
+  ],
+  [
+    "numbers among names",
+    "bad-op",
+    opConfig({ dtype: '▸oneOf("bf16", 16 as never)' }),
+    "is no range that kernels can be made for",
+  ],
+  [
+    "names for an axis of numbers",
+    "bad-op",
+    opConfig({ headDim: '▸oneOf("64") as never' }),
+    "is no range that kernels can be made for",
+    "headDim takes multiples of 8",
+  ],
 ];
+
+/** Arguments of rmsNorm beside its weight. */
+function stageCases(
+  cases: readonly (readonly [what: string, args: string, shows: string, fix?: string])[],
+): ConfigCase[] {
+  return cases.map(([what, args, shows, fix]) => {
+    const stages = `rotate(rmsNorm(x, { weight, ${args} }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`;
+    return [what, "bad-op", `const half = 0.5;\n${opConfig({ head: head(stages) })}`, shows, fix ?? ""];
+  });
+}
 
 for (const given of CASES) {
   it(`an op: ${given[0]} (${given[1]})`, () => expectConfigRefused(given));

@@ -48,8 +48,18 @@ describe("model-config-unreadable:", () => {
     ["a pipe", pipe, /pipe is not a file/],
     ["a link to itself", selfLink, /link cannot be read: ELOOP/],
     ["nothing", written(""), /config\.json is not JSON/],
-    ["a model card", written("# Qwen3\n"), /config\.json is not JSON/],
-    ["Python's NaN", written('{"model_type": "qwen3", "rope_theta": NaN}'), /is not JSON/],
+    [
+      "a model card",
+      written("# Qwen3\n\n## Use, // as it is\n"),
+      /is not JSON.*\n {2}fix: name the config\.json of a/,
+    ],
+    ["a program", written("// {\nconst x = 1;\n"), /is not JSON.*\n {2}fix: name the config\.json of a/],
+    ["a web page", written("<!DOCTYPE html>\n<p>config.json // raw</p>"), /fix: it is a web page: download/],
+    ["what stands for a file", written("version https://git-lfs.github.com/spec/v1\n"), /`git lfs pull`/],
+    ["a comment before the object", written("# mine\n{}"), /fix: JSON has no comments/],
+    ["many comments", written("/* a */ ".repeat(500_000)), /is not JSON/],
+    ["an infinite NaN", written('{"rope_theta": -NaN}'), /is not JSON/],
+    ["infinity with a letter too many", written('{"rope_theta": Infinityy}'), /is not JSON/],
     ["half a config", written('{"model_type": "qw'), /is not JSON/],
     ["brackets without end", written("[".repeat(100_000)), /is not JSON/],
     ["weights", written(Buffer.from([0x80, 0xff, 0xfe, 0])), /is no text in UTF-8/],
@@ -177,6 +187,23 @@ describe("bad-model-config:", () => {
     expect(err).not.toMatch(/undefined|\[object/);
   });
 
+  it.each<[string, RegExp]>([
+    ['"rope_theta": NaN', /rope_theta is NaN\n.*a positive number/],
+    ['"rope_theta": Infinity', /rope_theta is Infinity\n.*a positive number/],
+    ['"rms_norm_eps": -Infinity', /rms_norm_eps is -Infinity\n.*a number from 0/],
+    ['"head_dim": NaN', /head_dim is NaN\n.*a whole number/],
+    ['"rope_scaling": {"rope_type": "linear", "factor": Infinity}', /rope_scaling\.factor is Infinity/],
+    [
+      '"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": NaN}',
+      /original_max_position_embeddings is NaN/,
+    ],
+    ['"partial_rotary_factor": NaN', /partial_rotary_factor is NaN/],
+    ['"num_hidden_layers": Infinity', /num_hidden_layers is Infinity/],
+  ])("a number that Python writes, where one is needed: %s", async (field, message) => {
+    const text = JSON.stringify(QWEN3).replace(/\}$/, `, ${field}}`);
+    expect(await refusal(project(), written(text)(temporaryFolder()))).toMatch(message);
+  });
+
   it("all that is wrong is told at once", async () => {
     const path = written(JSON.stringify({ ...QWEN3, head_dim: 0, num_attention_heads: "x" }))(
       temporaryFolder(),
@@ -192,6 +219,8 @@ describe("and what belongs to other commands:", () => {
     ["--tp twice", ["--tp", "1", "--tp", "2"], 2, /--tp is given more than once/],
     ["a value for --dry-run", ["--dry-run=yes"], 2, /--dry-run=yes: it takes no value/],
     ["a dtype of no kernel", ["--dtype", "fp8"], 2, /"fp8".*"bf16", "f16"/],
+    ["a dtype that others name", ["--dtype", "bfloat16"], 2, /"bfloat16".*\nDid you mean bf16\?/],
+    ["a style that others name", ["--rope", "gptj"], 2, /"gptj".*\nDid you mean interleaved\?/],
     ["--dtype without one", ["--dtype"], 2, /dtype/],
     ["another command's option", ["--entry", "1"], 2, /import has no option --entry/],
     ["a slip", ["--rotry-dim", "64"], 2, /Did you mean --rotary-dim\?/],

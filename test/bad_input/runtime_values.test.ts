@@ -1,39 +1,14 @@
 /** Anything in the place of anything: no value that a caller without types could give gets past, or changes a bit. */
 import { describe, test } from "vitest";
 import { decode, encode, encodeAll } from "../../runtime/dtype.js";
-import { fusedQkNormRope } from "../../runtime/fused_qk_norm_rope.js";
 import { packedHeads } from "../../runtime/heads.js";
 import { open } from "../../runtime/open.js";
 import { ropeTable, tableOf } from "../../runtime/rope_table.js";
-import {
-  bits,
-  HEAD_DIM,
-  kernel,
-  library,
-  NO_VALUES,
-  POINT,
-  positions,
-  qkv,
-  rope,
-  validCall,
-  weight,
-  withQ,
-} from "./call.js";
+import { bits, kernel, library, NO_VALUES, POINT, rope, validCall, weight, withQ } from "./call.js";
 import { expectRefusal } from "./unchanged.js";
 
 const run = (change: object) => () => kernel.run({ ...validCall(), ...change });
 const table = (change: object) => () => ropeTable({ base: 1e4, rotaryDim: 64, ...change });
-const FUSED = [
-  ...[library, qkv, 2, 1, 1, HEAD_DIM, 1e-6, weight, weight],
-  ...[1e4, true, positions, 1, 0, 0, 1, 64, {}],
-];
-/** The call with another value for one of its arguments. */
-const fused = (index: number) => (value: unknown) => () =>
-  Reflect.apply(
-    fusedQkNormRope,
-    undefined,
-    FUSED.map((given, i) => (i === index ? value : given)),
-  );
 interface Place {
   readonly place: string;
   /** What the message must begin with. */
@@ -118,13 +93,6 @@ const PLACES: readonly Place[] = [
   at("encode: dtype", "dtype", (value) => () => encode(value as never, 1)),
   at("decode", "bits", (value) => () => decode("bf16", value as never)),
   at("encodeAll", "values", (value) => () => encodeAll("bf16", value as never), ["a list"]),
-  at("fusedQkNormRope: library", "library", fused(0)),
-  at("fusedQkNormRope: qkv", "qkv", fused(1)),
-  at("fusedQkNormRope: numHeadsQ", "numHeadsQ", fused(2)),
-  at("fusedQkNormRope: base", "base", fused(9), ["1e308"]),
-  at("fusedQkNormRope: isNeox", "isNeox", fused(10)),
-  at("fusedQkNormRope: positionIds", "positionIds", fused(11)),
-  at("fusedQkNormRope: factor", "(scaling\\.)?factor", fused(12), ["1e308"]),
 ];
 
 describe.each(PLACES)("$place", ({ names, use, takes }) => {

@@ -38,6 +38,13 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       replace: "",
       killedBy: "test/support.test.ts",
     },
+    {
+      name: "a constant in the place of the call's eps is recorded",
+      file: "generator/load/stage_args.ts",
+      find: 'return path === slot ? { kind: "input", name: slot } : "unfit";',
+      replace: 'if (path === slot) return { kind: "input", name: slot };',
+      killedBy: "test/bad_input/config_op.test.ts",
+    },
   ]),
   ...inClass("validation", [
     {

@@ -188,7 +188,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "runtime/heads.ts",
       find: "weight: qWeight",
       replace: "weight: kWeight",
-      killedBy: "test/fused_qk_norm_rope.test.ts",
+      killedBy: "test/op.test.ts",
     },
     {
       name: "the weight of the wrong half",
