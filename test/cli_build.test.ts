@@ -7,7 +7,7 @@ import { compile, emit } from "../generator/pipeline.js";
 import { compilerFor } from "../generator/toolchain.js";
 import { collectingIo, neoxId, neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
 import { CACHE_ROOT, freshCache } from "./fixture.js";
-import { writeConfig } from "./helpers.js";
+import { temporaryFolder, writeConfig } from "./helpers.js";
 
 useSharedCache();
 const buildOf = (config: string) => join(dirname(config), "build");
