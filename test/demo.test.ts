@@ -1,11 +1,11 @@
 /** The main job, end to end, and what the README says of it. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { gpuCount } from "../runtime/library.js";
-import { neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
+import { neoxId, neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { compileText, writeConfig } from "./helpers.js";
 
@@ -18,27 +18,34 @@ describe("demo without nvcc", () => {
     const config = writeConfig(neoxSpace(128));
     const { code, out, err } = await normrope(["demo", "--config", config]);
     expect(err).toContain("there is no nvcc");
-    expect(out).toContain(`Running on CPU (target cpu): ${why}`);
-    const rows = out.split("\n").filter((line) => line.startsWith("qk_norm_rope__bf16_d128_r128_neox"));
-    expect(rows.map((row) => row.trim().split(/ {2,}/).slice(2, 3)[0])).toEqual([
-      "2048 (prefill)",
-      "64 (decode)",
+    expect(out).toContain(`Running ${neoxId(128)} on CPU (target cpu): ${why}`);
+    const rows = out.split("\n").filter((line) => line.endsWith("unchanged  passes"));
+    const cells = rows.map((row) => row.split(/ {2,}/));
+    // q and k of 32 and 4 heads of 128, two bytes an element: read and written once, or twice in two steps.
+    expect(cells.map(([tokens, , , , moves, inTwoSteps]) => [tokens, moves, inTwoSteps])).toEqual([
+      ["2048 (prefill)", "37.7 MB", "75.5 MB"],
+      ["64 (decode)", "1.2 MB", "2.4 MB"],
     ]);
-    for (const row of rows) {
-      expect(row).toMatch(/unchanged +passes$/);
-      const maxError = Number(row.trim().split(/ {2,}/)[5]);
-      expect(maxError).toBeGreaterThan(0.5);
-      expect(maxError).toBeLessThanOrEqual(1);
+    for (const [, time = "", spread = "", overFloor, , , maxError] of cells) {
+      expect(time).toMatch(/^[\d.]+ [um]s$/);
+      expect(spread).toMatch(/^\d+ %$/);
+      expect(Number(overFloor)).toBeGreaterThan(0);
+      expect(Number(maxError)).toBeGreaterThan(0.5);
+      expect(Number(maxError)).toBeLessThanOrEqual(1);
     }
     expect(code).toBe(0);
+    const again = await normrope(["demo", "--config", config]);
+    expect(again.err).toContain(`cpu library: 0 kernels compiled, from the cache ${neoxId(128)}`);
   });
 
   it("says what to add where the config lacks the model's kernel", async () => {
     setEnv("NORMROPE_NVCC", "none");
-    const { code, err } = await normrope(["demo", "--config", writeConfig(neoxSpace(64))]);
+    const config = writeConfig(neoxSpace(64));
+    const { code, err } = await normrope(["demo", "--config", config]);
     expect(err).toContain("error [nothing-built]");
     expect(err).toContain("normrope add headDim 128");
     expect(code).toBe(1);
+    expect(existsSync(join(dirname(config), "build"))).toBe(false); // it said so at once
   });
 });
 

@@ -8,10 +8,12 @@ import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, packedHeads, ropeTable } from "../../runtime/index.js";
 import type { ConfigPoint } from "../../runtime/manifest.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
+import { cacheRoot } from "../cache_folder.js";
 import { userError } from "../diagnostics.js";
+import { compilerFor } from "../toolchain.js";
 import type { BenchCase } from "./cases.js";
 import type { BenchRow } from "./record.js";
-import type { Yardstick } from "./yardstick.js";
+import { buildYardstick, openYardstick, type Yardstick } from "./yardstick.js";
 
 export interface Bench {
   readonly library: Library;
@@ -39,6 +41,19 @@ const MEMORY_SHARE_MAX = 0.8;
 const FIRST_POSITION = 100_000;
 const ROPE_BASE = 1e6;
 const EPS = 1e-6;
+
+/** Builds the yardsticks of a library's target, or finds them built. @throws UserError as `buildYardstick` does. */
+export async function prepareBench(library: Library, replays: number): Promise<Bench> {
+  const { archs } = library.manifest.build;
+  const compiler = await compilerFor(library.target, archs.length === 0 ? undefined : archs);
+  const stream = library.target === "cuda" ? library.createStream() : undefined;
+  return {
+    library,
+    yardstick: openYardstick(await buildYardstick(compiler, cacheRoot()), stream),
+    stream,
+    replays,
+  };
+}
 
 /** The rows of cases, in their order, as each is measured. */
 export async function* measure(bench: Bench, cases: readonly BenchCase[]): AsyncGenerator<BenchRow> {

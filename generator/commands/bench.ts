@@ -14,6 +14,7 @@ import {
   parseTokens,
   usualHeads,
 } from "../bench/cases.js";
+import { measure, prepareBench } from "../bench/measure.js";
 import {
   type BenchRecord,
   type BenchRow,
@@ -24,10 +25,9 @@ import {
   toolkitOf,
 } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
-import { cacheRoot } from "../cache_folder.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
-import { compilerFor, findGpu, sourceCommit } from "../toolchain.js";
+import { findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
@@ -196,17 +196,10 @@ async function measureAll(
   replays: number,
   io: Io,
 ): Promise<readonly BenchRow[]> {
-  const [{ buildYardstick, openYardstick }, { measure }] = await Promise.all([
-    import("../bench/yardstick.js"),
-    import("../bench/measure.js"),
-  ]);
-  const { archs } = library.manifest.build;
-  const compiler = await compilerFor(library.target, archs.length === 0 ? undefined : archs);
-  const stream = library.target === "cuda" ? library.createStream() : undefined;
-  const yardstick = openYardstick(await buildYardstick(compiler, cacheRoot()), stream);
+  const bench = await prepareBench(library, replays);
   const rows: BenchRow[] = [];
   const start = performance.now();
-  for await (const row of measure({ library, yardstick, stream, replays }, cases)) {
+  for await (const row of measure(bench, cases)) {
     rows.push(row);
     const seconds = (((performance.now() - start) / rows.length) * (cases.length - rows.length)) / 1000;
     const left = rows.length === cases.length ? "" : `, about ${Math.ceil(seconds)} s left`;

@@ -2,16 +2,20 @@
  * `normrope demo`: the main job, end to end, on the attention of Qwen3-30B-A3B.
  *
  * Reads the config, emits, builds (CUDA where nvcc is, the CPU always), runs a prefill and a decode batch through the
- * runtime, and checks every element of q and k against the oracle and every bit of v against the input.
+ * runtime, checks every element of q and k against the oracle and every bit of v against the input, and times both
+ * batches as `normrope bench` does.
  */
 import type { Argv } from "yargs";
 import { type Batch, rowsOf, runBatch } from "../../runtime/batch.js";
-import { type Library, open, packedHeads, type RopeTable, ropeTable } from "../../runtime/index.js";
+import { type Library, open, type RopeTable, ropeTable } from "../../runtime/index.js";
 import { gpuCount } from "../../runtime/library.js";
 import { findKernel, type ManifestKernel, type Target } from "../../runtime/manifest.js";
-import type { Kernel } from "../../runtime/op.js";
-import { randomBits, randomNumbers } from "../../runtime/random.js";
-import { quoted, userError } from "../diagnostics.js";
+import { absenceOf } from "../../runtime/support.js";
+import type { BenchCase } from "../bench/cases.js";
+import { measure, prepareBench } from "../bench/measure.js";
+import { type BenchRow, isSteady } from "../bench/record.js";
+import { internalError, quoted, userError } from "../diagnostics.js";
+import type { FileSet } from "../ir.js";
 import { compilerFor, findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
 import { counted } from "./options.js";
@@ -32,7 +36,7 @@ const MODEL = {
 const PREFILL_TOKENS = 2048;
 const DECODE_TOKENS = 64;
 const DECODE_POSITION = 131_072;
-const TIMED_RUNS = 21;
+const REPLAYS = 21;
 
 export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(
@@ -42,61 +46,93 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
     async ({ config }) => {
       const { target, why } = await buildAll(config, io);
       using library = await open({ target, path: projectFolders(config).build });
-      const index = findKernel(library.manifest.kernels, MODEL.point);
-      const facts = library.manifest.kernels[index];
-      if (facts === undefined) {
-        throw userError(
-          "nothing-built",
-          `${quoted(config)} asks for no kernel of ${MODEL.name}`,
-          "run `normrope add headDim 128`",
-        );
-      }
+      const facts = library.manifest.kernels[findKernel(library.manifest.kernels, MODEL.point)];
+      if (facts === undefined)
+        throw internalError("demo", `the library lacks what was just built: ${library.path}`);
       const device = library.devices[0]?.name ?? "no device";
-      io.print(`Running on ${device} (target ${target}): ${why}`);
+      io.print(`Running ${facts.id} on ${device} (target ${target}): ${why}`);
       io.note(
         "Checking every element of q and k against the float64 oracle, and every bit of v against the input",
       );
-      const kernel = await library.kernel(MODEL.point);
       const rope = ropeTable({ base: MODEL.base, rotaryDim: MODEL.point.rotaryDim, scaling: MODEL.scaling });
-      const rows = [
-        batchOf(`prefill`, PREFILL_TOKENS, 0, rope),
-        batchOf(`decode`, DECODE_TOKENS, DECODE_POSITION - DECODE_TOKENS / 2, rope),
-      ].map((batch) => {
-        const { accuracy, touched } = runBatch(library, kernel, facts, batch, 1);
-        const passes = accuracy.maxError <= 1 && touched === undefined;
-        if (!passes) fail();
-        const milliseconds = medianTime(library, kernel, facts, batch);
-        return [
-          kernel.id,
-          device,
+      const batches = [
+        batchOf("prefill", PREFILL_TOKENS, 0, rope),
+        batchOf("decode", DECODE_TOKENS, DECODE_POSITION - DECODE_TOKENS / 2, rope),
+      ];
+      const checks: Check[] = [];
+      for (const batch of batches) checks.push(await check(library, facts, batch));
+      if (!checks.every(({ passes }) => passes)) fail();
+      const rows: BenchRow[] = [];
+      for await (const row of measure(await prepareBench(library, REPLAYS), batches.map(caseOf)))
+        rows.push(row);
+      printTable(io, [
+        ["tokens", "time", "spread", "over floor", "moves", "in two steps", "maxError", "v", ""],
+        ...batches.map((batch, i) => [
           `${batch.numTokens} (${batch.name})`,
-          milliseconds < 1 ? `${(milliseconds * 1000).toFixed(1)} us` : `${milliseconds.toFixed(2)} ms`,
-          (bytesMoved(batch) / milliseconds / 1e6).toFixed(0),
-          accuracy.maxError.toFixed(3),
-          touched === undefined ? "unchanged" : "TOUCHED",
-          passes ? "passes" : "FAILS",
-        ];
-      });
-      printTable(io, [["kernel", "device", "tokens", "time", "GB/s", "maxError", "v", ""], ...rows]);
-      io.print("time: median of 21 launches; maxError: in multiples of what rounding may do, at most 1");
+          ...timesOf(rows[i]),
+          ...(checks[i]?.cells ?? []),
+        ]),
+      ]);
+      const runs = target === "cuda" ? "replays of a CUDA graph of launches" : "rounds of calls";
+      io.print(`time: median of ${REPLAYS} ${runs}; spread: how far their quartiles are apart`);
+      io.print("over floor: times a kernel that only loads and stores the same bytes, in this run");
+      io.print("in two steps: norm and RoPE by themselves read and write q and k twice");
+      io.print("maxError: in multiples of what rounding may do, at most 1");
+      if (!rows.every(isSteady))
+        io.note("The times spread too far to say much: run it again on a quieter machine");
     },
   );
 }
 
-/** Builds what this machine can build, and says which target is to run. */
+interface Check {
+  readonly passes: boolean;
+  readonly cells: readonly string[];
+}
+
+async function check(library: Library, facts: ManifestKernel, batch: Batch): Promise<Check> {
+  const { accuracy, touched } = runBatch(library, await library.kernel(MODEL.point), facts, batch, 1);
+  const passes = accuracy.maxError <= 1 && touched === undefined;
+  const v = touched === undefined ? "unchanged" : "TOUCHED";
+  return { passes, cells: [accuracy.maxError.toFixed(3), v, passes ? "passes" : "FAILS"] };
+}
+
+function timesOf(row: BenchRow | undefined): readonly string[] {
+  if (row === undefined) return [];
+  const { us, spread = 0, over_floor, tokens, q_heads, k_heads, headDim } = row;
+  // Two bytes an element, read once and written once.
+  const megabytes = (2 * 2 * tokens * (q_heads + k_heads) * headDim) / 1e6;
+  return [
+    us < 1000 ? `${us.toFixed(1)} us` : `${(us / 1000).toFixed(2)} ms`,
+    `${(spread * 100).toFixed(0)} %`,
+    over_floor.toFixed(2),
+    `${megabytes.toFixed(1)} MB`,
+    `${(2 * megabytes).toFixed(1)} MB`,
+  ];
+}
+
+/** Builds what this machine can build, and says which target is to run. @throws UserError `nothing-built`, at once. */
 async function buildAll(config: string, io: Io): Promise<{ target: Target; why: string }> {
   const { compilation, files } = await emitProject(config, io);
-  io.note(`${quoted(config)}: ${counted(compilation.plans.length, "kernel")}, emitted`);
+  const { op, plans } = compilation;
+  if (findKernel(plans, MODEL.point) < 0) {
+    const { fix } = absenceOf(config, { op, kernels: plans }, MODEL.point);
+    throw userError("nothing-built", `${quoted(config)} asks for no kernel of ${MODEL.name}`, fix);
+  }
+  io.note(`${quoted(config)}: ${counted(plans.length, "kernel")}, emitted`);
   const nvcc = await findNvcc();
-  if (nvcc !== undefined) await buildProject(config, files, await compilerFor("cuda", undefined), io);
-  await buildProject(config, files, await compilerFor("cpu", undefined), io);
-  io.note(
-    `built: ${nvcc === undefined ? "the CPU library; there is no nvcc for the CUDA one" : "the CUDA and the CPU library"}`,
-  );
+  if (nvcc === undefined) io.note("there is no nvcc for the CUDA library");
+  else await buildOne("cuda", config, files, io);
+  await buildOne("cpu", config, files, io);
   if (gpuCount() === 0) return { target: "cpu", why: "no GPU was found" };
   if (nvcc === undefined)
     return { target: "cpu", why: "there is a GPU, and no nvcc to build its library with" };
   return { target: "cuda", why: "the driver shows a GPU" };
+}
+
+async function buildOne(target: Target, config: string, files: FileSet, io: Io): Promise<void> {
+  const { compiled, cached } = await buildProject(config, files, await compilerFor(target, undefined), io);
+  const found = cached.length === 0 ? "" : `, from the cache ${cached.join(", ")}`;
+  io.note(`${target} library: ${counted(compiled.length, "kernel")} compiled${found}`);
 }
 
 function batchOf(name: string, numTokens: number, firstPosition: number, rope: RopeTable): Batch {
@@ -107,37 +143,8 @@ function batchOf(name: string, numTokens: number, firstPosition: number, rope: R
   return { name, ...counts, source, positions, rope, eps };
 }
 
-function bytesMoved({ numTokens, numQHeads, numKHeads }: Batch): number {
-  return 2 * 2 * numTokens * (numQHeads + numKHeads) * MODEL.point.headDim;
-}
-
-/** Milliseconds of one launch on a packed qkv, by events. */
-function medianTime(library: Library, kernel: Kernel, { point }: ManifestKernel, batch: Batch): number {
-  const { numTokens, numQHeads, numKHeads, rope: table, eps } = batch;
-  const { numVHeads } = MODEL;
-  const elements = numTokens * (numQHeads + numKHeads + numVHeads) * point.headDim;
-  const random = randomNumbers(2);
-  using qkv = library.upload(point.dtype, randomBits(point.dtype, elements, random));
-  using qWeight = library.upload(point.dtype, randomBits(point.dtype, point.headDim, random));
-  using kWeight = library.upload(point.dtype, randomBits(point.dtype, point.headDim, random));
-  using positions = library.upload("int32", Int32Array.from(batch.positions, Number));
-  using rope = library.uploadRope(table);
-  using start = library.createEvent();
-  using end = library.createEvent();
-  const heads = packedHeads({
-    qkv,
-    headDim: point.headDim,
-    numQHeads,
-    numKHeads,
-    numVHeads,
-    qWeight,
-    kWeight,
-  });
-  const times = Array.from({ length: TIMED_RUNS }, () => {
-    start.record();
-    kernel.run({ ...heads, numTokens, positions, rope, eps });
-    end.record();
-    return end.millisecondsSince(start);
-  });
-  return times.sort((a, b) => a - b)[(TIMED_RUNS - 1) / 2] ?? Number.NaN;
+function caseOf({ numTokens }: Batch): BenchCase {
+  const { point, numQHeads, numKHeads, numVHeads } = MODEL;
+  const heads = { q: numQHeads, k: numKHeads, v: numVHeads };
+  return { point, heads, tokens: numTokens, cache: "warm", pdl: false };
 }
