@@ -61,7 +61,7 @@ describe("build and verify", () => {
     const path = `cpu/${neoxId(24)}.cpp`;
     const files = emit(compile(config));
     const wrong = files.map((file) =>
-      file.path === path ? { path, text: file.text.replaceAll("args->eps", "(args->eps + 0.1f)") } : file,
+      file.path === path ? { path, text: file.text.replaceAll("args.eps", "(args.eps + 0.1f)") } : file,
     );
     expect(wrong).not.toEqual(files);
     await buildProject(config, wrong, await compilerFor("cpu", undefined), collectingIo().io);

@@ -1,7 +1,7 @@
 /**
  * The README and the pages of docs/ are run as a reader would: each in a project of its own, from top to bottom.
  *
- * ```sh is run with bash, `npx normrope` being the sources as JavaScript and `npx tsx` the repository's; ```ts is the config where it defines a space, otherwise a
+ * ```sh is run with bash, `npx normrope` being the sources and `npx tsx` the repository's; ```ts is the config where it defines a space, otherwise a
  * program, run and type-checked; ```c is written to the file that its first line names. ```text is what the block
  * before printed, ```stderr what it complained of, both with … for what is left out. ```cuda must be found in an
  * emitted kernel as it stands.
@@ -13,6 +13,7 @@ import { execa } from "execa";
 import ts from "typescript";
 import { afterAll, describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { normrope, type Run, setEnv } from "./cli_helpers.js";
 import { DIST } from "./cli_process.js";
 import { freshCache } from "./fixture.js";
 import { writeFiles } from "./helpers.js";
@@ -85,7 +86,7 @@ class Reader {
   async read({ language, text }: Block): Promise<void> {
     switch (language) {
       case "sh":
-        return this.#run("bash", ["--norc", "-euo", "pipefail", "-c", text]);
+        return this.#readShell(text);
       case "ts":
         return this.#readTypeScript(text);
       case "python":
@@ -102,6 +103,32 @@ class Reader {
       default:
         throw new Error(`no one reads a block of ${language}`);
     }
+  }
+
+  /** Lines that are plain commands run in this process, which has loaded what they need; all else is for bash. */
+  async #readShell(text: string): Promise<void> {
+    const commands = text.split("\n").flatMap((line) => {
+      const command = line.replace(/ {2,}#.*$/, "").trim();
+      return command === "" ? [] : [command];
+    });
+    if (!commands.every((command) => /^npx normrope [\w ,./=-]+$/.test(command)))
+      return this.#run("bash", ["--norc", "-euo", "pipefail", "-c", text]);
+    this.#isUnknown = false;
+    const before = process.cwd();
+    const runs: Run[] = [];
+    process.chdir(this.folder);
+    setEnv("NORMROPE_CACHE_DIR", this.#cache);
+    try {
+      for (const command of commands) {
+        const run = await normrope(command.split(/ +/).slice(2));
+        runs.push(run);
+        if (run.code !== 0) throw new Error(`${command} ends with ${run.code}: ${run.err}`);
+      }
+    } finally {
+      process.chdir(before);
+    }
+    this.#stdout = runs.map(({ out }) => out).join("\n");
+    this.#stderr = runs.map(({ err }) => err).join("\n");
   }
 
   async #readTypeScript(text: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** Libraries and objects that several tests share: built once into a folder that git and npm ignore, from the real compilers. */
-import { cpSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
 import { type BuildResult, build } from "../generator/build.js";
 import type { KernelPlan } from "../generator/ir.js";
 import { parseKernelId } from "../generator/name.js";
@@ -81,7 +81,11 @@ export async function compileSharedObjects(): Promise<void> {
     return name !== "dispatch" && parseKernelId(name) === undefined;
   });
   const compiler = cpuCompiler(needed(await findCxx()), cpuFeatures());
-  await compileObjects({ files, compiler, cacheRoot: SHARED_OBJECTS, jobs: 2 });
+  const units = await compileObjects({ files, compiler, cacheRoot: CACHE_ROOT, jobs: 2 });
+  rmSync(SHARED_OBJECTS, { recursive: true, force: true });
+  for (const { entry } of units) {
+    cpSync(entry.folder, join(SHARED_OBJECTS, relative(CACHE_ROOT, entry.folder)), { recursive: true });
+  }
 }
 
 /** A cache that is the test's own: of CPU libraries it holds what `compileSharedObjects` made, and nothing else. */

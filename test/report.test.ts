@@ -101,7 +101,7 @@ describe("the command", () => {
     const config = writeConfig(neoxSpace(16, 24));
     const path = `cpu/${neoxId(24)}.cpp`;
     const files = emit(compile(config)).map((file) =>
-      file.path === path ? { path, text: file.text.replaceAll("args->eps", "(args->eps + 0.1f)") } : file,
+      file.path === path ? { path, text: file.text.replaceAll("args.eps", "(args.eps + 0.1f)") } : file,
     );
     await buildProject(config, files, await compilerFor("cpu", undefined), collectingIo().io);
     const page = join(temporaryFolder(), "page.html");
