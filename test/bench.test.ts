@@ -142,6 +142,29 @@ describe("a record", () => {
   });
 });
 
+describe("rows whose times spread too far", () => {
+  const [row] = benchRecord().rows;
+  const busy = { ...row, tokens: 64, over_floor: 2398, spread: 0.31 };
+
+  it("are left out of the means, and said", () => {
+    const summary = summarize([{ ...row, tokens: 1, over_floor: 1.5, spread: 0.3 }, busy], undefined);
+    expect(summary).toHaveLength(2);
+    expect(summary[0]).toMatch(/^q and k of less than 8 MB: 1\.500 times the floor over 1 row,/);
+    expect(summary[1]).toMatch(
+      /^unsteady, and left out: 1 row, whose times spread by up to 31 % .*64 tokens/,
+    );
+  });
+
+  it("are not drawn", () => {
+    const xs = (rows: readonly BenchRow[]) =>
+      benchCharts(rows).flatMap(({ ratio }) =>
+        ratio.series.flatMap(({ points }) => points.map(({ x }) => x)),
+      );
+    expect(xs([{ ...row, tokens: 1 }, busy])).toEqual([1]);
+    expect(benchCharts([busy])).toEqual([]);
+  });
+});
+
 describe("peers", () => {
   const peers = parsePeers(peersText, "h100.json");
   const row = (changed: Partial<BenchRow>): BenchRow => ({ ...benchRecord().rows[0], ...changed });

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { COMPILER_VERSION } from "../generator/package_root.js";
 import { open } from "../runtime/open.js";
 import { neoxId, normrope, setEnv } from "./cli_helpers.js";
-import { nvcc } from "./fixture.js";
+import { freshCache, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
 let root: string;
@@ -19,6 +19,7 @@ const add = (id: string, ...args: string[]) => normrope(["cache", "add", id, ...
 
 describe("add", () => {
   it("compiles a kernel, or finds it, and says where it is", async () => {
+    setEnv("NORMROPE_CACHE_DIR", freshCache());
     const first = await json("add", neoxId(16), "--target", "cpu");
     expect(first).toEqual({ id: neoxId(16), target: "cpu", library: expect.any(String), hit: false });
     using library = await open({ path: first.library });
@@ -84,6 +85,7 @@ describe("list and prune", () => {
   });
 
   it("refuse what they do not know, and leave the cache alone", async () => {
+    setEnv("NORMROPE_CACHE_DIR", freshCache());
     const { library } = await json("add", neoxId(16), "--target", "cpu");
     const refused: [code: number, ...words: string[]][] = [
       [1, "prune", "--days", "-1"],

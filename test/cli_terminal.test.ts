@@ -1,14 +1,13 @@
 /** The command in a terminal, a pipe and a file: colours, working folder, streams. */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { neoxSpace, normrope, textsIn } from "./cli_helpers.js";
+import { DIST } from "./cli_process.js";
 import { temporaryFolder, writeConfig } from "./helpers.js";
 
+const CLI = join(DIST, "generator", "cli.js");
 const ESCAPE = "\u001b[";
 
 describe("colours", () => {
@@ -27,12 +26,10 @@ describe("colours", () => {
 });
 
 describe("the command itself", () => {
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-  const command = ["--import", tsx, join(PACKAGE_ROOT, "generator", "cli.ts")];
   const { NO_COLOR: _, ...inherited } = process.env;
   const env = { ...inherited, FORCE_COLOR: "1" };
   const spawn = (cwd: string, ...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
       cwd,
       env,
       encoding: "utf8",
@@ -62,8 +59,8 @@ describe("the command itself", () => {
   const hasScript = spawnSync("script", ["--version"]).status === 0;
   it.skipIf(!hasScript)("colours no errors that go to a file (needs `script`, to have a terminal)", () => {
     const errors = join(temporaryFolder(), "errors.txt");
-    const line = `"$NODE" --import "$TSX" "$CLI" list --jsn 2>"$ERRORS"`;
-    const variables = { NODE: process.execPath, TSX: tsx, CLI: command.at(-1), ERRORS: errors };
+    const line = `"$NODE" "$CLI" list --jsn 2>"$ERRORS"`;
+    const variables = { NODE: process.execPath, CLI, ERRORS: errors };
     const { status } = spawnSync("script", ["-qec", line, "/dev/null"], { env: { ...env, ...variables } });
     expect(status).toBe(2);
     expect(readFileSync(errors, "utf8")).toMatch(/^usage: Unknown option: --jsn/);
@@ -72,9 +69,8 @@ describe("the command itself", () => {
 
 it("a reader that stops reading is no error", () => {
   const config = writeConfig(neoxSpace(...Array.from({ length: 127 }, (_, i) => 16 + 8 * i)));
-  const command = `"${process.execPath}" --import tsx generator/cli.ts list --json --config "${config}" | head -1`;
+  const command = `"${process.execPath}" "${CLI}" list --json --config "${config}" | head -1`;
   const { stdout, stderr } = spawnSync("bash", ["-c", `set -o pipefail; ${command}`], {
-    cwd: PACKAGE_ROOT,
     encoding: "utf8",
   });
   expect([stdout, stderr]).toEqual(["[\n", ""]);

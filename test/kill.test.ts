@@ -17,7 +17,7 @@ import { DIST } from "./cli_process.js";
 import { freshCache, needed } from "./fixture.js";
 import { IS_LONG, SEED, temporaryFolder, writeConfig } from "./helpers.js";
 
-const [KILLS, KILLS_OF_PUBLISHING] = IS_LONG ? [50, 20] : [8, 6];
+const [KILLS, KILLS_OF_PUBLISHING] = IS_LONG ? [50, 20] : [5, 5];
 const LIBRARY = "libnormrope.so";
 const FILES = [LIBRARY, "manifest.json", "libnormrope.a"];
 

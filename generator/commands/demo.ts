@@ -36,7 +36,7 @@ const MODEL = {
 const PREFILL_TOKENS = 2048;
 const DECODE_TOKENS = 64;
 const DECODE_POSITION = 131_072;
-const REPLAYS = 21;
+const REPLAYS = 7;
 
 export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
   return cli.command(

@@ -128,10 +128,10 @@ export interface TypeError {
 
 /** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */
 export function typeErrors(config: SourceFile): TypeError[] {
-  const project = config.getProject();
+  const program = config.getProject().getProgram();
   // What is no TypeScript has as many type errors as words.
-  const syntax = project.getProgram().getSyntacticDiagnostics();
-  return (syntax.length > 0 ? syntax : project.getPreEmitDiagnostics()).flatMap((found) => {
+  const syntax = program.getSyntacticDiagnostics();
+  return (syntax.length > 0 ? syntax : semanticErrors(config)).flatMap((found) => {
     const file = found.getSourceFile();
     const start = found.getStart();
     if (file === undefined || start === undefined) return [];
@@ -145,6 +145,13 @@ export function typeErrors(config: SourceFile): TypeError[] {
     };
     return [{ diagnostic, file, start, isSyntax: found.getCode() < 2000 }];
   });
+}
+
+function semanticErrors(config: SourceFile) {
+  const project = config.getProject();
+  if (!importsDslAlone(config.getFullText())) return project.getPreEmitDiagnostics();
+  const program = project.getProgram();
+  return [...program.getGlobalDiagnostics(), ...program.getSemanticDiagnostics(config)];
 }
 
 export function spanOf(node: Node): Span {
