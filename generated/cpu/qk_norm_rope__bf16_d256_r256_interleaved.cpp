@@ -20,8 +20,7 @@ constexpr int BLOCK_HEADS = 8;
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
   for (int i = 0; i < PAIRS; ++i) {
-    uint32_t word;
-    std::memcpy(&word, from + 2 * i, sizeof word);
+    const uint32_t word = reinterpret_cast<const ElementPair *>(from)[i];
     a[i] = widen_bf16(word & 0xffffu);
     b[i] = widen_bf16(word >> 16);
   }
@@ -30,8 +29,7 @@ inline void load_pairs(const uint16_t *from, float *a, float *b) {
 inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
   for (int i = 0; i < PAIRS; ++i) {
-    const uint32_t word = narrow_bf16(a[i]) | narrow_bf16(b[i]) << 16;
-    std::memcpy(to + 2 * i, &word, sizeof word);
+    reinterpret_cast<ElementPair *>(to)[i] = narrow_bf16(a[i]) | narrow_bf16(b[i]) << 16;
   }
 }
 

@@ -1,8 +1,9 @@
-// Threads that live for one call: between calls there are none that could spin, or be missing after a fork. Whoever is
-// free takes the next range, and the caller waits for ranges, not for threads: one that a busy machine starts late finds
-// nothing left and holds up nobody. Copied as it is into generated/cpu.
+// Threads that sleep between calls: none spins while others have work. Whoever is free takes the next range, and the
+// caller waits for ranges, not for threads: one that a busy machine wakes late finds nothing left and holds up nobody.
+// Copied as it is into generated/cpu.
 #include "threads.hpp"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -11,16 +12,89 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 namespace normrope {
 namespace {
 
-// About 30 us of work, ten times what it takes to start a thread.
-constexpr int64_t ELEMENTS_PER_THREAD = 1 << 17;
+using Run = std::function<void(int64_t first, int64_t end)>;
+
+// About 60 us of work: what it takes to wake a thread.
+constexpr int64_t ELEMENTS_PER_THREAD = 1 << 18;
 
 // Small enough that all threads end at about the same time.
 constexpr int64_t RANGES_PER_THREAD = 16;
+
+// Looks at the last ranges, which others are at, before the caller sleeps: each takes some microseconds.
+constexpr int LOOKS = 4000;
+
+// What threads share of one call.
+class Job {
+ public:
+  Job(int64_t count, int64_t step, Run run) : count(count), step(step), run(std::move(run)), left(count) {}
+
+  // Takes ranges until none is left.
+  void work() {
+    for (int64_t first; (first = next.fetch_add(step)) < count;) {
+      const int64_t end = std::min(first + step, count);
+      run(first, end);
+      if (left.fetch_sub(end - first) > end - first) continue;
+      const std::lock_guard<std::mutex> lock(mutex);
+      finished.notify_one();
+    }
+  }
+
+  void wait() {
+    for (int look = 0; look < LOOKS; ++look) {
+      if (left.load() == 0) return;
+    }
+    std::unique_lock<std::mutex> lock(mutex);
+    finished.wait(lock, [this] { return left.load() == 0; });
+  }
+
+ private:
+  const int64_t count, step;
+  const Run run;
+  std::atomic<int64_t> next{0}, left;
+  std::mutex mutex;
+  std::condition_variable finished;
+};
+
+class Pool {
+ public:
+  // Wakes threads to help with a job: as many as there are, where no more are to be had.
+  void help(const std::shared_ptr<Job> &job, int64_t helpers) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      try {
+        for (; threads < helpers; ++threads) std::thread([this] { serve(); }).detach();
+      } catch (const std::system_error &) {
+      }
+      current = job;
+      wanted = helpers;
+    }
+    for (int64_t i = 0; i < helpers; ++i) wake.notify_one();
+  }
+
+ private:
+  void serve() {
+    for (std::unique_lock<std::mutex> lock(mutex);;) {
+      wake.wait(lock, [this] { return wanted > 0; });
+      --wanted;
+      const std::shared_ptr<Job> job = current;
+      lock.unlock();
+      job->work();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  int64_t threads = 0, wanted = 0;
+  std::shared_ptr<Job> current;
+};
 
 int64_t thread_limit() {
   cpu_set_t cpus;
@@ -31,49 +105,24 @@ int64_t thread_limit() {
   return number > 0 ? std::min<int64_t>(limit, number) : limit;
 }
 
-struct Job {
-  Job(int64_t count, int64_t step, std::function<void(int64_t, int64_t)> run) : count(count), step(step), run(std::move(run)), left(count) {}
+// Never destroyed: its threads may outlive everything else. The child of a fork has none of them, and makes its own.
+Pool *pool;
 
-  // Takes ranges until none is left.
-  void work() {
-    int64_t done = 0;
-    for (int64_t first; (first = next.fetch_add(step)) < count;) {
-      const int64_t end = std::min(first + step, count);
-      run(first, end);
-      done += end - first;
-    }
-    if (done == 0) return;
-    const std::lock_guard<std::mutex> lock(mutex);
-    left -= done;
-    if (left == 0) finished.notify_one();
-  }
-
-  void wait() {
-    std::unique_lock<std::mutex> lock(mutex);
-    finished.wait(lock, [this] { return left == 0; });
-  }
-
-  const int64_t count, step;
-  const std::function<void(int64_t, int64_t)> run;
-  std::atomic<int64_t> next{0};
-  std::mutex mutex;
-  std::condition_variable finished;
-  int64_t left;  // guarded by the mutex
-};
+void make_pool() { pool = new Pool; }
 
 }  // namespace
 
-void for_ranges(int64_t count, int64_t elements, std::function<void(int64_t first, int64_t end)> run) {
-  static const int64_t limit = thread_limit();
+void for_ranges(int64_t count, int64_t elements, Run run) {
+  static const int64_t limit = [] {
+    make_pool();
+    pthread_atfork(nullptr, nullptr, make_pool);
+    return thread_limit();
+  }();
   const int64_t threads = std::min({limit, count, count * elements / ELEMENTS_PER_THREAD});
   if (threads < 2) return run(0, count);
   const int64_t step = std::max<int64_t>(1, count / (threads * RANGES_PER_THREAD));
   const auto job = std::make_shared<Job>(count, step, std::move(run));
-  try {
-    for (int64_t i = 1; i < threads; ++i) std::thread([job] { job->work(); }).detach();
-  } catch (const std::system_error &) {
-    // No more threads are to be had: those that run do all of it.
-  }
+  pool->help(job, threads - 1);
   job->work();
   job->wait();
 }
