@@ -9,7 +9,16 @@ const BUILDING = [
   ...["cli_build", "cli_cache", "cli_terminal", "demo", "diagnostics", "docs", "emulated", "emulator"],
   ...["examples", "far_offsets", "file_systems_under_fire", "fileset", "gpu", "jit", "jit_found", "kernels"],
   ...["kill", "memory", "nvcc", "op", "open", "overlap", "package", "prepared_call", "python"],
-  ...["python_agrees", "random_configs", "report", "report_page", "rope_table", "rounding", "support"],
+  ...[
+    "python_agrees",
+    "random_configs",
+    "report",
+    "report_page",
+    "rope_table",
+    "rounding",
+    "support",
+    "threads",
+  ],
   ...["bad_input/abi", "bad_input/cli", "bad_input/files", "bad_input/library", "bad_input/manifest"],
   ...["bad_input/runtime", "bad_input/runtime_values"],
 ].map((name) => `test/${name}.test.ts`);

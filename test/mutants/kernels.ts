@@ -99,6 +99,27 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       replace: "std::min<int64_t>(first + BLOCK_HEADS, heads.num_heads - 1)",
       killedBy: KERNELS,
     },
+    {
+      name: "CPU: a range of tokens ends behind the last",
+      file: "templates/cpu/threads.cpp",
+      find: "std::min(first + step, count)",
+      replace: "first + step",
+      killedBy: "test/threads.test.ts",
+    },
+    {
+      name: "CPU: a call returns while others are at its last ranges",
+      file: "templates/cpu/threads.cpp",
+      find: "  job->wait();\n",
+      replace: "",
+      killedBy: "test/threads.test.ts",
+    },
+    {
+      name: "CPU: the child of a fork relies on its parent's threads",
+      file: "templates/cpu/threads.cpp",
+      find: "    pthread_atfork(nullptr, nullptr, make_pool);\n",
+      replace: "",
+      killedBy: "test/threads.test.ts",
+    },
   ]),
   ...inClass("addresses", [
     {

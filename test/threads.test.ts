@@ -1,0 +1,34 @@
+/** How the CPU target gives work to threads: all of it, once, in calls that meet, after a fork, and in no more than it may. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { findCxx } from "../generator/toolchain.js";
+import { needed } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
+
+const CPU = join(PACKAGE_ROOT, "templates", "cpu");
+
+async function build(...flags: string[]): Promise<string> {
+  const program = join(temporaryFolder(), "threads");
+  const sources = [join(PACKAGE_ROOT, "test", "threads.cpp"), join(CPU, "threads.cpp")];
+  const args = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-I", CPU, ...flags];
+  await execa(needed(await findCxx()).path, [...args, ...sources, "-o", program]);
+  return program;
+}
+
+it("every element is worked on once in calls that meet, without a race", async () => {
+  await execa(await build("-fsanitize=thread"), ["calls"], { env: { TSAN_OPTIONS: "halt_on_error=1" } });
+});
+
+it("a child of a fork works, and as many threads take part as may", async () => {
+  const program = await build();
+  const threads = async (env: NodeJS.ProcessEnv, how = "threads") =>
+    Number((await execa(program, [how], { env })).stdout);
+  const most = availableParallelism();
+  expect(await threads({}, "fork")).toBe(most);
+  expect(await threads({ OMP_NUM_THREADS: "" })).toBe(most);
+  expect(await threads({ OMP_NUM_THREADS: "1" })).toBe(1);
+  expect(await threads({ OMP_NUM_THREADS: `${most + 5}` })).toBe(most);
+});
