@@ -6,7 +6,17 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 /** Tests that compile, open libraries or start processes. All the others are `npm run test:quick`. */
 const BUILDING = [
   ...["abi", "bench_commands", "build", "building_under_fire", "builds_at_once", "cache_under_fire"],
-  ...["cli_build", "cli_cache", "cli_terminal", "demo", "diagnostics", "docs", "emulated", "emulator"],
+  ...[
+    "cli_build",
+    "compile",
+    "cli_cache",
+    "cli_terminal",
+    "demo",
+    "diagnostics",
+    "docs",
+    "emulated",
+    "emulator",
+  ],
   ...["examples", "far_offsets", "file_systems_under_fire", "fileset", "gpu", "jit", "jit_found", "kernels"],
   ...["kill", "memory", "nvcc", "op", "open", "overlap", "package", "prepared_call", "python"],
   ...[
@@ -30,6 +40,8 @@ export default defineConfig({
   test: {
     // ts-morph takes a second to load: files of one worker share it, and all other modules.
     isolate: false,
+    // A busy machine is no failure.
+    testTimeout: 60_000,
     // Most of the time goes to compilers and other processes, which one worker would wait for.
     maxWorkers: "100%",
     projects: [
