@@ -4,34 +4,17 @@ import { defineConfig } from "vitest/config";
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
 /** Tests that compile, open libraries or start processes. All the others are `npm run test:quick`. */
-const BUILDING = [
-  ...["abi", "bench_commands", "build", "building_under_fire", "builds_at_once", "cache_under_fire"],
-  ...[
-    "cli_build",
-    "compile",
-    "cli_cache",
-    "cli_terminal",
-    "demo",
-    "diagnostics",
-    "docs",
-    "emulated",
-    "emulator",
-  ],
-  ...["examples", "far_offsets", "file_systems_under_fire", "fileset", "gpu", "jit", "jit_found", "kernels"],
-  ...["kill", "memory", "nvcc", "op", "open", "overlap", "package", "prepared_call", "python"],
-  ...[
-    "python_agrees",
-    "random_configs",
-    "report",
-    "report_page",
-    "rope_table",
-    "rounding",
-    "support",
-    "threads",
-  ],
-  ...["bad_input/abi", "bad_input/cli", "bad_input/files", "bad_input/library", "bad_input/manifest"],
-  ...["bad_input/runtime", "bad_input/runtime_values"],
-].map((name) => `test/${name}.test.ts`);
+const BUILDING = `
+  abi bench_commands build building_under_fire builds_at_once cache_under_fire cli_build cli_cache
+  cli_terminal compile demo diagnostics docs emulated emulator examples far_offsets
+  file_systems_under_fire fileset gpu jit jit_found kernels kill memory nvcc op open overlap package
+  prepared_call python python_agrees random_configs report report_page rope_table rounding support threads
+  bad_input/abi bad_input/cli bad_input/files bad_input/library bad_input/manifest bad_input/runtime
+  bad_input/runtime_values
+`
+  .trim()
+  .split(/\s+/)
+  .map((name) => `test/${name}.test.ts`);
 
 export default defineConfig({
   resolve: {
