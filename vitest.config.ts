@@ -5,9 +5,9 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 
 /** Tests that compile, open libraries or start processes. All the others are `npm run test:quick`. */
 const BUILDING = `
-  abi bench_commands build building_under_fire builds_at_once cache_under_fire cli_build cli_cache
+  abi bench_commands bits build building_under_fire builds_at_once cache_under_fire cli_build cli_cache
   cli_terminal compile demo diagnostics docs emulated emulator examples far_offsets
-  file_systems_under_fire fileset gpu jit jit_found kernels kill memory nvcc op open overlap package
+  file_systems_under_fire fileset gpu jit jit_found kernels kill machine_code memory nvcc op open overlap package
   prepared_call python python_agrees random_configs report report_page rope_table rounding support threads
   bad_input/abi bad_input/cli bad_input/files bad_input/library bad_input/manifest bad_input/runtime
   bad_input/runtime_values

@@ -15,58 +15,22 @@ export interface View {
 }
 
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
-  const { point, slots, lanesPerHead, slotsPerLane, vectorElements, wide } = plan;
-  const manySlots = slotsPerLane > 1 || wide !== undefined;
-  const surplusLanes = slots < lanesPerHead * slotsPerLane;
-  const interleaved = point.rope === "interleaved";
-  const partial = point.rotaryDim < point.headDim;
-  const slot = manySlots ? "slot + s * LANES_PER_HEAD" : "slot";
-  const view = {
+  const { point, vectorElements, rotaryPairs } = plan;
+  return {
     id: plan.id,
     opSource: op.source,
     ...point,
-    interleaved,
     vectorType: vectorType(vectorElements),
     vectorElements,
-    slots,
-    lanesPerHead,
-    slotsPerLane,
-    manySlots,
-    surplusLanes,
-    pairsPerLane: slotsPerLane * vectorElements,
-    headsPerWarp: plan.headsPerWarp,
-    blockThreads: plan.blockThreads,
-    entries: entriesOf(plan),
-    wide: wide !== undefined,
+    slots: plan.slots,
     places: plan.places,
-    rotaryPairs: plan.rotaryPairs,
-    rotatedSlots: plan.rotaryPairs / vectorElements,
-    /** Neighbouring pairs of a lane are all rotated or all not, so that the table can be read two entries at once. */
-    tableByTwo: vectorElements > 1 && plan.rotaryPairs % 2 === 0,
-    /** Some lane holds a pair that does not rotate, or none. */
-    checkPairs: partial || surplusLanes,
-    splitPassThrough: partial && !interleaved,
-    secondVectorRotated: plan.secondVectorRotated,
-    secondVectorPassThrough: plan.secondVectorPassThrough,
-    // How a slot of the lane is spelled: with a loop over slots, or without.
-    slotArray: manySlots ? "[SLOTS_PER_LANE]" : "",
-    slot,
-    loadSlot: surplusLanes ? `min(${slot}, SLOTS - 1)` : slot,
-    at: manySlots ? "[s]" : "",
-    pair0: manySlots ? "s * VECTOR_ELEMENTS + " : "",
-    pairPointer: manySlots ? " + s * VECTOR_ELEMENTS" : "",
-    stages: stageViews(plan).map((stage) => ({ ...stage, manySlots })),
-  };
-  /** The view with what is to be done for each slot of the lane. */
-  const forEachSlot = (body: string): View => ({ ...view, body: `slot/${body}` });
-  return {
-    ...view,
-    loadConstants: forEachSlot("load_constants"),
-    loadVectors: forEachSlot("load_vectors"),
-    prepare: forEachSlot("prepare"),
-    widenVectors: forEachSlot("widen_vectors"),
-    narrowVectors: forEachSlot("narrow_vectors"),
-    storeVectors: forEachSlot("store_vectors"),
+    rotaryPairs,
+    blockThreads: plan.blockThreads,
+    pairs: `pairs/${point.rope}`,
+    /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
+    turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
+    entries: entriesOf(plan),
+    stages: stageViews(plan),
   };
 }
 
@@ -84,7 +48,7 @@ function layoutsOf({ id, wide, ...narrow }: KernelPlan) {
 function entriesOf(plan: KernelPlan): readonly View[] {
   return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, slotsPerLane, minBlocks }) => {
     const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
-    const common = { launchBounds, hasTwoLayouts: plan.wide !== undefined, lanesPerHead, slotsPerLane };
+    const common = { launchBounds, lanesPerHead, slotsPerLane };
     return [
       { symbol, isDependent: false, ...common },
       { symbol: dependentSymbol, isDependent: true, ...common },

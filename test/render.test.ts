@@ -1,6 +1,6 @@
 /** Templates and their views fit, and what does not fit throws. */
 import Handlebars from "handlebars";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { InternalError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
@@ -257,4 +257,13 @@ it("control tags of templates stand on lines of their own", () => {
     .flatMap(([path, text]) => text.split("\n").map((line, i) => ({ place: `${path}:${i + 1}`, line })))
     .filter(({ line }) => /\{\{[#/>^]|\{\{else/.test(line) && !/^\s*\{\{[^{}]*\}\}$/.test(line));
   expect(inline.map(({ place, line }) => `${place} ${line.trim()}`)).toEqual([]);
+});
+
+test("a CUDA template reads like the kernel: few of its lines are for the template alone", () => {
+  const lines = [...readTemplates()]
+    .filter(([path]) => path.startsWith("cuda/") && path.endsWith(".hbs"))
+    .flatMap(([, text]) => text.trimEnd().split("\n"));
+  const control = lines.filter((line) => /^\s*\{\{(#|\/|else)/.test(line));
+  expect(lines.length).toBeGreaterThan(300);
+  expect(control.length / lines.length).toBeLessThanOrEqual(0.15);
 });

@@ -35,8 +35,10 @@ __device__ __forceinline__ Position load_position(const Params &params, uint32_t
   return {low, static_cast<uint32_t>(word >> params.position_shift)};
 }
 
+__device__ __forceinline__ void load_turns_1(const uint64_t *table, uint64_t *turns) { turns[0] = table[0]; }
+
 // Two neighbouring entries of the table, at a multiple of 16 bytes.
-__device__ __forceinline__ void load_two_turns(const uint64_t *table, uint64_t *turns) {
+__device__ __forceinline__ void load_turns_2(const uint64_t *table, uint64_t *turns) {
   const ulonglong2 two = *reinterpret_cast<const ulonglong2 *>(table);
   turns[0] = two.x, turns[1] = two.y;
 }

@@ -7,18 +7,39 @@
 namespace {
 
 constexpr uint32_t HEAD_DIM = 128;
-constexpr uint32_t LANES_PER_HEAD = 16;
+constexpr uint32_t ROTARY_PAIRS = 64;
+constexpr uint32_t SLOTS = 16;
+constexpr uint32_t PLACES = 16;  // for slots, in the sum over a head
 constexpr uint32_t VECTOR_ELEMENTS = 4;
-constexpr uint32_t PAIRS_PER_LANE = 4;
-constexpr uint32_t HEADS_PER_WARP = 2;
 constexpr uint32_t BLOCK_THREADS = 128;
 
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 
 // Slot j of a head is a vector of two pairs in either half of the head.
-__device__ __forceinline__ uint32_t first_vector(uint32_t j) { return 4 * j; }
-__device__ __forceinline__ uint32_t second_vector(uint32_t j) { return 64 + 4 * j; }
-__device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) { return (i < 2 ? first_vector(j) : second_vector(j) - 4) / 2 + i; }
+__device__ __forceinline__ uint32_t first_vector(uint32_t j) { return VECTOR_ELEMENTS * j; }
+__device__ __forceinline__ uint32_t second_vector(uint32_t j) { return HEAD_DIM / 2 + VECTOR_ELEMENTS * j; }
+__device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) {
+  return i < 2 ? 2 * j + i : HEAD_DIM / 4 + 2 * j + i - 2;
+}
+__device__ __forceinline__ void widen(Vector first, Vector second, float *a, float *b) {
+  normrope::widen_pairs_bf16(first, a, b), normrope::widen_pairs_bf16(second, a + 2, b + 2);
+}
+__device__ __forceinline__ void narrow(const float *a, const float *b, Vector &first, Vector &second) {
+  normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + 2, b + 2, second);
+}
+
+// The turns of a slot's pairs, from 2 of the table at once; what passes through turns by 0.
+__device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
+#pragma unroll
+  for (uint32_t i = 0; i < VECTOR_ELEMENTS; i += 2) {
+    const uint32_t pair = pair_of(slot, i);
+    normrope::load_turns_2(table + min(pair, ROTARY_PAIRS - 2), turns + i);
+#pragma unroll
+    for (uint32_t n = i; n < i + 2; ++n) {
+      if (pair >= ROTARY_PAIRS) turns[n] = 0;
+    }
+  }
+}
 
 // From element `at` on of a head.
 __device__ __forceinline__ Vector load_vector(const char *head, uint32_t at) {
@@ -28,9 +49,13 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
   *reinterpret_cast<Vector *>(head + 2 * at) = v;
 }
 
-// With programmatic dependent launch or without: `is_dependent` is known at compile time.
+// The lanes of a head, and the slots of each: with more slots fewer lanes are without work, and the sums are the same, bit
+// for bit. With programmatic dependent launch or without: `is_dependent` is known at compile time.
+template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
 __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, bool is_dependent) {
   using namespace normrope;
+  constexpr uint32_t PAIRS_PER_LANE = SLOTS_PER_LANE * VECTOR_ELEMENTS;
+  constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
 
   // Which heads of which token: the same in all lanes of a warp, and q or k in all warps of a block.
   const uint32_t first_of_k = params.heads[0].blocks_per_slice;
@@ -43,59 +68,76 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   const uint32_t first_head = (warp - token * heads.spans_per_token) * params.heads_per_span;
   const uint32_t end_head = min(first_head + params.heads_per_span, heads.num_heads);
   const uint32_t lane = threadIdx.x % 32;
-  const uint32_t slot = lane % LANES_PER_HEAD;
   uint32_t head = first_head + lane / LANES_PER_HEAD;
+  const auto slot_of = [&](int s) { return lane % LANES_PER_HEAD + s * LANES_PER_HEAD; };
+  // A lane without a slot loads the last one's, so that no branch is between the loads.
+  const auto loaded_slot = [&](int s) { return min(slot_of(s), SLOTS - 1); };
 
   // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use,
-  // and none is skipped: a lane without a head, or without a slot, loads a neighbour's, so that no branch is between.
+  // and none is skipped: a lane without a head loads a neighbour's.
   if (is_dependent) allow_next_kernel();
   uint64_t turns[PAIRS_PER_LANE];
-  Vector first_weight, second_weight;
+  Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
-  #pragma unroll
-  for (int i = 0; i < VECTOR_ELEMENTS; i += 2) {
-    load_two_turns(params.rope_table + pair_of(slot, i), turns + i);
+#pragma unroll
+  for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+    load_turns(params.rope_table, slot_of(s), turns + s * VECTOR_ELEMENTS);
+    first_weight[s] = load_vector(weight, first_vector(loaded_slot(s)));
+    second_weight[s] = load_vector(weight, second_vector(loaded_slot(s)));
   }
-  first_weight = load_vector(weight, first_vector(slot));
-  second_weight = load_vector(weight, second_vector(slot));
 
   if (is_dependent) wait_for_previous_kernel();
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
-  Vector first, second;
+  Vector first[SLOTS_PER_LANE], second[SLOTS_PER_LANE];
   char *out;  // made with the loads, so that the stores need not wait for it
   const auto load_head = [&] {
     const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
     out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
-    first = load_vector(in, first_vector(slot));
-    second = load_vector(in, second_vector(slot));
+#pragma unroll
+    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+      first[s] = load_vector(in, first_vector(loaded_slot(s)));
+      second[s] = load_vector(in, second_vector(loaded_slot(s)));
+    }
   };
   load_head();
   const Position position = load_position(params, token);
 
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
-  widen_pairs_bf16(first_weight, weight_a, weight_b);
-  widen_pairs_bf16(second_weight, weight_a + 2, weight_b + 2);
-  #pragma unroll
-  for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
-    sincos_of_turns(turns[i], position, sine[i], cosine[i]);
-    sine[i] *= params.attention_factor, cosine[i] *= params.attention_factor;
+#pragma unroll
+  for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+    widen(first_weight[s], second_weight[s], weight_a + s * VECTOR_ELEMENTS, weight_b + s * VECTOR_ELEMENTS);
+#pragma unroll
+    for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
+      const int at = s * VECTOR_ELEMENTS + i;
+      sincos_of_turns(turns[at], position, sine[at], cosine[at]);
+      const float factor = pair_of(slot_of(s), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f;
+      sine[at] *= factor, cosine[at] *= factor;
+    }
   }
 
   for (;;) {
     // Pair i of the lane is (a[i], b[i]).
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
-    widen_pairs_bf16(first, a, b);
-    widen_pairs_bf16(second, a + 2, b + 2);
+#pragma unroll
+    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+      if (slot_of(s) >= SLOTS) first[s] = second[s] = {};  // adds 0 to the sum
+      widen(first[s], second[s], a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS);
+    }
 
     // y = x * rsqrt(mean(x^2) + eps) * weight
-    float sum = params.eps * (1.0f * HEAD_DIM / LANES_PER_HEAD);  // each lane's part of the eps, which so costs nothing later
+    const float eps_part = params.eps * (1.0f * HEAD_DIM / PLACES);  // each place's part of the eps, which so costs nothing later
+    float sums[SLOTS_PER_LANE];
     #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) sum = fmaf(a[i], a[i], fmaf(b[i], b[i], sum));
+    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+      sums[s] = eps_part;
+    #pragma unroll
+      for (int i = s * VECTOR_ELEMENTS; i < (s + 1) * VECTOR_ELEMENTS; ++i) sums[s] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[s]));
+    }
     #pragma unroll
     for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
-    sum = sum_over_lanes(sum, LANES_PER_HEAD);
+    const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);
     const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
     #pragma unroll
     for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
@@ -108,11 +150,16 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
       a[i] = rotated_a;
     }
 
-    narrow_pairs_bf16(a, b, first);
-    narrow_pairs_bf16(a + 2, b + 2, second);
+#pragma unroll
+    for (int s = 0; s < SLOTS_PER_LANE; ++s) narrow(a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS, first[s], second[s]);
     if (head < end_head) {
-      store_vector(out, first_vector(slot), first);
-      store_vector(out, second_vector(slot), second);
+#pragma unroll
+      for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+        if (slot_of(s) < SLOTS) {
+          store_vector(out, first_vector(slot_of(s)), first[s]);
+          store_vector(out, second_vector(slot_of(s)), second[s]);
+        }
+      }
     }
     head += HEADS_PER_WARP;
     const uint32_t first_of_warp = head - lane / LANES_PER_HEAD;
@@ -125,10 +172,10 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params) {
-  norm_and_rotate(params, false);
+  norm_and_rotate<16, 1>(params, false);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_interleaved__dependent(const __grid_constant__ normrope::Params params) {
-  norm_and_rotate(params, true);
+  norm_and_rotate<16, 1>(params, true);
 }

@@ -9,8 +9,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the sum over lanes only where there is a head",
       file: "templates/cuda/stages/rmsNorm.hbs",
-      find: "sum = sum_over_lanes(sum, LANES_PER_HEAD);",
-      replace: "if (head < end_head) sum = sum_over_lanes(sum, LANES_PER_HEAD);",
+      find: "const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
+      replace:
+        "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
       killedBy: EMULATED,
     },
     {
@@ -146,9 +147,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "vector loads past the end of a row",
-      file: "generator/view.ts",
-      find: "SLOTS - 1)`",
-      replace: "SLOTS)`",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "min(slot_of(s), SLOTS - 1)",
+      replace: "min(slot_of(s), SLOTS)",
       killedBy: EMULATED,
     },
     {
@@ -213,20 +214,13 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the weight of the wrong half",
-      file: "templates/cuda/slot/load_constants.hbs",
-      find: "load_vector(weight, second_vector({{loadSlot}}))",
-      replace: "load_vector(weight, first_vector({{loadSlot}}))",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "load_vector(weight, second_vector(loaded_slot(s)))",
+      replace: "load_vector(weight, first_vector(loaded_slot(s)))",
       killedBy: EMULATED,
     },
     {
       name: "eps outside the mean",
-      file: "templates/cuda/stages/rmsNorm.hbs",
-      find: "float sum = params.eps * (1.0f * HEAD_DIM / LANES_PER_HEAD);",
-      replace: "float sum = params.eps * (1.0f / LANES_PER_HEAD);",
-      killedBy: EMULATED,
-    },
-    {
-      name: "eps outside the mean, with several slots a lane",
       file: "templates/cuda/stages/rmsNorm.hbs",
       find: "params.eps * (1.0f * HEAD_DIM / PLACES);",
       replace: "params.eps * (1.0f / PLACES);",
@@ -241,9 +235,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "surplus lanes add a neighbour's elements",
-      file: "templates/cuda/slot/widen_vectors.hbs",
-      find: "if ({{slot}} >= SLOTS)",
-      replace: "if ({{slot}} > SLOTS)",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "if (slot_of(s) >= SLOTS)",
+      replace: "if (slot_of(s) > SLOTS)",
       killedBy: EMULATED,
     },
     {

@@ -1,0 +1,67 @@
+/**
+ * The bits that kernels give on fixed inputs: what changes them is seen here, and its commit says why.
+ * `npx vitest run test/bits.test.ts --update` records those of now.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { build } from "../generator/build.js";
+import { compile, emit } from "../generator/pipeline.js";
+import { cpuCompiler } from "../generator/target_compiler.js";
+import { findCxx } from "../generator/toolchain.js";
+import { packedHeads } from "../runtime/heads.js";
+import { bytesOf } from "../runtime/library.js";
+import { open } from "../runtime/open.js";
+import type { Library } from "../runtime/open_library.js";
+import { randomBits, randomNumbers, randomWeights } from "../runtime/random.js";
+import { ropeTable } from "../runtime/rope_table.js";
+import { VERIFY_POSITIONS } from "../runtime/verify.js";
+import { buildEmulatedFixture } from "./emulated.js";
+import { buildFixture, CACHE_ROOT, CONFIGS, gpu, needed, nvcc } from "./fixture.js";
+import { temporaryFolder } from "./helpers.js";
+
+const COUNTS = { numQHeads: 5, numKHeads: 2, numVHeads: 1 };
+const NUM_TOKENS = 4 * VERIFY_POSITIONS.length;
+
+/** A line for each kernel of a library, with the hash of what it makes of a packed qkv. */
+async function bitsOf(library: Library): Promise<string> {
+  const lines: string[] = [];
+  for (const { point } of library.manifest.kernels) {
+    const { headDim, rotaryDim, dtype } = point;
+    const kernel = await library.kernel(point);
+    const random = randomNumbers(1);
+    const elements = NUM_TOKENS * 8 * headDim;
+    const scaling = { type: "yarn", factor: 4, originalMaxPosition: 32_768 } as const;
+    using qkv = library.upload(dtype, randomBits(dtype, elements, random));
+    using qWeight = library.upload(dtype, randomWeights(dtype, headDim, random));
+    using kWeight = library.upload(dtype, randomWeights(dtype, headDim, random));
+    using positions = library.upload("int32", Int32Array.from([1, 2, 3, 4].flatMap(() => VERIFY_POSITIONS)));
+    using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim, scaling }));
+    const heads = packedHeads({ qkv, headDim, ...COUNTS, qWeight, kWeight });
+    kernel.run({ ...heads, numTokens: NUM_TOKENS, positions, rope, eps: 1e-6 });
+    library.synchronize();
+    const bytes = bytesOf(qkv.read(new Uint16Array(elements)));
+    lines.push(`${kernel.id}  ${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+it("of the CPU, without the instructions of any one CPU", async () => {
+  const compiler = cpuCompiler(needed(await findCxx()), []);
+  const request = { compiler, buildFolder: join(temporaryFolder(), "build"), cacheRoot: CACHE_ROOT, jobs: 2 };
+  using library = await open({
+    path: (await build({ ...request, files: emit(compile(CONFIGS.default)) })).library,
+  });
+  await expect(await bitsOf(library)).toMatchFileSnapshot("bits/cpu.txt");
+});
+
+it("of the emulator", async () => {
+  using library = await open({ path: (await buildEmulatedFixture("default")).library });
+  await expect(await bitsOf(library)).toMatchFileSnapshot("bits/emulator.txt");
+});
+
+const canRun = gpu !== undefined && nvcc !== undefined;
+it.skipIf(!canRun)("of a GPU (needs one, and nvcc)", async () => {
+  using library = await open({ path: (await buildFixture("default", "cuda")).library });
+  await expect(await bitsOf(library)).toMatchFileSnapshot("bits/gpu.txt");
+});
