@@ -36,8 +36,16 @@ export function supportOf(path: string, manifest: Held, query: PointQuery): Supp
   return { isSupported: false, ...absenceOf(path, manifest, query) };
 }
 
-/** Of a point that the library, or the config, at `path` holds no kernel for. */
-export function absenceOf(path: string, { op, kernels }: Held, query: PointQuery): Absence {
+/** The config that a command reads where it is given none. */
+export const DEFAULT_CONFIG = "normrope.config.ts";
+
+/** Of a point that the library, or the config, at `path` holds no kernel for; `config` is the one to be changed. */
+export function absenceOf(
+  path: string,
+  { op, kernels }: Held,
+  query: PointQuery,
+  config = DEFAULT_CONFIG,
+): Absence {
   const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
   const wanted = op.axes.map(({ name }) => `${name} ${spelled(point[name])}`).join(", ");
   const reason = `${quoted(path)} holds no kernel for ${wanted}`;
@@ -57,10 +65,11 @@ export function absenceOf(path: string, { op, kernels }: Held, query: PointQuery
     .map(({ name }) => `${name}: [${JSON.stringify(point[name])}]`);
   const configLine = `{ ${values.join(", ")} }`;
   const axis = onlyAxisBetween(op.axes, kernels, point);
+  const option = config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
   const fix =
     axis === undefined
-      ? `Add the entry ${configLine} to normrope.config.ts, making a list of it where it is one object, and run \`normrope build\``
-      : `Run \`normrope add ${axis} ${point[axis]}\`, or add the entry ${configLine} to normrope.config.ts, and run \`normrope build\``;
+      ? `Add the entry ${configLine} to ${quoted(config)}, making a list of it where it is one object, and run \`normrope build${option}\``
+      : `Run \`normrope add ${axis} ${point[axis]}${option}\`, or add the entry ${configLine} to ${quoted(config)}, and run \`normrope build${option}\``;
   return { reason, fix, configLine };
 }
 

@@ -46,8 +46,12 @@ async function bitsOf(library: Library): Promise<string> {
   return `${lines.join("\n")}\n`;
 }
 
-it("of the CPU, without the instructions of any one CPU", async () => {
-  const compiler = cpuCompiler(needed(await findCxx()), []);
+/** Another release adds a sum up in another order, and its C library has another sine. */
+const cxx = await findCxx();
+const isThatCxx = /^g\+\+.* 12\.\d+\.\d+$/m.test(cxx?.version ?? "");
+
+it.skipIf(!isThatCxx)("of the CPU, without the instructions of any one CPU (needs g++ 12)", async () => {
+  const compiler = cpuCompiler(needed(cxx), []);
   const request = { compiler, buildFolder: join(temporaryFolder(), "build"), cacheRoot: CACHE_ROOT, jobs: 2 };
   using library = await open({
     path: (await build({ ...request, files: emit(compile(CONFIGS.default)) })).library,
@@ -55,7 +59,7 @@ it("of the CPU, without the instructions of any one CPU", async () => {
   await expect(await bitsOf(library)).toMatchFileSnapshot("bits/cpu.txt");
 });
 
-it("of the emulator", async () => {
+it.skipIf(!isThatCxx)("of the emulator (needs g++ 12)", async () => {
   using library = await open({ path: (await buildEmulatedFixture("default")).library });
   await expect(await bitsOf(library)).toMatchFileSnapshot("bits/emulator.txt");
 });

@@ -215,7 +215,8 @@ describe.each(PAGES)("%s", (page) => {
   });
 });
 
-it("the programs of all pages type-check", () => {
+it("the programs of all pages type-check", ({ skip }) => {
+  skip(readers.length === 0, "no page was read");
   const programs = readers.flatMap((reader) => reader.programs);
   expect(programs.length).toBeGreaterThan(0);
   expect(typeErrorsOf(programs)).toEqual([]);

@@ -66,6 +66,7 @@ class Pool {
  public:
   // Wakes threads to help with a job: as many as there are, where no more are to be had.
   void help(const std::shared_ptr<Job> &job, int64_t helpers) {
+    bool all;
     {
       const std::lock_guard<std::mutex> lock(mutex);
       try {
@@ -74,8 +75,10 @@ class Pool {
       }
       current = job;
       wanted = helpers;
+      all = helpers >= threads;
     }
-    for (int64_t i = 0; i < helpers; ++i) wake.notify_one();
+    if (all) wake.notify_all();
+    else for (int64_t i = 0; i < helpers; ++i) wake.notify_one();
   }
 
  private:

@@ -4,6 +4,7 @@
  * In: an open library, the yardsticks, a case. Out: the times of kernel, floor and empty, taken one after the other in
  * the same way over the same memory. Buffers are made once and kept until the library is closed.
  */
+import { readFileSync } from "node:fs";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, packedHeads, ropeTable } from "../../runtime/index.js";
 import type { ConfigPoint } from "../../runtime/manifest.js";
@@ -12,6 +13,7 @@ import { cacheRoot } from "../cache_folder.js";
 import { userError } from "../diagnostics.js";
 import { compilerFor } from "../toolchain.js";
 import type { BenchCase } from "./cases.js";
+import { quantile } from "./quantile.js";
 import type { BenchRow } from "./record.js";
 import { buildYardstick, openYardstick, type Yardstick } from "./yardstick.js";
 
@@ -115,9 +117,12 @@ async function measureCase(
 
   const launches = Math.max(copies, tokens < LAUNCHES.fewFromTokens ? LAUNCHES.many : LAUNCHES.few);
   const time = (launch: (i: number) => void) => statistics(yardstick.time(launch, launches, replays));
+  const waitedBefore = waitedMs();
+  const start = performance.now();
   const empty = time(() => yardstick.empty(tokens * (heads.q + heads.k), pdl));
   const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
   const own = time((i) => calls[i % copies]?.run());
+  const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
   const bytes = 2 * tokens * (heads.q + heads.k) * headDim * ELEMENT_BYTES;
   return {
     ...{ ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
@@ -127,6 +132,7 @@ async function measureCase(
     over_floor: rounded(own.median / floor.median),
     gbps: rounded(bytes / own.median / 1000),
     spread: rounded(Math.max(own.spread, floor.spread)),
+    ...(library.target === "cpu" ? { waited: rounded(waited) } : {}),
   };
 }
 
@@ -170,15 +176,19 @@ function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: n
   return buffer;
 }
 
+/** How long this thread was ready to run and had no CPU; 0 where Linux does not say. */
+function waitedMs(): number {
+  try {
+    return Number(readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[1]) / 1e6;
+  } catch {
+    return 0;
+  }
+}
+
 /** The median, and how far the quartiles are apart, over the median. */
 function statistics(times: readonly number[]): { readonly median: number; readonly spread: number } {
-  const sorted = times.toSorted((a, b) => a - b);
-  const quantile = (part: number) => {
-    const at = (sorted.length - 1) * part;
-    return ((sorted[Math.floor(at)] ?? Number.NaN) + (sorted[Math.ceil(at)] ?? Number.NaN)) / 2;
-  };
-  const median = quantile(1 / 2);
-  return { median, spread: (quantile(3 / 4) - quantile(1 / 4)) / median };
+  const median = quantile(times, 1 / 2);
+  return { median, spread: (quantile(times, 3 / 4) - quantile(times, 1 / 4)) / median };
 }
 
 /** Four digits: more than a time holds. */

@@ -36,6 +36,8 @@ const benchRowSchema = z.looseObject({
   gbps: z.number().nonnegative(),
   /** Of the replays of kernel and of floor, whichever is larger: how far the quartiles are apart, over the median. */
   spread: z.number().nonnegative().optional(),
+  /** On the CPU: the part of the time in which the calling thread was ready to run and had no CPU. */
+  waited: z.number().nonnegative().optional(),
 });
 
 /** What a kernel takes of a multiprocessor, and the best that it did. */
@@ -69,12 +71,13 @@ export function parseBenchRecord(text: string, where: string): BenchRecord {
   return parseJson(benchRecordSchema, text, where);
 }
 
-/** Above it a median says more about what else the machine was doing than about a kernel. */
+/** Above one of them a median says more about what else the machine was doing than about a kernel. */
 const SPREAD_MAX = 0.3;
+const WAITED_MAX = 0.1;
 
-/** Whether a row's times agree well enough to be worth something. */
-export function isSteady({ spread = 0 }: BenchRow): boolean {
-  return spread <= SPREAD_MAX;
+/** Whether a row's times agree, and were taken on a machine that was free, so that they are worth something. */
+export function isSteady({ spread = 0, waited = 0 }: BenchRow): boolean {
+  return spread <= SPREAD_MAX && waited <= WAITED_MAX;
 }
 
 /** Reads a file of benchmarks by its schema. @throws UserError `bad-record`. */
@@ -123,7 +126,7 @@ export function methodOf(target: Target, replays: number): string {
   const what =
     target === "cuda"
       ? `median of ${replays} replays of a CUDA graph of at least 16 launches, by events`
-      : `median of ${replays} times that at least 16 calls take, by the host's clock`;
+      : `median of ${replays} times at least 16 calls, each the median of stretches of 50 us, by the host's clock`;
   const cache =
     "warm: over one buffer; cold: over buffers of 400 MB and 8 times the L2 together, at most 4096 of them";
   return `${what}, after 2 that do not count; in place; ${cache}; with pdl, floor and empty are dependent launches too`;

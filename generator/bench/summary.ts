@@ -52,9 +52,8 @@ function against(rows: readonly BenchRow[], peers: Peers, name: string): readonl
 function leftOut(unsteady: readonly BenchRow[]): readonly string[] {
   const worst = largest(unsteady, ({ spread = 0 }) => spread);
   if (worst === undefined) return [];
-  const spread = ((worst.spread ?? 0) * 100).toFixed(0);
   return [
-    `unsteady, and left out: ${countOf(unsteady)}, whose times spread by up to ${spread} % (${nameOf(worst)}); measure again on a quieter machine`,
+    `unsteady, and left out: ${countOf(unsteady)}, such as ${nameOf(worst)}; measure again on a quieter machine`,
   ];
 }
 

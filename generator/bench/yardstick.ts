@@ -12,6 +12,7 @@ import { cached, cacheKey } from "../cache.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { runCompiler, writeInputs } from "../run_compiler.js";
 import type { TargetCompiler } from "../target_compiler.js";
+import { quantile } from "./quantile.js";
 
 /** What a floor touches: the q and k heads of packed rows, in 16-byte vectors. */
 export interface FloorRows {
@@ -137,13 +138,26 @@ function timeByGraph(
   };
 }
 
-/** Every call of the CPU target has finished when it returns. */
+/** Shorter stretches would measure the clock. Longer ones would be cut by the time slices of a busy machine. */
+const STRETCH_US = 50;
+
+/**
+ * Every call of the CPU target has finished when it returns. A replay's number is the median of short stretches of calls,
+ * most of which meet no other process.
+ */
 function timeByClock(launch: (i: number) => void, launches: number, replays: number): readonly number[] {
-  const once = () => {
+  const stretch = (first: number, calls: number) => {
     const start = performance.now();
-    for (let i = 0; i < launches; i++) launch(i);
-    return ((performance.now() - start) * 1000) / launches;
+    for (let i = first; i < first + calls; i++) launch(i);
+    return ((performance.now() - start) * 1000) / calls;
   };
-  for (let i = 0; i < WARM_UPS; i++) once();
+  const warm = Array.from({ length: WARM_UPS }, () => stretch(0, launches));
+  const calls = Math.min(launches, Math.ceil(STRETCH_US / Math.min(...warm)));
+  const stretches = Array.from({ length: Math.floor(launches / calls) }, (_, n) => n * calls);
+  const once = () =>
+    quantile(
+      stretches.map((first) => stretch(first, calls)),
+      1 / 2,
+    );
   return Array.from({ length: replays }, once);
 }

@@ -214,6 +214,8 @@ function shapeOf({ rope, headDim, rotaryDim, dtype, ...row }: BenchRow): string 
   return `${rope} ${headDim}/${rotaryDim} ${dtype}, ${heads} heads, ${row.tokens} tokens, ${how}`;
 }
 
+const percent = (part = 0) => `${(part * 100).toFixed(0)} %`;
+
 function printRows(rows: readonly BenchRow[], io: Io): void {
   const [first] = rows;
   if (first === undefined) return;
@@ -233,6 +235,7 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
       "over floor",
       "GB/s",
       "spread",
+      "waited",
       "",
     ],
     ...rows.map((row) => [
@@ -240,7 +243,7 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
       ...[`${row.q_heads}/${row.k_heads}/${row.v_heads}`, `${row.tokens}`, row.cache, row.pdl ? "yes" : "no"],
       ...[row.us.toFixed(2), row.floor_us.toFixed(2), row.empty_us.toFixed(2)],
       ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],
-      ...[`${((row.spread ?? 0) * 100).toFixed(0)} %`, isSteady(row) ? "" : "unsteady"],
+      ...[percent(row.spread), percent(row.waited), isSteady(row) ? "" : "unsteady"],
     ]),
   ]);
 }

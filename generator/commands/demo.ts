@@ -74,12 +74,14 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
         ]),
       ]);
       const runs = target === "cuda" ? "replays of a CUDA graph of launches" : "rounds of calls";
-      io.print(`time: median of ${REPLAYS} ${runs}; spread: how far their quartiles are apart`);
+      io.print(`time: median of ${REPLAYS} ${runs}; spread: how far the quartiles are apart`);
       io.print("over floor: times a kernel that only loads and stores the same bytes, in this run");
       io.print("in two steps: norm and RoPE by themselves read and write q and k twice");
       io.print("maxError: in multiples of what rounding may do, at most 1");
       if (!rows.every(isSteady))
-        io.note("The times spread too far to say much: run it again on a quieter machine");
+        io.note(
+          "Other processes had the CPUs, or the times spread too far to say much: run it on a quieter machine",
+        );
     },
   );
 }
@@ -115,7 +117,7 @@ async function buildAll(config: string, io: Io): Promise<{ target: Target; why: 
   const { compilation, files } = await emitProject(config, io);
   const { op, plans } = compilation;
   if (findKernel(plans, MODEL.point) < 0) {
-    const { fix } = absenceOf(config, { op, kernels: plans }, MODEL.point);
+    const { fix } = absenceOf(config, { op, kernels: plans }, MODEL.point, config);
     throw userError("nothing-built", `${quoted(config)} asks for no kernel of ${MODEL.name}`, fix);
   }
   io.note(`${quoted(config)}: ${counted(plans.length, "kernel")}, emitted`);
@@ -131,8 +133,10 @@ async function buildAll(config: string, io: Io): Promise<{ target: Target; why: 
 
 async function buildOne(target: Target, config: string, files: FileSet, io: Io): Promise<void> {
   const { compiled, cached } = await buildProject(config, files, await compilerFor(target, undefined), io);
-  const found = cached.length === 0 ? "" : `, from the cache ${cached.join(", ")}`;
-  io.note(`${target} library: ${counted(compiled.length, "kernel")} compiled${found}`);
+  for (const id of cached) io.note(`[from the cache] ${target} ${id}`);
+  io.note(
+    `${target} library: ${counted(compiled.length, "kernel")} compiled, ${cached.length} from the cache`,
+  );
 }
 
 function batchOf(name: string, numTokens: number, firstPosition: number, rope: RopeTable): Batch {

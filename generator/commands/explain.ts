@@ -76,7 +76,11 @@ function missing(kernel: string, config: string, { op, plans }: Compilation): ne
   const message = `the config asks for no kernel ${show(kernel)}`;
   const parsed = parseKernelId(kernel);
   if (parsed?.op === op.name) {
-    throw userError("bad-option", message, absenceOf(config, { op, kernels: plans }, parsed.point).fix);
+    throw userError(
+      "bad-option",
+      message,
+      absenceOf(config, { op, kernels: plans }, parsed.point, config).fix,
+    );
   }
   const ids = plans.map(({ id }) => id);
   const near = closest(kernel, ids);

@@ -10,6 +10,7 @@ import type { Argv } from "yargs";
 import { LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget, open } from "../../runtime/open.js";
 import type { DeviceInfo, Library } from "../../runtime/open_library.js";
+import { DEFAULT_CONFIG } from "../../runtime/support.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildRequest, BuildResult } from "../build.js";
 import { cacheRoot } from "../cache_folder.js";
@@ -20,8 +21,6 @@ import type { Compilation } from "../pipeline.js";
 import type { TargetCompiler } from "../target_compiler.js";
 import type { Io } from "./io.js";
 import { counted } from "./options.js";
-
-const DEFAULT_CONFIG = "normrope.config.ts";
 
 /** The folder that holds the config is the project. */
 export function projectFolders(config: string): { generated: string; build: string } {
@@ -111,7 +110,8 @@ export async function openProject(config: string, target: Target | "auto"): Prom
   const isGpusOwn = target === "auto" && chosen === "cuda";
   const message = `${isGpusOwn ? "this machine has a GPU, and " : ""}there is no ${quoted(file)}`;
   const instead = isGpusOwn ? "; --target cpu does without the GPU" : "";
-  const fix = `run \`normrope build --target ${chosen}\`, or name another project's config with --config FILE${instead}`;
+  const option = config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
+  const fix = `run \`normrope build --target ${chosen}${option}\`, or name another project's config with --config FILE${instead}`;
   throw userError("nothing-built", message, fix);
 }
 

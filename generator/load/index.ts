@@ -76,7 +76,7 @@ function readSource(config: SourceFile): LoadedConfig {
 
 /** TypeScript takes a name in an object or list of its own for any string. */
 function forWidenedName(diagnostic: Diagnostic): Diagnostic {
-  if (!/Type 'string' is not assignable to type '"/.test(diagnostic.message)) return diagnostic;
+  if (!/Type 'string' is not assignable to type '(Values<)?"/.test(diagnostic.message)) return diagnostic;
   return {
     ...diagnostic,
     fix: "put `as const` behind the const, the object or the list that holds the name",

@@ -7,6 +7,7 @@ be no such kernel, in the words of runtime/support.ts. Pure.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,18 +81,25 @@ class Point:
     @property
     def config_line(self) -> str:
         """The entry of a config that makes the kernel."""
-        values = self.values
-        if self.rotary_dim == self.head_dim:
-            del values["rotaryDim"]
-        entry = ", ".join(f"{name}: [{show(value)}]" for name, value in values.items())
+        entry = ", ".join(f"{name}: [{show(value)}]" for name, value in self._written.items() if value is not None)
         return f"{{ {entry} }}"
 
-    @property
-    def how_to_add(self) -> str:
+    def how_to_add(self, held: Iterable[Point] = ()) -> str:
+        """The command that adds the kernel to a config with the points `held`, where one value does; and the entry."""
+        differing = [[name for name, value in self._written.items() if point._written[name] != value] for point in held]
+        only = next((names[0] for names in differing if len(names) == 1), None)
+        if only is not None:
+            add = f"Run `normrope add {only} {self.values[only]}`, or add the entry"
+            return f"{add} {self.config_line} to normrope.config.ts, and run `normrope build`"
         return (
             f"Add the entry {self.config_line} to normrope.config.ts, making a list of it where it is one object, and "
             "run `normrope build`"
         )
+
+    @property
+    def _written(self) -> dict[str, Any]:
+        """What an entry says of each axis: nothing of one that is at its default."""
+        return self.values | {"rotaryDim": None if self.rotary_dim == self.head_dim else self.rotary_dim}
 
 
 def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Point:

@@ -92,7 +92,7 @@ const NUMBERS = [
 ];
 /** In words of the command line, which has no `path`. */
 const NOTHING_BUILT =
-  /\[nothing-built\]: there is no .*cuda\/libnormrope\.so\n {2}fix: run `normrope build --target cuda`, .*--config FILE$/;
+  /\[nothing-built\]: there is no .*cuda\/libnormrope\.so\n {2}fix: run `normrope build --target cuda --config \S+`, .*--config FILE$/;
 const quote = (text: string) => JSON.stringify(text);
 
 describe("an option that cannot be followed ends with 1, and says why:", () => {

@@ -106,6 +106,13 @@ export default defineSpace(qkNormRope, [{ headDim: [128], ${REST} }, ▸entry()]
     "Type 'string' is not assignable",
     "put `as const` behind",
   ],
+  [
+    "such an error of a value without brackets",
+    "type-error",
+    spaceOf('{ headDim: 64, rope: "neox", ▸dtype: "bf16" as string }'),
+    "Type 'string' is not assignable",
+    "put `as const` behind",
+  ],
   ["an import that leads nowhere", "type-error", `import ▸"./nowhere.js";\n${VALID}`, "./nowhere.js"],
   ["a use of what only Node has", "type-error", `${VALID}▸process.exit(1);\n`, "'process'"],
   ["text that is no TypeScript", "type-error", `${VALID}const x = ▸;\n`, "Expression expected"],
