@@ -122,10 +122,11 @@ export function readElements(
 /** The values of a list; a value without brackets is a list of one. */
 export function readValues(expression: Expression, report: Report): Located<AxisValue>[] {
   const literal = unwrap(expression);
-  const elements =
-    Node.isArrayLiteralExpression(literal) || scalarOf(literal) === undefined
-      ? (readElements(expression, report) ?? [])
-      : [literal];
+  if (!Node.isArrayLiteralExpression(literal) && scalarOf(literal) === undefined) {
+    report(unsupported(literal, "a value, a list of values in brackets, or the name of a const that is one"));
+    return [];
+  }
+  const elements = Node.isArrayLiteralExpression(literal) ? (readElements(literal, report) ?? []) : [literal];
   return elements.flatMap((element) => readScalar(element, report) ?? []);
 }
 

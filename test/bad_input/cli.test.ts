@@ -130,7 +130,7 @@ describe("an option that cannot be followed ends with 1, and says why:", () => {
     [
       "a kernel that one value would add",
       ["explain", "qk_norm_rope__bf16_d96_r96_neox"],
-      /no kernel "qk_norm_rope__bf16_d96_r96_neox"\n {2}fix: Run `normrope add headDim 96`/,
+      /no kernel "qk_norm_rope__bf16_d96_r96_neox"\n {2}fix: Run `normrope add headDim 96 --config \S+`/,
     ],
     [
       "a kernel that an entry would add",
