@@ -1,7 +1,9 @@
 /** The commands that compile nothing: what they print, and their exit codes. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { sizeOf } from "../generator/commands/list.js";
 import { COMPILER_VERSION } from "../generator/package_root.js";
 import { neoxEntry, neoxId, neoxSpace, normrope, textsIn } from "./cli_helpers.js";
 import { spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
@@ -70,10 +72,21 @@ describe("list", () => {
 
   it("shows a line for each kernel", async () => {
     const { code, out, err } = await normrope(["list", "--config", config()]);
-    expect([code, err]).toEqual([0, ""]);
+    expect([code, err]).toEqual([0, sizeOf(3, availableParallelism()).join("\n")]);
     expect(out.split("\n").map((line) => line.split(/ +/))).toEqual([
       ["kernel", "headDim", "rotaryDim", "rope", "dtype"],
       ...[16, 32, 64].map((dim) => [neoxId(dim), `${dim}`, `${dim}`, "neox", "bf16"]),
+    ]);
+  });
+
+  it("says how many there are and about how long they build, and warns of very many", () => {
+    expect(sizeOf(1, 1)).toEqual([
+      "1 kernel: about 1 s to build for CUDA, 1 s for the CPU (on 1 core, those of the cache left out)",
+    ]);
+    expect(sizeOf(100, 2)).toHaveLength(1);
+    expect(sizeOf(243, 2)).toEqual([
+      "243 kernels: about 3 minutes to build for CUDA, 37 s for the CPU (on 2 cores, those of the cache left out)",
+      expect.stringMatching(/^warning: /),
     ]);
   });
 

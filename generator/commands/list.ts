@@ -1,7 +1,9 @@
 /** `normrope list`: the kernels that a config asks for, or what the rules forbid of it. */
+import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { kernelId } from "../name.js";
 import { type Io, printJson, printTable } from "./io.js";
+import { counted } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerList(cli: Argv, io: Io): Argv {
@@ -38,6 +40,25 @@ export function registerList(cli: Argv, io: Io): Argv {
         ["kernel", "headDim", "rotaryDim", "rope", "dtype"],
         ...rows.map((row) => [row.id, `${row.headDim}`, `${row.rotaryDim}`, row.rope, row.dtype]),
       ]);
+      for (const line of sizeOf(plans.length, availableParallelism())) io.note(line);
     },
   );
+}
+
+/** Seconds that a core takes for a kernel (nvcc 13.0 and g++ 12 on an Intel Xeon, November 2026). */
+const SECONDS = { cuda: 1, cpu: 0.3 } as const;
+
+/** More kernels are more than one meant, as a rule. */
+const LARGE_SPACE = 100;
+
+/** How many kernels there are and about how long they build, in words; and a warning where they are very many. */
+export function sizeOf(kernels: number, cores: number): string[] {
+  const time = (seconds: number) => {
+    const total = Math.ceil((kernels * seconds) / cores);
+    return total < 100 ? `${total} s` : `${Math.ceil(total / 60)} minutes`;
+  };
+  const onCores = `on ${counted(cores, "core")}, those of the cache left out`;
+  const size = `${counted(kernels, "kernel")}: about ${time(SECONDS.cuda)} to build for CUDA, ${time(SECONDS.cpu)} for the CPU (${onCores})`;
+  const large = `warning: the values of one axis multiply those of all others; a list of entries has only the products that are meant`;
+  return kernels > LARGE_SPACE ? [size, large] : [size];
 }
