@@ -8,7 +8,7 @@ import { didYouMean } from "./closest.js";
 import { compareText, type Diagnostic, show } from "./diagnostics.js";
 import type { AxisRange, AxisValue, ConfigPoint, Entry, EntryAxis, Op, RejectedPoint, Space } from "./ir.js";
 import { describeRange, isInRange, rejectionOf } from "./legality.js";
-import { kernelId } from "./name.js";
+import { kernelId, opId } from "./name.js";
 
 export interface Expansion {
   readonly points: readonly ConfigPoint[];
@@ -29,13 +29,14 @@ export function expand(op: Op, space: Space): Expansion {
       span: space.span,
     });
   }
+  const named = opId(op);
   for (const entry of space.entries) {
     const axes = readEntry(op, entry, diagnostics);
     if (axes === undefined) continue;
     const combinations = product(op.axes, axes);
     const rejected: RejectedPoint[] = [];
     for (const point of combinations) {
-      const id = kernelId(op.name, point);
+      const id = kernelId(named, point);
       const rejection = rejectionOf(point);
       if (rejection !== undefined) {
         rejected.push({ ...rejection, point });

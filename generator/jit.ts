@@ -22,7 +22,7 @@ import { manifestIn } from "./cache_contents.js";
 import { cacheRoot, KERNELS, readOnlyCaches } from "./cache_folder.js";
 import { quoted, reasonOf, show, UserError, userError } from "./diagnostics.js";
 import type { Op } from "./ir.js";
-import { kernelId } from "./name.js";
+import { kernelId, opId } from "./name.js";
 import { readShippedOp } from "./op_file.js";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "./package_root.js";
 import type { TargetCompiler } from "./target_compiler.js";
@@ -66,7 +66,7 @@ const NO_KERNEL = "none";
  */
 export async function provideLibrary(request: JitRequest): Promise<JitLibrary | JitMiss> {
   const op = withSource(request.op);
-  const shelf = join(KERNELS, request.point === undefined ? NO_KERNEL : kernelId(op.name, request.point));
+  const shelf = join(KERNELS, request.point === undefined ? NO_KERNEL : kernelId(opId(op), request.point));
   const own = cacheRoot();
   const compiler = await chooseCompiler(request);
   if ("reason" in compiler) {
@@ -128,7 +128,7 @@ function keyOf({ target, path, identity, compileArgs, linkArgs }: TargetCompiler
 }
 
 /** The modules that decide the emitted text: all that `plan`, `render` and `templates` import, as the tests see. */
-export const EMITTERS = ["name", "plan", "render", "spelling", "templates", "view"];
+export const EMITTERS = ["name", "op_file", "plan", "render", "spelling", "templates", "view"];
 
 /** What the emitted text is made from, besides op and plans. To render it would take as long as all else. */
 function emitterKey(target: Target): readonly unknown[] {

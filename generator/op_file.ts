@@ -14,6 +14,9 @@ export const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
 
 const opSchema = manifestSchema.shape.op.extend({ source: z.string() });
 
+let shipped: Op | undefined;
+
 export function readShippedOp(): Op {
-  return opSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
+  shipped ??= opSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
+  return shipped;
 }

@@ -71,9 +71,8 @@ function kernelIn(
   functions: NativeFunctions,
   point: ConfigPoint,
 ): Kernel | undefined {
-  const index = findKernel(manifest.kernels, point);
-  const facts = manifest.kernels[index];
-  return facts && new Kernel({ session, functions, index, facts });
+  const facts = manifest.kernels[findKernel(manifest.kernels, point)];
+  return facts && new Kernel({ session, functions, index: functions.find(facts.id), facts });
 }
 
 /** An open library. It frees everything that was made from it when it is closed. */

@@ -14,7 +14,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openForPoints } from "../generator/edit/append.js";
 import type { ConfigPoint } from "../generator/ir.js";
-import { kernelId } from "../generator/name.js";
+import { kernelId, opId } from "../generator/name.js";
 import { compile } from "../generator/pipeline.js";
 import { neoxEntry, neoxSpace } from "./cli_helpers.js";
 import { diagnosticsOf, opConfig, spaceOf, type Texts, writeConfig } from "./helpers.js";
@@ -33,7 +33,7 @@ const idsOf = (config: string) => compile(config).plans.map(({ id }) => id);
 function append(before: string, points: readonly ConfigPoint[], imported: Texts = {}): string {
   const config = writeConfig(before, imported);
   const old = idsOf(config);
-  const op = compile(config).op.name;
+  const op = opId(compile(config).op);
   const files = readdirSync(dirname(config));
   const { added, present, write } = openForPoints(config).append(points);
   expect(readFileSync(config, "utf8")).toBe(before);

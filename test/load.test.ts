@@ -275,7 +275,7 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
     const [plan] = compileText(
       opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })", dtype: 'oneOf("f16")', entry }),
     ).plans;
-    expect(plan?.id).toBe("my_op__f16_d48_r48_neox");
+    expect(plan?.id).toBe("my_op_aa2da29f__f16_d48_r48_neox");
     const outside = opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })" });
     expect(pointsOf(outside)).toEqual(neox(64));
     expect(diagnosticsOf(() => compileText(outside.replace("[64]", "[56]")))).toMatchObject([
@@ -292,7 +292,7 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
 export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
     const { op: read, plans } = compileText(text, { "ops/mine.ts": op });
     expect(read.source).toBe("ops/mine.ts");
-    expect(plans.map(({ id }) => id)).toEqual(["my_op__bf16_d64_r64_neox"]);
+    expect(plans.map(({ id }) => id)).toEqual(["my_op_aa2da29f__bf16_d64_r64_neox"]);
   });
 
   it.each([

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ConfigPoint } from "../generator/ir.js";
-import { kernelId, OP_NAME, parseKernelId } from "../generator/name.js";
+import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/name.js";
+import { readShippedOp } from "../generator/op_file.js";
 
 const ROPES = ["neox", "interleaved"] as const;
 const DTYPES = ["bf16", "f16"] as const;
@@ -16,6 +17,47 @@ const anyPoint: fc.Arbitrary<ConfigPoint> = fc.integer({ min: 2, max: 128 }).cha
   }),
 );
 const anyOp = fc.stringMatching(OP_NAME);
+
+describe("opId", () => {
+  const shipped = readShippedOp();
+  const [norm, rotate] = shipped.stages;
+  if (norm === undefined || rotate === undefined) throw new Error("the op that ships has two stages");
+  const softcap = (value: number) => ({
+    name: "softcap",
+    args: { cap: { kind: "constant", value } as const },
+  });
+
+  it("is the name of the op that ships, whatever its ranges", () => {
+    expect(opId(shipped)).toBe("qk_norm_rope");
+    expect(opId({ ...shipped, axes: [] } as typeof shipped)).toBe("qk_norm_rope");
+  });
+
+  it("tells other stages, orders and constants from it and from each other, under any name", () => {
+    const lists = [
+      [rotate, norm],
+      [norm],
+      [norm, rotate, softcap(30)],
+      [norm, rotate, softcap(50)],
+      [norm, softcap(30), rotate],
+    ];
+    const ids = ["qk_norm_rope", "mine"].flatMap((name) => lists.map((stages) => opId({ name, stages })));
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const id of ids) expect(id).toMatch(/^(qk_norm_rope|mine)_[0-9a-f]{8}$/);
+    expect(opId({ ...shipped, name: "mine" })).toBe("mine_aa2da29f");
+  });
+
+  it("is of no matter how arguments are ordered where they are written", () => {
+    const args = Object.fromEntries(Object.entries(rotate.args).reverse());
+    expect(Object.keys(args)).not.toEqual(Object.keys(rotate.args));
+    expect(opId({ ...shipped, stages: [norm, { ...rotate, args }] })).toBe("qk_norm_rope");
+  });
+
+  it("is read back from a kernel's id", () => {
+    const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+    const op = opId({ name: "mine", stages: [norm] });
+    expect(parseKernelId(kernelId(op, point))).toEqual({ op, point });
+  });
+});
 
 describe("kernelId", () => {
   it("spells every axis", () => {

@@ -5,7 +5,7 @@ import { closest } from "../closest.js";
 import { show, userError } from "../diagnostics.js";
 import type { KernelPlan, Layout } from "../ir.js";
 import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
-import { parseKernelId } from "../name.js";
+import { opId, parseKernelId } from "../name.js";
 import type { Compilation } from "../pipeline.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
@@ -75,7 +75,7 @@ function headsText({ headsPerWarp, wide }: KernelPlan): string {
 function missing(kernel: string, config: string, { op, plans }: Compilation): never {
   const message = `the config asks for no kernel ${show(kernel)}`;
   const parsed = parseKernelId(kernel);
-  if (parsed?.op === op.name) {
+  if (parsed?.op === opId(op)) {
     throw userError(
       "bad-option",
       message,

@@ -1,7 +1,7 @@
 /** `normrope list`: the kernels that a config asks for, or what the rules forbid of it. */
 import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
-import { kernelId } from "../name.js";
+import { kernelId, opId } from "../name.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
@@ -23,7 +23,7 @@ export function registerList(cli: Argv, io: Io): Argv {
       const { op, plans, rejections } = compile(config);
       if (rejected) {
         const rows = rejections.map(({ point, ...rejection }) => ({
-          id: kernelId(op.name, point),
+          id: kernelId(opId(op), point),
           ...point,
           ...rejection,
         }));

@@ -10,7 +10,7 @@ import type { AxisRange, ConfigPoint, Op } from "../ir.js";
 import { describeRange, isInRange, rejectionOf } from "../legality.js";
 import { readConfig } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
-import { kernelId } from "../name.js";
+import { kernelId, opId } from "../name.js";
 import { type Compilation, planSpace } from "../pipeline.js";
 import { appendEntry, listOf } from "./text.js";
 import { writeAtOnce } from "./write.js";
@@ -43,7 +43,7 @@ export function openForPoints(configPath: string): OpenConfig {
   const config = openConfig(configPath);
   const before = compileSource(config);
   return {
-    idOf: (point) => kernelId(before.op.name, point),
+    idOf: (point) => kernelId(opId(before.op), point),
     problemOf: (point) => problemOf(before.op, point),
     axisOutside: (point) => rangeOutside(before.op, point)?.name,
     append: (points) => appendPoints(configPath, config, before, points),
@@ -73,7 +73,7 @@ function appendPoints(
   before: Compilation,
   points: readonly ConfigPoint[],
 ): Appended {
-  const idOf = (point: ConfigPoint) => kernelId(before.op.name, point);
+  const idOf = (point: ConfigPoint) => kernelId(opId(before.op), point);
   const old = new Set(before.plans.map(({ id }) => id));
   const wanted = new Map(points.map((point) => [idOf(point), point]));
   const missing = [...wanted].filter(([id]) => !old.has(id));

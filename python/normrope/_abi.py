@@ -56,6 +56,7 @@ class Args(ctypes.Structure):
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "abi": (c_int, []),
     "manifest": (c_char_p, []),
+    "find": (c_int, [c_char_p]),
     "prepare": (c_int, [c_int]),
     "check": (c_int, [c_int, c_void_p]),
     "run": (c_int, [c_int, c_void_p, c_void_p]),
@@ -78,6 +79,7 @@ class Functions:
 
     abi: Any
     manifest: Any
+    find: Any
     prepare: Any
     check: Any
     run: Any

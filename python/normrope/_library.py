@@ -108,16 +108,18 @@ def _load(path: Path) -> Library:
         fix = "Run `normrope build --target cpu` on this machine"
         raise NormropeError("cpu-unsupported", f"{quoted(path)} {reason}", fix)
     functions = Functions(str(path))
-    # A kernel is called by its place in the list: in another order, it would be called with another's sizes. And a
-    # process keeps what it once loaded from a path, though a build may have replaced the file.
+    # A process keeps what it once loaded from a path, though a build may have replaced the file.
     own = json.loads(functions.manifest())
     if own != {key: value for key, value in manifest.items() if key != "build"}:
         message = f"{quoted(manifest_path)} lists other kernels than this process has loaded from {quoted(path)}"
         fix = "Start a new process if it was built anew since; otherwise run `normrope build`"
         raise NormropeError("library-invalid", message, fix)
     kernels = {
-        Point(*(kernel["point"][axis] for axis in ("headDim", "rotaryDim", "rope", "dtype"))): (index, kernel["id"])
-        for index, kernel in enumerate(own["kernels"])
+        Point(*(kernel["point"][axis] for axis in ("headDim", "rotaryDim", "rope", "dtype"))): (
+            functions.find(kernel["id"].encode()),
+            kernel["id"],
+        )
+        for kernel in own["kernels"]
     }
     return Library(path, manifest["build"]["target"], functions, kernels)
 

@@ -32,6 +32,13 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       killedBy: "test/name.test.ts",
     },
     {
+      name: "another op with the ids of the one that ships",
+      file: "generator/name.ts",
+      find: "op.name === shipped.name && own === digestOf(shipped)",
+      replace: "op.name === shipped.name",
+      killedBy: "test/name.test.ts",
+    },
+    {
       name: "the kernel of the other style is found",
       file: "runtime/manifest.ts",
       find: "      point.rope === query.rope &&\n",
@@ -231,7 +238,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "two points have one place in the cache",
       file: "generator/jit.ts",
-      find: "kernelId(op.name, request.point)",
+      find: "kernelId(opId(op), request.point)",
       replace: '"kernel"',
       killedBy: "test/jit.test.ts",
     },
