@@ -1,0 +1,197 @@
+/** Reading an op: its ranges, its stages, and the constants that these may have. */
+import { describe, expect, it } from "vitest";
+import type { Op } from "../generator/ir.js";
+import { load, readConfig } from "../generator/load/index.js";
+import { LANGUAGE_FILE, parseConfig } from "../generator/load/project.js";
+import { CONFIG_FILES, compileText, diagnosticsOf, opConfig, pointsOf, writeConfig } from "./helpers.js";
+
+const neox = (...headDims: number[]) =>
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }));
+const REST = 'rope: ["neox"], dtype: ["bf16"]';
+
+describe("an op", () => {
+  const shipped = load(CONFIG_FILES[0] ?? "").op;
+  const own = (changed: Parameters<typeof opConfig>[0]): Op => load(writeConfig(opConfig(changed))).op;
+  const EXPECTED_STAGES = [
+    {
+      name: "rmsNorm",
+      args: { weight: { kind: "input", name: "weight" }, eps: { kind: "input", name: "eps" } },
+    },
+    {
+      name: "rotate",
+      args: {
+        angle: { kind: "input", name: "angle" },
+        pairs: { kind: "axis", axis: "rope" },
+        dim: { kind: "axis", axis: "rotaryDim" },
+      },
+    },
+  ];
+
+  it("ships with the package", () => {
+    expect(shipped).toEqual({
+      name: "qk_norm_rope",
+      source: "dsl/qk_norm_rope.op.ts",
+      axes: [
+        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024 },
+        { kind: "integer", name: "rotaryDim", step: 2, min: 2, max: "headDim", default: "headDim" },
+        { kind: "enum", name: "rope", values: ["neox", "interleaved"] },
+        { kind: "enum", name: "dtype", values: ["bf16", "f16"] },
+      ],
+      stages: EXPECTED_STAGES,
+    });
+  });
+
+  it.each([
+    ["destructured", {}],
+    [
+      "destructured and renamed",
+      {
+        head: `(h, { axes: a, weight: w, eps: e, angle: t }) =>
+    rotate(rmsNorm(h, { weight: w, eps: e }), { angle: t, pairs: a.rope, dim: a.rotaryDim })`,
+      },
+    ],
+    [
+      "not destructured",
+      {
+        head: `(x, c) =>
+    rotate(rmsNorm(x, { weight: c.weight, eps: c.eps }), { angle: c.angle, pairs: c.axes.rope, dim: c.axes.rotaryDim })`,
+      },
+    ],
+  ])("of the user's own is read from a context that is %s", (_, changed) => {
+    expect(own(changed)).toMatchObject({
+      name: "my_op",
+      source: "normrope.config.ts",
+      stages: EXPECTED_STAGES,
+    });
+  });
+
+  it.each([
+    [
+      "destructured in depth",
+      "(x, { axes: { rope, rotaryDim: dim }, weight, eps, angle }) =>",
+      "{ weight, eps }",
+      "rope, dim",
+    ],
+    [
+      "destructured with a rest",
+      "(x, { axes: { rope, ...sizes }, angle, ...rest }) =>",
+      "{ weight: rest.weight, eps: rest.eps }",
+      "rope, dim: sizes.rotaryDim",
+    ],
+  ])("of the user's own is read from a context that is %s", (_, parameters, norm, rotation) => {
+    const head = `${parameters} rotate(rmsNorm(x, ${norm}), { angle, pairs: ${rotation} })`;
+    expect(own({ head }).stages).toEqual(EXPECTED_STAGES);
+  });
+
+  it.each([
+    ["a spread of another", '{ ...qkNormRope, name: "mine" }'],
+    ["a spread of one that is a spread", '{ ...defineOp({ ...qkNormRope }), name: "mine" }'],
+    ["the parts of another", '{ name: "mine", axes: qkNormRope.axes, head: qkNormRope.head }'],
+    [
+      "a spread of the axes of another",
+      '{ ...qkNormRope, name: "mine", axes: { ...qkNormRope.axes, dtype: oneOf(...dtypes) } }',
+    ],
+  ])("is read from %s", (_, definition) => {
+    const text = `import { defineOp, defineSpace, oneOf, qkNormRope } from "normrope/dsl";
+const dtypes = ["bf16", "f16"] as const;
+export default defineSpace(defineOp(${definition}), { headDim: [64], ${REST} });\n`;
+    expect(load(writeConfig(text)).op).toEqual({ ...shipped, name: "mine", source: "normrope.config.ts" });
+  });
+
+  it("may be made of itself only in words", () => {
+    const text = `import { defineOp, defineSpace, type Op } from "normrope/dsl";
+const circle: Op = defineOp({ ...circle });
+export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
+    expect(diagnosticsOf(() => compileText(text))).toMatchObject([
+      { code: "unsupported-expression", message: "`{ ...circle }` is made of itself" },
+    ]);
+  });
+
+  it("has axes of its own range", () => {
+    const entry = '{ headDim: [48], rope: ["neox"], dtype: ["f16"] }';
+    const [plan] = compileText(
+      opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })", dtype: 'oneOf("f16")', entry }),
+    ).plans;
+    expect(plan?.id).toBe("my_op_aa2da29f__f16_d48_r48_neox");
+    const outside = opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })" });
+    expect(pointsOf(outside)).toEqual(neox(64));
+    expect(diagnosticsOf(() => compileText(outside.replace("[64]", "[56]")))).toMatchObject([
+      { code: "value-not-in-axis", fix: "headDim is a multiple of 16 from 48 to 96" },
+    ]);
+  });
+
+  it("names the file it is imported from, as seen from the config", () => {
+    const [, ...lines] = opConfig().split("\n");
+    const op = `import { defineOp, even, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";\nexport ${lines
+      .slice(0, -2)
+      .join("\n")}\n`;
+    const text = `import { defineSpace } from "normrope/dsl";\nimport { myOp } from "./ops/mine.js";
+export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
+    const { op: read, plans } = compileText(text, { "ops/mine.ts": op });
+    expect(read.source).toBe("ops/mine.ts");
+    expect(plans.map(({ id }) => id)).toEqual(["my_op_aa2da29f__bf16_d64_r64_neox"]);
+  });
+
+  it.each([
+    ["an odd rotary_dim", { rotaryDim: "multipleOf(1, { min: 1, max: 64 })" }, "rotaryDim: [3]"],
+    [
+      "a head_dim that is no multiple of 8",
+      { headDim: "multipleOf(1, { min: 16, max: 64 })" },
+      "rotaryDim: [2]",
+    ],
+  ])("whose axes allow %s is refused as the user's mistake", (_, changed, rotary) => {
+    const entry = `{ headDim: [${"headDim" in changed ? 30 : 64}], ${rotary}, rope: ["interleaved"], dtype: ["bf16"] }`;
+    expect(diagnosticsOf(() => compileText(opConfig({ ...changed, entry })))).toHaveLength(1);
+  });
+});
+
+describe("a stage with a constant of its own", () => {
+  const STAGE = `
+/** A bound. */
+export function softcap(x: Head, args: { cap: number; weight?: Weight }): Head {
+  return apply(x, "softcap", args);
+}
+`;
+  /** The op of a config whose language has the stage. */
+  function opWith(args: string): Op {
+    const stages = `softcap(rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }), ${args})`;
+    const head = `(x, { axes, weight, eps, angle }) => ${stages}`;
+    const text = opConfig({ head }).replace("rotate }", "rotate, softcap }");
+    const config = parseConfig("softcap.config.ts", text);
+    const language = config.getProject().addSourceFileAtPath(LANGUAGE_FILE);
+    language.replaceWithText(language.getFullText() + STAGE);
+    try {
+      const { op, diagnostics } = readConfig(config);
+      expect(diagnostics).toEqual([]);
+      return op;
+    } finally {
+      language.refreshFromFileSystemSync();
+    }
+  }
+
+  it.each([
+    ["a number", "{ cap: 30 }", { cap: { kind: "constant", value: 30 } }],
+    ["a cast number", "{ cap: 30 as never }", { cap: { kind: "constant", value: 30 } }],
+    [
+      "an argument that may be left out",
+      "{ cap: -0.5, weight }",
+      { cap: { kind: "constant", value: -0.5 }, weight: { kind: "input", name: "weight" } },
+    ],
+  ])("takes %s", (_, args, read) => {
+    expect(opWith(args).stages.at(-1)).toEqual({ name: "softcap", args: read });
+  });
+
+  it.each([
+    ["an input", "{ cap: eps as never }", "`cap` of softcap is `eps as never`, and can only be a number"],
+    ["an axis", "{ cap: axes.headDim as never }", "`cap` of softcap is `axes.headDim as never`"],
+    ["a name", '{ cap: "30" as never }', "`cap` of softcap is"],
+    ["a number past float32", "{ cap: 1e39 }", "`cap` of softcap is `1e39`"],
+    ["what is computed", "{ cap: 3 * 10 }", "`3 * 10` is computed"],
+    ["nothing", "{} as never", "softcap is given no `cap`"],
+    ["another name", "{ kap: 30 } as never", 'softcap takes no "kap"'],
+  ])("does not take %s", (_, args, message) => {
+    expect(diagnosticsOf(() => opWith(args)).map((found) => found.message)).toEqual([
+      expect.stringContaining(message),
+    ]);
+  });
+});
