@@ -26,7 +26,7 @@ const EMULATOR_FILES: FileSet = readdirSync(EMULATOR)
 // Without _FORTIFY_SOURCE, which takes the change to another fibre's stack for a fault.
 const CUDA = [
   "-std=c++17",
-  "-g",
+  "-g1",
   "-U_FORTIFY_SOURCE",
   "-fPIC",
   "-Wall",
