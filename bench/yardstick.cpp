@@ -17,20 +17,25 @@ struct alignas(16) Vector {
 const char *normrope_yardstick_error() { return ""; }
 
 int normrope_yardstick_floor(void *data, int64_t row_vectors, int64_t row_stride, int64_t rows, int, void *) {
-  const int64_t row_elements = row_vectors * int64_t{sizeof(Vector) / 2};
-  normrope::for_ranges(rows, row_elements, [=](int64_t first, int64_t end) {
+  struct Rows {
+    Vector *first;
+    int64_t vectors, stride;
+  };
+  const Rows all = {static_cast<Vector *>(data), row_vectors, row_stride};
+  const auto run = [](const void *context, int64_t first, int64_t end) {
+    const Rows all = *static_cast<const Rows *>(context);
     for (int64_t row = first; row < end; ++row) {
-      Vector *const vectors = static_cast<Vector *>(data) + row * row_stride;
-      for (int64_t i = 0; i < row_vectors; ++i) {
+      Vector *const vectors = all.first + row * all.stride;
+      for (int64_t i = 0; i < all.vectors; ++i) {
         for (uint32_t &word : vectors[i].words) word ^= 0x80008000u;  // all four, or the loop loads single words
       }
     }
-  });
+  };
+  normrope::for_ranges(rows, row_vectors * int64_t{sizeof(Vector) / 2}, run, &all);
   return 0;
 }
 
 int normrope_yardstick_empty(int64_t heads, int, void *) {
-  volatile int64_t started = 0;
-  normrope::for_ranges(heads, HEAD_ELEMENTS, [&](int64_t, int64_t) { static_cast<void>(started); });
+  normrope::for_ranges(heads, HEAD_ELEMENTS, [](const void *, int64_t, int64_t) {}, nullptr);
   return 0;
 }

@@ -85,7 +85,7 @@ describe("list", () => {
     ]);
     expect(sizeOf(100, 2)).toHaveLength(1);
     expect(sizeOf(243, 2)).toEqual([
-      "243 kernels: about 3 minutes to build for CUDA, 37 s for the CPU (on 2 cores, those of the cache left out)",
+      "243 kernels: about 3 minutes to build for CUDA, 19 s for the CPU (on 2 cores, those of the cache left out)",
       expect.stringMatching(/^warning: /),
     ]);
   });

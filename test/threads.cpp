@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -17,6 +18,13 @@ namespace {
 
 constexpr int64_t MANY_ELEMENTS = 1 << 20;  // of one of the count: always worth another thread
 
+using Body = std::function<void(int64_t first, int64_t end)>;
+
+void for_ranges(int64_t count, const Body &body) {
+  const auto run = [](const void *context, int64_t first, int64_t end) { (*static_cast<const Body *>(context))(first, end); };
+  normrope::for_ranges(count, MANY_ELEMENTS, run, &body);
+}
+
 void require(bool is_right, const char *what) {
   if (is_right) return;
   std::fprintf(stderr, "%s\n", what);
@@ -25,7 +33,7 @@ void require(bool is_right, const char *what) {
 
 void cover(int64_t count) {
   std::vector<std::atomic<int>> runs(count);
-  normrope::for_ranges(count, MANY_ELEMENTS, [&](int64_t first, int64_t end) {
+  for_ranges(count, [&](int64_t first, int64_t end) {
     require(0 <= first && first < end && end <= count, "a range lies outside");
     usleep(20);  // so that others are at their ranges when the caller has none left
     for (int64_t i = first; i < end; ++i) ++runs[i];
@@ -44,7 +52,7 @@ size_t threads_seen() {
   std::mutex mutex;
   std::set<std::thread::id> seen;
   for (int round = 0; round < 20; ++round) {
-    normrope::for_ranges(4096, MANY_ELEMENTS, [&](int64_t, int64_t) {
+    for_ranges(4096, [&](int64_t, int64_t) {
       usleep(1000);
       const std::lock_guard<std::mutex> lock(mutex);
       seen.insert(std::this_thread::get_id());

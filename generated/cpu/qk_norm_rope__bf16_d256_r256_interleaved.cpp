@@ -2,9 +2,6 @@
 //
 // Norm and RoPE of every q and k head of a batch of tokens: head_dim 256, rotary_dim 256, interleaved, bf16.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cpu/kernel.cpp.hbs by `normrope emit`: change those, not this file.
-#include <algorithm>
-#include <cmath>
-
 #include "simd.hpp"
 
 namespace {
@@ -40,7 +37,7 @@ void run_heads(const normrope_heads &heads, int64_t token, float eps, const floa
   auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
   float weight_a[PAIRS], weight_b[PAIRS], a[PAIRS], b[PAIRS];
   for (int64_t first = 0; first < heads.num_heads; first += BLOCK_HEADS) {
-    const int64_t end = std::min<int64_t>(first + BLOCK_HEADS, heads.num_heads);
+    const int64_t end = least(first + BLOCK_HEADS, heads.num_heads);
     float measured[BLOCK_HEADS];
     for (int64_t head = first; head < end; ++head) {
       prefetch(in + (head + BLOCK_HEADS) * heads.in_head_stride, HEAD_DIM);
@@ -48,7 +45,7 @@ void run_heads(const normrope_heads &heads, int64_t token, float eps, const floa
       float sum = 0.0f;
       #pragma omp simd reduction(+ : sum)
       for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
-      measured[head - first] = 1.0f / std::sqrt(sum / HEAD_DIM + eps);
+      measured[head - first] = 1.0f / square_root(sum / HEAD_DIM + eps);
     }
     for (int64_t head = first; head < end; ++head) {
       if (head == 0 || heads.weight_head_stride != 0) {

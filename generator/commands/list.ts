@@ -46,7 +46,7 @@ export function registerList(cli: Argv, io: Io): Argv {
 }
 
 /** Seconds that a core takes for a kernel (nvcc 13.0 and g++ 12 on an Intel Xeon, November 2026). */
-const SECONDS = { cuda: 1, cpu: 0.3 } as const;
+const SECONDS = { cuda: 1, cpu: 0.15 } as const;
 
 /** More kernels are more than one meant, as a rule. */
 const LARGE_SPACE = 100;

@@ -51,6 +51,10 @@ static inline uint32_t narrow_f16(float x) {
   return half | (bits >> 16 & 0x8000u);
 }
 
+// <cmath> and <algorithm> have these too, and take longer to read than a kernel takes to compile.
+static inline float square_root(float x) { return __builtin_sqrtf(x); }
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 // Asks for elements that are read soon; an address outside the data is allowed and does nothing.
 static inline void prefetch(const uint16_t *elements, int count) {
   constexpr int LINE_ELEMENTS = 32;

@@ -14,12 +14,9 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
-#include <utility>
 
 namespace normrope {
 namespace {
-
-using Run = std::function<void(int64_t first, int64_t end)>;
 
 // About 60 us of work: what it takes to wake a thread.
 constexpr int64_t ELEMENTS_PER_THREAD = 1 << 18;
@@ -33,13 +30,14 @@ constexpr int LOOKS = 4000;
 // What threads share of one call.
 class Job {
  public:
-  Job(int64_t count, int64_t step, Run run) : count(count), step(step), run(std::move(run)), left(count) {}
+  Job(int64_t count, int64_t step, Run run, const void *context)
+      : count(count), step(step), run(run), context(context), left(count) {}
 
   // Takes ranges until none is left.
   void work() {
     for (int64_t first; (first = next.fetch_add(step)) < count;) {
       const int64_t end = std::min(first + step, count);
-      run(first, end);
+      run(context, first, end);
       if (left.fetch_sub(end - first) > end - first) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       finished.notify_one();
@@ -57,6 +55,7 @@ class Job {
  private:
   const int64_t count, step;
   const Run run;
+  const void *const context;
   std::atomic<int64_t> next{0}, left;
   std::mutex mutex;
   std::condition_variable finished;
@@ -115,16 +114,16 @@ void make_pool() { pool = new Pool; }
 
 }  // namespace
 
-void for_ranges(int64_t count, int64_t elements, Run run) {
+void for_ranges(int64_t count, int64_t elements, Run run, const void *context) {
   static const int64_t limit = [] {
     make_pool();
     pthread_atfork(nullptr, nullptr, make_pool);
     return thread_limit();
   }();
   const int64_t threads = std::min({limit, count, count * elements / ELEMENTS_PER_THREAD});
-  if (threads < 2) return run(0, count);
+  if (threads < 2) return run(context, 0, count);
   const int64_t step = std::max<int64_t>(1, count / (threads * RANGES_PER_THREAD));
-  const auto job = std::make_shared<Job>(count, step, std::move(run));
+  const auto job = std::make_shared<Job>(count, step, run, context);
   pool->help(job, threads - 1);
   job->work();
   job->wait();

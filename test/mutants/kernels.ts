@@ -96,8 +96,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "CPU: the last head of a block of heads is left out",
       file: "templates/cpu/kernel.cpp.hbs",
-      find: "std::min<int64_t>(first + BLOCK_HEADS, heads.num_heads)",
-      replace: "std::min<int64_t>(first + BLOCK_HEADS, heads.num_heads - 1)",
+      find: "least(first + BLOCK_HEADS, heads.num_heads)",
+      replace: "least(first + BLOCK_HEADS, heads.num_heads - 1)",
       killedBy: KERNELS,
     },
     {
