@@ -48,8 +48,8 @@ function kindsOf({ point, slots, lanesPerHead, slotsPerLane, vectorElements, wid
   const isPartial = point.rotaryDim < point.headDim;
   const lanes = [slotsPerLane > 1, wide !== undefined, slots < lanesPerHead * slotsPerLane];
   return [
-    [point.rope, isPartial, vectorElements, ...lanes],
-    [point.rope, point.dtype],
+    ["lanes", vectorElements, ...lanes],
+    ["pairs", point.rope, isPartial, point.dtype],
   ].map(String);
 }
 

@@ -17,7 +17,7 @@ import { DIST } from "./cli_process.js";
 import { freshCache, needed } from "./fixture.js";
 import { IS_LONG, SEED, temporaryFolder, writeConfig } from "./helpers.js";
 
-const [KILLS, KILLS_OF_PUBLISHING] = IS_LONG ? [50, 20] : [5, 5];
+const [KILLS, KILLS_OF_PUBLISHING] = IS_LONG ? [50, 20] : [3, 3];
 const LIBRARY = "libnormrope.so";
 const FILES = [LIBRARY, "manifest.json", "libnormrope.a"];
 
@@ -168,7 +168,7 @@ describe("builds at once", () => {
     const paths = readdirSync(join(cache, "objects"), { recursive: true, encoding: "utf8" });
     for (const path of paths.filter((name) => name.endsWith("unit.o")))
       truncateSync(join(cache, "objects", path), 9);
-    const dims = IS_LONG ? [16, 24, 16, 24, 16, 24, 16, 24] : [16, 24, 16];
+    const dims = IS_LONG ? [16, 24, 16, 24, 16, 24, 16, 24] : [16, 24];
     const configs = dims.map((dim) => writeConfig(neoxSpace(dim)));
     const ends = await Promise.all(configs.map((config) => endOf(startBuild(config, "--jobs", "2"))));
     expect(ends).toEqual(dims.map(() => 0));

@@ -77,8 +77,8 @@ describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {
 
     it("spills nothing and needs no stack, in any geometry", async () => {
       // Without the time for all, those that take the most registers.
-      const isLarge = ({ slotsPerLane, wide }: KernelPlan) =>
-        IS_LONG || slotsPerLane > 1 || wide !== undefined;
+      const isLarge = ({ slotsPerLane, vectorElements }: KernelPlan) =>
+        IS_LONG || slotsPerLane * vectorElements > 4;
       const all = compilationOf("geometries");
       const geometries = await build({
         files: emit({ ...all, plans: all.plans.filter(isLarge) }),

@@ -1,7 +1,7 @@
 /**
  * Random points of the config space, random calls of their kernels: on the CPU and on the emulator, against the oracle.
  *
- * 100 calls, in `npm run test:long` 5,000.
+ * 60 calls, in `npm run test:long` 5,000.
  */
 import { join } from "node:path";
 import * as fc from "fast-check";
@@ -19,7 +19,7 @@ import { CACHE_ROOT, needed } from "./fixture.js";
 import { IS_LONG, SEED, spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
 import { randomBatch, randomPoint } from "./random_batch.js";
 
-const CASES = IS_LONG ? 5000 : 100;
+const CASES = IS_LONG ? 5000 : 60;
 const CALLS_PER_KERNEL = IS_LONG ? 20 : 10;
 const KERNELS_PER_LIBRARY = 25;
 
