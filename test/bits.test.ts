@@ -6,8 +6,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { build } from "../generator/build.js";
-import { compile, emit } from "../generator/pipeline.js";
-import { cpuCompiler } from "../generator/target_compiler.js";
+import { emit } from "../generator/pipeline.js";
+import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/target_compiler.js";
 import { findCxx } from "../generator/toolchain.js";
 import { packedHeads } from "../runtime/heads.js";
 import { bytesOf } from "../runtime/library.js";
@@ -16,9 +16,9 @@ import type { Library } from "../runtime/open_library.js";
 import { randomBits, randomNumbers, randomWeights } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { VERIFY_POSITIONS } from "../runtime/verify.js";
-import { buildEmulatedFixture } from "./emulated.js";
-import { buildFixture, CACHE_ROOT, CONFIGS, gpu, needed, nvcc } from "./fixture.js";
-import { temporaryFolder } from "./helpers.js";
+import { buildEmulated } from "./emulated.js";
+import { CACHE_ROOT, gpu, needed, nvcc } from "./fixture.js";
+import { compileText, RECORDED_SPACE, temporaryFolder } from "./helpers.js";
 
 const COUNTS = { numQHeads: 5, numKHeads: 2, numVHeads: 1 };
 const NUM_TOKENS = 4 * VERIFY_POSITIONS.length;
@@ -50,22 +50,26 @@ async function bitsOf(library: Library): Promise<string> {
 const cxx = await findCxx();
 const isThatCxx = /^g\+\+.* 12\.\d+\.\d+$/m.test(cxx?.version ?? "");
 
-it.skipIf(!isThatCxx)("of the CPU, without the instructions of any one CPU (needs g++ 12)", async () => {
-  const compiler = cpuCompiler(needed(cxx), []);
-  const request = { compiler, buildFolder: join(temporaryFolder(), "build"), cacheRoot: CACHE_ROOT, jobs: 2 };
-  using library = await open({
-    path: (await build({ ...request, files: emit(compile(CONFIGS.default)) })).library,
+const buildWith = (compiler: TargetCompiler) =>
+  build({
+    ...{ compiler, files: emit(compileText(RECORDED_SPACE)), cacheRoot: CACHE_ROOT, jobs: 2 },
+    buildFolder: join(temporaryFolder(), "build"),
   });
+
+it.skipIf(!isThatCxx)("of the CPU, without the instructions of any one CPU (needs g++ 12)", async () => {
+  using library = await open({ path: (await buildWith(cpuCompiler(needed(cxx), []))).library });
   await expect(await bitsOf(library)).toMatchFileSnapshot("bits/cpu.txt");
 });
 
 it.skipIf(!isThatCxx)("of the emulator (needs g++ 12)", async () => {
-  using library = await open({ path: (await buildEmulatedFixture("default")).library });
+  const { library: path } = await buildEmulated(emit(compileText(RECORDED_SPACE)), temporaryFolder());
+  using library = await open({ path });
   await expect(await bitsOf(library)).toMatchFileSnapshot("bits/emulator.txt");
 });
 
-const canRun = gpu !== undefined && nvcc !== undefined;
-it.skipIf(!canRun)("of a GPU (needs one, and nvcc)", async () => {
-  using library = await open({ path: (await buildFixture("default", "cuda")).library });
+const arch = nvcc === undefined ? undefined : gpu?.arch;
+it.skipIf(arch === undefined)("of a GPU (needs one, and nvcc)", async () => {
+  const compiler = cudaCompiler(needed(nvcc), needed(cxx), [arch ?? ""]);
+  using library = await open({ path: (await buildWith(compiler)).library });
   await expect(await bitsOf(library)).toMatchFileSnapshot("bits/gpu.txt");
 });

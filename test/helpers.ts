@@ -89,6 +89,11 @@ export function readMarks(marked: string): { text: string; places: Place[] } {
 export const spaceOf = (entries: string) =>
   `import { defineSpace, qkNormRope } from "normrope/dsl";\nexport default defineSpace(qkNormRope, ${entries});\n`;
 
+/** The kernels whose bits and machine code are recorded: those of the default config, whatever is added to that. */
+export const RECORDED_SPACE = spaceOf(
+  '{ headDim: [64, 128, 256], rope: ["neox", "interleaved"], dtype: ["bf16"] }',
+);
+
 const OP_PARTS = {
   name: '"my_op"',
   headDim: "multipleOf(8, { min: 16, max: 1024 })",

@@ -7,11 +7,11 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import pMap from "p-map";
 import { expect, it } from "vitest";
-import { compile, emit } from "../generator/pipeline.js";
+import { emit } from "../generator/pipeline.js";
 import { parsePtxasReport } from "../generator/ptxas.js";
 import { runCompiler, writeInputs } from "../generator/run_compiler.js";
-import { CONFIGS, needed, nvcc } from "./fixture.js";
-import { temporaryFolder } from "./helpers.js";
+import { needed, nvcc } from "./fixture.js";
+import { compileText, RECORDED_SPACE, temporaryFolder } from "./helpers.js";
 
 /** ptxas of another release makes other code of the same kernel. */
 const RELEASE = "V13.0.88";
@@ -37,7 +37,7 @@ function sectionsOf(elf: Buffer): Map<string, Buffer> {
 
 it.skipIf(!isThatNvcc)(`of the default kernels is what it was (needs nvcc ${RELEASE})`, async () => {
   const folder = temporaryFolder();
-  const files = emit(compile(CONFIGS.default)).filter(({ path }) => /\.(cu|cuh|hpp|h)$/.test(path));
+  const files = emit(compileText(RECORDED_SPACE)).filter(({ path }) => /\.(cu|cuh|hpp|h)$/.test(path));
   writeInputs(folder, files);
   const sources = files.map(({ path }) => path).filter((path) => path.endsWith(".cu"));
   const lines = await pMap(
