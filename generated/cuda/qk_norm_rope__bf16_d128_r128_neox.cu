@@ -16,7 +16,7 @@ constexpr uint32_t BLOCK_THREADS = 128;
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 
 // Slot j of a head is two vectors; element i of the first rotates with element i of the second, as pair 4 j + i.
-// Behind the rotated slots the two vectors lie in either half of what passes through.
+// Where a part of the head passes through, the two vectors of a slot behind the rotated ones lie in either half of it.
 constexpr uint32_t ROTATED_SLOTS = ROTARY_PAIRS / VECTOR_ELEMENTS;
 __device__ __forceinline__ uint32_t first_vector(uint32_t j) {
   return VECTOR_ELEMENTS * j + (ROTATED_SLOTS == SLOTS || j < ROTATED_SLOTS ? 0 : ROTARY_PAIRS);
@@ -32,7 +32,7 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_bf16(a, first), normrope::narrow_bf16(b, second);
 }
 
-// The turns of a slot's pairs, from 2 of the table at once; what passes through turns by 0.
+// Loads the turns of a slot's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
 #pragma unroll
   for (uint32_t i = 0; i < VECTOR_ELEMENTS; i += 2) {
@@ -53,8 +53,8 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
   *reinterpret_cast<Vector *>(head + 2 * at) = v;
 }
 
-// The lanes of a head, and the slots of each: with more slots fewer lanes are without work, and the sums are the same, bit
-// for bit. With programmatic dependent launch or without: `is_dependent` is known at compile time.
+// A head lies over LANES_PER_HEAD lanes, each with SLOTS_PER_LANE slots. Every way to lay it out gives the same bits.
+// `is_dependent` says at compile time whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
 __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, bool is_dependent) {
   using namespace normrope;

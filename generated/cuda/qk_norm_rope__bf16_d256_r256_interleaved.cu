@@ -28,7 +28,7 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + 2, b + 2, second);
 }
 
-// The turns of a slot's pairs, from 2 of the table at once; what passes through turns by 0.
+// Loads the turns of a slot's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
 #pragma unroll
   for (uint32_t i = 0; i < VECTOR_ELEMENTS; i += 2) {
@@ -49,8 +49,8 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
   *reinterpret_cast<Vector *>(head + 2 * at) = v;
 }
 
-// The lanes of a head, and the slots of each: with more slots fewer lanes are without work, and the sums are the same, bit
-// for bit. With programmatic dependent launch or without: `is_dependent` is known at compile time.
+// A head lies over LANES_PER_HEAD lanes, each with SLOTS_PER_LANE slots. Every way to lay it out gives the same bits.
+// `is_dependent` says at compile time whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
 __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, bool is_dependent) {
   using namespace normrope;
