@@ -11,6 +11,7 @@ import {
   usualHeads,
 } from "../generator/bench/cases.js";
 import { benchCharts } from "../generator/bench/charts.js";
+import { waitedIn } from "../generator/bench/measure.js";
 import { parsePeers, peerOf } from "../generator/bench/peers.js";
 import {
   type BenchRow,
@@ -145,6 +146,11 @@ describe("a record", () => {
 describe("rows whose times spread too far, or that waited for a CPU", () => {
   const [row] = benchRecord().rows;
   const busy = { ...row, tokens: 64, over_floor: 2398, spread: 0.31 };
+
+  it("waited for what Linux says", () => {
+    expect(waitedIn("867117 2000000 2\n")).toBe(2);
+    expect(waitedIn("")).toBe(0);
+  });
 
   it("are left out of the means, and said", () => {
     const summary = summarize([{ ...row, tokens: 1, over_floor: 1.5, spread: 0.3 }, busy], undefined);

@@ -65,6 +65,7 @@ it("bench measures, shows, and records, for report to draw", async () => {
     expect((gbps * us * 1000) / (4 * tokens * 9 * 128)).toBeCloseTo(1, 2);
   }
 
+  for (const { waited } of written.rows) expect(waited).toBeGreaterThanOrEqual(0);
   // As on a quiet machine: rows whose times spread too far would not be drawn.
   writeFileSync(
     record,

@@ -1,4 +1,4 @@
-/** Every CUDA kernel of the default space and of the further geometries, on the emulator, against the oracle. */
+/** CUDA kernels on the emulator, against the oracle: those of the default space, and geometries of every kind. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";

@@ -46,10 +46,11 @@ export function compilationOf(name: ConfigName): Compilation {
 
 function kindsOf({ point, slots, lanesPerHead, slotsPerLane, vectorElements, wide }: KernelPlan): string[] {
   const isPartial = point.rotaryDim < point.headDim;
-  const lanes = [slotsPerLane > 1, wide !== undefined, slots < lanesPerHead * slotsPerLane];
+  const lanes = [slotsPerLane > 1, slots < lanesPerHead * slotsPerLane];
   return [
-    ["lanes", vectorElements, ...lanes],
-    ["pairs", point.rope, isPartial, point.dtype],
+    [point.rope, wide !== undefined, ...lanes],
+    [point.rope, isPartial, vectorElements],
+    [point.rope, point.dtype],
   ].map(String);
 }
 

@@ -94,6 +94,9 @@ export const RECORDED_SPACE = spaceOf(
   '{ headDim: [64, 128, 256], rope: ["neox", "interleaved"], dtype: ["bf16"] }',
 );
 
+/** By which nvcc: ptxas of another release makes other code of the same kernel. */
+export const RECORDED_RELEASE = "V13.0.88";
+
 const OP_PARTS = {
   name: '"my_op"',
   headDim: "multipleOf(8, { min: 16, max: 1024 })",

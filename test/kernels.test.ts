@@ -1,4 +1,4 @@
-/** Every kernel of the default space and of the further geometries, on the CPU library, against the oracle. */
+/** Kernels of the CPU library against the oracle: those of the default space, and geometries of every kind. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../runtime/accuracy.js";

@@ -11,10 +11,8 @@ import { emit } from "../generator/pipeline.js";
 import { parsePtxasReport } from "../generator/ptxas.js";
 import { runCompiler, writeInputs } from "../generator/run_compiler.js";
 import { needed, nvcc } from "./fixture.js";
-import { compileText, RECORDED_SPACE, temporaryFolder } from "./helpers.js";
+import { compileText, RECORDED_SPACE, RECORDED_RELEASE as RELEASE, temporaryFolder } from "./helpers.js";
 
-/** ptxas of another release makes other code of the same kernel. */
-const RELEASE = "V13.0.88";
 const isThatNvcc = nvcc?.version.includes(RELEASE) ?? false;
 
 /** Sections of a 64-bit little-endian ELF file, by name. */

@@ -17,8 +17,13 @@ async function build(...flags: string[]): Promise<string> {
   return program;
 }
 
-it("every element is worked on once in calls that meet, without a race", async () => {
-  await execa(await build("-fsanitize=thread"), ["calls"], { env: { TSAN_OPTIONS: "halt_on_error=1" } });
+it("every element is worked on once in calls that meet, without a race", async ({ skip }) => {
+  const program = await build("-fsanitize=thread");
+  const env = { TSAN_OPTIONS: "halt_on_error=1" };
+  const { exitCode, stderr } = await execa(program, ["calls"], { env, reject: false });
+  skip(stderr.includes("unexpected memory mapping"), "this kernel lays memory out as ThreadSanitizer cannot");
+  expect(stderr).toBe("");
+  expect(exitCode).toBe(0);
 });
 
 it("a child of a fork works, and as many threads take part as may", async () => {

@@ -9,7 +9,7 @@ namespace {
 constexpr uint32_t HEAD_DIM = 256;
 constexpr uint32_t ROTARY_PAIRS = 128;
 constexpr uint32_t SLOTS = 32;
-constexpr uint32_t PLACES = 32;  // for slots, in the sum over a head
+constexpr uint32_t PLACES = 32;  // SLOTS up to a power of two: what the sum over a head adds up
 constexpr uint32_t VECTOR_ELEMENTS = 4;
 constexpr uint32_t BLOCK_THREADS = 128;
 
@@ -74,7 +74,8 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   const auto loaded_slot = [&](int s) { return min(slot_of(s), SLOTS - 1); };
 
   // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use,
-  // and none is skipped: a lane without a head loads a neighbour's.
+  // and none is skipped: a lane without a head loads a neighbour's. The weights serve all heads of the lane: where each head
+  // has its own, dispatch gives a lane one.
   if (is_dependent) allow_next_kernel();
   uint64_t turns[PAIRS_PER_LANE];
   Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];

@@ -179,10 +179,15 @@ function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: n
 /** How long this thread was ready to run and had no CPU; 0 where Linux does not say. */
 function waitedMs(): number {
   try {
-    return Number(readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[1]) / 1e6;
+    return waitedIn(readFileSync("/proc/thread-self/schedstat", "utf8"));
   } catch {
     return 0;
   }
+}
+
+/** Milliseconds in what Linux says of a thread: nanoseconds on a CPU and waiting for one, and how often it had one. */
+export function waitedIn(schedstat: string): number {
+  return Number(schedstat.split(" ")[1] ?? 0) / 1e6;
 }
 
 /** The median, and how far the quartiles are apart, over the median. */

@@ -214,7 +214,7 @@ function shapeOf({ rope, headDim, rotaryDim, dtype, ...row }: BenchRow): string 
   return `${rope} ${headDim}/${rotaryDim} ${dtype}, ${heads} heads, ${row.tokens} tokens, ${how}`;
 }
 
-const percent = (part = 0) => `${(part * 100).toFixed(0)} %`;
+const percent = (part?: number) => (part === undefined ? "" : `${(part * 100).toFixed(0)} %`);
 
 function printRows(rows: readonly BenchRow[], io: Io): void {
   const [first] = rows;
