@@ -16,8 +16,10 @@ describe("demo without nvcc", () => {
   it("runs prefill and decode on the CPU, says why, and passes", async () => {
     setEnv("NORMROPE_NVCC", "none");
     const config = writeConfig(neoxSpace(128));
+    expect((await normrope(["build", "--target", "cpu", "--config", config])).code).toBe(0);
     const { code, out, err } = await normrope(["demo", "--config", config]);
     expect(err).toContain("there is no nvcc");
+    expect(err).toContain(`[from the cache] cpu ${neoxId(128)}\ncpu library: 0 kernels compiled, 1 from`);
     expect(out).toContain(`Running ${neoxId(128)} on CPU (target cpu): ${why}`);
     const rows = out.split("\n").filter((line) => line.endsWith("unchanged  passes"));
     const cells = rows.map((row) => row.split(/ {2,}/));
