@@ -39,6 +39,11 @@ export function supportOf(path: string, manifest: Held, query: PointQuery): Supp
 /** The config that a command reads where it is given none. */
 export const DEFAULT_CONFIG = "normrope.config.ts";
 
+/** The option that names a config to a command, with a blank in front; empty for the one that it reads anyway. */
+export function configOptionOf(config: string): string {
+  return config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
+}
+
 /** Of a point that the library, or the config, at `path` holds no kernel for; `config` is the one to be changed. */
 export function absenceOf(
   path: string,
@@ -65,7 +70,7 @@ export function absenceOf(
     .map(({ name }) => `${name}: [${JSON.stringify(point[name])}]`);
   const configLine = `{ ${values.join(", ")} }`;
   const axis = onlyAxisBetween(op.axes, kernels, point);
-  const option = config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
+  const option = configOptionOf(config);
   const fix =
     axis === undefined
       ? `Add the entry ${configLine} to ${quoted(config)}, making a list of it where it is one object, and run \`normrope build${option}\``

@@ -29,7 +29,7 @@ import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { wholeNumber } from "./options.js";
+import { percent, wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import {
   configOption,
@@ -213,8 +213,6 @@ function shapeOf({ rope, headDim, rotaryDim, dtype, ...row }: BenchRow): string 
   const how = `${row.cache}${row.pdl ? ", dependent" : ""}`;
   return `${rope} ${headDim}/${rotaryDim} ${dtype}, ${heads} heads, ${row.tokens} tokens, ${how}`;
 }
-
-const percent = (part?: number) => (part === undefined ? "" : `${(part * 100).toFixed(0)} %`);
 
 function printRows(rows: readonly BenchRow[], io: Io): void {
   const [first] = rows;

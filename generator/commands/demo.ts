@@ -18,7 +18,7 @@ import { internalError, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
 import { compilerFor, findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
-import { counted } from "./options.js";
+import { counted, percent } from "./options.js";
 import { buildProject, configOption, emitProject, projectFolders } from "./project.js";
 
 /** Qwen/Qwen3-30B-A3B, with YaRN as its model card gives it for 131072 tokens. */
@@ -100,12 +100,12 @@ async function check(library: Library, facts: ManifestKernel, batch: Batch): Pro
 
 function timesOf(row: BenchRow | undefined): readonly string[] {
   if (row === undefined) return [];
-  const { us, spread = 0, over_floor, tokens, q_heads, k_heads, headDim } = row;
+  const { us, spread, over_floor, tokens, q_heads, k_heads, headDim } = row;
   // Two bytes an element, read once and written once.
   const megabytes = (2 * 2 * tokens * (q_heads + k_heads) * headDim) / 1e6;
   return [
     us < 1000 ? `${us.toFixed(1)} us` : `${(us / 1000).toFixed(2)} ms`,
-    `${(spread * 100).toFixed(0)} %`,
+    percent(spread),
     over_floor.toFixed(2),
     `${megabytes.toFixed(1)} MB`,
     `${(2 * megabytes).toFixed(1)} MB`,

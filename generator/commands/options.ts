@@ -16,6 +16,11 @@ export function wholeNumber(option: string, text: string, least: number, most = 
   );
 }
 
+/** `7 %` of a part of 1; empty of one that was not measured. */
+export function percent(part: number | undefined): string {
+  return part === undefined ? "" : `${(part * 100).toFixed(0)} %`;
+}
+
 /** `1 kernel`, `2 kernels`. */
 export function counted(count: number, noun: string, plural = `${noun}s`): string {
   return `${count} ${count === 1 ? noun : plural}`;

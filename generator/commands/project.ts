@@ -10,7 +10,7 @@ import type { Argv } from "yargs";
 import { LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget, open } from "../../runtime/open.js";
 import type { DeviceInfo, Library } from "../../runtime/open_library.js";
-import { DEFAULT_CONFIG } from "../../runtime/support.js";
+import { configOptionOf, DEFAULT_CONFIG } from "../../runtime/support.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
 import type { BuildRequest, BuildResult } from "../build.js";
 import { cacheRoot } from "../cache_folder.js";
@@ -110,8 +110,7 @@ export async function openProject(config: string, target: Target | "auto"): Prom
   const isGpusOwn = target === "auto" && chosen === "cuda";
   const message = `${isGpusOwn ? "this machine has a GPU, and " : ""}there is no ${quoted(file)}`;
   const instead = isGpusOwn ? "; --target cpu does without the GPU" : "";
-  const option = config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
-  const fix = `run \`normrope build --target ${chosen}${option}\`, or name another project's config with --config FILE${instead}`;
+  const fix = `run \`normrope build --target ${chosen}${configOptionOf(config)}\`, or name another project's config with --config FILE${instead}`;
   throw userError("nothing-built", message, fix);
 }
 

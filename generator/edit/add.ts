@@ -156,7 +156,7 @@ function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDi
   return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
 }
 
-/** A point with the value, and a head_dim; all else is as good as any. */
+/** A point with the value and a head_dim; the other axes have their first value. */
 function pointAt(op: Op, headDim: AxisValue, range: AxisRange, value: AxisValue): ConfigPoint {
   const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
   return { ...Object.fromEntries(first), [range.name]: value };
