@@ -1,15 +1,9 @@
 /** The op: RMSNorm of every q and k head, then rotary embedding, in one pass. */
-import { defineOp, even, multipleOf, oneOf, rmsNorm, rotate } from "./language.js";
+import { defineOp, rmsNorm, rotate } from "./language.js";
 
 /** `y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)` for every head of q and k. */
 export const qkNormRope = defineOp({
   name: "qk_norm_rope",
-  axes: {
-    headDim: multipleOf(8, { min: 16, max: 1024 }),
-    rotaryDim: even({ min: 2, max: "headDim", default: "headDim" }),
-    rope: oneOf("neox", "interleaved"),
-    dtype: oneOf("bf16", "f16"),
-  },
   head: (x, { axes, weight, eps, angle }) =>
     rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }),
 });

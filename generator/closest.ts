@@ -1,7 +1,7 @@
 /** "Did you mean": the candidate nearest to what was written, or undefined where none is near. Pure. */
 import { distance } from "fastest-levenshtein";
-import type { AxisRange } from "./ir.js";
-import { aliasOf } from "./legality.js";
+import { aliasOf } from "../dsl/legality.js";
+import type { Axis } from "./ir.js";
 
 /** A longer word is no slip of the hand, and takes its time to compare. */
 const WORD_LENGTH_MAX = 200;
@@ -17,8 +17,8 @@ export function closest(word: string, candidates: readonly string[]): string | u
 }
 
 /** The question behind the range of an axis, for a name that it has not; empty where no name is near. */
-export function didYouMean(range: AxisRange, value: unknown): string {
-  if (range.kind === "integer") return "";
-  const near = aliasOf(range, value) ?? closest(String(value), range.values);
+export function didYouMean(axis: Axis, value: unknown): string {
+  if (axis.kind === "integer") return "";
+  const near = aliasOf(axis, value) ?? closest(String(value), axis.values);
   return near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
 }

@@ -4,11 +4,12 @@
  * In: the op and the space as written. Out: every wanted point in one canonical order, the combinations that a rule
  * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
  */
+import { describeRange, isInRange, rejectionOf } from "../dsl/legality.js";
+import { comparePoints, defaultOf, hasMeaning, isOptional, type Values } from "../dsl/points.js";
 import { didYouMean } from "./closest.js";
-import { compareText, type Diagnostic, show } from "./diagnostics.js";
-import type { AxisRange, AxisValue, ConfigPoint, Entry, EntryAxis, Op, RejectedPoint, Space } from "./ir.js";
-import { describeRange, isInRange, rejectionOf } from "./legality.js";
-import { kernelId, opId } from "./name.js";
+import { type Diagnostic, show } from "./diagnostics.js";
+import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "./ir.js";
+import { kernelId } from "./name.js";
 
 export interface Expansion {
   readonly points: readonly ConfigPoint[];
@@ -16,7 +17,7 @@ export interface Expansion {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-export function expand(op: Op, space: Space): Expansion {
+export function expand({ op, ...space }: Space): Expansion {
   const diagnostics: Diagnostic[] = [];
   const points = new Map<string, { point: ConfigPoint; entry: Entry }>();
   const rejections = new Map<string, RejectedPoint>();
@@ -29,18 +30,19 @@ export function expand(op: Op, space: Space): Expansion {
       span: space.span,
     });
   }
-  const named = opId(op);
   for (const entry of space.entries) {
-    const axes = readEntry(op, entry, diagnostics);
-    if (axes === undefined) continue;
-    const combinations = product(op.axes, axes);
+    const values = readEntry(op.axes, entry, diagnostics);
+    if (values === undefined) continue;
+    const combinations = product(op.axes, values);
+    diagnostics.push(...meaningless(op.axes, entry, combinations));
     const rejected: RejectedPoint[] = [];
     for (const point of combinations) {
-      const id = kernelId(named, point);
-      const rejection = rejectionOf(point);
+      const id = kernelId(op, point);
+      const rejection = rejectionOf(op.axes, point);
       if (rejection !== undefined) {
-        rejected.push({ ...rejection, point });
-        rejections.set(id, { ...rejection, point });
+        const found = { ...rejection, id, op: op.name, point };
+        rejected.push(found);
+        rejections.set(id, found);
         continue;
       }
       const earlier = points.get(id);
@@ -56,47 +58,46 @@ export function expand(op: Op, space: Space): Expansion {
       });
     }
   }
+  const inOrder = comparePoints(op.axes);
   return {
-    points: [...points.values()].map(({ point }) => point).sort(canonicalOrder),
-    rejections: [...rejections.values()].sort((a, b) => canonicalOrder(a.point, b.point)),
+    points: [...points.values()].map(({ point }) => point).sort(inOrder),
+    rejections: [...rejections.values()].sort((a, b) => inOrder(a.point, b.point)),
     diagnostics,
   };
 }
 
 /** The values of each axis that can be used, or undefined where there is no telling what the entry means. */
-function readEntry(op: Op, entry: Entry, diagnostics: Diagnostic[]): Map<string, AxisValue[]> | undefined {
+function readEntry(
+  axes: readonly Axis[],
+  entry: Entry,
+  diagnostics: Diagnostic[],
+): Map<string, AxisValue[]> | undefined {
   const usable = new Map<string, AxisValue[]>();
-  for (const range of op.axes) {
-    const axis = entry.axes.find(({ name }) => name === range.name);
-    if (axis === undefined) {
-      if (range.kind === "integer" && range.default !== undefined) continue;
-      if (entry.complete) diagnostics.push(missingAxis(range, entry));
+  for (const axis of axes) {
+    const written = entry.axes.find(({ name }) => name === axis.name);
+    if (written === undefined) {
+      if (isOptional(axis)) continue;
+      if (entry.complete) diagnostics.push(missingAxis(axis, entry));
       return undefined;
     }
-    const values = readAxis(op, range, axis, entry.complete, diagnostics);
+    const values = readAxis(axis, written, entry.complete, diagnostics);
     if (values.length === 0) return undefined;
-    usable.set(range.name, values);
+    usable.set(axis.name, values);
   }
   return usable;
 }
 
-function readAxis(
-  op: Op,
-  range: AxisRange,
-  axis: EntryAxis,
-  complete: boolean,
-  diagnostics: Diagnostic[],
-): AxisValue[] {
-  if (axis.values.length === 0 && complete) {
+function readAxis(axis: Axis, written: EntryAxis, complete: boolean, diagnostics: Diagnostic[]): AxisValue[] {
+  if (written.values.length === 0 && complete) {
     diagnostics.push({
       code: "empty-axis",
       message: `${axis.name} lists no value, so the entry makes no kernel`,
-      fix: `write at least one: ${describeRange(op.axes, range)}`,
-      span: axis.span,
+      fix: `write at least one: ${describeRange(axis)}`,
+      span: written.span,
     });
   }
   const seen: AxisValue[] = [];
-  for (const { value, span } of axis.values) {
+  for (const { value, span } of written.values) {
     if (seen.includes(value)) {
       diagnostics.push({
         code: "duplicate-value",
@@ -104,13 +105,13 @@ function readAxis(
         fix: "remove one of the two",
         span,
       });
-    } else if (isInRange(op.axes, range, value)) {
+    } else if (isInRange(axis, value)) {
       seen.push(value);
     } else {
       diagnostics.push({
         code: "value-not-in-axis",
         message: `${show(value)} is no value of ${axis.name}`,
-        fix: `${axis.name} is ${describeRange(op.axes, range)}${didYouMean(range, value)}`,
+        fix: `${axis.name} is ${describeRange(axis)}${didYouMean(axis, value)}`,
         span,
       });
     }
@@ -118,24 +119,41 @@ function readAxis(
   return seen;
 }
 
-function product(ranges: readonly AxisRange[], axes: ReadonlyMap<string, AxisValue[]>): ConfigPoint[] {
-  let partial: Record<string, AxisValue>[] = [{}];
-  for (const range of ranges) {
+/** Every combination; an axis is left out of those where it means nothing. */
+function product(axes: readonly Axis[], listed: ReadonlyMap<string, AxisValue[]>): ConfigPoint[] {
+  let partial: Values[] = [{}];
+  for (const axis of axes) {
     partial = partial.flatMap((point) => {
-      const values =
-        axes.get(range.name) ?? (range.kind === "integer" ? [point[range.default ?? ""] ?? 0] : []);
-      return values.map((value) => ({ ...point, [range.name]: value }));
+      if (!hasMeaning(axis, point)) return [point];
+      const values = listed.get(axis.name) ?? [defaultOf(axis, point)];
+      return values.map((value) => ({ ...point, [axis.name]: value }));
     });
   }
-  // `load` accepts only ops with exactly these axes, each a subset of what a config point may hold.
-  return partial as unknown as ConfigPoint[];
+  return partial as ConfigPoint[];
 }
 
-function missingAxis(range: AxisRange, entry: Entry): Diagnostic {
+/** Axes that an entry lists, and that mean something at none of its points. */
+function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Values[]): Diagnostic[] {
+  return entry.axes.flatMap(({ name, span }): Diagnostic[] => {
+    const axis = axes.find((candidate) => candidate.name === name);
+    if (axis?.when === undefined || points.some((point) => hasMeaning(axis, point))) return [];
+    const where = Object.entries(axis.when).map(([other, values]) => `${other} is ${values.join(" or ")}`);
+    return [
+      {
+        code: "axis-without-meaning",
+        message: `${name} means nothing at any point of this entry`,
+        fix: `leave it out: it means something where ${where.join(" and ")}`,
+        span,
+      },
+    ];
+  });
+}
+
+function missingAxis({ name }: Axis, entry: Entry): Diagnostic {
   return {
     code: "missing-axis",
-    message: `the entry leaves out ${range.name}, which has no default`,
-    fix: `add \`${range.name}: […]\``,
+    message: `the entry leaves out ${name}, which has no default`,
+    fix: `add \`${name}: […]\``,
     span: entry.span,
   };
 }
@@ -147,14 +165,4 @@ function duplicatePoint(id: string, earlier: Entry, later: Entry): Diagnostic {
     fix: "take the point out of one of the two entries",
     span: later.span,
   };
-}
-
-/** One order for every way to write a space, so that the emitted text does not depend on it. */
-function canonicalOrder(a: ConfigPoint, b: ConfigPoint): number {
-  return (
-    compareText(a.dtype, b.dtype) ||
-    a.headDim - b.headDim ||
-    a.rotaryDim - b.rotaryDim ||
-    compareText(a.rope, b.rope)
-  );
 }

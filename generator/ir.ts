@@ -2,22 +2,22 @@
  * The types that flow between the stages of the compiler.
  *
  * Readonly, flat and JSON-printable; each is made in one place, which its comment names.
- * The config point and the op's axes and stages are part of the manifest too, so their types live there.
+ * The op's axes are of `dsl/axes.ts`; its stages are part of the manifest too, so their types live there.
  */
-import type { AxisRange, ConfigPoint, ManifestKernel, Stage } from "../runtime/manifest.js";
+import type { Axis, AxisValue, ConfigPoint } from "../dsl/axes.js";
+import type { Rejection } from "../dsl/legality.js";
+import type { ManifestKernel, Stage } from "../runtime/manifest.js";
 import type { Span } from "./diagnostics.js";
 
-export type { AxisRange, ConfigPoint, Stage };
-
-export type AxisName = keyof ConfigPoint;
-export type AxisValue = string | number;
+export type { Axis, AxisValue, ConfigPoint, Stage };
 
 /** Made by `load`. */
 export interface Op {
   readonly name: string;
   /** Where the op is written, as headers of emitted files name it. */
   readonly source: string;
-  readonly axes: readonly AxisRange[];
+  /** In the order of the table. */
+  readonly axes: readonly Axis[];
   readonly stages: readonly Stage[];
 }
 
@@ -29,7 +29,7 @@ export interface Located<T> {
 
 /** What an entry says of one axis. */
 export interface EntryAxis {
-  readonly name: AxisName;
+  readonly name: string;
   readonly values: readonly Located<AxisValue>[];
   readonly span: Span;
 }
@@ -44,18 +44,16 @@ export interface Entry {
 
 /** Made by `load`. */
 export interface Space {
+  readonly op: Op;
   readonly entries: readonly Entry[];
   readonly span: Span;
 }
 
-/** A combination that a rule forbids: not an error, and listed. Made by `legality`. */
-export interface Rejection {
-  readonly rule: string;
-  readonly reason: string;
-  readonly values: Readonly<Record<string, AxisValue>>;
-}
-
+/** A combination that a rule forbids: not an error, and listed. Made by `expand`. */
 export interface RejectedPoint extends Rejection {
+  /** Of the kernel that it would be. */
+  readonly id: string;
+  readonly op: string;
   readonly point: ConfigPoint;
 }
 

@@ -14,7 +14,7 @@ import {
   type ConfigPoint,
   LIBRARY_NAME,
   MANIFEST_NAME,
-  type Manifest,
+  type ManifestOp,
   type Target,
 } from "../runtime/manifest.js";
 import { cacheKey, findCached, keysIn } from "./cache.js";
@@ -22,7 +22,7 @@ import { manifestIn } from "./cache_contents.js";
 import { cacheRoot, KERNELS, readOnlyCaches } from "./cache_folder.js";
 import { quoted, reasonOf, show, UserError, userError } from "./diagnostics.js";
 import type { Op } from "./ir.js";
-import { kernelId, opId } from "./name.js";
+import { kernelId } from "./name.js";
 import { readShippedOp } from "./op_file.js";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "./package_root.js";
 import type { TargetCompiler } from "./target_compiler.js";
@@ -32,7 +32,7 @@ export { UserError };
 
 export interface JitRequest {
   /** Default: the op that ships with normrope. */
-  readonly op?: Manifest["op"] | undefined;
+  readonly op?: ManifestOp | undefined;
   /** None: a library without kernels, for memory, devices and streams. */
   readonly point?: ConfigPoint | undefined;
   readonly target: Target;
@@ -66,7 +66,7 @@ const NO_KERNEL = "none";
  */
 export async function provideLibrary(request: JitRequest): Promise<JitLibrary | JitMiss> {
   const op = withSource(request.op);
-  const shelf = join(KERNELS, request.point === undefined ? NO_KERNEL : kernelId(opId(op), request.point));
+  const shelf = join(KERNELS, request.point === undefined ? NO_KERNEL : kernelId(op, request.point));
   const own = cacheRoot();
   const compiler = await chooseCompiler(request);
   if ("reason" in compiler) {
@@ -128,12 +128,17 @@ function keyOf({ target, path, identity, compileArgs, linkArgs }: TargetCompiler
 }
 
 /** The modules that decide the emitted text: all that `plan`, `render` and `templates` import, as the tests see. */
-export const EMITTERS = ["name", "op_file", "plan", "render", "spelling", "templates", "view"];
+export const EMITTERS = [
+  ...["dsl/axes", "dsl/points"],
+  ...["name", "op_file", "plan", "render", "spelling", "templates", "view"].map(
+    (name) => `generator/${name}`,
+  ),
+];
 
 /** What the emitted text is made from, besides op and plans. To render it would take as long as all else. */
 function emitterKey(target: Target): readonly unknown[] {
   const self = fileURLToPath(import.meta.url);
-  const code = EMITTERS.map((name) => join(self, "..", name + extname(self)));
+  const code = EMITTERS.map((name) => join(self, "..", "..", name + extname(self)));
   const folders = [target, "common", "include"].map((folder) => join(PACKAGE_ROOT, "templates", folder));
   const texts = folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -145,7 +150,7 @@ function emitterKey(target: Target): readonly unknown[] {
 }
 
 /** The op of an open library: that which ships, or one of the user's own. */
-function withSource(op: Manifest["op"] | undefined): Op {
+function withSource(op: ManifestOp | undefined): Op {
   const { source, ...shipped } = readShippedOp();
   return op === undefined || isDeepStrictEqual(op, shipped)
     ? { ...shipped, source }
@@ -170,7 +175,7 @@ function canRun(manifest: BuiltManifest, { source: _, ...op }: Op, { target, arc
   const features = cpuFeatures();
   return (
     compiler === COMPILER_VERSION &&
-    isDeepStrictEqual(manifest.op, op) &&
+    isDeepStrictEqual(manifest.ops, [op]) &&
     build.target === target &&
     build.cpuArch === process.arch &&
     build.cpuFeatures.every((feature) => features.includes(feature)) &&

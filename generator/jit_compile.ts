@@ -36,7 +36,7 @@ export interface PointRequest extends Pick<JitRequest, "point" | "load"> {
 export async function compilePoint(request: PointRequest): Promise<JitLibrary> {
   const { op, point, compiler, cacheRoot, shelf, key, files: kept, load } = request;
   const plans = point === undefined ? [] : [plan(op, point)];
-  const files = render(readTemplates(), op, plans, COMPILER_VERSION);
+  const files = render(readTemplates(), [op], plans, COMPILER_VERSION);
   tidyCache(openCache(cacheRoot));
   const objects = await compileObjects({ files, compiler, cacheRoot, jobs: availableParallelism() });
   const make = async (folder: string) => {

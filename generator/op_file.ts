@@ -6,17 +6,20 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { manifestSchema } from "../runtime/manifest.js";
+import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
 
-export const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
+const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
 
-const opSchema = manifestSchema.shape.op.extend({ source: z.string() });
+/** The same text, for the compiler and for Python. */
+export const OP_FILES = [OP_FILE, join(PACKAGE_ROOT, "python", "normrope", "op.json")];
+
+const shippedSchema = opSchema.extend({ source: z.string() });
 
 let shipped: Op | undefined;
 
 export function readShippedOp(): Op {
-  shipped ??= opSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
+  shipped ??= shippedSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
   return shipped;
 }

@@ -3,7 +3,7 @@
  *
  * In: the path of a config. Out: the plans and the emitted text. Writes nothing; `fileset` and `build` do.
  */
-import { UserError } from "./diagnostics.js";
+import { compareText, UserError } from "./diagnostics.js";
 import { expand } from "./expand.js";
 import type { FileSet, KernelPlan, Op, RejectedPoint } from "./ir.js";
 import { type LoadedConfig, load } from "./load/index.js";
@@ -13,25 +13,32 @@ import { render } from "./render.js";
 import { readTemplates } from "./templates.js";
 
 export interface Compilation {
-  readonly op: Op;
+  /** By their names. */
+  readonly ops: readonly Op[];
   readonly plans: readonly KernelPlan[];
   readonly rejections: readonly RejectedPoint[];
 }
 
 /** @throws UserError with every diagnostic of the config. */
 export function compile(configPath: string): Compilation {
-  return planSpace(load(configPath));
+  return planSpaces(load(configPath));
 }
 
-/** @throws UserError with every diagnostic of the space. */
-export function planSpace({ op, space, diagnostics, typeErrorsInSpace }: LoadedConfig): Compilation {
-  const expansion = expand(op, space);
-  const found = [...diagnostics, ...expansion.diagnostics];
-  if (found.length === 0) found.push(...typeErrorsInSpace);
+/** @throws UserError with every diagnostic of the spaces. */
+export function planSpaces({ spaces, diagnostics, typeErrorsInSpaces }: LoadedConfig): Compilation {
+  const expanded = [...spaces]
+    .sort((a, b) => compareText(a.op.name, b.op.name))
+    .map((space) => ({ op: space.op, ...expand(space) }));
+  const found = [...diagnostics, ...expanded.flatMap((expansion) => expansion.diagnostics)];
+  if (found.length === 0) found.push(...typeErrorsInSpaces);
   if (found.length > 0) throw new UserError(found);
-  return { op, plans: expansion.points.map((point) => plan(op, point)), rejections: expansion.rejections };
+  return {
+    ops: expanded.map(({ op }) => op),
+    plans: expanded.flatMap(({ op, points }) => points.map((point) => plan(op, point))),
+    rejections: expanded.flatMap(({ rejections }) => rejections),
+  };
 }
 
-export function emit({ op, plans }: Compilation): FileSet {
-  return render(readTemplates(), op, plans, COMPILER_VERSION);
+export function emit({ ops, plans }: Compilation): FileSet {
+  return render(readTemplates(), ops, plans, COMPILER_VERSION);
 }

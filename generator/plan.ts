@@ -7,7 +7,7 @@
  */
 import { internalError } from "./diagnostics.js";
 import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage, Stage } from "./ir.js";
-import { kernelId, opId } from "./name.js";
+import { kernelId } from "./name.js";
 
 const WARP_LANES = 32;
 
@@ -39,7 +39,7 @@ const WIDE_LANES_MIN = 4;
  *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs.
  */
 export function plan(op: Op, point: ConfigPoint): KernelPlan {
-  const id = kernelId(opId(op), point);
+  const id = kernelId(op, point);
   const { headDim, rotaryDim, rope } = point;
   const second = secondVectors(point);
   const vectorElements =
@@ -49,6 +49,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
   return {
     id,
+    op: op.name,
     point,
     stages: op.stages.map(planStage),
     vectorElements,

@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
-import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
+import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
 import { compareText, internalError, userError } from "./diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
 import {
@@ -25,11 +25,11 @@ export type Templates = ReadonlyMap<string, string>;
 
 export function render(
   templates: Templates,
-  op: Op,
+  ops: readonly Op[],
   plans: readonly KernelPlan[],
   compiler: string,
 ): FileSet {
-  requireStages(templates, op);
+  for (const op of ops) requireStages(templates, op);
   const cuda = targetRenderer(templates, "cuda");
   const cpu = targetRenderer(templates, "cpu");
   const other = targetRenderer(templates, "");
@@ -37,22 +37,22 @@ export function render(
     ...[...templates].filter(([path]) => !path.endsWith(".hbs")).map(([path, text]) => ({ path, text })),
     ...plans.map((plan) => ({
       path: `cuda/${plan.id}.cu`,
-      text: cuda("kernel.cu", cudaKernelView(op, plan), plan.id),
+      text: cuda("kernel.cu", cudaKernelView(opOf(ops, plan), plan), plan.id),
     })),
     ...plans.map((plan) => ({
       path: `cpu/${plan.id}.cpp`,
-      text: cpu("kernel.cpp", cpuKernelView(op, plan), plan.id),
+      text: cpu("kernel.cpp", cpuKernelView(opOf(ops, plan), plan), plan.id),
     })),
     { path: "include/normrope.h", text: other("include/normrope.h", headerView()) },
   ].sort(byPath);
 
-  const manifest = manifestOf(op, plans, compiler, sources);
+  const manifest = manifestOf(ops, plans, compiler, sources);
   const tables = dispatchView(plans, manifest);
   return [
     ...sources,
     { path: "cuda/dispatch.cpp", text: cuda("dispatch.cpp", tables) },
     { path: "cpu/dispatch.cpp", text: cpu("dispatch.cpp", tables) },
-    { path: "ts/kernels.ts", text: other("ts/kernels.ts", bindingsView(plans)) },
+    { path: "ts/kernels.ts", text: other("ts/kernels.ts", bindingsView(ops, plans)) },
     { path: "manifest.json", text: `${JSON.stringify(manifest, undefined, 2)}\n` },
   ].sort(byPath);
 }
@@ -68,16 +68,22 @@ function requireStages(templates: Templates, { name, stages }: Op): void {
   throw userError("bad-op", message, "write it, as the README says under `Add a stage`");
 }
 
-function manifestOf(op: Op, plans: readonly KernelPlan[], compiler: string, sources: FileSet): Manifest {
+function manifestOf(
+  ops: readonly Op[],
+  plans: readonly KernelPlan[],
+  compiler: string,
+  sources: FileSet,
+): Manifest {
   const hash = createHash("sha256");
   for (const { path, text } of sources) hash.update(JSON.stringify([path, text]));
   return {
     abi: ABI_VERSION,
     compiler,
-    op: { name: op.name, axes: [...op.axes], stages: [...op.stages] },
+    ops: ops.map(({ name, axes, stages }) => ({ name, axes: [...axes], stages: [...stages] })),
     sourcesSha256: hash.digest("hex"),
     kernels: plans.map((plan) => ({
       id: plan.id,
+      op: plan.op,
       point: plan.point,
       vectorElements: plan.vectorElements,
       slots: plan.slots,

@@ -4,6 +4,8 @@
  * In: the manifest, what was found and verified on this machine, a benchmark record. Out: the view that
  * templates/report reads. Pure: opens no library, and gives no opinion that its inputs do not hold.
  */
+import { AXES } from "../dsl/axes.js";
+import { valueOn } from "../dsl/points.js";
 import type { BuiltManifest, ManifestKernel } from "../runtime/manifest.js";
 import type { DeviceInfo } from "../runtime/open_library.js";
 import type { KernelResult } from "../runtime/verify.js";
@@ -33,7 +35,7 @@ export function reportView(report: Report): View {
   const groups = columnGroups(report);
   const columns = groups.flatMap(({ columns }) => columns);
   return {
-    title: `${manifest.op.name} for ${build.target === "cuda" ? "CUDA" : "the CPU"}`,
+    title: `${manifest.ops.map(({ name }) => name).join(", ")} for ${build.target === "cuda" ? "CUDA" : "the CPU"}`,
     compiler: manifest.compiler,
     tiles: tiles(report),
     facts: facts(report),
@@ -78,16 +80,17 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
     kind: "text",
     text: value,
   });
+  const { kernels } = manifest;
   const { archs, resources } = manifest.build;
   const groups: ColumnGroup[] = [
     {
       name: "Point",
-      columns: [
-        number("head dim", ({ point }) => `${point.headDim}`),
-        number("rotary dim", ({ point }) => `${point.rotaryDim}`),
-        text("RoPE", ({ point }) => point.rope),
-        text("dtype", ({ point }) => point.dtype),
-      ],
+      columns: AXES.filter((axis) => kernels.some(({ point }) => valueOn(axis, point) !== undefined)).map(
+        (axis) => {
+          const column = axis.kind === "integer" ? number : text;
+          return column(axis.name, ({ point }) => `${valueOn(axis, point) ?? ""}`);
+        },
+      ),
     },
   ];
   if (verification.kind === "done") {
@@ -180,10 +183,12 @@ function verificationTiles(verification: Verification): View[] {
 }
 
 function facts({ manifest, libraryPath, libraryBytes, devices }: Report): View[] {
-  const { build, compiler, op } = manifest;
+  const { build, compiler, ops } = manifest;
   const cpu = `${build.cpuArch}: ${build.cpuFeatures.join(" ")}`;
   return [
-    { name: "Op", value: `${op.name}: ${op.stages.map(({ name }) => name).join(", then ")}` },
+    ...ops.map((op) => ({
+      ...{ name: "Op", value: `${op.name}: ${op.stages.map(({ name }) => name).join(", then ")}` },
+    })),
     { name: "Target", value: build.target },
     {
       name: devices.length > 1 ? "Devices" : "Device",

@@ -5,8 +5,9 @@
  * records where a template repeats itself. Pure. A view derives nothing that decides a result: it only names and
  * spells what `plan` fixed.
  */
-import { ABI_VERSION, type Manifest } from "../runtime/manifest.js";
-import type { KernelPlan, Layout, Op } from "./ir.js";
+import { written } from "../dsl/points.js";
+import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
+import type { AxisValue, KernelPlan, Layout, Op } from "./ir.js";
 import { floatLiteral, rawString, vectorType } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
@@ -100,12 +101,21 @@ export function headerView(): View {
   return { abi: ABI_VERSION };
 }
 
-export function bindingsView(plans: readonly KernelPlan[]): View {
+export function bindingsView(ops: readonly Op[], plans: readonly KernelPlan[]): View {
   return {
-    kernels: plans.map(({ id, point }) => ({
-      id,
-      ...point,
-      optional: point.rotaryDim === point.headDim ? "?" : "",
-    })),
+    kernels: plans.map((plan) => {
+      const { axes } = opOf(ops, plan);
+      const named = new Set(written(axes, plan.point).map(([{ name }]) => name));
+      const field = (name: string, value: AxisValue, isRequired: boolean) => ({
+        ...{ name, optional: isRequired ? "" : "?", type: JSON.stringify(value) },
+      });
+      return {
+        id: plan.id,
+        fields: [
+          field("op", plan.op, ops.length > 1),
+          ...Object.entries(plan.point).map(([name, value]) => field(name, value, named.has(name))),
+        ],
+      };
+    }),
   };
 }

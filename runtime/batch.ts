@@ -8,7 +8,7 @@
 import { Accuracy } from "./accuracy.js";
 import { decodingTable } from "./dtype.js";
 import type { Heads, HeadsLayout } from "./heads.js";
-import type { ManifestKernel, Stage } from "./manifest.js";
+import { type ManifestKernel, opOf, type Stage } from "./manifest.js";
 import type { DeviceBuffer, ElementType, HostData } from "./memory.js";
 import type { Kernel } from "./op.js";
 import type { Library } from "./open_library.js";
@@ -123,7 +123,7 @@ export function runBatch(
   library.synchronize();
   const after = (output ?? input).read(new Uint16Array(target.length));
 
-  const judge = new Judge(facts, library.manifest.op.stages, batch, before, after);
+  const judge = new Judge(facts, opOf(library.manifest.ops, facts).stages, batch, before, after);
   judge.heads(source.q, target.q, batch.numQHeads, weights.q);
   judge.heads(source.k, target.k, batch.numKHeads, weights.k);
   const touched =

@@ -6,13 +6,13 @@
  */
 import { type ErrorCode, NormropeError } from "./errors.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
-import type { ConfigPoint, Manifest, Target } from "./manifest.js";
+import type { ConfigPoint, ManifestOp, Target } from "./manifest.js";
 import type { Absence } from "./support.js";
 
 interface Wanted {
   readonly target: Target;
   /** Default: the op that ships with normrope. */
-  readonly op?: Manifest["op"] | undefined;
+  readonly op?: ManifestOp | undefined;
   /** None: a library without kernels. */
   readonly point?: ConfigPoint | undefined;
   /** Of the device that is to run it, such as `sm_90`; empty or undefined where there is none. */

@@ -6,7 +6,18 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import {
+  AXES,
+  type AxesOf,
+  type Axis,
+  type AxisValue,
+  type AxisValues,
+  type ConfigPoint,
+} from "../dsl/axes.js";
+import { isSamePoint, type Values } from "../dsl/points.js";
 import { NormropeError, quoted } from "./errors.js";
+
+export type { ConfigPoint };
 
 /** Version of the C ABI in normrope.h; a library of another one is refused. */
 export const ABI_VERSION = 1;
@@ -15,48 +26,75 @@ export const ABI_VERSION = 1;
 export const LIBRARY_NAME = "libnormrope.so";
 export const MANIFEST_NAME = "manifest.json";
 
-/** One point of the config space: what a kernel is specialised for. */
-export const configPointSchema = z.strictObject({
-  /** Elements of one head. */
-  headDim: z.int().positive(),
-  /** Leading elements of a head that are rotated. */
-  rotaryDim: z.int().positive(),
-  rope: z.enum(["neox", "interleaved"]),
-  /** Element type of q, k and the weights. */
-  dtype: z.enum(["bf16", "f16"]),
-});
+const REBUILD = "Run `normrope build` to make the library anew";
+
+/** Names of the table of axes. */
+const axisName = z.enum(AXES.map(({ name }) => name));
+
+/** The values of an axis by its row, for all ops: what an op narrows is for `legality` to say. */
+function axisValueSchema(axis: Axis, mayBeAbsent: boolean): z.ZodType {
+  const value = axis.kind === "integer" ? z.int().min(axis.min).max(axis.max) : z.enum(axis.values);
+  return mayBeAbsent ? value.optional() : value;
+}
+
+/** The casts are what the table says, row by row. */
+type PointShape = { readonly [Name in keyof ConfigPoint]: z.ZodType<ConfigPoint[Name]> };
+
+const configPointSchema = z.strictObject(
+  Object.fromEntries(
+    AXES.map((axis) => [axis.name, axisValueSchema(axis, axis.when !== undefined)]),
+  ) as PointShape,
+);
+
+/** The fields of a point in a file that is kept: an axis that came later is not there, and at its default. */
+export const keptPointShape = Object.fromEntries(
+  AXES.map((axis) => [
+    axis.name,
+    axisValueSchema(axis, axis.default !== undefined || axis.when !== undefined),
+  ]),
+) as PointShape;
 
 /** What a stage is given: an input of the call, the point's value on an axis, or a constant of the op. */
 const stageArgumentSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("input"), name: z.enum(["weight", "eps", "angle"]) }),
-  z.strictObject({ kind: z.literal("axis"), axis: configPointSchema.keyof() }),
+  z.strictObject({ kind: z.literal("axis"), axis: axisName }),
   z.strictObject({ kind: z.literal("constant"), value: z.number() }),
 ]);
 
 /** One step of the op, in the order of application. */
 const stageSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), stageArgumentSchema) });
 
-/** The values that an axis of the op can have. */
-const axisRangeSchema = z.discriminatedUnion("kind", [
+/** An axis of an op: a row of the table, narrowed or not. */
+const roleShape = {
+  name: axisName,
+  default: z.union([z.number(), z.string()]).optional(),
+  follows: axisName.optional(),
+  within: axisName.optional(),
+  when: z.record(z.string(), z.array(z.union([z.number(), z.string()]))).optional(),
+  tag: z.string().optional(),
+  tags: z.record(z.string(), z.string()).optional(),
+  aliases: z.record(z.string(), z.string()).optional(),
+  leads: z.boolean().optional(),
+};
+const axisSchema: z.ZodType<Axis> = z.discriminatedUnion("kind", [
   z.strictObject({
-    kind: z.literal("integer"),
-    name: configPointSchema.keyof(),
-    step: z.int().positive(),
-    min: z.int(),
-    /** A number, or the axis whose value bounds this one. */
-    max: z.union([z.int(), configPointSchema.keyof()]),
-    default: configPointSchema.keyof().optional(),
+    ...{ kind: z.literal("integer"), step: z.int().positive(), min: z.int(), max: z.int() },
+    ...roleShape,
   }),
-  z.strictObject({
-    kind: z.literal("enum"),
-    name: configPointSchema.keyof(),
-    values: z.array(z.string()),
-  }),
+  z.strictObject({ kind: z.literal("enum"), values: z.array(z.string()), ...roleShape }),
 ]);
+
+export const opSchema = z.strictObject({
+  name: z.string(),
+  axes: z.array(axisSchema),
+  stages: z.array(stageSchema),
+});
 
 /** How a head lies over the lanes of a warp (CUDA). `generator/plan.ts` decides it. */
 const kernelSchema = z.strictObject({
   id: z.string(),
+  /** The name of its op. */
+  op: z.string(),
   point: configPointSchema,
   /** Elements of one memory access. */
   vectorElements: z.int().positive(),
@@ -95,20 +133,24 @@ const buildSchema = z.strictObject({
 export const manifestSchema = z.strictObject({
   abi: z.literal(ABI_VERSION),
   compiler: z.string(),
-  op: z.strictObject({ name: z.string(), axes: z.array(axisRangeSchema), stages: z.array(stageSchema) }),
+  /** By their names, which differ. */
+  ops: z.array(opSchema),
   /** SHA-256 of the emitted sources, so that a library and a manifest can be told to belong together. */
   sourcesSha256: z.string(),
   kernels: z.array(kernelSchema),
 });
 
 /** `build/<target>/manifest.json`: the emitted manifest and what the build adds. */
-const builtManifestSchema = manifestSchema.extend({ build: buildSchema });
+const builtManifestSchema = manifestSchema
+  .extend({ build: buildSchema })
+  .refine(({ ops, kernels }) => kernels.every(({ op }) => ops.some(({ name }) => name === op)), {
+    ...{ path: ["kernels"], error: "a kernel is of an op that is not there" },
+  });
 
-/** One point of the config space: what a kernel is specialised for. */
-export type ConfigPoint = Readonly<z.infer<typeof configPointSchema>>;
 export type StageArgument = z.infer<typeof stageArgumentSchema>;
 export type Stage = z.infer<typeof stageSchema>;
-export type AxisRange = Readonly<z.infer<typeof axisRangeSchema>>;
+/** What a kernel computes, over which axes. */
+export type ManifestOp = z.infer<typeof opSchema>;
 export type ManifestKernel = z.infer<typeof kernelSchema>;
 export type Resources = z.infer<typeof resourcesSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -117,20 +159,22 @@ export type BuiltManifest = z.infer<typeof builtManifestSchema>;
 /** Where a library runs. */
 export type Target = BuiltManifest["build"]["target"];
 
-/** A point as a caller writes it: `rotaryDim` is `headDim` where it is left out. */
-export type PointQuery = Omit<ConfigPoint, "rotaryDim"> & { readonly rotaryDim?: number | undefined };
+/** A point as a caller writes it: axes at their default may be left out, and the op where a library holds one. */
+export type PointQuery = AxesOf<AxisValues> & {
+  /** The name of an op of the library. */
+  readonly op?: string | undefined;
+};
 
 /**
  * Reads the text of a built library's manifest.
  * @throws NormropeError `library-invalid` where it is not one; `where` names the file in the message.
  */
 export function parseBuiltManifest(text: string, where: string): BuiltManifest {
-  const rebuild = "Run `normrope build` to make the library anew";
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new NormropeError("library-invalid", `${quoted(where)} is not JSON`, rebuild, { cause });
+    throw new NormropeError("library-invalid", `${quoted(where)} is not JSON`, REBUILD, { cause });
   }
   const result = builtManifestSchema.safeParse(json);
   if (result.success) return result.data;
@@ -138,7 +182,7 @@ export function parseBuiltManifest(text: string, where: string): BuiltManifest {
   const place = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
   const problem = `${quoted(place)}: ${quoted(issue?.message ?? "")}`;
   const message = `${quoted(where)} is not a manifest of this version: ${problem}`;
-  throw new NormropeError("library-invalid", message, rebuild);
+  throw new NormropeError("library-invalid", message, REBUILD);
 }
 
 /** Whether a manifest says of the kernels what the library has in itself, which the compiler wrote into it. */
@@ -148,13 +192,16 @@ export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embed
 }
 
 /** The value that each argument of a stage has at a point; inputs of the call stay as their names. */
-export function resolveStageArgs(stage: Stage, point: ConfigPoint): Record<string, string | number> {
+export function resolveStageArgs(stage: Stage, point: Values): Record<string, AxisValue> {
   return Object.fromEntries(
-    Object.entries(stage.args).map(([name, argument]) => [name, resolveArgument(argument, point)]),
+    Object.entries(stage.args).flatMap(([name, argument]) => {
+      const value = resolveArgument(argument, point);
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
 }
 
-function resolveArgument(argument: StageArgument, point: ConfigPoint): string | number {
+function resolveArgument(argument: StageArgument, point: Values): AxisValue | undefined {
   switch (argument.kind) {
     case "input":
       return argument.name;
@@ -167,14 +214,27 @@ function resolveArgument(argument: StageArgument, point: ConfigPoint): string | 
   }
 }
 
-/** The index of the kernel for a point, or -1. */
-export function findKernel(kernels: readonly ManifestKernel[], query: PointQuery): number {
-  const rotaryDim = query.rotaryDim ?? query.headDim;
-  return kernels.findIndex(
-    ({ point }) =>
-      point.headDim === query.headDim &&
-      point.rotaryDim === rotaryDim &&
-      point.rope === query.rope &&
-      point.dtype === query.dtype,
-  );
+/** What is to be known of an op to find its kernels. */
+export interface OpAxes {
+  readonly name: string;
+  readonly axes: readonly Axis[];
+}
+
+/** The kernel of an op for a point. */
+export function findKernel<K extends Pick<ManifestKernel, "op" | "point">>(
+  kernels: readonly K[],
+  op: OpAxes,
+  point: ConfigPoint,
+): K | undefined {
+  return kernels.find((kernel) => kernel.op === op.name && isSamePoint(op.axes, kernel.point, point));
+}
+
+/** The op that a kernel computes. A manifest that was read has it. */
+export function opOf<O extends { readonly name: string }>(
+  ops: readonly O[],
+  kernel: { readonly op: string },
+): O {
+  const op = ops.find(({ name }) => name === kernel.op);
+  if (op === undefined) throw new RangeError(`${kernel.op} is none of ${ops.map(({ name }) => name).join()}`);
+  return op;
 }

@@ -21,12 +21,15 @@ export interface LoadedKernel {
 export class Kernel {
   /** Such as `qk_norm_rope__bf16_d128_r128_neox`. */
   readonly id: string;
+  /** The name of its op. */
+  readonly op: string;
   /** What the kernel is specialised for. */
   readonly point: ConfigPoint;
   readonly #loaded: LoadedKernel;
 
   constructor(loaded: LoadedKernel) {
     this.id = loaded.facts.id;
+    this.op = loaded.facts.op;
     this.point = loaded.facts.point;
     this.#loaded = loaded;
   }

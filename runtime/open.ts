@@ -65,9 +65,9 @@ export async function open<Point extends PointQuery = PointQuery>(
   }
   const functions = chooseDevice(native, device);
   if (!jit) return new Library<Point>({ ...native, functions });
-  const compile: KernelCompiler = async (point, absence) => {
+  const compile: KernelCompiler = async (wanted, absence) => {
     const arch = library.devices[device]?.arch;
-    const compiled = await compileKernel({ target: built, op: native.manifest.op, point, arch }, absence);
+    const compiled = await compileKernel({ target: built, ...wanted, arch }, absence);
     return { ...compiled, functions: chooseDevice(compiled, device) };
   };
   const library: Library<Point> = new Library<Point>({ ...native, functions }, compile);

@@ -5,6 +5,8 @@
  * that are freed at the latest with the library.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
+import { AXES } from "../dsl/axes.js";
+import { completed } from "../dsl/points.js";
 import type { DeviceRope } from "./call.js";
 import {
   invalidArgument,
@@ -20,6 +22,7 @@ import {
   type BuiltManifest,
   type ConfigPoint,
   findKernel,
+  type ManifestOp,
   type PointQuery,
   type Target,
 } from "./manifest.js";
@@ -36,7 +39,7 @@ import { Kernel } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
 import { requireOpen, type Session } from "./session.js";
 import { Event, Stream } from "./stream.js";
-import { type Absence, absenceOf, type Support, supportOf } from "./support.js";
+import { type Absence, absenceOf, chooseOp, type Support, supportOf } from "./support.js";
 
 /** A device of a library's target. */
 export interface DeviceInfo {
@@ -52,28 +55,14 @@ export interface DeviceInfo {
   readonly memoryBytes: number;
 }
 
-/** Gives a library with the kernel of a point that the open one lacks. @throws NormropeError. */
-export type KernelCompiler = (point: ConfigPoint, absence: Absence) => Promise<NativeLibrary>;
-
-/** A copy, so that every look at the point sees the same; `rotaryDim` is `headDim` where it is left out. */
-function readPoint(point: PointQuery): ConfigPoint {
-  requireObject("point", point);
-  return reading("point", () => {
-    requireFields("point", point, ["headDim", "rotaryDim", "rope", "dtype"]);
-    const { headDim, rotaryDim, rope, dtype } = point;
-    return { headDim, rotaryDim: rotaryDim ?? headDim, rope, dtype };
-  });
+/** What a caller asks for, whole. */
+interface Wanted {
+  readonly op: ManifestOp;
+  readonly point: ConfigPoint;
 }
 
-function kernelIn(
-  session: Session,
-  { manifest }: Pick<NativeLibrary, "manifest">,
-  functions: NativeFunctions,
-  point: ConfigPoint,
-): Kernel | undefined {
-  const facts = manifest.kernels[findKernel(manifest.kernels, point)];
-  return facts && new Kernel({ session, functions, index: functions.find(facts.id), facts });
-}
+/** Gives a library with a kernel that the open one lacks. @throws NormropeError. */
+export type KernelCompiler = (wanted: Wanted, absence: Absence) => Promise<NativeLibrary>;
 
 /** An open library. It frees everything that was made from it when it is closed. */
 export class Library<Point extends PointQuery = PointQuery> implements Disposable {
@@ -121,17 +110,18 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * The kernel for a point; `rotaryDim` is `headDim` where it is left out. Of a library that was opened with `jit`, one
-   * that it does not hold is found in the cache or compiled.
+   * The kernel for a point; axes at their default may be left out, and the op where the library holds one. Of a library
+   * that was opened with `jit`, one that it does not hold is found in the cache or compiled.
    * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had;
-   * `compile-failed`.
+   * `compile-failed`, `invalid-argument`.
    */
   async kernel(point: Point): Promise<Kernel> {
-    const wanted = readPoint(point);
+    const wanted = this.#wanted(point);
     requireOpen(this.#session);
-    const held = kernelIn(this.#session, this, this.#session.functions, wanted);
+    if ("reason" in wanted) throw new NormropeError("kernel-not-found", wanted.reason, wanted.fix);
+    const held = this.#kernelIn(this.manifest, this.#session.functions, wanted);
     if (held !== undefined) return held;
-    const absence = absenceOf(this.path, this.manifest, wanted);
+    const absence = absenceOf(this.path, this.#held(wanted), wanted.point);
     if (this.#compile === undefined || absence.configLine === undefined) {
       throw new NormropeError("kernel-not-found", absence.reason, absence.fix);
     }
@@ -140,13 +130,36 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return kernel;
   }
 
-  #compileOnce(compile: KernelCompiler, wanted: ConfigPoint, absence: Absence): Promise<Kernel> {
-    const { dtype, headDim, rotaryDim, rope } = wanted;
-    const name = [dtype, headDim, rotaryDim, rope].join();
+  /** A copy, so that every look at what the caller gives sees the same. */
+  #wanted(query: PointQuery): Wanted | Absence {
+    requireObject("point", query);
+    return reading("point", () => {
+      requireFields("point", query, ["op", ...AXES.map(({ name }) => name)]);
+      const op = chooseOp(this.path, this.manifest.ops, query.op);
+      return "reason" in op ? op : { op, point: completed(op.axes, query) };
+    });
+  }
+
+  #held({ op }: Wanted) {
+    const { kernels, ops } = this.manifest;
+    return { op, kernels, isOneOfSeveral: ops.length > 1 };
+  }
+
+  #kernelIn(
+    { kernels }: BuiltManifest,
+    functions: NativeFunctions,
+    { op, point }: Wanted,
+  ): Kernel | undefined {
+    const facts = findKernel(kernels, op, point);
+    return facts && new Kernel({ session: this.#session, functions, index: functions.find(facts.id), facts });
+  }
+
+  #compileOnce(compile: KernelCompiler, wanted: Wanted, absence: Absence): Promise<Kernel> {
+    const name = JSON.stringify([wanted.op.name, wanted.point]);
     const known = this.#compiled.get(name);
     if (known !== undefined) return known;
     const compiling = compile(wanted, absence).then(({ manifest, functions }) => {
-      const kernel = kernelIn(this.#session, { manifest }, functions, wanted);
+      const kernel = this.#kernelIn(manifest, functions, wanted);
       if (kernel !== undefined) return kernel;
       throw new NormropeError("compile-failed", `${absence.reason}, nor does what was compiled`, "Report it");
     });
@@ -159,9 +172,12 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   /**
    * Whether `kernel` gives a kernel for a point; where not, the reason, and the config line that would add it. Of a
    * library that was opened with `jit`: whether there can be such a kernel, in the cache or compiled.
+   * @throws NormropeError `invalid-argument`.
    */
   supports(point: PointQuery): Support {
-    const support = supportOf(this.path, this.manifest, readPoint(point));
+    const wanted = this.#wanted(point);
+    if ("reason" in wanted) return { isSupported: false, ...wanted };
+    const support = supportOf(this.path, this.#held(wanted), wanted.point);
     const canBeMade = support.isSupported || support.configLine !== undefined;
     return this.#compile !== undefined && canBeMade ? { isSupported: true } : support;
   }

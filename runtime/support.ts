@@ -3,21 +3,11 @@
  *
  * In: the manifest of a library and a point. Out: the answer, with the line for the config. Pure.
  */
-import { aliasOf, describeRange, isInRange, rejectionOf } from "../generator/legality.js";
-import { quoted, show } from "./errors.js";
-import {
-  type AxisRange,
-  type ConfigPoint,
-  findKernel,
-  type ManifestKernel,
-  type PointQuery,
-} from "./manifest.js";
-
-/** What a library, or a config, says of its kernels. */
-interface Held {
-  readonly op: { readonly axes: readonly AxisRange[] };
-  readonly kernels: readonly ManifestKernel[];
-}
+import type { Axis, ConfigPoint } from "../dsl/axes.js";
+import { aliasOf, axisOutside, describeRange, rejectionOf } from "../dsl/legality.js";
+import { written } from "../dsl/points.js";
+import { invalidArgument, quoted, show } from "./errors.js";
+import { findKernel, type ManifestKernel, type OpAxes } from "./manifest.js";
 
 /** Why there is no kernel for a point. */
 export interface Absence {
@@ -31,9 +21,35 @@ export interface Absence {
 /** Whether there is a kernel for a point and, where not, why. */
 export type Support = { readonly isSupported: true } | ({ readonly isSupported: false } & Absence);
 
-export function supportOf(path: string, manifest: Held, query: PointQuery): Support {
-  if (findKernel(manifest.kernels, query) >= 0) return { isSupported: true };
-  return { isSupported: false, ...absenceOf(path, manifest, query) };
+/**
+ * The op that is meant among those of a library; without a name its only one.
+ * @throws NormropeError `invalid-argument` where none is named and there are several.
+ */
+export function chooseOp<O extends { readonly name: string }>(
+  path: string,
+  ops: readonly O[],
+  name: string | undefined,
+): O | Absence {
+  const names = ops.map((op) => op.name).join(", ");
+  const [only, ...others] = ops;
+  if (name === undefined && only !== undefined && others.length === 0) return only;
+  if (name === undefined)
+    throw invalidArgument("point.op", name, `one of ${names}: ${quoted(path)} holds several`);
+  const op = ops.find((held) => held.name === name);
+  return op ?? { reason: `${quoted(path)} holds no op ${show(name)}`, fix: `Its ops are ${names}` };
+}
+
+/** An op of a library, or of a config, and the kernels there. */
+interface Held {
+  readonly op: OpAxes;
+  readonly kernels: readonly Pick<ManifestKernel, "op" | "point">[];
+  /** Whether there are other ops, so that it is to be said which is meant. */
+  readonly isOneOfSeveral?: boolean;
+}
+
+export function supportOf(path: string, held: Held, point: ConfigPoint): Support {
+  if (findKernel(held.kernels, held.op, point) !== undefined) return { isSupported: true };
+  return { isSupported: false, ...absenceOf(path, held, point) };
 }
 
 /** The config that a command reads where it is given none. */
@@ -47,55 +63,53 @@ export function configOptionOf(config: string): string {
 /** Of a point that the library, or the config, at `path` holds no kernel for; `config` is the one to be changed. */
 export function absenceOf(
   path: string,
-  { op, kernels }: Held,
-  query: PointQuery,
+  { op, kernels, isOneOfSeveral = false }: Held,
+  point: ConfigPoint,
   config = DEFAULT_CONFIG,
 ): Absence {
-  const point = { ...query, rotaryDim: query.rotaryDim ?? query.headDim };
-  const wanted = op.axes.map(({ name }) => `${name} ${spelled(point[name])}`).join(", ");
-  const reason = `${quoted(path)} holds no kernel for ${wanted}`;
-  const outside = op.axes.find((range) => !isInRange(op.axes, range, point[range.name]));
+  const { axes } = op;
+  const values = new Map<string, unknown>(Object.entries(point));
+  const wanted = axes
+    .filter(({ name, when }) => when === undefined || values.has(name))
+    .map(({ name }) => `${name} ${spelled(values.get(name))}`)
+    .join(", ");
+  const reason = `${quoted(path)} holds no kernel${isOneOfSeveral ? ` of ${op.name}` : ""} for ${wanted}`;
+  const outside = axisOutside(axes, point);
   if (outside !== undefined) {
-    const { name } = outside;
-    const range = describeRange(op.axes, outside);
-    const alias = aliasOf(outside, point[name]);
+    const value = values.get(outside.name);
+    const alias = aliasOf(outside, value);
     const meant = alias === undefined ? "" : `; did you mean ${JSON.stringify(alias)}?`;
-    const fix = `None can be made: ${name} is ${show(point[name])}, and must be ${range}${meant}`;
+    const fix = `None can be made: ${outside.name} is ${show(value)}, and must be ${describeRange(outside)}${meant}`;
     return { reason, fix };
   }
-  const rejection = rejectionOf(point);
+  const rejection = rejectionOf(axes, point);
   if (rejection !== undefined) return { reason, fix: `None can be made: ${rejection.reason}` };
-  const values = op.axes
-    .filter((range) => valueIn(point, range) !== undefined)
-    .map(({ name }) => `${name}: [${JSON.stringify(point[name])}]`);
-  const configLine = `{ ${values.join(", ")} }`;
-  const axis = onlyAxisBetween(op.axes, kernels, point);
+  const line = written(axes, point).map(([{ name }, value]) => `${name}: [${JSON.stringify(value)}]`);
+  const configLine = `{ ${line.join(", ")} }`;
+  const own = kernels.filter((kernel) => kernel.op === op.name).map((kernel) => kernel.point);
+  const only = onlyAxisBetween(axes, own, point);
   const option = configOptionOf(config);
+  const space = isOneOfSeveral ? `the space of ${op.name} in ` : "";
   const fix =
-    axis === undefined
-      ? `Add the entry ${configLine} to ${quoted(config)}, making a list of it where it is one object, and run \`normrope build${option}\``
-      : `Run \`normrope add ${axis} ${point[axis]}${option}\`, or add the entry ${configLine} to ${quoted(config)}, and run \`normrope build${option}\``;
+    only === undefined
+      ? `Add the entry ${configLine} to ${space}${quoted(config)}, making a list of it where it is one object, and run \`normrope build${option}\``
+      : `Run \`normrope add ${only} ${values.get(only)}${option}\`, or add the entry ${configLine} to ${space}${quoted(config)}, and run \`normrope build${option}\``;
   return { reason, fix, configLine };
 }
 
-/** The value that an entry for a point writes; undefined where it leaves the axis at its default. */
-function valueIn(point: ConfigPoint, range: AxisRange): string | number | undefined {
-  const value = point[range.name];
-  return range.kind === "integer" && range.default !== undefined && value === point[range.default]
-    ? undefined
-    : value;
-}
-
-/** The axis that a point differs in from one that there is a kernel for, where it is one axis only. */
+/** The axis that a config writes otherwise for a point than for one that there is a kernel for, where it is one only. */
 function onlyAxisBetween(
-  axes: readonly AxisRange[],
-  kernels: Held["kernels"],
+  axes: readonly Axis[],
+  held: readonly ConfigPoint[],
   point: ConfigPoint,
-): keyof ConfigPoint | undefined {
-  const differing = kernels.map((kernel) =>
-    axes.filter((range) => valueIn(kernel.point, range) !== valueIn(point, range)),
-  );
-  return differing.find((ranges) => ranges.length === 1)?.[0]?.name;
+): string | undefined {
+  const valuesOf = (of: ConfigPoint) => new Map(written(axes, of).map(([{ name }, value]) => [name, value]));
+  const wanted = valuesOf(point);
+  for (const other of held.map(valuesOf)) {
+    const differing = axes.filter(({ name }) => other.get(name) !== wanted.get(name));
+    if (differing.length === 1) return differing[0]?.name;
+  }
+  return undefined;
 }
 
 /** Names of a point's values are not in quotes where that is plain enough. */

@@ -37,7 +37,7 @@ export async function verifyLibrary(
   const isGpu = library.target === "cuda";
   const multiprocessors = isGpu ? Math.max(...library.devices.map((device) => device.multiprocessors)) : 0;
   for (const facts of library.manifest.kernels) {
-    const kernel = await library.kernel(facts.point);
+    const kernel = await library.kernel({ ...facts.point, op: facts.op });
     const result = verifyKernel(library, kernel, facts, multiprocessors);
     results.push(result);
     onKernel(result);

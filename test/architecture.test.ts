@@ -107,10 +107,10 @@ describe("imports", () => {
     );
   });
 
-  it("of runtime stay in runtime, but for zod, koffi, node and the rules", () => {
-    const allowed = new Set(["node", "zod", "koffi", "generator/legality.ts"]);
+  it("of runtime stay in runtime and dsl, but for zod, koffi and node", () => {
+    const allowed = new Set(["node", "zod", "koffi"]);
     const others = IMPORTS.filter(
-      ({ from, to }) => from.startsWith("runtime/") && !to.startsWith("runtime/") && !allowed.has(to),
+      ({ from, to }) => from.startsWith("runtime/") && !/^(runtime|dsl)\//.test(to) && !allowed.has(to),
     );
     expect(show(others.filter(({ kind }) => kind !== "dynamic"))).toEqual([]);
     // Compiling on first use.
@@ -176,8 +176,8 @@ describe("imports", () => {
     const stages = ["generator/plan.ts", "generator/render.ts", "generator/templates.ts"];
     const reached = [...stages, ...reachedFrom(stages, ["static"])];
     const beside = /^generator\/(diagnostics|package_root)\.ts$/; // what is said of errors; the version, which is in the key
-    const deciding = reached.filter((path) => path.startsWith("generator/") && !beside.test(path));
-    expect([...new Set(deciding)].sort()).toEqual(EMITTERS.map((name) => `generator/${name}.ts`));
+    const deciding = reached.filter((path) => /^(dsl|generator)\//.test(path) && !beside.test(path));
+    expect([...new Set(deciding)].sort()).toEqual(EMITTERS.map((name) => `${name}.ts`));
   });
 
   it("of commands come from the command line only", () => {
@@ -226,6 +226,24 @@ describe("sources", () => {
   it("hold no comment that turns the checks off", () => {
     const pattern = /@ts-(ignore|expect-error|nocheck)|biome-ignore|eslint-disable/;
     expect(SOURCES.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it("spell the names of axes where the op's own stages are at work, and nowhere that goes through all axes", () => {
+    const atWork = new RegExp(
+      [
+        "^dsl/(axes|language|qk_norm_rope\\.op)",
+        "^generator/(plan|view|lanes|lane_view|load/head|models/.*|bench/(cases|measure|summary))",
+        "^runtime/(call|heads|oracle|batch|verify|rope_.*)",
+        // Texts for the user.
+        "^generator/(cli|load/stage_args|commands/(add|demo|import|init|usage))",
+      ]
+        .map((files) => `${files}\\.ts$`)
+        .join("|"),
+    );
+    const isSpelled = ({ text }: Source) => /\b(headDim|rotaryDim)\b/.test(text);
+    expect(
+      SOURCES.filter((source) => isSpelled(source) && !atWork.test(source.path)).map(({ path }) => path),
+    ).toEqual([]);
   });
 
   it("are at most 300 lines long", () => {

@@ -29,22 +29,23 @@ import { diagnosticsOf } from "./helpers.js";
 import { cudaManifest } from "./report_samples.js";
 
 const POINT = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
+const KERNEL = { id: "qk_norm_rope__bf16_d128_r128_neox", op: "qk_norm_rope", point: POINT };
 const MODELS = modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
 const peersText = readFileSync(join(PACKAGE_ROOT, "bench/peers/h100.json"), "utf8");
 
 describe("cases", () => {
   it("are every shape, warm, and cold from 1024 tokens on", () => {
     const headsOf = () => [{ q: 8, k: 1, v: 1 }];
-    const cases = casesOf([POINT], { headsOf, tokens: [1, 1023, 1024], pdl: false });
+    const cases = casesOf([KERNEL], { headsOf, tokens: [1, 1023, 1024], pdl: false });
     expect(cases.map(({ tokens, cache, pdl }) => [tokens, cache, pdl])).toEqual([
       [1, "warm", false],
       [1023, "warm", false],
       [1024, "warm", false],
       [1024, "cold", false],
     ]);
-    expect(casesOf([POINT], { headsOf, tokens: [1], cache: "cold", pdl: true })).toEqual(
+    expect(casesOf([KERNEL], { headsOf, tokens: [1], cache: "cold", pdl: true })).toEqual(
       [false, true].map((pdl) => ({
-        point: POINT,
+        kernel: KERNEL,
         heads: { q: 8, k: 1, v: 1 },
         tokens: 1,
         cache: "cold",
@@ -136,9 +137,9 @@ describe("a record", () => {
       { ...row, tokens: 64, over_floor: 1.5, pdl: true },
     ];
     expect(summarize(rows, undefined)).toEqual([
-      "q and k of 8 MB and more: 2.000 times the floor over 2 rows, at most 4.00 (neox 128, 32/8/8 heads, 4096 tokens, warm)",
-      "q and k of less than 8 MB: 1.250 times the floor over 1 row, at most 1.25 (neox 128, 32/8/8 heads, 64 tokens, warm)",
-      "q and k of less than 8 MB, dependent launch: 1.500 times the floor over 1 row, at most 1.50 (neox 128, 32/8/8 heads, 64 tokens, warm)",
+      "q and k of 8 MB and more: 2.000 times the floor over 2 rows, at most 4.00 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 4096 tokens, warm)",
+      "q and k of less than 8 MB: 1.250 times the floor over 1 row, at most 1.25 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
+      "q and k of less than 8 MB, dependent launch: 1.500 times the floor over 1 row, at most 1.50 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
     ]);
   });
 });
@@ -156,7 +157,9 @@ describe("rows whose times spread too far, or that waited for a CPU", () => {
     const summary = summarize([{ ...row, tokens: 1, over_floor: 1.5, spread: 0.3 }, busy], undefined);
     expect(summary).toHaveLength(2);
     expect(summary[0]).toMatch(/^q and k of less than 8 MB: 1\.500 times the floor over 1 row,/);
-    expect(summary[1]).toMatch(/^unsteady, and left out: 1 row, such as neox 128, .* 64 tokens/);
+    expect(summary[1]).toMatch(
+      /^unsteady, and left out: 1 row, such as qk_norm_rope__bf16_d128_r128_neox, .* 64 tokens/,
+    );
     expect(summarize([{ ...busy, spread: 0, waited: 0.11 }], undefined)).toEqual([summary[1]]);
   });
 
@@ -188,7 +191,7 @@ describe("peers", () => {
   it("are held against by the ratio to the floor of their own run", () => {
     const rows = [row({ tokens: 64, over_floor: 1.08 }), row({ tokens: 256, over_floor: 1.1 })];
     expect(summarize(rows, peers)).toContain(
-      "sglang_19059, neox: 1.73 times our ratio to the floor over 2 rows, at least 1.50 (neox 128, 32/8/8 heads, 64 tokens, warm)",
+      "sglang_19059, neox: 1.73 times our ratio to the floor over 2 rows, at least 1.50 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
     );
   });
 

@@ -46,7 +46,9 @@ it("bench measures, shows, and records, for report to draw", async () => {
   );
   expect([code, err.split("\n").at(-1)]).toEqual([
     0,
-    expect.stringMatching(/^\[2\/2\] neox 128\/128 bf16, 8\/1\/1 heads, 64 tokens, warm: [\d.]+ us$/),
+    expect.stringMatching(
+      /^\[2\/2\] qk_norm_rope__bf16_d128_r128_neox, 8\/1\/1 heads, 64 tokens, warm: [\d.]+ us$/,
+    ),
   ]);
   expect(out).toContain(`${record} holds the record, measured on `);
   const written = parseBenchRecord(readFileSync(record, "utf8"), record);
@@ -83,8 +85,8 @@ it("bench measures, shows, and records, for report to draw", async () => {
   expect(chart.code).toBe(0);
   expect(chart.out).toMatch(/vllm, neox: [\d.]+ times our ratio to the floor over 2 rows/);
   expect(readdirSync(charts).sort()).toEqual([
-    "neox_d128_r128_h8-1-1_ratio.svg",
-    "neox_d128_r128_h8-1-1_time.svg",
+    "d128_r128_neox_h8-1-1_ratio.svg",
+    "d128_r128_neox_h8-1-1_time.svg",
   ]);
 });
 
@@ -157,9 +159,9 @@ it("chart draws the one geometry that is asked for", async () => {
     "--out",
     folder,
     "--geometry",
-    "neox_d128_r128_h32-8-8",
+    "d128_r128_neox_h32-8-8",
   ]);
-  expect(drawn.out.split("\n")).toContain(join(folder, "neox_d128_r128_h32-8-8_time.svg"));
+  expect(drawn.out.split("\n")).toContain(join(folder, "d128_r128_neox_h32-8-8_time.svg"));
   expect(readdirSync(folder).filter((name) => name.endsWith(".svg"))).toHaveLength(2);
 });
 

@@ -192,8 +192,8 @@ describe("a benchmark record", () => {
 
   it("becomes a pair of charts for each geometry", () => {
     expect(charts.map(({ id, title }) => [id, title])).toEqual([
-      ["neox_d128_r128_h32-8-8", "neox, head_dim 128, 32/8/8 heads"],
-      ["interleaved_d128_r64_h32-8-8", "interleaved, head_dim 128, rotary_dim 64, 32/8/8 heads"],
+      ["d128_r128_neox_h32-8-8", "headDim 128, neox, 32/8/8 heads"],
+      ["d128_r64_interleaved_h32-8-8", "headDim 128, rotaryDim 64, interleaved, 32/8/8 heads"],
     ]);
     expect(charts.map(({ time, ratio }) => [time.y, ratio.y, ratio.referenceY])).toEqual([
       ["log", "linear", 1],

@@ -21,7 +21,7 @@ describe("help", () => {
     build: ["arch", "config", "jobs", "json", "static", "target", "timeout"],
     add: ["config", "entry"],
     import: [
-      ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp"],
+      ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
       ...["norm-axis", "norm-order", "qk-norm", "rope", "weight-form"],
     ],
     verify: ["config", "json", "target"],
@@ -96,6 +96,7 @@ describe("list", () => {
     expect(JSON.parse(out)).toEqual(
       [16, 32, 64].map((headDim) => ({
         id: neoxId(headDim),
+        op: "qk_norm_rope",
         headDim,
         rotaryDim: headDim,
         rope: "neox",
@@ -110,18 +111,19 @@ describe("list", () => {
     const { code, out } = await run();
     expect(code).toBe(0);
     expect(out.split("\n")[1]).toMatch(
-      /^qk_norm_rope__bf16_d16_r32_neox +rotary_dim_within_head +a head of 16 elements has no 32 to rotate$/,
+      /^qk_norm_rope__bf16_d16_r32_neox +rotaryDim_within_headDim +rotaryDim 32 is more than headDim 16$/,
     );
     expect(out.split("\n")).toHaveLength(2);
     expect(JSON.parse((await run("--json")).out)).toEqual([
       {
         id: neoxId(16, 32),
+        op: "qk_norm_rope",
         headDim: 16,
         rotaryDim: 32,
         rope: "neox",
         dtype: "bf16",
-        rule: "rotary_dim_within_head",
-        reason: "a head of 16 elements has no 32 to rotate",
+        rule: "rotaryDim_within_headDim",
+        reason: "rotaryDim 32 is more than headDim 16",
         values: { headDim: 16, rotaryDim: 32 },
       },
     ]);

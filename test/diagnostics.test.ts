@@ -39,10 +39,10 @@ describe("a compiler", () => {
 
 describe("a build", async () => {
   const [cxx, nvcc] = [await findCxx(), await findNvcc()];
-  const { op, plans } = compile(CONFIG_FILES[0] ?? "");
+  const { ops, plans } = compile(CONFIG_FILES[0] ?? "");
   const id = plans[0]?.id ?? "";
   const none = { path: "", version: "" };
-  const manifest = emit({ op, plans: plans.slice(0, 1), rejections: [] }).filter(
+  const manifest = emit({ ops, plans: plans.slice(0, 1), rejections: [] }).filter(
     ({ path }) => path === "manifest.json",
   );
   const exports = { path: "common/exports.map", text: "{ global: *; };\n" };

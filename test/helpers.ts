@@ -100,7 +100,7 @@ export const RECORDED_RELEASE = "V13.0.88";
 const OP_PARTS = {
   name: '"my_op"',
   headDim: "multipleOf(8, { min: 16, max: 1024 })",
-  rotaryDim: 'even({ min: 2, max: "headDim", default: "headDim" })',
+  rotaryDim: "multipleOf(2, { min: 2, max: 1024 })",
   rope: 'oneOf("neox", "interleaved")',
   dtype: 'oneOf("bf16", "f16")',
   head: `(x, { axes, weight, eps, angle }) =>
@@ -111,10 +111,10 @@ const OP_PARTS = {
 /** A config with an op of its own, from the parts that differ from the shipped op. */
 export function opConfig(changed: Partial<typeof OP_PARTS> = {}): string {
   const { name, headDim, rotaryDim, rope, dtype, head, entry } = { ...OP_PARTS, ...changed };
-  return `import { defineOp, defineSpace, even, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";
+  return `import { defineOp, defineSpace, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";
 const myOp = defineOp({
   name: ${name},
-  axes: { headDim: ${headDim}, rotaryDim: ${rotaryDim}, rope: ${rope}, dtype: ${dtype} },
+  ranges: { headDim: ${headDim}, rotaryDim: ${rotaryDim}, rope: ${rope}, dtype: ${dtype} },
   head: ${head},
 });
 export default defineSpace(myOp, ${entry});

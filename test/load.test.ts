@@ -122,8 +122,8 @@ export const rest = { ${REST} } as const;\n`;
   });
 
   it.each(CONFIG_FILES)("is read from %s", (path) => {
-    const { diagnostics, typeErrorsInSpace } = load(path);
-    expect([...diagnostics, ...typeErrorsInSpace]).toEqual([]);
+    const { diagnostics, typeErrorsInSpaces } = load(path);
+    expect([...diagnostics, ...typeErrorsInSpaces]).toEqual([]);
   });
 });
 

@@ -1,17 +1,25 @@
 /** Reading an op: its ranges, its stages, and the constants that these may have. */
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Op } from "../generator/ir.js";
-import { load, readConfig } from "../generator/load/index.js";
-import { LANGUAGE_FILE, parseConfig } from "../generator/load/project.js";
+import { type LoadedConfig, load, readConfig } from "../generator/load/index.js";
+import { parseConfig } from "../generator/load/project.js";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { CONFIG_FILES, compileText, diagnosticsOf, opConfig, pointsOf, writeConfig } from "./helpers.js";
 
 const neox = (...headDims: number[]) =>
   headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }));
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
 
+function onlyOp({ spaces }: LoadedConfig): Op {
+  const [space, ...others] = spaces;
+  if (space === undefined || others.length > 0) throw new Error(`there are ${spaces.length} spaces`);
+  return space.op;
+}
+
 describe("an op", () => {
-  const shipped = load(CONFIG_FILES[0] ?? "").op;
-  const own = (changed: Parameters<typeof opConfig>[0]): Op => load(writeConfig(opConfig(changed))).op;
+  const shipped = onlyOp(load(CONFIG_FILES[0] ?? ""));
+  const own = (changed: Parameters<typeof opConfig>[0]) => onlyOp(load(writeConfig(opConfig(changed))));
   const EXPECTED_STAGES = [
     {
       name: "rmsNorm",
@@ -32,10 +40,19 @@ describe("an op", () => {
       name: "qk_norm_rope",
       source: "dsl/qk_norm_rope.op.ts",
       axes: [
-        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024 },
-        { kind: "integer", name: "rotaryDim", step: 2, min: 2, max: "headDim", default: "headDim" },
-        { kind: "enum", name: "rope", values: ["neox", "interleaved"] },
-        { kind: "enum", name: "dtype", values: ["bf16", "f16"] },
+        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d" },
+        {
+          ...{ kind: "integer", name: "rotaryDim", step: 2, min: 2, max: 1024, tag: "r" },
+          ...{ within: "headDim", follows: "headDim" },
+        },
+        {
+          ...{ kind: "enum", name: "rope", values: ["neox", "interleaved"] },
+          aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
+        },
+        {
+          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true },
+          aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
+        },
       ],
       stages: EXPECTED_STAGES,
     });
@@ -86,16 +103,21 @@ describe("an op", () => {
   it.each([
     ["a spread of another", '{ ...qkNormRope, name: "mine" }'],
     ["a spread of one that is a spread", '{ ...defineOp({ ...qkNormRope }), name: "mine" }'],
-    ["the parts of another", '{ name: "mine", axes: qkNormRope.axes, head: qkNormRope.head }'],
+    ["the parts of another", '{ name: "mine", head: qkNormRope.head }'],
     [
-      "a spread of the axes of another",
-      '{ ...qkNormRope, name: "mine", axes: { ...qkNormRope.axes, dtype: oneOf(...dtypes) } }',
+      "a spread of ranges, and a spread in one",
+      '{ ...qkNormRope, name: "mine", ranges: { ...ranges, dtype: oneOf(...dtypes) } }',
     ],
   ])("is read from %s", (_, definition) => {
-    const text = `import { defineOp, defineSpace, oneOf, qkNormRope } from "normrope/dsl";
+    const text = `import { defineOp, defineSpace, multipleOf, oneOf, qkNormRope } from "normrope/dsl";
 const dtypes = ["bf16", "f16"] as const;
+const ranges = { headDim: multipleOf(8, { min: 16, max: 1024 }) };
 export default defineSpace(defineOp(${definition}), { headDim: [64], ${REST} });\n`;
-    expect(load(writeConfig(text)).op).toEqual({ ...shipped, name: "mine", source: "normrope.config.ts" });
+    expect(onlyOp(load(writeConfig(text)))).toEqual({
+      ...shipped,
+      name: "mine",
+      source: "normrope.config.ts",
+    });
   });
 
   it("may be made of itself only in words", () => {
@@ -122,13 +144,13 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
 
   it("names the file it is imported from, as seen from the config", () => {
     const [, ...lines] = opConfig().split("\n");
-    const op = `import { defineOp, even, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";\nexport ${lines
+    const op = `import { defineOp, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";\nexport ${lines
       .slice(0, -2)
       .join("\n")}\n`;
     const text = `import { defineSpace } from "normrope/dsl";\nimport { myOp } from "./ops/mine.js";
 export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
-    const { op: read, plans } = compileText(text, { "ops/mine.ts": op });
-    expect(read.source).toBe("ops/mine.ts");
+    const { ops, plans } = compileText(text, { "ops/mine.ts": op });
+    expect(ops[0]?.source).toBe("ops/mine.ts");
     expect(plans.map(({ id }) => id)).toEqual(["my_op_aa2da29f__bf16_d64_r64_neox"]);
   });
 
@@ -158,12 +180,12 @@ export function softcap(x: Head, args: { cap: number; weight?: Weight }): Head {
     const head = `(x, { axes, weight, eps, angle }) => ${stages}`;
     const text = opConfig({ head }).replace("rotate }", "rotate, softcap }");
     const config = parseConfig("softcap.config.ts", text);
-    const language = config.getProject().addSourceFileAtPath(LANGUAGE_FILE);
+    const language = config.getProject().addSourceFileAtPath(join(PACKAGE_ROOT, "dsl", "language.ts"));
     language.replaceWithText(language.getFullText() + STAGE);
     try {
-      const { op, diagnostics } = readConfig(config);
-      expect(diagnostics).toEqual([]);
-      return op;
+      const loaded = readConfig(config);
+      expect(loaded.diagnostics).toEqual([]);
+      return onlyOp(loaded);
     } finally {
       language.refreshFromFileSystemSync();
     }

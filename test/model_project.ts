@@ -6,6 +6,7 @@ import type { Facts } from "../generator/models/facts.js";
 import { readModel } from "../generator/models/model.js";
 import { reportLines } from "../generator/models/report.js";
 import { kernelId } from "../generator/name.js";
+import { readShippedOp } from "../generator/op_file.js";
 import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
 import { filesIn, leaving } from "./bad_input/unchanged.js";
 import { neoxSpace, normrope } from "./cli_helpers.js";
@@ -37,7 +38,7 @@ export function printed(fields: Fields): string {
   const path = join(temporaryFolder(), "config.json");
   writeFileSync(path, JSON.stringify(fields));
   const model = readModel(path, { facts: fields.model_type === "acme" ? ACME_FACTS : {}, tp: 1 });
-  const outcomes = model.layers.map((layers) => ({ layers, id: kernelId("op", layers.point) }));
+  const outcomes = model.layers.map((layers) => ({ layers, id: kernelId(readShippedOp(), layers.point) }));
   return reportLines(model, outcomes).join("\n");
 }
 

@@ -3,9 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { problemOf } from "../generator/edit/append.js";
+import { readShippedOp } from "../generator/op_file.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { neoxSpace } from "./cli_helpers.js";
-import { compileText } from "./helpers.js";
 import { REFUSED } from "./hf_refused.js";
 import { ACME, type Fields, project } from "./model_project.js";
 
@@ -50,7 +49,7 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
   });
 
   it("and a config whose op computes something else", () => {
-    const { op } = compileText(neoxSpace(16));
+    const op = readShippedOp();
     const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
     const other = { ...op, name: "capped", stages: [...op.stages, { name: "softcap", args: {} }] };
     expect(problemOf(other, point)).toBe(

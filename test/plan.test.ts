@@ -1,12 +1,12 @@
 /** Every legal geometry, modelled straight from the slot formulas that `plan` documents. */
 import { describe, expect, it } from "vitest";
 import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
-import { load } from "../generator/load/index.js";
+import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { plan } from "../generator/plan.js";
 import { CONFIG_FILES } from "./helpers.js";
 
-const { op } = load(CONFIG_FILES[0] ?? "");
+const op = readShippedOp();
 const WARP_LANES = 32;
 const ROPES = ["neox", "interleaved"] as const;
 
@@ -138,6 +138,7 @@ it("fixes all that decides the bits of a result", () => {
   const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
   expect(plan(op, point)).toEqual({
     id: "qk_norm_rope__bf16_d128_r64_neox",
+    op: "qk_norm_rope",
     point,
     stages: [
       { name: "rmsNorm", constants: {} },

@@ -15,7 +15,7 @@ import {
   headerView,
   type View,
 } from "../generator/view.js";
-import { manifestSchema } from "../runtime/manifest.js";
+import { manifestSchema, opOf } from "../runtime/manifest.js";
 import { CONFIG_FILES } from "./helpers.js";
 import { sampleReports } from "./report_samples.js";
 
@@ -129,12 +129,12 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
   [
     "cudaKernelView",
     [["cuda/", "kernel.cu"]],
-    views(({ op, plans }) => plans.map((planned) => cudaKernelView(op, planned))),
+    views(({ ops, plans }) => plans.map((planned) => cudaKernelView(opOf(ops, planned), planned))),
   ],
   [
     "cpuKernelView",
     [["cpu/", "kernel.cpp"]],
-    views(({ op, plans }) => plans.map((planned) => cpuKernelView(op, planned))),
+    views(({ ops, plans }) => plans.map((planned) => cpuKernelView(opOf(ops, planned), planned))),
   ],
   [
     "dispatchView",
@@ -145,7 +145,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
     compilations.map(({ plans }, i) => dispatchView(plans, manifestOf(fileSets[i] ?? []))),
   ],
   ["headerView", [["", "include/normrope.h"]], [headerView()]],
-  ["bindingsView", [["", "ts/kernels.ts"]], views(({ plans }) => [bindingsView(plans)])],
+  ["bindingsView", [["", "ts/kernels.ts"]], views(({ ops, plans }) => [bindingsView(ops, plans)])],
   ["reportView", [["report/", "report.html"]], reportViews],
 ])("%s and its templates", (_, readers, all) => {
   const reads: Reads = { names: new Set(), unknown: new Set(), conditions: new Map() };
@@ -169,7 +169,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
 it.each([...templates.keys()].filter((path) => path.endsWith(".hbs")))("%s is used", (path) => {
   const broken = new Map([...templates, [path, "{{notInAnyView}}"]]);
   const renderAll = () => [
-    compilations.map(({ op, plans }) => render(broken, op, plans, "test")),
+    compilations.map(({ ops, plans }) => render(broken, ops, plans, "test")),
     reportViews.map((view) => renderReport(broken, view)),
   ];
   expect(renderAll).toThrow(InternalError);

@@ -1,39 +1,45 @@
 // The kernels of this project, as types. Emitted from templates/ts/kernels.ts.hbs by `normrope emit`.
 import { type Library, type OpenOptions, open as openAny } from "normrope/runtime";
 
-/** The points that kernels were emitted for, by kernel id; `rotaryDim` may be left out where it is `headDim`. */
+/** The points that kernels were emitted for, by kernel id; an axis at its default may be left out. */
 export interface Points {
   readonly qk_norm_rope__bf16_d64_r64_interleaved: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 64;
     readonly rotaryDim?: 64;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
   };
   readonly qk_norm_rope__bf16_d64_r64_neox: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 64;
     readonly rotaryDim?: 64;
     readonly rope: "neox";
     readonly dtype: "bf16";
   };
   readonly qk_norm_rope__bf16_d128_r128_interleaved: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 128;
     readonly rotaryDim?: 128;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
   };
   readonly qk_norm_rope__bf16_d128_r128_neox: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 128;
     readonly rotaryDim?: 128;
     readonly rope: "neox";
     readonly dtype: "bf16";
   };
   readonly qk_norm_rope__bf16_d256_r256_interleaved: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 256;
     readonly rotaryDim?: 256;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
   };
   readonly qk_norm_rope__bf16_d256_r256_neox: {
+    readonly op?: "qk_norm_rope";
     readonly headDim: 256;
     readonly rotaryDim?: 256;
     readonly rope: "neox";

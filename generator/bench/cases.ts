@@ -4,7 +4,9 @@
  * In: the library's kernels, and what the command line asks for. Out: cases in the order in which they are run. Pure.
  */
 import { z } from "zod";
-import { type ConfigPoint, configPointSchema } from "../../runtime/manifest.js";
+import { AXES, type ConfigPoint } from "../../dsl/axes.js";
+import { completed, type Values } from "../../dsl/points.js";
+import { keptPointShape, type ManifestKernel } from "../../runtime/manifest.js";
 import { closest } from "../closest.js";
 import { quoted, show, userError } from "../diagnostics.js";
 
@@ -18,12 +20,15 @@ export interface HeadCounts {
 export type CacheState = "warm" | "cold";
 
 export interface BenchCase {
-  readonly point: ConfigPoint;
+  readonly kernel: BenchKernel;
   readonly heads: HeadCounts;
   readonly tokens: number;
   readonly cache: CacheState;
   readonly pdl: boolean;
 }
+
+/** What is to be known of a kernel to run it. */
+export type BenchKernel = Pick<ManifestKernel, "id" | "op" | "point">;
 
 /** From here on a batch is cold by default, too: a smaller one was just written by the layer's projection. */
 const COLD_TOKENS_MIN = 1024;
@@ -71,10 +76,14 @@ export function usualHeads({ headDim, rotaryDim }: ConfigPoint): readonly HeadCo
   return [whole, { q: 8, k: 1, v: 1 }, { q: 64, k: 4, v: 4 }];
 }
 
+/** All axes but the dtype, which leads. */
+const GEOMETRY = AXES.filter(({ leads }) => !leads);
 const modelSchema = z.strictObject({
   q_heads: z.int().positive(),
   kv_heads: z.int().positive(),
-  ...configPointSchema.omit({ dtype: true }).shape,
+  ...Object.fromEntries(
+    Object.entries(keptPointShape).filter(([name]) => GEOMETRY.some((axis) => axis.name === name)),
+  ),
 });
 export const modelsSchema = z.record(z.string(), modelSchema);
 export type Models = z.infer<typeof modelsSchema>;
@@ -84,7 +93,7 @@ export function modelShape(
   models: Models,
   name: string,
   tp: number,
-): { readonly point: Omit<ConfigPoint, "dtype">; readonly heads: HeadCounts } {
+): { readonly point: Values; readonly heads: HeadCounts } {
   const model = Object.hasOwn(models, name) ? models[name] : undefined;
   if (model === undefined) {
     const near = closest(name, Object.keys(models));
@@ -92,7 +101,8 @@ export function modelShape(
     const fix = `${guess}known are ${Object.keys(models).join(", ")}; or give --heads`;
     throw userError("bad-option", `--model ${quoted(name)} is not known`, fix);
   }
-  const { q_heads, kv_heads, ...point } = model;
+  const { q_heads, kv_heads, ...written } = model;
+  const point = completed(GEOMETRY, written);
   const kv = kv_heads / tp;
   if (q_heads % tp !== 0 || !(Number.isInteger(kv) || Number.isInteger(1 / kv))) {
     const message = `--tp ${tp} does not divide the ${q_heads} q and ${kv_heads} kv heads of ${name}`;
@@ -110,18 +120,18 @@ export interface Choice {
   readonly pdl: boolean;
 }
 
-export function casesOf(points: readonly ConfigPoint[], choice: Choice): readonly BenchCase[] {
+export function casesOf(kernels: readonly BenchKernel[], choice: Choice): readonly BenchCase[] {
   const caches = (tokens: number): readonly CacheState[] => {
     if (choice.cache !== undefined) return [choice.cache];
     return tokens < COLD_TOKENS_MIN ? ["warm"] : ["warm", "cold"];
   };
-  return points.flatMap((point) =>
+  return kernels.flatMap((kernel) =>
     choice
-      .headsOf(point)
+      .headsOf(kernel.point)
       .flatMap((heads) =>
         choice.tokens.flatMap((tokens) =>
           caches(tokens).flatMap((cache) =>
-            (choice.pdl ? [false, true] : [false]).map((pdl) => ({ point, heads, tokens, cache, pdl })),
+            (choice.pdl ? [false, true] : [false]).map((pdl) => ({ kernel, heads, tokens, cache, pdl })),
           ),
         ),
       ),

@@ -3,9 +3,12 @@
  *
  * In: the rows of a record, and times of peers. Out: charts for `chart` to draw. Pure.
  */
+import { AXES } from "../../dsl/axes.js";
+import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
 import type { Chart, Point, Series } from "../chart.js";
+import { pointWords, spelledPoint } from "../name.js";
 import { type PeerRow, type Peers, peerOf } from "./peers.js";
-import { type BenchRow, isSteady } from "./record.js";
+import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
 export interface GeometryCharts {
   /** Names the geometry; also fit for a file's name. */
@@ -59,21 +62,33 @@ export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly 
   });
 }
 
-function idOf({ rope, headDim, rotaryDim, q_heads, k_heads, v_heads }: BenchRow): string {
-  return `${rope}_d${headDim}_r${rotaryDim}_h${q_heads}-${k_heads}-${v_heads}`;
+/** What sets geometries apart; what leads ids, the dtype, sets lines of one chart apart. */
+const GEOMETRY = AXES.filter(({ leads }) => !leads);
+const LEADING = AXES.filter(({ leads }) => leads);
+
+/** The op of a row, as ids spell it; empty for the one that ships. */
+function opOf(row: BenchRow): string {
+  const [op = ""] = kernelOf(row).split("__");
+  return op === qkNormRope.name ? "" : op;
+}
+
+function idOf(row: BenchRow): string {
+  const { q_heads, k_heads, v_heads } = row;
+  const op = opOf(row);
+  return `${op === "" ? "" : `${op}__`}${spelledPoint(row, GEOMETRY)}_h${q_heads}-${k_heads}-${v_heads}`;
 }
 
 function titleOf([row]: readonly BenchRow[]): string {
   if (row === undefined) return "";
-  const { rope, headDim, rotaryDim, q_heads, k_heads, v_heads } = row;
-  const rotary = rotaryDim === headDim ? "" : `, rotary_dim ${rotaryDim}`;
-  return `${rope}, head_dim ${headDim}${rotary}, ${q_heads}/${k_heads}/${v_heads} heads`;
+  const { q_heads, k_heads, v_heads } = row;
+  const op = opOf(row);
+  return `${op === "" ? "" : `${op}, `}${pointWords(row, GEOMETRY)}, ${q_heads}/${k_heads}/${v_heads} heads`;
 }
 
 /** A line for each way in which the kernel was run. */
 function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): readonly Series[] {
-  const nameOf = ({ dtype, cache, pdl }: BenchRow) =>
-    `normrope ${dtype}, ${cache}${pdl ? ", dependent launch" : ""}`;
+  const nameOf = (row: BenchRow) =>
+    `normrope ${spelledPoint(row, LEADING)}, ${row.cache}${row.pdl ? ", dependent launch" : ""}`;
   return [...groupBy(rows, nameOf)].map(([name, of]) => ({
     name,
     points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),

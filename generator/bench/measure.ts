@@ -63,7 +63,10 @@ export async function* measure(bench: Bench, cases: readonly BenchCase[]): Async
   const { l2Bytes = 0, memoryBytes = 0 } = library.devices[0] ?? {};
   const copiesOf = (one: BenchCase) => copies(one, l2Bytes);
   const elements = Math.max(...cases.map((one) => copiesOf(one) * batchElements(one)));
-  requireMemory(elements * ELEMENT_BYTES * new Set(cases.map(({ point }) => point.dtype)).size, memoryBytes);
+  requireMemory(
+    elements * ELEMENT_BYTES * new Set(cases.map(({ kernel }) => kernel.point.dtype)).size,
+    memoryBytes,
+  );
   const tokens = Math.max(...cases.map((one) => one.tokens));
   const positions = library.upload(
     "int32",
@@ -71,7 +74,7 @@ export async function* measure(bench: Bench, cases: readonly BenchCase[]): Async
   );
   const pools = new Map<ConfigPoint["dtype"], DeviceBuffer>();
   for (const one of cases) {
-    const { dtype } = one.point;
+    const { dtype } = one.kernel.point;
     const pool = pools.get(dtype) ?? randomBuffer(library, dtype, elements);
     pools.set(dtype, pool);
     yield await measureCase(bench, one, { pool, positions, copies: copiesOf(one) });
@@ -86,11 +89,11 @@ interface Memory {
 
 async function measureCase(
   { library, yardstick, stream, replays }: Bench,
-  { point, heads, tokens, cache, pdl }: BenchCase,
+  { kernel: { id, op, point }, heads, tokens, cache, pdl }: BenchCase,
   { pool, positions, copies }: Memory,
 ): Promise<BenchRow> {
   const { headDim, dtype, rotaryDim } = point;
-  const kernel = await library.kernel(point);
+  const kernel = await library.kernel({ ...point, op });
   // With others than 1, elements that are normalised in place again and again would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
   using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim }));
@@ -125,7 +128,7 @@ async function measureCase(
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
   const bytes = 2 * tokens * (heads.q + heads.k) * headDim * ELEMENT_BYTES;
   return {
-    ...{ ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
+    ...{ kernel: id, ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
     us: rounded(own.median),
     floor_us: rounded(floor.median),
     empty_us: rounded(empty.median),
@@ -147,8 +150,8 @@ function requireMemory(bytes: number, available: number): void {
   );
 }
 
-function batchElements({ point, heads, tokens }: BenchCase): number {
-  return tokens * (heads.q + heads.k + heads.v) * point.headDim;
+function batchElements({ kernel, heads, tokens }: BenchCase): number {
+  return tokens * (heads.q + heads.k + heads.v) * kernel.point.headDim;
 }
 
 /** How many batches lie side by side: one that stays in the cache, or more than it holds. */

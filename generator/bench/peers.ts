@@ -4,11 +4,12 @@
  * In: the JSON text of such times, and rows. Out: each row's peers. Pure.
  */
 import { z } from "zod";
-import { configPointSchema } from "../../runtime/manifest.js";
-import { type BenchRow, parseJson } from "./record.js";
+import { keptPointShape } from "../../runtime/manifest.js";
+import { type BenchRow, kernelOf, parseJson } from "./record.js";
 
 const peerRowSchema = z.looseObject({
-  ...configPointSchema.shape,
+  kernel: z.string().optional(),
+  ...keptPointShape,
   q_heads: z.int(),
   k_heads: z.int(),
   v_heads: z.int(),
@@ -38,16 +39,8 @@ export function parsePeers(text: string, where: string): Peers {
 /** The peers' row of the same shape; they were not run with dependent launch. */
 export function peerOf(peers: Peers, row: BenchRow): PeerRow | undefined {
   if (row.pdl) return undefined;
-  const same = [
-    "rope",
-    "headDim",
-    "rotaryDim",
-    "dtype",
-    "q_heads",
-    "k_heads",
-    "v_heads",
-    "tokens",
-    "cache",
-  ] as const;
-  return peers.rows.find((peer) => same.every((key) => peer[key] === row[key]));
+  const same = ["q_heads", "k_heads", "v_heads", "tokens", "cache"] as const;
+  return peers.rows.find(
+    (peer) => kernelOf(peer) === kernelOf(row) && same.every((key) => peer[key] === row[key]),
+  );
 }

@@ -5,19 +5,19 @@
  * the text. Pure: must not touch files; measures and draws nothing.
  */
 import { z } from "zod";
-import {
-  type BuiltManifest,
-  configPointSchema,
-  type Resources,
-  type Target,
-} from "../../runtime/manifest.js";
+import type { ConfigPoint } from "../../dsl/axes.js";
+import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
+import { type BuiltManifest, keptPointShape, type Resources, type Target } from "../../runtime/manifest.js";
 import { quoted, userError } from "../diagnostics.js";
+import { spelledPoint } from "../name.js";
 
 const count = z.int().nonnegative();
 
 /** One batch shape of one kernel. Unknown keys are a later version's, and are let through. */
 const benchRowSchema = z.looseObject({
-  ...configPointSchema.shape,
+  /** Its id. Default: of the op that ships, which all records were of before they said it. */
+  kernel: z.string().optional(),
+  ...keptPointShape,
   q_heads: count,
   k_heads: count,
   v_heads: count,
@@ -100,11 +100,15 @@ export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string):
   );
 }
 
+/** The id of a row's kernel. */
+export function kernelOf(row: ConfigPoint & { readonly kernel?: string | undefined }): string {
+  return row.kernel ?? `${qkNormRope.name}__${spelledPoint(row)}`;
+}
+
 /** What the build says of each kernel that was measured, and the best that was seen of it. */
 export function kernelsOf({ kernels, build }: BuiltManifest, rows: readonly BenchRow[]): BenchKernel[] {
-  return kernels.flatMap(({ id, point }) => {
-    const axes = ["headDim", "rotaryDim", "rope", "dtype"] as const;
-    const own = rows.filter((row) => axes.every((axis) => row[axis] === point[axis]));
+  return kernels.flatMap(({ id }) => {
+    const own = rows.filter((row) => kernelOf(row) === id);
     if (own.length === 0) return [];
     const found = build.resources[id] ?? [];
     const most = (value: (one: Resources) => number) => Math.max(...found.map(value));

@@ -3,8 +3,10 @@
  *
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
+import { AXES } from "../../dsl/axes.js";
+import { pointWords } from "../name.js";
 import { type Peers, peerOf } from "./peers.js";
-import { type BenchRow, isSteady } from "./record.js";
+import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
 /** Where a launch begins to be long against its latency: bytes of q and k. */
 const LARGE_BYTES = 8e6;
@@ -38,13 +40,14 @@ function against(rows: readonly BenchRow[], peers: Peers, name: string): readonl
     const theirs = peerOf(peers, row)?.over_floor[name];
     return theirs === undefined ? [] : [{ row, ratio: theirs / row.over_floor }];
   });
-  return (["interleaved", "neox"] as const).flatMap((rope) => {
-    const of = ratios.filter(({ row }) => row.rope === rope);
+  const styles = [...new Set(ratios.map(({ row }) => styleOf(row)))].sort();
+  return styles.flatMap((style) => {
+    const of = ratios.filter(({ row }) => styleOf(row) === style);
     const least = largest(of, ({ ratio }) => -ratio);
     if (least === undefined) return [];
     const mean = geometricMean(of.map(({ ratio }) => ratio)).toFixed(2);
     return [
-      `${name}, ${rope}: ${mean} times our ratio to the floor over ${countOf(of)}, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
+      `${name}, ${style}: ${mean} times our ratio to the floor over ${countOf(of)}, at least ${least.ratio.toFixed(2)} (${nameOf(least.row)})`,
     ];
   });
 }
@@ -59,9 +62,13 @@ function leftOut(unsteady: readonly BenchRow[]): readonly string[] {
 
 const countOf = ({ length }: readonly unknown[]) => `${length} row${length === 1 ? "" : "s"}`;
 
-function nameOf({ rope, headDim, rotaryDim, q_heads, k_heads, v_heads, tokens, cache }: BenchRow): string {
-  const rotary = rotaryDim === headDim ? "" : `/${rotaryDim}`;
-  return `${rope} ${headDim}${rotary}, ${q_heads}/${k_heads}/${v_heads} heads, ${tokens} tokens, ${cache}`;
+/** What kernels of all sizes have in common: peers are apart in it, too. */
+const styleOf = (row: BenchRow) => pointWords(row, STYLE);
+const STYLE = AXES.filter(({ kind, leads }) => kind === "enum" && !leads);
+
+function nameOf(row: BenchRow): string {
+  const { q_heads, k_heads, v_heads, tokens, cache } = row;
+  return `${kernelOf(row)}, ${q_heads}/${k_heads}/${v_heads} heads, ${tokens} tokens, ${cache}`;
 }
 
 function geometricMean(values: readonly number[]): number {

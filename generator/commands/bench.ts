@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
+import { type Values, withFirst } from "../../dsl/points.js";
 import type { ConfigPoint, Library } from "../../runtime/index.js";
 import {
   type BenchCase,
+  type BenchKernel,
   casesOf,
   DEFAULT_TOKENS,
   modelShape,
@@ -19,6 +21,7 @@ import {
   type BenchRecord,
   type BenchRow,
   isSteady,
+  kernelOf,
   kernelsOf,
   methodOf,
   recordText,
@@ -152,11 +155,11 @@ function chooseCases(library: Library, options: BenchOptions): readonly BenchCas
   const choice = { tokens, cache, pdl };
   if (model !== undefined) {
     const { point, heads } = modelShape(readModels(), model, tp ?? 1);
-    return casesOf(pointsOf(library, point), { ...choice, headsOf: () => [heads] });
+    return casesOf(kernelsOfModel(library, point), { ...choice, headsOf: () => [heads] });
   }
-  const all = library.manifest.kernels.map(({ point }) => point);
   const heads = options.heads === undefined ? undefined : parseHeads(options.heads);
-  return casesOf(all, { ...choice, headsOf: (point) => heads ?? usualHeads(point) });
+  const headsOf = (point: ConfigPoint) => heads ?? usualHeads(point);
+  return casesOf(library.manifest.kernels, { ...choice, headsOf });
 }
 
 /** Without it a launch that asks for it is an ordinary one, and the record would not say so. */
@@ -177,15 +180,18 @@ function readModels() {
   return modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
 }
 
-/** The library's points of a geometry, of each dtype. @throws UserError `bad-option` where there is none. */
-function pointsOf(library: Library, wanted: Omit<ConfigPoint, "dtype">): readonly ConfigPoint[] {
-  const { headDim, rotaryDim, rope } = wanted;
-  const found = library.manifest.kernels
-    .map(({ point }) => point)
-    .filter((point) => point.headDim === headDim && point.rotaryDim === rotaryDim && point.rope === rope);
+/** The library's kernels of a geometry, of each dtype. @throws UserError `bad-option` where there is none. */
+function kernelsOfModel(library: Library, wanted: Values): readonly BenchKernel[] {
+  const { kernels, ops } = library.manifest;
+  const found = kernels.filter(({ point }) => {
+    const values: Values = point;
+    return Object.entries(wanted).every(([axis, value]) => values[axis] === value);
+  });
   if (found.length > 0) return found;
-  const support = library.supports({ ...wanted, dtype: "bf16" });
-  if (support.isSupported) throw internalError("bench", `no kernel of ${headDim}, and one is supported`);
+  const [op] = ops;
+  if (op === undefined) throw internalError("bench", "the library has no op");
+  const support = library.supports({ ...withFirst(op.axes, wanted), op: op.name });
+  if (support.isSupported) throw internalError("bench", "no kernel of the model, and one is supported");
   throw userError("bad-option", `--model: ${support.reason}`, support.fix);
 }
 
@@ -208,10 +214,10 @@ async function measureAll(
   return rows;
 }
 
-function shapeOf({ rope, headDim, rotaryDim, dtype, ...row }: BenchRow): string {
+function shapeOf(row: BenchRow): string {
   const heads = `${row.q_heads}/${row.k_heads}/${row.v_heads}`;
   const how = `${row.cache}${row.pdl ? ", dependent" : ""}`;
-  return `${rope} ${headDim}/${rotaryDim} ${dtype}, ${heads} heads, ${row.tokens} tokens, ${how}`;
+  return `${kernelOf(row)}, ${heads} heads, ${row.tokens} tokens, ${how}`;
 }
 
 function printRows(rows: readonly BenchRow[], io: Io): void {
@@ -219,25 +225,11 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
   if (first === undefined) return;
   printTable(io, [
     [
-      "rope",
-      "head_dim",
-      "rotary_dim",
-      "dtype",
-      "q/k/v",
-      "tokens",
-      "cache",
-      "pdl",
-      "us",
-      "floor",
-      "empty",
-      "over floor",
-      "GB/s",
-      "spread",
-      "waited",
-      "",
+      ...["kernel", "q/k/v", "tokens", "cache", "pdl", "us", "floor", "empty", "over floor", "GB/s"],
+      ...["spread", "waited", ""],
     ],
     ...rows.map((row) => [
-      ...[row.rope, `${row.headDim}`, `${row.rotaryDim}`, row.dtype],
+      kernelOf(row),
       ...[`${row.q_heads}/${row.k_heads}/${row.v_heads}`, `${row.tokens}`, row.cache, row.pdl ? "yes" : "no"],
       ...[row.us.toFixed(2), row.floor_us.toFixed(2), row.empty_us.toFixed(2)],
       ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],

@@ -1,5 +1,7 @@
 /** `normrope cache`: what is in the cache; `cache add` compiles one kernel into it, `cache prune` makes room. */
+
 import type { Argv } from "yargs";
+import { axisOutside, rejectionOf } from "../../dsl/legality.js";
 import { loadLibrary } from "../../runtime/library.js";
 import type { Target } from "../../runtime/manifest.js";
 import { chosenTarget } from "../../runtime/open.js";
@@ -7,7 +9,6 @@ import { type CachedLibrary, cacheContents, pruneCache } from "../cache_contents
 import { cacheRoot, readOnlyCaches } from "../cache_folder.js";
 import { quoted, userError } from "../diagnostics.js";
 import { type JitRequest, provideLibrary } from "../jit.js";
-import { isInRange, rejectionOf } from "../legality.js";
 import { parseKernelId } from "../name.js";
 import { readShippedOp } from "../op_file.js";
 import { parseArchs } from "../target_compiler.js";
@@ -132,8 +133,9 @@ function pointOf(id: string | undefined) {
   const problem = `${quoted(id)} is no kernel of ${name}`;
   if (parsed?.op !== name) throw userError("bad-option", problem, fix);
   const { point } = parsed;
-  const outside = axes.find((range) => !isInRange(axes, range, point[range.name]));
-  const reason = outside === undefined ? rejectionOf(point)?.reason : `there is no such ${outside.name}`;
+  const outside = axisOutside(axes, point);
+  const reason =
+    outside === undefined ? rejectionOf(axes, point)?.reason : `there is no such ${outside.name}`;
   if (reason !== undefined) throw userError("bad-option", `${problem}: ${reason}`, fix);
   return point;
 }

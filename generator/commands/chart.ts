@@ -26,7 +26,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
         .option("geometry", {
           type: "string",
           requiresArg: true,
-          describe: "Draw only this one, such as neox_d128_r128_h32-8-8",
+          describe: "Draw only this one, such as d128_r128_neox_h32-8-8",
         })
         .option("peers", {
           type: "string",

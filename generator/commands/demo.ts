@@ -6,6 +6,8 @@
  * batches as `normrope bench` does.
  */
 import type { Argv } from "yargs";
+import { AXES } from "../../dsl/axes.js";
+import { completed } from "../../dsl/points.js";
 import { type Batch, rowsOf, runBatch } from "../../runtime/batch.js";
 import { type Library, open, type RopeTable, ropeTable } from "../../runtime/index.js";
 import { gpuCount } from "../../runtime/library.js";
@@ -16,6 +18,7 @@ import { measure, prepareBench } from "../bench/measure.js";
 import { type BenchRow, isSteady } from "../bench/record.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
+import { readShippedOp } from "../op_file.js";
 import { compilerFor, findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
 import { counted, percent } from "./options.js";
@@ -24,7 +27,7 @@ import { buildProject, configOption, emitProject, projectFolders } from "./proje
 /** Qwen/Qwen3-30B-A3B, with YaRN as its model card gives it for 131072 tokens. */
 const MODEL = {
   name: "Qwen3-30B-A3B",
-  point: { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" },
+  point: completed(AXES, { headDim: 128, rope: "neox", dtype: "bf16" }),
   numQHeads: 32,
   numKHeads: 4,
   numVHeads: 4,
@@ -46,7 +49,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
     async ({ config }) => {
       const { target, why } = await buildAll(config, io);
       using library = await open({ target, path: projectFolders(config).build });
-      const facts = library.manifest.kernels[findKernel(library.manifest.kernels, MODEL.point)];
+      const facts = findKernel(library.manifest.kernels, readShippedOp(), MODEL.point);
       if (facts === undefined)
         throw internalError("demo", `the library lacks what was just built: ${library.path}`);
       const device = library.devices[0]?.name ?? "no device";
@@ -63,7 +66,10 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
       for (const batch of batches) checks.push(await check(library, facts, batch));
       if (!checks.every(({ passes }) => passes)) fail();
       const rows: BenchRow[] = [];
-      for await (const row of measure(await prepareBench(library, REPLAYS), batches.map(caseOf)))
+      for await (const row of measure(
+        await prepareBench(library, REPLAYS),
+        batches.map((batch) => caseOf(facts, batch)),
+      ))
         rows.push(row);
       printTable(io, [
         ["tokens", "time", "spread", "over floor", "moves", "in two steps", "maxError", "v", ""],
@@ -92,7 +98,13 @@ interface Check {
 }
 
 async function check(library: Library, facts: ManifestKernel, batch: Batch): Promise<Check> {
-  const { accuracy, touched } = runBatch(library, await library.kernel(MODEL.point), facts, batch, 1);
+  const { accuracy, touched } = runBatch(
+    library,
+    await library.kernel({ ...MODEL.point, op: facts.op }),
+    facts,
+    batch,
+    1,
+  );
   const passes = accuracy.maxError <= 1 && touched === undefined;
   const v = touched === undefined ? "unchanged" : "TOUCHED";
   return { passes, cells: [accuracy.maxError.toFixed(3), v, passes ? "passes" : "FAILS"] };
@@ -115,9 +127,11 @@ function timesOf(row: BenchRow | undefined): readonly string[] {
 /** Builds what this machine can build, and says which target is to run. @throws UserError `nothing-built`, at once. */
 async function buildAll(config: string, io: Io): Promise<{ target: Target; why: string }> {
   const { compilation, files } = await emitProject(config, io);
-  const { op, plans } = compilation;
-  if (findKernel(plans, MODEL.point) < 0) {
-    const { fix } = absenceOf(config, { op, kernels: plans }, MODEL.point, config);
+  const { ops, plans } = compilation;
+  const op = readShippedOp();
+  if (findKernel(plans, op, MODEL.point) === undefined) {
+    const held = { op, kernels: plans, isOneOfSeveral: ops.length > 1 };
+    const { fix } = absenceOf(config, held, MODEL.point, config);
     throw userError("nothing-built", `${quoted(config)} asks for no kernel of ${MODEL.name}`, fix);
   }
   io.note(`${quoted(config)}: ${counted(plans.length, "kernel")}, emitted`);
@@ -147,8 +161,8 @@ function batchOf(name: string, numTokens: number, firstPosition: number, rope: R
   return { name, ...counts, source, positions, rope, eps };
 }
 
-function caseOf({ numTokens }: Batch): BenchCase {
-  const { point, numQHeads, numKHeads, numVHeads } = MODEL;
+function caseOf(kernel: ManifestKernel, { numTokens }: Batch): BenchCase {
+  const { numQHeads, numKHeads, numVHeads } = MODEL;
   const heads = { q: numQHeads, k: numKHeads, v: numVHeads };
-  return { point, heads, tokens: numTokens, cache: "warm", pdl: false };
+  return { kernel, heads, tokens: numTokens, cache: "warm", pdl: false };
 }

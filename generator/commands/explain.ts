@@ -72,15 +72,13 @@ function headsText({ headsPerWarp, wide }: KernelPlan): string {
   return `${headsPerWarp} heads a warp at once${many}`;
 }
 
-function missing(kernel: string, config: string, { op, plans }: Compilation): never {
+function missing(kernel: string, config: string, { ops, plans }: Compilation): never {
   const message = `the config asks for no kernel ${show(kernel)}`;
   const parsed = parseKernelId(kernel);
-  if (parsed?.op === opId(op)) {
-    throw userError(
-      "bad-option",
-      message,
-      absenceOf(config, { op, kernels: plans }, parsed.point, config).fix,
-    );
+  const op = ops.find((candidate) => opId(candidate) === parsed?.op);
+  if (parsed !== undefined && op !== undefined) {
+    const held = { op, kernels: plans, isOneOfSeveral: ops.length > 1 };
+    throw userError("bad-option", message, absenceOf(config, held, parsed.point, config).fix);
   }
   const ids = plans.map(({ id }) => id);
   const near = closest(kernel, ids);

@@ -1,5 +1,6 @@
 /** `normrope import`: the kernels that a model needs, from its Hugging Face config into the project's. */
 import type { Argv } from "yargs";
+import type { AxisValues } from "../../dsl/axes.js";
 import { quoted, show, userError } from "../diagnostics.js";
 import type { OpenConfig } from "../edit/append.js";
 import { FACT_NAMES, FACTS, type Facts } from "../models/facts.js";
@@ -23,8 +24,13 @@ export function registerImport(cli: Argv, io: Io): Argv {
           default: "1",
           describe: "Ranks of tensor parallelism: heads are shown for one of them",
         })
+        .option("op", {
+          type: "string",
+          requiresArg: true,
+          describe: "The op whose space is meant, where a config has several that can take the kernels",
+        })
         .option("dry-run", { type: "boolean", default: false, describe: "Show it all, and write nothing" })
-        .option("dtype", { choices: ["bf16", "f16"] as const, describe: "What the model is run in" })
+        .option("dtype", { choices: DTYPES, describe: "What the model is run in" })
         .option("rotary-dim", {
           type: "string",
           requiresArg: true,
@@ -47,7 +53,7 @@ export function registerImport(cli: Argv, io: Io): Argv {
           args["rotary-dim"] === undefined ? undefined : wholeNumber("rotary-dim", args["rotary-dim"], 2),
         ropeTheta: args["rope-theta"] === undefined ? undefined : positive("rope-theta", args["rope-theta"]),
       });
-      const opened = openForPoints(config);
+      const opened = openForPoints(config, args.op);
       const outcomes = model.layers.map(
         (layers): Outcome => ({
           layers,
@@ -87,6 +93,8 @@ export function registerImport(cli: Argv, io: Io): Argv {
     },
   );
 }
+
+const DTYPES = ["bf16", "f16"] as const satisfies AxisValues["dtype"][];
 
 /** A flag for each fact that a model can have. */
 function factOptions<T>(command: Argv<T>) {

@@ -1,7 +1,8 @@
 /** `normrope list`: the kernels that a config asks for, or what the rules forbid of it. */
 import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
-import { kernelId, opId } from "../name.js";
+import { AXES } from "../../dsl/axes.js";
+import { valueOn } from "../../dsl/points.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
@@ -20,10 +21,11 @@ export function registerList(cli: Argv, io: Io): Argv {
         .example("$0 list --rejected", "Why is a combination missing?"),
     async ({ config, json, rejected }) => {
       const { compile } = await import("../pipeline.js");
-      const { op, plans, rejections } = compile(config);
+      const { ops, plans, rejections } = compile(config);
       if (rejected) {
-        const rows = rejections.map(({ point, ...rejection }) => ({
-          id: kernelId(opId(op), point),
+        const rows = rejections.map(({ id, op, point, ...rejection }) => ({
+          id,
+          op,
           ...point,
           ...rejection,
         }));
@@ -34,11 +36,17 @@ export function registerList(cli: Argv, io: Io): Argv {
           ...rows.map((row) => [row.id, row.rule, row.reason]),
         ]);
       }
-      const rows = plans.map(({ id, point }) => ({ id, ...point }));
-      if (json) return printJson(io, rows);
+      if (json)
+        return printJson(
+          io,
+          plans.map(({ id, op, point }) => ({ id, op, ...point })),
+        );
+      const columns = AXES.filter(({ name }) =>
+        ops.some(({ axes }) => axes.some((axis) => axis.name === name)),
+      );
       printTable(io, [
-        ["kernel", "headDim", "rotaryDim", "rope", "dtype"],
-        ...rows.map((row) => [row.id, `${row.headDim}`, `${row.rotaryDim}`, row.rope, row.dtype]),
+        ["kernel", ...columns.map(({ name }) => name)],
+        ...plans.map(({ id, point }) => [id, ...columns.map((axis) => `${valueOn(axis, point) ?? ""}`)]),
       ]);
       for (const line of sizeOf(plans.length, availableParallelism())) io.note(line);
     },

@@ -3,9 +3,10 @@
  *
  * In: the words of the command line, and what yargs made of them or complains of. Out: a usage error, or its words.
  */
+import { AXES } from "../../dsl/axes.js";
+import { aliasOf } from "../../dsl/legality.js";
 import { closest } from "../closest.js";
 import { quoted } from "../diagnostics.js";
-import { aliasOf } from "../legality.js";
 
 /** A command line that makes no sense. */
 export class UsageError extends Error {}
@@ -18,7 +19,7 @@ const COMMANDS = [
 /** Options that are there or not; the others have a value. */
 const FLAGS = ["json", "rejected", "static", "pdl", "verify", "dry-run", "help", "version"];
 const VALUED = [
-  ...["config", "target", "arch", "jobs", "timeout", "entry", "out", "bench", "model", "tp", "heads"],
+  ...["config", "target", "arch", "jobs", "timeout", "entry", "op", "out", "bench", "model", "tp", "heads"],
   ...["tokens", "cache", "replays", "commit", "geometry", "peers", "days"],
   ...["dtype", "rotary-dim", "rope-theta", "qk-norm", "norm-axis", "weight-form", "norm-order", "rope"],
 ];
@@ -53,7 +54,7 @@ export function requirePlainOptions(
 export function complaint(message: string, args: readonly string[]): string {
   const given = /^Not enough non-option arguments: got (\d+)/.exec(message)?.[1];
   if (given !== undefined) return missingArgument(Number(given), args) ?? message;
-  const choice = /Argument: (dtype|rope), Given: "([^"]*)", Choices: (.*)/.exec(message);
+  const choice = /Argument: [\w-]+, Given: "([^"]*)", Choices: (.*)/.exec(message);
   if (choice !== null) return `${message}${aliasAmong(choice)}`;
   const words = /^Unknown arguments?: ([\s\S]*)$/.exec(message)?.[1];
   if (words === undefined) return message;
@@ -72,9 +73,9 @@ export function complaint(message: string, args: readonly string[]): string {
 }
 
 /** For a word that others use in the place of one of the choices. */
-function aliasAmong([, name, given, choices = ""]: readonly (string | undefined)[]): string {
+function aliasAmong([, given, choices = ""]: readonly (string | undefined)[]): string {
   const values = choices.split(", ").map((choice) => choice.replaceAll('"', ""));
-  const alias = aliasOf({ kind: "enum", name: name === "dtype" ? "dtype" : "rope", values }, given);
+  const alias = AXES.map((axis) => aliasOf(axis, given)).find((name) => name && values.includes(name));
   return alias === undefined ? "" : `\nDid you mean ${alias}?`;
 }
 

@@ -5,21 +5,28 @@
  * once, by a rename, after the edited text was read and expanded without an error. Text is inserted where the syntax
  * tree says, so that comments, line ends and formatting stay.
  */
-import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
+import {
+  type ArrayLiteralExpression,
+  type CallExpression,
+  type Expression,
+  Node,
+  type SourceFile,
+} from "ts-morph";
+import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
+import { defaultOf, valueOn, withFirst } from "../../dsl/points.js";
 import { closest, didYouMean } from "../closest.js";
 import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
-import type { AxisRange, AxisValue, ConfigPoint, Op } from "../ir.js";
-import { describeRange, isInRange, rejectionOf } from "../legality.js";
-import { findSpaceCall, readConfig } from "../load/index.js";
+import type { Axis, AxisValue, ConfigPoint, Op } from "../ir.js";
+import { readConfig, spaceCalls } from "../load/index.js";
 import { readProperties, readScalar, readValues, unwrap } from "../load/literals.js";
 import { openConfig, parseConfig, spanOf } from "../load/project.js";
 import { entryExpressions } from "../load/space.js";
-import { type Compilation, planSpace } from "../pipeline.js";
+import { type Compilation, planSpaces } from "../pipeline.js";
 import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
 /**
- * @param entryNumber which entry of a list, from 1
+ * @param entryNumber which entry of the config, from 1, counted over all its spaces
  * @throws UserError with nothing written: `unknown-axis`, `value-not-in-axis`, `value-present`, `entry-needed`,
  *   `entry-without-kernel`, and whatever is wrong with the config before or after.
  */
@@ -31,25 +38,34 @@ export function addValues(
 ): string[] {
   const config = openConfig(configPath);
   const read = config.getFullText();
-  const before = compileSource(config);
-  const range = findRange(before.op, axisName);
-  const values = parseWords(before.op, range, words);
-  const outcomes = candidates(config, entryNumber).map((index) =>
-    tryEntry(parseConfig(configPath, read), before, range, values, index),
+  const loaded = readConfig(config);
+  const before = planSpaces(loaded);
+  const places = loaded.spaces.flatMap(({ op, entries }, space) =>
+    entries.map((_, entry): Place => ({ op, space, entry })),
+  );
+  const outcomes = candidates(places, entryNumber).map((place) =>
+    tryEntry(parseConfig(configPath, read), before, place, axisName, words),
   );
   const possible = outcomes.filter((outcome) => outcome.kind === "edited");
   const [only] = possible;
   if (only === undefined) throw outcomes.find((outcome) => outcome.kind === "failed")?.error ?? noEntry();
-  if (possible.length > 1) throw entryNeeded(configPath, possible);
+  if (possible.length > 1) throw entryNeeded(configPath, places, possible);
   writeAtOnce(configPath, read, only.text);
   return only.added;
+}
+
+/** An entry of a config: the number of its space and its number there, from 0. */
+interface Place {
+  readonly op: Op;
+  readonly space: number;
+  readonly entry: number;
 }
 
 interface Edited {
   readonly kind: "edited";
   readonly text: string;
   readonly added: string[];
-  readonly entry: number;
+  readonly place: Place;
   readonly line: number;
 }
 
@@ -57,27 +73,29 @@ interface Edited {
 function tryEntry(
   copy: SourceFile,
   before: Compilation,
-  range: AxisRange,
-  values: readonly AxisValue[],
-  index: number,
+  place: Place,
+  axisName: string,
+  words: readonly string[],
 ): Edited | { readonly kind: "failed"; readonly error: UserError } {
   try {
+    const axis = findAxis(place.op, axisName);
+    const values = parseWords(axis, words);
     let config = copy;
     const configPath = copy.getFilePath();
-    const { line } = spanOf(entryAt(config, index));
-    if (readProperties(entryAt(config, index), ignore)?.has(range.name)) {
-      for (const value of values) config = parseConfig(configPath, withValue(config, index, range, value));
+    const { line } = spanOf(entryAt(config, place));
+    if (readProperties(entryAt(config, place), ignore)?.has(axis.name)) {
+      for (const value of values) config = parseConfig(configPath, withValue(config, place, axis, value));
     } else {
-      config = parseConfig(configPath, withEntry(config, entryAt(config, index), before.op, range, values));
+      config = parseConfig(configPath, withEntry(config, place, axis, values));
     }
     const old = new Set(before.plans.map(({ id }) => id));
-    const after = compileSource(config);
+    const after = planSpaces(readConfig(config));
     const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
     if (added.length === 0) {
-      const rejected = after.rejections.find(({ point }) => values.includes(point[range.name]));
-      throw nothingAdded(range, values, rejected?.reason);
+      const rejected = after.rejections.find(({ point }) => values.includes(valueOn(axis, point) ?? ""));
+      throw nothingAdded(axis, values, rejected?.reason);
     }
-    return { kind: "edited", text: config.getFullText(), added, line, entry: index + 1 };
+    return { kind: "edited", text: config.getFullText(), added, line, place };
   } catch (error) {
     if (error instanceof UserError) return { kind: "failed", error };
     throw error;
@@ -85,23 +103,23 @@ function tryEntry(
 }
 
 /** The text with a value in the axis's list, in order where the list is in order; one value becomes a list. */
-function withValue(config: SourceFile, index: number, range: AxisRange, value: AxisValue): string {
-  const written = readProperties(entryAt(config, index), ignore)?.get(range.name)?.value;
-  if (written === undefined) throw internalError("edit", `${range.name} is not in the entry`);
+function withValue(config: SourceFile, place: Place, axis: Axis, value: AxisValue): string {
+  const written = readProperties(entryAt(config, place), ignore)?.get(axis.name)?.value;
+  if (written === undefined) throw internalError("edit", `${axis.name} is not in the entry`);
   const behind = unwrap(written);
   const list = Node.isArrayLiteralExpression(behind) ? behind : undefined;
   const edited = list ?? written;
   if (edited.getSourceFile() !== config) {
     const fix = "add the value there; `add` edits only the config itself";
-    const message = `the list of ${range.name} is in another file`;
+    const message = `the list of ${axis.name} is in another file`;
     throw userError("unsupported-expression", message, fix, spanOf(edited));
   }
   if (readValues(edited, ignore).some((present) => present.value === value)) {
     const fix = "`normrope list` shows the kernels of the config";
-    const message = `${range.name} has ${JSON.stringify(value)} already`;
+    const message = `${axis.name} has ${JSON.stringify(value)} already`;
     throw userError("value-present", message, fix, spanOf(edited));
   }
-  if (list !== undefined) return insertElement(list, placeOf(list, value), JSON.stringify(value));
+  if (list !== undefined) return insertElement(list, indexFor(list, value), JSON.stringify(value));
   const [only] = readValues(edited, ignore);
   const pair = [edited.getText(), JSON.stringify(value)];
   const isBefore = typeof only?.value === "number" && Number(value) < only.value;
@@ -109,97 +127,98 @@ function withValue(config: SourceFile, index: number, range: AxisRange, value: A
 }
 
 /** Where a value goes in a list: in its order where the list has one, otherwise to the end. */
-function placeOf(list: ArrayLiteralExpression, value: AxisValue): number {
+function indexFor(list: ArrayLiteralExpression, value: AxisValue): number {
   const written = list.getElements().map((element) => readScalar(element, ignore)?.value);
   const isSorted = written.every(
     (number, i) => typeof number === "number" && Number(written[i - 1] ?? number) <= number,
   );
-  const place = isSorted ? written.findIndex((number) => Number(number) > Number(value)) : -1;
-  return place < 0 ? written.length : place;
+  const index = isSorted ? written.findIndex((number) => Number(number) > Number(value)) : -1;
+  return index < 0 ? written.length : index;
 }
 
 /**
  * The text with one more entry. The axis is at its default in the given one: writing it there would take the
- * default's kernels away, so the values get an entry of their own, with the head_dims for which they are possible.
+ * default's kernels away, so the values get an entry of their own. Of the axis that bounds them, or that they follow, it
+ * has the values for which they are possible and new.
  */
-function withEntry(
-  config: SourceFile,
-  entry: Expression,
-  op: Op,
-  range: AxisRange,
-  values: readonly AxisValue[],
-): string {
-  const properties = readProperties(entry, ignore) ?? new Map();
-  const axes = op.axes.flatMap(({ name }) => {
-    if (name === range.name) return [`${name}: ${listOf(values)}`];
+function withEntry(config: SourceFile, place: Place, axis: Axis, values: readonly AxisValue[]): string {
+  const { op } = place;
+  const properties = readProperties(entryAt(config, place), ignore) ?? new Map();
+  if (axis.default !== undefined && values.includes(axis.default)) throw madeAlready(axis, axis.default);
+  const axes = op.axes.flatMap((other) => {
+    const { name } = other;
+    if (name === axis.name) return [`${name}: ${listOf(values)}`];
     const property = properties.get(name);
     if (property === undefined) return [];
     const written = readValues(property.value, ignore).map(({ value }) => value);
-    const useful =
-      name === "headDim" ? written.filter((headDim) => isUseful(op, range, values, headDim)) : written;
+    if (name !== axis.within && name !== axis.follows) return [`${name}: ${listOf(written)}`];
+    const useful = written.filter((value) => isUseful(op, axis, values, other, value));
     if (useful.length === 0) {
-      const byDefault = values.find((value) => written.includes(value));
-      if (byDefault !== undefined) throw madeAlready(range, byDefault);
+      const byDefault = values.find((value) => axis.follows === name && written.includes(value));
+      if (byDefault !== undefined) throw madeAlready(axis, byDefault);
       const rejections = values.flatMap((value) =>
-        written.flatMap((headDim) => rejectionOf(pointAt(op, headDim, range, value)) ?? []),
+        written.flatMap((bound) => rejectionOf(op.axes, pointAt(op, axis, value, other, bound)) ?? []),
       );
-      throw nothingAdded(range, values, rejections[0]?.reason);
+      throw nothingAdded(axis, values, rejections[0]?.reason);
     }
     return [`${name}: ${listOf(useful)}`];
   });
-  return appendEntry(config, `{ ${axes.join(", ")} }`);
+  return appendEntry(config, spaceAt(config, place), `{ ${axes.join(", ")} }`);
 }
 
-/** Whether a head_dim gives a new kernel with some of the values, and none that the default gives already. */
-function isUseful(op: Op, range: AxisRange, values: readonly AxisValue[], headDim: AxisValue): boolean {
-  const points = values.map((value) => pointAt(op, headDim, range, value));
-  return points.some((point) => rejectionOf(point) === undefined) && !values.includes(headDim);
+/** Whether the other axis's value gives a new kernel with some of the values, and none that the default gives already. */
+function isUseful(op: Op, axis: Axis, values: readonly AxisValue[], other: Axis, value: AxisValue): boolean {
+  const isDefault = values.some((added) => added === defaultOf(axis, { [other.name]: value }));
+  const isPossible = values.some(
+    (added) => rejectionOf(op.axes, pointAt(op, axis, added, other, value)) === undefined,
+  );
+  return isPossible && !isDefault;
 }
 
-/** A point with the value and a head_dim; the other axes have their first value. */
-function pointAt(op: Op, headDim: AxisValue, range: AxisRange, value: AxisValue): ConfigPoint {
-  const first = op.axes.map((axis) => [axis.name, axis.kind === "enum" ? axis.values[0] : headDim]);
-  return { ...Object.fromEntries(first), [range.name]: value };
+/** A point with two values. */
+function pointAt(op: Op, axis: Axis, value: AxisValue, other: Axis, otherValue: AxisValue): ConfigPoint {
+  return withFirst(op.axes, { [axis.name]: value, [other.name]: otherValue });
 }
 
-function candidates(config: SourceFile, entryNumber: number | undefined): number[] {
-  const count = entriesOf(config).length;
-  if (entryNumber === undefined) return Array.from({ length: count }, (_, index) => index);
-  if (Number.isInteger(entryNumber) && entryNumber >= 1 && entryNumber <= count) return [entryNumber - 1];
-  throw userError("bad-option", `--entry is ${entryNumber}`, `the space has ${count}, counted from 1`);
+function candidates(places: readonly Place[], entryNumber: number | undefined): readonly Place[] {
+  if (entryNumber === undefined) return places;
+  const place = places[entryNumber - 1];
+  if (place !== undefined) return [place];
+  throw userError(
+    "bad-option",
+    `--entry is ${entryNumber}`,
+    `the config has ${places.length}, counted from 1`,
+  );
 }
 
-function entryAt(config: SourceFile, index: number): Expression {
-  const entry = entriesOf(config)[index];
+function spaceAt(config: SourceFile, { space }: Place): CallExpression {
+  const call = spaceCalls(config, ignore)[space];
+  if (call === undefined) throw noEntry();
+  return call;
+}
+
+function entryAt(config: SourceFile, place: Place): Expression {
+  const entry = entryExpressions(spaceAt(config, place), ignore)[place.entry];
   if (entry === undefined) throw noEntry();
   return entry;
 }
 
-function entriesOf(config: SourceFile): Expression[] {
-  const space = findSpaceCall(config);
-  return space === undefined ? [] : entryExpressions(space, ignore);
-}
-
-function compileSource(config: SourceFile): Compilation {
-  return planSpace(readConfig(config));
-}
-
-function findRange(op: Op, name: string): AxisRange {
-  const range = op.axes.find((axis) => axis.name === name);
-  if (range !== undefined) return range;
-  const names = op.axes.map((axis) => axis.name);
+function findAxis(op: Op, name: string): Axis {
+  const axis = op.axes.find((candidate) => candidate.name === name);
+  if (axis !== undefined) return axis;
+  const names = op.axes.map((candidate) => candidate.name);
   const near = closest(name, names);
   const fix = near === undefined ? `its axes are ${names.join(", ")}` : `did you mean ${near}?`;
   throw userError("unknown-axis", `${op.name} has no axis ${show(name)}`, fix);
 }
 
-function parseWords(op: Op, range: AxisRange, words: readonly string[]): AxisValue[] {
+function parseWords(axis: Axis, words: readonly string[]): AxisValue[] {
   const values: AxisValue[] = [];
   for (const word of words) {
-    const value = range.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
-    if (!isInRange(op.axes, range, value)) {
-      const fix = `${range.name} is ${describeRange(op.axes, range)}${didYouMean(range, value)}`;
-      throw userError("value-not-in-axis", `${show(word)} is no value of ${range.name}`, fix);
+    const value = axis.kind === "integer" && /^-?\d+$/.test(word) ? Number(word) : word;
+    if (!isInRange(axis, value)) {
+      const fix = `${axis.name} is ${describeRange(axis)}${didYouMean(axis, value)}`;
+      throw userError("value-not-in-axis", `${show(word)} is no value of ${axis.name}`, fix);
     }
     if (values.includes(value)) {
       throw userError("duplicate-value", `the command names ${value} twice`, "name each value once");
@@ -209,15 +228,16 @@ function parseWords(op: Op, range: AxisRange, words: readonly string[]): AxisVal
   return values;
 }
 
-function nothingAdded({ name }: AxisRange, values: readonly AxisValue[], reason?: string): UserError {
+function nothingAdded({ name }: Axis, values: readonly AxisValue[], reason?: string): UserError {
   const why = reason === undefined ? "" : `: ${reason}`;
   const message = `${name} ${values.join(", ")} adds no kernel${why}`;
   const fix = "add another value, or first the values of other axes that go with it";
   return userError("entry-without-kernel", message, fix);
 }
 
-function madeAlready({ name }: AxisRange, value: AxisValue): UserError {
-  const message = `${name} ${value} is what the heads of ${value} have already, where ${name} is left out`;
+function madeAlready({ name, follows }: Axis, value: AxisValue): UserError {
+  const whose = follows === undefined ? "every kernel has" : `the kernels of ${follows} ${value} have`;
+  const message = `${name} ${value} is what ${whose} already, where ${name} is left out`;
   return userError(
     "value-present",
     message,
@@ -225,9 +245,13 @@ function madeAlready({ name }: AxisRange, value: AxisValue): UserError {
   );
 }
 
-function entryNeeded(configPath: string, possible: readonly Edited[]): UserError {
-  const entries = possible.map(({ entry, line }) => `${entry} (line ${line})`).join(", ");
-  const message = `several entries of ${quoted(configPath)} can take the values: ${entries}`;
+function entryNeeded(configPath: string, places: readonly Place[], possible: readonly Edited[]): UserError {
+  const isMixed = new Set(places.map(({ space }) => space)).size > 1;
+  const entries = possible.map(({ place, line }) => {
+    const of = isMixed ? `, of ${place.op.name}` : "";
+    return `${places.indexOf(place) + 1} (line ${line}${of})`;
+  });
+  const message = `several entries of ${quoted(configPath)} can take the values: ${entries.join(", ")}`;
   return userError("entry-needed", message, "name one with --entry N");
 }
 

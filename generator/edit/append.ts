@@ -5,13 +5,14 @@
  * by a rename, after the edited text was read and expanded without an error, and not at all where every point is there.
  */
 import type { SourceFile } from "ts-morph";
-import { internalError } from "../diagnostics.js";
-import type { AxisRange, ConfigPoint, Op } from "../ir.js";
-import { describeRange, isInRange, rejectionOf } from "../legality.js";
-import { readConfig } from "../load/index.js";
+import { axisOutside, describeRange, rejectionOf } from "../../dsl/legality.js";
+import { valueOn, written } from "../../dsl/points.js";
+import { internalError, quoted, show, userError } from "../diagnostics.js";
+import type { AxisValue, ConfigPoint, Op, Space } from "../ir.js";
+import { readConfig, spaceCalls } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
-import { kernelId, opId } from "../name.js";
-import { type Compilation, planSpace } from "../pipeline.js";
+import { kernelId } from "../name.js";
+import { type Compilation, planSpaces } from "../pipeline.js";
 import { appendEntry, listOf } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
@@ -38,54 +39,84 @@ export interface OpenConfig {
   readonly append: (points: readonly ConfigPoint[]) => Appended;
 }
 
-/** @throws UserError for whatever is wrong with the config. */
-export function openForPoints(configPath: string): OpenConfig {
+/**
+ * @param opName whose space is meant, where several can be
+ * @throws UserError `op-needed`, `bad-option`, and whatever is wrong with the config.
+ */
+export function openForPoints(configPath: string, opName?: string): OpenConfig {
   const config = openConfig(configPath);
-  const before = compileSource(config);
+  const loaded = readConfig(config);
+  const before = planSpaces(loaded);
+  const index = chooseSpace(configPath, loaded.spaces, opName);
+  const { op } = loaded.spaces[index] ?? {};
+  if (op === undefined) throw internalError("edit", `the config has no space ${index}`);
   return {
-    idOf: (point) => kernelId(opId(before.op), point),
-    problemOf: (point) => problemOf(before.op, point),
-    axisOutside: (point) => rangeOutside(before.op, point)?.name,
-    append: (points) => appendPoints(configPath, config, before, points),
+    idOf: (point) => kernelId(op, point),
+    problemOf: (point) => problemOf(op, point),
+    axisOutside: (point) => axisOutside(op.axes, point)?.name,
+    append: (points) => appendPoints(configPath, config, before, { op, index }, points),
   };
 }
 
 /** What a model's layers are: another op computes something else. */
 const MODEL_STAGES = "rmsNorm, rotate";
 
-/** Why an op allows no kernel for a point; undefined where it allows one. */
-export function problemOf(op: Op, point: ConfigPoint): string | undefined {
-  const stages = op.stages.map(({ name }) => name).join(", ");
-  if (stages !== MODEL_STAGES)
-    return `the config's op, ${op.name}, is ${stages}, and the model's is ${MODEL_STAGES}`;
-  const range = rangeOutside(op, point);
-  if (range === undefined) return rejectionOf(point)?.reason;
-  return `${range.name} ${point[range.name]} is not ${describeRange(op.axes, range)}`;
+const stagesOf = ({ stages }: Op) => stages.map(({ name }) => name).join(", ");
+
+/** The number of the space that a model's points belong into: the only one, or the only one whose op is the models'. */
+function chooseSpace(configPath: string, spaces: readonly Space[], opName: string | undefined): number {
+  const names = spaces.map(({ op }) => op.name);
+  if (opName !== undefined) {
+    const named = names.indexOf(opName);
+    if (named >= 0) return named;
+    throw userError(
+      "bad-option",
+      `--op is ${show(opName)}`,
+      `the ops of ${quoted(configPath)} are ${names.join(", ")}`,
+    );
+  }
+  const fitting = spaces.filter(({ op }) => stagesOf(op) === MODEL_STAGES);
+  if (fitting.length > 1) {
+    const message = `several spaces of ${quoted(configPath)} can take the kernels: ${fitting.map(({ op }) => op.name).join(", ")}`;
+    throw userError("op-needed", message, "name the op of one with --op NAME");
+  }
+  const [only] = fitting;
+  return only === undefined ? 0 : spaces.indexOf(only);
 }
 
-function rangeOutside(op: Op, point: ConfigPoint): AxisRange | undefined {
-  return op.axes.find((axis) => !isInRange(op.axes, axis, point[axis.name]));
+/** Why an op allows no kernel for a point; undefined where it allows one. */
+export function problemOf(op: Op, point: ConfigPoint): string | undefined {
+  if (stagesOf(op) !== MODEL_STAGES)
+    return `the config's op, ${op.name}, is ${stagesOf(op)}, and the model's is ${MODEL_STAGES}`;
+  const outside = axisOutside(op.axes, point);
+  if (outside === undefined) return rejectionOf(op.axes, point)?.reason;
+  return `${outside.name} ${valueOn(outside, point)} is not ${describeRange(outside)}`;
 }
 
 function appendPoints(
   configPath: string,
   config: SourceFile,
   before: Compilation,
+  { op, index }: { readonly op: Op; readonly index: number },
   points: readonly ConfigPoint[],
 ): Appended {
-  const idOf = (point: ConfigPoint) => kernelId(opId(before.op), point);
   const old = new Set(before.plans.map(({ id }) => id));
-  const wanted = new Map(points.map((point) => [idOf(point), point]));
+  const wanted = new Map(points.map((point) => [kernelId(op, point), point]));
   const missing = [...wanted].filter(([id]) => !old.has(id));
   const entries = entriesOf(
-    before.op,
+    op,
     missing.map(([, point]) => point),
   );
   const read = config.getFullText();
   let text = read;
-  for (const entry of entries) text = appendEntry(parseConfig(configPath, text), entry);
+  for (const entry of entries) {
+    const current = parseConfig(configPath, text);
+    const space = spaceCalls(current, () => {})[index];
+    if (space === undefined) throw internalError("edit", `the config has no space ${index}`);
+    text = appendEntry(current, space, entry);
+  }
   const added = missing.map(([id]) => id).sort();
-  if (entries.length > 0) requireAdded(compileSource(parseConfig(configPath, text)), old, added);
+  if (entries.length > 0) requireAdded(planSpaces(readConfig(parseConfig(configPath, text))), old, added);
   return {
     added,
     present: [...wanted.keys()].filter((id) => old.has(id)),
@@ -96,27 +127,34 @@ function appendPoints(
   };
 }
 
-/** The fewest entries that are easy to read: heads that rotate whole share one, others have their own. */
-function entriesOf(op: Op, points: readonly ConfigPoint[]): string[] {
-  const rotaryAxis = op.axes.find(({ name }) => name === "rotaryDim");
-  const hasDefault = rotaryAxis?.kind === "integer" && rotaryAxis.default === "headDim";
-  const groups = new Map<string, { headDims: number[]; rest: string }>();
-  for (const { headDim, rotaryDim, rope, dtype } of points) {
-    const partial = hasDefault && rotaryDim === headDim ? "" : `rotaryDim: ${listOf([rotaryDim])}, `;
-    const rest = `${partial}rope: ${listOf([rope])}, dtype: ${listOf([dtype])}`;
-    const key = partial === "" ? rest : `${headDim} ${rest}`;
-    const headDims = groups.get(key)?.headDims ?? [];
-    groups.set(key, { rest, headDims: [...headDims, headDim].sort((a, b) => a - b) });
+/**
+ * The fewest entries that are easy to read: points that differ in an axis alone which others follow by default share one,
+ * such as heads that rotate whole; other points have their own.
+ */
+function entriesOf({ axes }: Op, points: readonly ConfigPoint[]): string[] {
+  const followed = axes.find(({ name }) => axes.some(({ follows }) => follows === name));
+  const groups = new Map<string, Map<string, AxisValue[]>>();
+  for (const point of points) {
+    const values = written(axes, point);
+    const isDefault = !values.some(([{ follows }]) => follows !== undefined);
+    const key = values
+      .filter(([axis]) => !(isDefault && axis === followed))
+      .map(([{ name }, value]) => [name, value]);
+    const group = groups.get(JSON.stringify(key)) ?? new Map<string, AxisValue[]>();
+    for (const [{ name }, value] of values)
+      group.set(name, [...new Set([...(group.get(name) ?? []), value])]);
+    groups.set(JSON.stringify(key), group);
   }
-  return [...groups.values()].map(({ headDims, rest }) => `{ headDim: ${listOf(headDims)}, ${rest} }`);
+  return [...groups.values()].map((group) => {
+    const lists = [...group].map(
+      ([name, values]) => `${name}: ${listOf(values.sort((a, b) => Number(a) - Number(b)))}`,
+    );
+    return `{ ${lists.join(", ")} }`;
+  });
 }
 
 function requireAdded({ plans }: Compilation, old: ReadonlySet<string>, added: readonly string[]): void {
   const found = plans.map(({ id }) => id).filter((id) => !old.has(id));
   if (found.sort().join() === added.join() && plans.length === old.size + added.length) return;
   throw internalError("edit", `${added.join(", ")} were to be added, and ${found.join(", ")} were`);
-}
-
-function compileSource(config: SourceFile): Compilation {
-  return planSpace(readConfig(config));
 }

@@ -3,15 +3,29 @@
  *
  * In: a config's tree, and what is to stand in it. Out: the text with it. Writes nothing.
  */
-import { type ArrayLiteralExpression, type Expression, Node, type SourceFile } from "ts-morph";
-import { internalError } from "../diagnostics.js";
+import {
+  type ArrayLiteralExpression,
+  type CallExpression,
+  type Expression,
+  Node,
+  type SourceFile,
+} from "ts-morph";
+import { internalError, userError } from "../diagnostics.js";
 import type { AxisValue } from "../ir.js";
-import { findSpaceCall } from "../load/index.js";
 import { unwrap } from "../load/literals.js";
+import { spanOf } from "../load/project.js";
 
-/** The file's text with one more entry in its space: one object becomes a list. */
-export function appendEntry(config: SourceFile, entry: string): string {
-  const entries = findSpaceCall(config)?.getArguments()[1];
+/**
+ * The file's text with one more entry in a space: one object becomes a list.
+ * @throws UserError `unsupported-expression` for a space of another file.
+ */
+export function appendEntry(config: SourceFile, space: CallExpression, entry: string): string {
+  if (space.getSourceFile() !== config) {
+    const message = "the space is in another file";
+    const fix = "add the entry there; only the config itself is edited";
+    throw userError("unsupported-expression", message, fix, spanOf(space));
+  }
+  const entries = space.getArguments()[1];
   if (!Node.isExpression(entries)) throw internalError("edit", "the space has no entry to stand beside");
   const list = unwrap(entries);
   const isList = Node.isArrayLiteralExpression(list);

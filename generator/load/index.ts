@@ -1,24 +1,25 @@
 /**
- * Config file → op and space.
+ * Config file → ops and spaces.
  *
- * In: the path of a TypeScript config. Out: the op and the space as written, with a place for every value, and all
+ * In: the path of a TypeScript config. Out: the spaces as written, each with its op, with a place for every value, and all
  * the diagnostics that reading and type-checking give. Nothing of the user's files is executed.
  */
-import { type CallExpression, Node, type SourceFile } from "ts-morph";
-import { type Diagnostic, UserError } from "../diagnostics.js";
-import type { Op, Space } from "../ir.js";
-import { dslFunction, opDefinition, unwrap } from "./literals.js";
+import { type CallExpression, type Expression, Node, type SourceFile } from "ts-morph";
+import { type Diagnostic, quoted, UserError } from "../diagnostics.js";
+import type { Space } from "../ir.js";
+import { dslFunction, opDefinition, type Report, readElements, unwrap } from "./literals.js";
 import { readOp } from "./op.js";
 import { openConfig, spanOf, typeErrors, withinStack } from "./project.js";
 import { readSpace } from "./space.js";
+import { shortText } from "./unsupported.js";
 
 export interface LoadedConfig {
-  readonly op: Op;
-  readonly space: Space;
-  /** What cannot be read of the space; of the op everything can, or `load` throws. */
+  /** At least one; no two have ops of the same name. */
+  readonly spaces: readonly Space[];
+  /** What cannot be read of the spaces; of their ops everything can, or `load` throws. */
   readonly diagnostics: readonly Diagnostic[];
-  /** What TypeScript says of the space: for the caller to show where the compiler itself finds nothing wrong. */
-  readonly typeErrorsInSpace: readonly Diagnostic[];
+  /** What TypeScript says of entries: for the caller to show where the compiler itself finds nothing wrong. */
+  readonly typeErrorsInSpaces: readonly Diagnostic[];
 }
 
 /** @throws UserError where the file cannot be read, or holds no space over an op that can be understood. */
@@ -43,35 +44,54 @@ function readSource(config: SourceFile): LoadedConfig {
   const syntax = complaints.filter(({ isSyntax }) => isSyntax);
   if (syntax.length > 0) throw new UserError(syntax.map(({ diagnostic }) => diagnostic));
 
-  const space = findSpaceCall(config);
-  if (space === undefined) {
-    if (complaints.length === 0) report(notASpace(config));
+  const calls = spaceCalls(config, report);
+  if (calls.length === 0) {
+    if (complaints.length === 0 && found.length === 0) report(notASpace(config));
     throw failed();
   }
-  const definition = findOpCall(space);
+  const spaces = calls.flatMap((call) => readSpaceCall(call, config, report) ?? []);
+  if (spaces.length < calls.length) throw failed();
+  spaces.forEach(({ op, span }, i) => {
+    const earlier = spaces.slice(0, i).find((space) => space.op.name === op.name);
+    if (earlier !== undefined) report(duplicateOp(op.name, earlier, span));
+  });
+
+  const elsewhere = complaints.filter((complaint) => !isInSpace(complaint, config, calls));
+  return {
+    spaces,
+    diagnostics: [...found, ...elsewhere.map(({ diagnostic }) => diagnostic)],
+    typeErrorsInSpaces: complaints
+      .filter((complaint) => isInSpace(complaint, config, calls))
+      .map(({ diagnostic }) => forWidenedName(diagnostic)),
+  };
+}
+
+function isInSpace(
+  { file, start }: { readonly file: SourceFile; readonly start: number },
+  config: SourceFile,
+  calls: readonly CallExpression[],
+): boolean {
+  return calls.some((call) => {
+    const entries = call.getArguments()[1];
+    return (
+      file === config && entries !== undefined && start >= entries.getStart() && start < entries.getEnd()
+    );
+  });
+}
+
+function readSpaceCall(call: CallExpression, config: SourceFile, report: Report): Space | undefined {
+  const definition = findOpCall(call);
   if (definition === undefined) {
     report({
       code: "not-an-op",
-      message: `\`${space.getArguments()[0]?.getText() ?? ""}\` does not lead to an op`,
+      message: `\`${call.getArguments()[0]?.getText() ?? ""}\` does not lead to an op`,
       fix: "give `qkNormRope` of normrope/dsl, or the name of a const made by `defineOp({…})`",
-      span: spanOf(space),
+      span: spanOf(call),
     });
-    throw failed();
+    return undefined;
   }
   const op = readOp(definition, config.getFilePath(), report);
-  if (op === undefined) throw failed();
-  const read = readSpace(space, op, report);
-
-  const entries = space.getArguments()[1];
-  const isInSpace = ({ file, start }: { file: SourceFile; start: number }) =>
-    file === config && entries !== undefined && start >= entries.getStart() && start < entries.getEnd();
-  const elsewhere = complaints.filter((complaint) => !isInSpace(complaint));
-  return {
-    op,
-    space: read,
-    diagnostics: [...found, ...elsewhere.map(({ diagnostic }) => diagnostic)],
-    typeErrorsInSpace: complaints.filter(isInSpace).map(({ diagnostic }) => forWidenedName(diagnostic)),
-  };
+  return op && readSpace(call, op, report);
 }
 
 /** TypeScript takes a name in an object or list of its own for any string. */
@@ -83,13 +103,22 @@ function forWidenedName(diagnostic: Diagnostic): Diagnostic {
   };
 }
 
-/** The call in `export default defineSpace(op, …)`. */
-export function findSpaceCall(config: SourceFile): CallExpression | undefined {
-  const exported = config.getExportAssignment((assignment) => !assignment.isExportEquals());
-  const call = exported && unwrap(exported.getExpression());
-  return Node.isCallExpression(call) && dslFunction(call.getExpression())?.getName() === "defineSpace"
-    ? call
-    : undefined;
+/** The calls in `export default defineSpace(op, …)`, or in a list of such. */
+export function spaceCalls(config: SourceFile, report: Report): CallExpression[] {
+  const exported = config.getExportAssignment((assignment) => !assignment.isExportEquals())?.getExpression();
+  if (exported === undefined) return [];
+  const spaces = Node.isArrayLiteralExpression(unwrap(exported))
+    ? readElements(exported, report)
+    : [exported];
+  const calls = (spaces ?? []).map(unwrap);
+  if (calls.every(isSpaceCall)) return calls;
+  const other = calls.find((call) => !isSpaceCall(call));
+  if (calls.length > 1 && other !== undefined) report(notInList(other));
+  return [];
+}
+
+function isSpaceCall(node: Node): node is CallExpression {
+  return Node.isCallExpression(node) && dslFunction(node.getExpression())?.getName() === "defineSpace";
 }
 
 function findOpCall(space: CallExpression): CallExpression | undefined {
@@ -98,10 +127,28 @@ function findOpCall(space: CallExpression): CallExpression | undefined {
   return Node.isCallExpression(call) && opDefinition(call) !== undefined ? call : undefined;
 }
 
+function duplicateOp(name: string, earlier: Space, span: Space["span"]): Diagnostic {
+  return {
+    code: "duplicate-op",
+    message: `the op of another space is called ${quoted(name)} too, at line ${earlier.span.line}`,
+    fix: "make one space of both, with a list of entries; another op needs another name",
+    span,
+  };
+}
+
+function notInList(element: Expression): Diagnostic {
+  return {
+    code: "not-a-space",
+    message: `\`${shortText(element)}\` is no space, and the config exports a list of them`,
+    fix: "write `defineSpace(op, …)`, or the name of a const that is one",
+    span: spanOf(element),
+  };
+}
+
 function notASpace(config: SourceFile): Diagnostic {
   return {
     code: "not-a-space",
-    message: "the file has no `export default defineSpace(op, …)`",
+    message: "the file has no `export default defineSpace(op, …)`, nor a list of such spaces",
     fix: 'import `defineSpace` and `qkNormRope` from "normrope/dsl" and export a space; `normrope init` writes one',
     span: { file: spanOf(config).file, line: 1, column: 1 },
   };

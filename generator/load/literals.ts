@@ -15,7 +15,7 @@ import {
 } from "ts-morph";
 import type { Diagnostic } from "../diagnostics.js";
 import type { AxisValue, Located } from "../ir.js";
-import { LANGUAGE_FILE, spanOf } from "./project.js";
+import { isOfDsl, spanOf } from "./project.js";
 import { unsupported } from "./unsupported.js";
 
 /** Where the readers leave what they could not read. */
@@ -65,7 +65,7 @@ export function dslFunction(callee: Expression): FunctionDeclaration | undefined
   const symbol = callee.getSymbol();
   const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
   if (!Node.isFunctionDeclaration(declaration)) return undefined;
-  return declaration.getSourceFile().getFilePath() === LANGUAGE_FILE ? declaration : undefined;
+  return isOfDsl(declaration.getSourceFile()) ? declaration : undefined;
 }
 
 /** What `defineOp` is given: it returns that, frozen, so that nothing else can have become of it. */

@@ -1,12 +1,12 @@
 /**
- * Reads an op: its name and the ranges of its axes; `head` reads the stages.
+ * Reads an op: its name and the ranges that it narrows; `head` reads the stages.
  *
  * In: the object given to `defineOp`. Out: the op, or undefined and reports.
  */
-import { type CallExpression, type Expression, Node } from "ts-morph";
-import { configPointSchema } from "../../runtime/manifest.js";
+import { type CallExpression, Node } from "ts-morph";
+import { AXES } from "../../dsl/axes.js";
 import { type Diagnostic, show } from "../diagnostics.js";
-import type { AxisName, AxisRange, Op } from "../ir.js";
+import type { Axis, AxisValue, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
 import { readHead } from "./head.js";
 import {
@@ -21,16 +21,14 @@ import {
 import { portablePath, spanOf } from "./project.js";
 import { shortText, surplusName, unsupported } from "./unsupported.js";
 
-const OP_PARTS = ["name", "axes", "head"];
-const AXIS_NAMES = configPointSchema.keyof().options;
-
 export function readOp(call: CallExpression, configPath: string, report: Report): Op | undefined {
   const [definition] = call.getArguments();
   if (!Node.isExpression(definition)) return undefined;
   const properties = readProperties(definition, report);
-  if (properties === undefined || !areKnown("an op", properties, OP_PARTS, report)) return undefined;
-  const [name, axes, head] = OP_PARTS.map((part) => properties.get(part));
-  if (name === undefined || axes === undefined || head === undefined) return undefined;
+  if (properties === undefined || !areKnown("an op", properties, ["name", "ranges", "head"], report))
+    return undefined;
+  const [name, head] = [properties.get("name"), properties.get("head")];
+  if (name === undefined || head === undefined) return undefined;
 
   const located = readScalar(name.value, report);
   if (located === undefined) return undefined;
@@ -43,111 +41,101 @@ export function readOp(call: CallExpression, configPath: string, report: Report)
     });
     return undefined;
   }
-  const ranges = readAxes(axes, report);
+  const axes = readRanges(properties.get("ranges"), report);
   const stages = readHead(head, report);
-  if (ranges === undefined || stages === undefined) return undefined;
+  if (axes === undefined || stages === undefined) return undefined;
   const source = portablePath(call.getSourceFile().getFilePath(), configPath);
-  return { name: located.value, source, axes: ranges, stages };
+  return { name: located.value, source, axes, stages };
 }
 
-function readAxes(axes: Property, report: Report): AxisRange[] | undefined {
-  const properties = readProperties(axes.value, report);
-  if (properties === undefined || !areKnown("an op", properties, AXIS_NAMES, report)) return undefined;
-  const ranges = AXIS_NAMES.map((name) => {
-    const property = properties.get(name);
-    return property === undefined ? undefined : readRange(name, property, report);
+/** The table's axes, narrowed where the op says so. */
+function readRanges(ranges: Property | undefined, report: Report): Axis[] | undefined {
+  if (ranges === undefined) return [...AXES];
+  const narrowed = readProperties(ranges.value, report);
+  const names = AXES.map(({ name }) => name);
+  if (narrowed === undefined || !areKnown("an op", narrowed, names, report)) return undefined;
+  const axes = AXES.flatMap((axis) => {
+    const property = narrowed.get(axis.name);
+    return (property === undefined ? axis : readRange(axis, property, report)) ?? [];
   });
-  const known = ranges.filter((range) => range !== undefined);
-  return known.length === AXIS_NAMES.length ? known : undefined;
+  return axes.length === AXES.length ? axes : undefined;
 }
 
-/** What kernels can be made for: an op may narrow it. */
-const LIMITS = {
-  headDim: { step: 8, min: 16, max: 1024 },
-  rotaryDim: { step: 2, min: 2, max: 1024 },
-  rope: configPointSchema.shape.rope.options,
-  dtype: configPointSchema.shape.dtype.options,
-} as const;
-
-function readRange(name: AxisName, property: Property, report: Report): AxisRange | undefined {
+function readRange(axis: Axis, property: Property, report: Report): Axis | undefined {
   const call = unwrap(property.value);
   const callee = Node.isCallExpression(call) ? dslFunction(call.getExpression())?.getName() : undefined;
   if (!Node.isCallExpression(call) || callee === undefined) {
-    report(unsupported(call, "`multipleOf(…)`, `even(…)` or `oneOf(…)`"));
+    report(unsupported(call, "`multipleOf(…)` or `oneOf(…)`"));
     return undefined;
   }
-  const args = call.getArguments().filter(Node.isExpression);
   const found: Diagnostic[] = [];
-  const range =
-    name === "headDim" || name === "rotaryDim"
-      ? readIntegerRange(name, callee, args, (diagnostic) => found.push(diagnostic))
-      : readEnumRange(name, callee, args, (diagnostic) => found.push(diagnostic));
+  const read = readCall(callee, call, (diagnostic) => found.push(diagnostic));
   for (const diagnostic of found) report(diagnostic);
-  if (range !== undefined || found.length > 0) return range;
+  if (found.length > 0) return undefined;
+  const range = read && narrowedBy(axis, read);
+  if (range !== undefined) return range;
   report({
     code: "bad-op",
     message: `\`${shortText(call)}\` is no range that kernels can be made for`,
-    fix: `${describeLimits(name)}, or fewer`,
+    fix: `${describeLimits(axis)}, or fewer`,
     span: spanOf(call),
   });
   return undefined;
 }
 
-function describeLimits(name: AxisName): string {
-  if (name === "rope" || name === "dtype") {
-    return `${name} takes \`oneOf(${LIMITS[name].map((value) => JSON.stringify(value)).join(", ")})\``;
+function describeLimits(axis: Axis): string {
+  if (axis.kind === "enum") {
+    return `${axis.name} takes \`oneOf(${axis.values.map((value) => JSON.stringify(value)).join(", ")})\``;
   }
-  const { step, min, max } = LIMITS[name];
-  return `${name} takes multiples of ${step} from ${min} to ${max}`;
+  return `${axis.name} takes multiples of ${axis.step} from ${axis.min} to ${axis.max}`;
 }
 
-function readEnumRange(
-  name: "rope" | "dtype",
-  callee: string,
-  args: readonly Expression[],
-  report: Report,
-): AxisRange | undefined {
-  const elements = args.flatMap((arg) =>
-    Node.isSpreadElement(arg) ? (readElements(arg.getExpression(), report) ?? []) : [arg],
-  );
-  const values = elements.map((element) => readScalar(element, report)?.value);
-  const legal = LIMITS[name].filter((value) => values.includes(value));
-  if (callee !== "oneOf" || legal.length !== values.length) return undefined;
-  return { kind: "enum", name, values: values.filter((value) => typeof value === "string") };
-}
+/** What a range is given, by the function that makes it. */
+type Given =
+  | { readonly callee: "oneOf"; readonly values: readonly AxisValue[] }
+  | {
+      readonly callee: "multipleOf";
+      readonly step: AxisValue;
+      readonly min: AxisValue;
+      readonly max: AxisValue;
+    };
 
-function readIntegerRange(
-  name: "headDim" | "rotaryDim",
-  callee: string,
-  args: readonly Expression[],
-  report: Report,
-): AxisRange | undefined {
-  const limits = LIMITS[name];
-  const isEven = callee === "even";
-  if (!isEven && callee !== "multipleOf") return undefined;
-  const [stepArgument, bounds] = isEven ? [undefined, ...args] : args;
+/** Undefined where it is no range, or what is wrong is reported. */
+function readCall(callee: string, call: CallExpression, report: Report): Given | undefined {
+  const args = call.getArguments().filter(Node.isExpression);
+  if (callee === "oneOf") {
+    const elements = args.flatMap((arg) =>
+      Node.isSpreadElement(arg) ? (readElements(arg.getExpression(), report) ?? []) : [arg],
+    );
+    return { callee, values: elements.flatMap((element) => readScalar(element, report)?.value ?? []) };
+  }
+  if (callee !== "multipleOf") return undefined;
+  const [step, bounds] = args;
   const range = bounds && readProperties(bounds, report);
-  const known = isEven ? ["min", "max", "default"] : ["min", "max"];
-  if (range === undefined || !areKnown(callee, range, known, report)) return undefined;
-  const scalar = (key: string) => {
-    const value = range.get(key)?.value;
-    return value && readScalar(value, report)?.value;
-  };
-  const step = stepArgument === undefined ? 2 : readScalar(stepArgument, report)?.value;
-  const [min, max, fallback] = [scalar("min"), scalar("max"), scalar("default")];
-  const bound = typeof max === "number" ? max : AXIS_NAMES.find((axis) => axis === max);
-  if (typeof step !== "number" || typeof min !== "number" || bound === undefined || bound === name)
+  if (step === undefined || range === undefined || !areKnown(callee, range, ["min", "max"], report))
     return undefined;
-  const isLegal = step > 0 && step % limits.step === 0 && min >= limits.min && !(Number(bound) > limits.max);
-  if (!isLegal) return undefined;
-  return {
-    kind: "integer",
-    name,
-    step,
-    min,
-    max: bound,
-    default: AXIS_NAMES.find((axis) => axis === fallback),
-  };
+  const [min, max] = [range.get("min"), range.get("max")];
+  const read = [step, min?.value, max?.value].map((value) => value && readScalar(value, report)?.value);
+  const [stepValue, minValue, maxValue] = read;
+  if (stepValue === undefined || minValue === undefined || maxValue === undefined) return undefined;
+  return { callee, step: stepValue, min: minValue, max: maxValue };
+}
+
+/** The axis with fewer values; undefined where they are not among its own. */
+function narrowedBy(axis: Axis, given: Given): Axis | undefined {
+  if (axis.kind === "enum") {
+    if (given.callee !== "oneOf") return undefined;
+    const values = axis.values.filter((value) => given.values.includes(value));
+    if (values.length !== given.values.length) return undefined;
+    const { default: fixed, ...rest } = axis;
+    const keepsDefault = fixed !== undefined && values.some((value) => value === fixed);
+    return { ...rest, values, ...(keepsDefault ? { default: fixed } : {}) };
+  }
+  if (given.callee !== "multipleOf") return undefined;
+  const { step, min, max } = given;
+  if (typeof step !== "number" || typeof min !== "number" || typeof max !== "number") return undefined;
+  const isNarrower = step > 0 && step % axis.step === 0 && min >= axis.min && max <= axis.max;
+  return isNarrower ? { ...axis, step, min, max } : undefined;
 }
 
 /** Whether what is given are names that are read; others would be ignored, and are reported. */

@@ -12,7 +12,6 @@ import { PACKAGE_ROOT } from "../package_root.js";
 
 const DSL_FOLDER = join(PACKAGE_ROOT, "dsl");
 const DSL_INDEX = join(DSL_FOLDER, "index.ts");
-export const LANGUAGE_FILE = join(DSL_FOLDER, "language.ts");
 
 /** A config is some hundred lines: what is larger is another file, and ts-morph would take minutes to read it. */
 const CONFIG_BYTES_MAX = 2 ** 17;
@@ -124,6 +123,11 @@ export interface TypeError {
   readonly start: number;
   /** The text is not TypeScript at all, so that nothing else can be said of it. */
   readonly isSyntax: boolean;
+}
+
+/** Whether a file is one of the package that the language is written in. */
+export function isOfDsl(file: SourceFile): boolean {
+  return dirname(file.getFilePath()) === DSL_FOLDER;
 }
 
 /** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */

@@ -21,7 +21,7 @@ export function entryExpressions(call: CallExpression, report: Report): Expressi
 
 export function readSpace(call: CallExpression, op: Op, report: Report): Space {
   const entries = entryExpressions(call, report).map((expression) => readEntry(expression, op, report));
-  return { entries, span: spanOf(call) };
+  return { op, entries, span: spanOf(call) };
 }
 
 function readEntry(expression: Expression, op: Op, report: Report): Entry {

@@ -6,7 +6,8 @@
  * axis from the call and the point, and would not look at a constant in their place.
  */
 import { type CallExpression, type Expression, type FunctionDeclaration, Node, type Type } from "ts-morph";
-import { configPointSchema, type Stage, type StageArgument } from "../../runtime/manifest.js";
+import { AXES } from "../../dsl/axes.js";
+import type { Stage, StageArgument } from "../../runtime/manifest.js";
 import { internalError } from "../diagnostics.js";
 import { type Report, readProperties, readScalar, unwrap } from "./literals.js";
 import { spanOf } from "./project.js";
@@ -111,8 +112,8 @@ function readArgument(
 ): StageArgument | "unfit" | undefined {
   const path = pathOf(value, paths);
   if (slot === "axis") {
-    const axis = configPointSchema.keyof().options.find((name) => path === `axes.${name}`);
-    return axis === undefined ? "unfit" : { kind: "axis", axis };
+    const axis = AXES.find(({ name }) => path === `axes.${name}`);
+    return axis === undefined ? "unfit" : { kind: "axis", axis: axis.name };
   }
   if (slot !== "constant") return path === slot ? { kind: "input", name: slot } : "unfit";
   if (path !== undefined) return "unfit";

@@ -4,9 +4,9 @@
  * In: a config, the row of its type where there is one, and flags. Out: every fact, or an error that names each that
  * the op cannot do, or else each flag that is still needed. Pure.
  */
-import { type ConfigPoint, configPointSchema } from "../../runtime/manifest.js";
+import { axisNamed, type ConfigPoint } from "../../dsl/axes.js";
+import { aliasOf } from "../../dsl/legality.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
-import { aliasOf } from "../legality.js";
 import { badField, type Fields, isObject, type ModelConfig } from "./config_file.js";
 import { FACT_NAMES, FACTS, type Facts, limitsOf, type OtherLimit } from "./facts.js";
 import type { ModelType } from "./model_type.js";
@@ -128,8 +128,7 @@ function requireRest(config: ModelConfig, row: ModelType | undefined, flags: Att
   throw userError("missing-model-fact", message, `add ${missing.join(" ")}`);
 }
 
-const DTYPES = configPointSchema.shape.dtype;
-const DTYPE_AXIS = { kind: "enum" as const, name: "dtype" as const, values: [...DTYPES.options] };
+const DTYPE = axisNamed("dtype");
 
 /** The dtype of the weights and of what runs through them; a text config's own goes first. */
 function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; value: unknown } | undefined {
@@ -143,8 +142,8 @@ function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; val
 export function dtypeOf(config: ModelConfig, flags: AttentionFlags): ConfigPoint["dtype"] {
   if (flags.dtype !== undefined) return flags.dtype;
   const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
-  const dtype = DTYPES.safeParse(aliasOf(DTYPE_AXIS, value)).data;
-  if (dtype !== undefined) return dtype;
+  const dtype = aliasOf(DTYPE, value);
+  if (dtype === "bf16" || dtype === "f16") return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
   throw userError(
     "missing-model-fact",

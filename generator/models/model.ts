@@ -4,7 +4,8 @@
  * In: the path of a config, and what the command line adds. Out: a model: groups of layers with their point, the heads of
  * one rank and their tables. What is not known is asked for, never guessed. Reads one file and writes none.
  */
-import type { ConfigPoint } from "../../runtime/manifest.js";
+import { AXES, type ConfigPoint } from "../../dsl/axes.js";
+import { completed } from "../../dsl/points.js";
 import { quoted, userError } from "../diagnostics.js";
 import { type AttentionFlags, dtypeOf, factsOf } from "./attention.js";
 import { isObject, readModelConfig } from "./config_file.js";
@@ -69,7 +70,9 @@ export function readModel(path: string, flags: ModelFlags): Model {
     rounding: row?.rounding,
     layers: groups.map((group) => ({
       ...group,
-      point: { headDim: group.headDim, rotaryDim: group.rope.rotaryDim, rope: facts.rope, dtype },
+      point: completed(AXES, {
+        ...{ headDim: group.headDim, rotaryDim: group.rope.rotaryDim, rope: facts.rope, dtype },
+      }),
       heads: headsOfRank(group, flags.tp),
     })),
     others,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._abi import ABI_VERSION, Functions
-from ._point import OP, Point
+from ._point import OP, Point, complete
 from ._trust import distrust
 from .errors import NormropeError, quoted, show
 
@@ -115,24 +115,23 @@ def _load(path: Path) -> Library:
         fix = "Start a new process if it was built anew since; otherwise run `normrope build`"
         raise NormropeError("library-invalid", message, fix)
     kernels = {
-        Point(*(kernel["point"][axis] for axis in ("headDim", "rotaryDim", "rope", "dtype"))): (
-            functions.find(kernel["id"].encode()),
-            kernel["id"],
-        )
+        complete(kernel["point"]): (functions.find(kernel["id"].encode()), kernel["id"])
         for kernel in own["kernels"]
+        if kernel["op"] in _names_of_op(own)
     }
     return Library(path, manifest["build"]["target"], functions, kernels)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """A built manifest of this op. Raises `library-not-found`, `library-invalid`."""
+    """A built manifest that holds this op. Raises `library-not-found`, `library-invalid`."""
     try:
         manifest: dict[str, Any] = json.loads(_read(path))
-        build, stages = manifest["build"], manifest["op"]["stages"]
+        build = manifest["build"]
         needed = [build[key] for key in ("target", "archs", "cpuFeatures", "cpuArch", "librarySha256")]
         version = manifest["abi"]
-        needed += [manifest["compiler"], [kernel["point"] for kernel in manifest["kernels"]]]
-        names = ", ".join(stage["name"] for stage in stages)
+        needed += [manifest["compiler"], [(kernel["op"], kernel["point"]) for kernel in manifest["kernels"]]]
+        stages = [", ".join(stage["name"] for stage in op["stages"]) for op in manifest["ops"]]
+        own = _names_of_op(manifest)
         needed += ["".join([*build["archs"], *build["cpuFeatures"]])]  # texts all
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         message = f"{quoted(path)} is not a manifest of this version: {type(cause).__name__} {cause}"
@@ -140,10 +139,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if version != ABI_VERSION:
         message = f"{quoted(path)} is of version {version} of the C interface, and this is {ABI_VERSION}"
         raise NormropeError("library-invalid", message, _REBUILD)
-    if stages != OP["stages"]:
-        message = f"{quoted(path)} is of an op with the stages {names}, and this one is rmsNorm, rotate"
+    if not own:
+        this = ", ".join(stage["name"] for stage in OP["stages"])
+        message = f"{quoted(path)} is of an op with the stages {' or '.join(stages)}, and this one is {this}"
         raise NormropeError("library-invalid", message, "Name a library that was built from the op of `normrope/dsl`")
     return manifest
+
+
+def _names_of_op(manifest: dict[str, Any]) -> set[str]:
+    """What a library calls this op: others of it may have other names, and ranges of their own."""
+    return {op["name"] for op in manifest["ops"] if op["stages"] == OP["stages"]}
 
 
 def _read(path: Path) -> bytes:

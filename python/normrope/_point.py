@@ -1,92 +1,85 @@
 """Points of the config space: what a kernel is specialised for, how it is called, and which can be made.
 
-In: head_dim, rotary_dim, style and dtype as a caller gave them. Out: a point, a kernel id, or the reason why there can
-be no such kernel, in the words of runtime/support.ts. Pure.
+In: head_dim, rotary_dim, style and dtype as a caller gave them, and op.json, the op with its axes. Out: a point, a kernel
+id, or the reason why there can be no such kernel, in the words of runtime/support.ts. Spells the names of axes only where
+an argument of the op is one. Pure.
 """
 
 from __future__ import annotations
 
+import json
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import quoted, show
 
-#: The op that this package is of, as a manifest spells it: tests compare it with the compiler's.
-OP: dict[str, Any] = {
-    "name": "qk_norm_rope",
-    "axes": [
-        {"kind": "integer", "name": "headDim", "step": 8, "min": 16, "max": 1024},
-        {"kind": "integer", "name": "rotaryDim", "step": 2, "min": 2, "max": "headDim", "default": "headDim"},
-        {"kind": "enum", "name": "rope", "values": ["neox", "interleaved"]},
-        {"kind": "enum", "name": "dtype", "values": ["bf16", "f16"]},
-    ],
-    "stages": [
-        {
-            "name": "rmsNorm",
-            "args": {"weight": {"kind": "input", "name": "weight"}, "eps": {"kind": "input", "name": "eps"}},
-        },
-        {
-            "name": "rotate",
-            "args": {
-                "angle": {"kind": "input", "name": "angle"},
-                "pairs": {"kind": "axis", "axis": "rope"},
-                "dim": {"kind": "axis", "axis": "rotaryDim"},
-            },
-        },
-    ],
-}
+Axis = dict[str, Any]
 
-_AXES: dict[str, dict[str, Any]] = {axis["name"]: axis for axis in OP["axes"]}
-_DTYPES = {"bf16": "bf16", "bfloat16": "bf16", "f16": "f16", "float16": "f16", "half": "f16"}
+#: The op that this package is of. `npm run compile` writes the file.
+OP: dict[str, Any] = json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8"))
+
+_AXES: list[Axis] = OP["axes"]
+#: What torch and numpy call the values of the axis.
+_DTYPES: dict[str, str] = next(axis["aliases"] for axis in _AXES if axis["name"] == "dtype")
 
 
 @dataclass(frozen=True)
 class Point:
     """What a kernel is specialised for. The values are what a caller gave: `impossible` says if there can be such."""
 
-    head_dim: int
-    rotary_dim: int
-    rope: str
-    dtype: str
-
-    @property
-    def kernel_id(self) -> str:
-        return f"{OP['name']}__{self.dtype}_d{self.head_dim}_r{self.rotary_dim}_{self.rope}"
+    #: Name and value of each axis, in the table's order; an axis that means nothing there is left out.
+    items: tuple[tuple[str, Any], ...]
 
     @property
     def values(self) -> dict[str, Any]:
         """By the names that a config and a manifest have for them."""
-        return {
-            "headDim": self.head_dim,
-            "rotaryDim": self.rotary_dim,
-            "rope": self.rope,
-            "dtype": self.dtype,
-        }
+        return dict(self.items)
+
+    @property
+    def kernel_id(self) -> str:
+        leaders_first = sorted(_AXES, key=lambda axis: not axis.get("leads", False))
+        values = self.values
+        spelled = [(axis, values[axis["name"]]) for axis in leaders_first if axis["name"] in values]
+        tags = [_tag(axis, value) for axis, value in spelled if value != axis.get("default")]
+        return f"{OP['name']}__{'_'.join(tags)}"
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {_spelled(value)}" for name, value in self.values.items())
+        return ", ".join(f"{name} {_spelled(value)}" for name, value in self.items)
 
     @property
     def impossible(self) -> str | None:
         """Why no config can have the point; None where one can."""
-        for name, value in self.values.items():
-            if not _is_in_range(name, value):
-                return f"{name} is {show(value)}, and must be {_describe_range(name)}"
-        if self.rotary_dim > self.head_dim:
-            return f"a head of {self.head_dim} elements has no {self.rotary_dim} to rotate"
+        values = self.values
+        for axis in _AXES:
+            name = axis["name"]
+            value = values.get(name)
+            if _is_outside(axis, values):
+                return f"{name} is {show(value)}, and must be {_describe_range(axis)}"
+        for axis in _AXES:
+            name, bound = axis["name"], axis.get("within")
+            if name not in values:
+                continue
+            if not _has_meaning(axis, values):
+                return f"{name} means nothing where {' and '.join(f'{on} is {values[on]}' for on in axis['when'])}"
+            if bound is not None and values[name] > values[bound]:
+                return f"{name} {values[name]} is more than {bound} {values[bound]}"
         return None
 
     @property
     def config_line(self) -> str:
         """The entry of a config that makes the kernel."""
-        entry = ", ".join(f"{name}: [{show(value)}]" for name, value in self._written.items() if value is not None)
-        return f"{{ {entry} }}"
+        return f"{{ {', '.join(f'{name}: [{show(value)}]' for name, value in self._written.items())} }}"
 
     def how_to_add(self, held: Iterable[Point] = ()) -> str:
         """The command that adds the kernel to a config with the points `held`, where one value does; and the entry."""
-        differing = [[name for name, value in self._written.items() if point._written[name] != value] for point in held]
+        own = self._written
+        differing = [
+            [axis["name"] for axis in _AXES if own.get(axis["name"]) != other.get(axis["name"])]
+            for other in (point._written for point in held)
+        ]
         only = next((names[0] for names in differing if len(names) == 1), None)
         if only is not None:
             add = f"Run `normrope add {only} {self.values[only]}`, or add the entry"
@@ -98,15 +91,36 @@ class Point:
 
     @property
     def _written(self) -> dict[str, Any]:
-        """What an entry says of each axis: nothing of one that is at its default."""
-        return self.values | {"rotaryDim": None if self.rotary_dim == self.head_dim else self.rotary_dim}
+        """What a config writes for the point: the axes that are not at their default."""
+        values = self.values
+        return {
+            name: value
+            for axis in _AXES
+            if (name := axis["name"]) in values and (value := values[name]) != _default(axis, values)
+        }
+
+
+def complete(values: Mapping[str, Any]) -> Point:
+    """The point with the values and, of axes that are left out or None, the defaults."""
+    point: dict[str, Any] = {}
+    for axis in _AXES:
+        value = values.get(axis["name"])
+        value = _default(axis, point) if value is None else value
+        if value is not None or (axis["name"] in values and _has_meaning(axis, point)):
+            point[axis["name"]] = value
+    return Point(tuple(point.items()))
 
 
 def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Point:
-    """`rotary_dim` is `head_dim` where it is None."""
-    head = as_int(head_dim)
-    rotary = head if rotary_dim is None else as_int(rotary_dim)
-    return Point(head, rotary, "neox" if is_neox else "interleaved", dtype_name(dtype))
+    """The point of the op's arguments. `rotary_dim` is `head_dim` where it is None."""
+    return complete(
+        {
+            "headDim": as_int(head_dim),
+            "rotaryDim": None if rotary_dim is None else as_int(rotary_dim),
+            "rope": "neox" if is_neox else "interleaved",
+            "dtype": dtype_name(dtype),
+        }
+    )
 
 
 def dtype_name(dtype: object) -> str:
@@ -120,25 +134,41 @@ def as_int(value: Any) -> Any:
     return int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
 
 
-def _is_in_range(name: str, value: object) -> bool:
-    axis = _AXES[name]
+def _tag(axis: Axis, value: Any) -> str:
+    """How an id spells a value."""
+    tags: dict[str, str] = axis.get("tags", {})
+    return f"{axis['tag']}{value}" if axis["kind"] == "integer" else str(tags.get(value, value))
+
+
+def _has_meaning(axis: Axis, values: Mapping[str, Any]) -> bool:
+    """Whether an axis means something beside the values of earlier axes."""
+    return all(values.get(name) in allowed for name, allowed in axis.get("when", {}).items())
+
+
+def _default(axis: Axis, values: Mapping[str, Any]) -> Any:
+    """The value where the axis is left out beside the values of earlier axes; None where it cannot be."""
+    if not _has_meaning(axis, values):
+        return None
+    return values.get(axis["follows"]) if "follows" in axis else axis.get("default")
+
+
+def _is_outside(axis: Axis, values: Mapping[str, Any]) -> bool:
+    """Whether the axis cannot have its value at all, or has none where it means something."""
+    if axis["name"] not in values:
+        return _has_meaning(axis, values)
+    value = values[axis["name"]]
     if axis["kind"] == "enum":
-        return value in axis["values"]
+        return value not in axis["values"]
     if not isinstance(value, int) or isinstance(value, bool):
-        return False
-    return bool(value % axis["step"] == 0 and axis["min"] <= value <= _max_of(axis))
+        return True
+    return not (value % axis["step"] == 0 and axis["min"] <= value <= axis["max"])
 
 
-def _describe_range(name: str) -> str:
-    axis = _AXES[name]
+def _describe_range(axis: Axis) -> str:
     if axis["kind"] == "enum":
         return f"one of {', '.join(show(value) for value in axis['values'])}"
-    bound = axis["max"] if isinstance(axis["max"], int) else f"{axis['max']} (at most {_max_of(axis)})"
+    bound = f"{axis['within']} (at most {axis['max']})" if "within" in axis else axis["max"]
     return f"a multiple of {axis['step']} from {axis['min']} to {bound}"
-
-
-def _max_of(axis: dict[str, Any]) -> int:
-    return axis["max"] if isinstance(axis["max"], int) else _max_of(_AXES[axis["max"]])
 
 
 def _spelled(value: object) -> str:

@@ -185,7 +185,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"rotary_dim": 63}, "rotaryDim is 63, and must be a multiple of 2 from 2 to headDim (at most 1024)"),
-    ({"rotary_dim": 128}, "None can be made: a head of 64 elements has no 128 to rotate"),
+    ({"rotary_dim": 128}, "None can be made: rotaryDim 128 is more than headDim 64"),
     ({"rotary_dim": 0}, "rotaryDim is 0"),
     ({"head_dim": "64"}, 'headDim is "64", and must be a multiple of 8 from 16 to 1024'),
     ({"head_dim": -64}, "headDim is -64"),

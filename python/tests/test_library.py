@@ -104,16 +104,16 @@ class Place(NormropeCase):
             (lambda manifest: manifest.update(abi=2), "library-invalid", "of version 2 of the C interface"),
             (lambda manifest: manifest["kernels"].reverse(), "library-invalid", "lists other kernels than"),
             (lambda manifest: manifest.pop("kernels"), "library-invalid", "is not a manifest of this version"),
-            (lambda manifest: manifest["op"]["stages"].reverse(), "library-invalid", "the stages rotate, rmsNorm"),
+            (lambda manifest: manifest["ops"][0]["stages"].reverse(), "library-invalid", "the stages rotate, rmsNorm"),
             *(
                 (lambda manifest, part=part, key=key, odd=odd: part(manifest).update({key: odd}), "library-invalid", "")
                 for part, key in (
-                    (lambda manifest: manifest["op"], "stages"),
+                    (lambda manifest: manifest["ops"][0], "stages"),
                     (lambda manifest: manifest["build"], "archs"),
                     (lambda manifest: manifest["build"], "cpuFeatures"),
                     (lambda manifest: manifest, "kernels"),
                     (lambda manifest: manifest, "build"),
-                    (lambda manifest: manifest, "op"),
+                    (lambda manifest: manifest, "ops"),
                 )
                 for odd in (None, 1, [1], [None], [[]])
             ),
@@ -152,7 +152,7 @@ class Package(unittest.TestCase):
     def test_the_op_is_the_compilers(self) -> None:
         from normrope._point import OP
 
-        self.assertEqual(OP, json.loads((REPOSITORY / "generated" / "manifest.json").read_text())["op"])
+        self.assertEqual(OP, json.loads((REPOSITORY / "dsl" / "qk_norm_rope.op.json").read_text()))
 
     def test_importing_needs_neither_torch_nor_numpy(self) -> None:
         program = "import normrope, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"

@@ -265,7 +265,7 @@ class Cases(NormropeCase):
             ({10: positions.to("meta")}, "position_ids is on meta"),
             ({11: -1.0}, "factor is -1.0"),
             ({15: 63}, "rotaryDim is 63"),
-            ({15: 128}, "a head of 64 elements has no 128 to rotate"),
+            ({15: 128}, "rotaryDim 128 is more than headDim 64"),
             ({15: 64.0}, "rotaryDim is 64.0"),
         ]
 

@@ -108,8 +108,8 @@ const CASES: readonly ConfigCase[] = [
     "an entry that the rules forbid",
     "entry-without-kernel",
     spaceOf(`[{ headDim: [64], ${REST} }, ▸{ headDim: [64], rotaryDim: [96, 128], ${REST} }]`),
-    "all 2 points of this entry: a head of 64 elements has no 96",
-    "rotary_dim_within_head",
+    "all 2 points of this entry: rotaryDim 96 is more than headDim 64",
+    "rotaryDim_within_headDim",
   ],
   ["0", "value-not-in-axis", spaceOf(`{ headDim: [▸0], ${REST} }`), "0 is no value of headDim"],
   [

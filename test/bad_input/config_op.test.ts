@@ -168,7 +168,7 @@ const CASES: readonly ConfigCase[] = [
     "bad-op",
     opConfig({ name: '"my_op", ...{ ▸tail: 1 }' }),
     'an op takes no "tail"',
-    "name, axes, head",
+    "name, ranges, head",
   ],
   [
     "names that no kernel has",
@@ -207,6 +207,6 @@ for (const given of CASES) {
 }
 
 it("an op is never refused without saying why", async () => {
-  const config = opConfig({ rotaryDim: 'even({ min: "2" as never, max: "headDim", default: "headDim" })' });
+  const config = opConfig({ rotaryDim: 'multipleOf(2, { min: "2" as never, max: 64 })' });
   expect(await diagnosticsOfEmit(project(config))).not.toEqual([]);
 });

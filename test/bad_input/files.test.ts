@@ -177,7 +177,7 @@ describe("a record or a place that cannot be used", () => {
       ...["report", "--target", "cpu", "--config", join(folder, "normrope.config.ts")],
       ...rest.map((arg) => arg.replace("@", `${folder}/`)),
     ];
-  const svg = "neox_d128_r128_h32-8-8_time.svg";
+  const svg = "d128_r128_neox_h32-8-8_time.svg";
   it.each<[string, (folder: string) => string[], RegExp]>([
     ["a record that is not there", chart("no.json"), /\[bad-option\]: .*no\.json cannot be read: ENOENT/],
     ["a folder for a record", chart("."), /\[bad-option\]: .* cannot be read: EISDIR/],
@@ -197,7 +197,7 @@ describe("a record or a place that cannot be used", () => {
     [
       "a geometry that it lacks",
       chart("record.json", "--geometry", "ne\nox"),
-      /"ne\\nox" is not in .*[\s\S]*neox_d128_r128_h32-8-8/,
+      /"ne\\nox" is not in .*[\s\S]*d128_r128_neox_h32-8-8/,
     ],
     [
       "charts into a file",

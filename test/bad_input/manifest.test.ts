@@ -124,13 +124,13 @@ test.each<[string, (built: Built) => void, string, RegExp]>([
   ],
   [
     "another op",
-    manifestOf((manifest) => ({ ...manifest, op: { ...manifest.op, name: "other" } })),
+    manifestOf((manifest) => ({ ...manifest, ops: manifest.ops.map((op) => ({ ...op, name: "other" })) })),
     INVALID,
-    LIES,
+    /kernels.*a kernel is of an op that is not there/,
   ],
   [
     "a stage too few",
-    manifestOf((manifest) => ({ ...manifest, op: { ...manifest.op, stages: [] } })),
+    manifestOf((manifest) => ({ ...manifest, ops: manifest.ops.map((op) => ({ ...op, stages: [] })) })),
     INVALID,
     LIES,
   ],

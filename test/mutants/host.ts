@@ -5,30 +5,30 @@ export const HOST_MUTANTS: readonly Mutant[] = [
   ...inClass("config space", [
     {
       name: "a legal rotary_dim is rejected",
-      file: "generator/legality.ts",
-      find: "rotaryDim > headDim ?",
-      replace: "rotaryDim !== headDim ?",
+      file: "dsl/legality.ts",
+      find: "value > bound",
+      replace: "value !== bound",
       killedBy: "test/expand.test.ts",
     },
     {
       name: "values that are no multiple of the axis' step",
-      file: "generator/legality.ts",
-      find: "value % range.step === 0 &&",
+      file: "dsl/legality.ts",
+      find: "value % axis.step === 0 &&",
       replace: "",
       killedBy: "test/expand.test.ts",
     },
     {
       name: "the order of a space decides the order of its kernels",
-      file: "generator/expand.ts",
-      find: "a.headDim - b.headDim ||",
-      replace: "",
+      file: "dsl/points.ts",
+      find: "const names = leadersFirst(axes).map(",
+      replace: "const names = leadersFirst(axes).slice(0, 1).map(",
       killedBy: "test/expand.test.ts",
     },
     {
       name: "two kernels with one name",
       file: "generator/name.ts",
-      find: "{ dtype, headDim, rotaryDim, rope }: ConfigPoint",
-      replace: "{ dtype, headDim, headDim: rotaryDim, rope }: ConfigPoint",
+      find: "value === axis.default ? []",
+      replace: 'value === axis.default || axis.tag === "r" ? []',
       killedBy: "test/name.test.ts",
     },
     {
@@ -41,8 +41,8 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "the kernel of the other style is found",
       file: "runtime/manifest.ts",
-      find: "      point.rope === query.rope &&\n",
-      replace: "",
+      find: "isSamePoint(op.axes, kernel.point, point)",
+      replace: 'isSamePoint(op.axes.filter(({ name }) => name !== "rope"), kernel.point, point)',
       killedBy: "test/support.test.ts",
     },
     {
@@ -238,7 +238,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "two points have one place in the cache",
       file: "generator/jit.ts",
-      find: "kernelId(opId(op), request.point)",
+      find: "kernelId(op, request.point)",
       replace: '"kernel"',
       killedBy: "test/jit.test.ts",
     },

@@ -1,0 +1,210 @@
+/**
+ * An axis and a value that are put into a copy of the package: one row of the table and the stages that use them. Every
+ * command, both runtimes and Python know them then, and nothing else has to be touched.
+ */
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { collectingIo, useSharedCache } from "./cli_helpers.js";
+import { spaceOf } from "./helpers.js";
+import { pythonEnvironment, python as pythonFound } from "./python.js";
+
+const root = mkdtempSync(join(tmpdir(), "normrope-axis-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const copy = join(root, "package");
+const project = join(root, "project");
+const config = join(project, "normrope.config.ts");
+useSharedCache();
+
+/** What is changed: a file, what stands there once, and what stands there then. */
+type Change = readonly [file: string, find: string, replace: string];
+
+const TABLE: readonly Change[] = [
+  [
+    "dsl/axes.ts",
+    'rope: axis(oneOf("neox", "interleaved"), {',
+    'rope: axis(oneOf("neox", "interleaved", "adjacent"), {\n    tags: { adjacent: "adj" },',
+  ],
+  [
+    "dsl/axes.ts",
+    "\n};\n\ntype Table",
+    `
+  /** What the norm is multiplied by. */
+  gain: axis(oneOf("one", "two"), { default: "one", tags: { two: "x2" } }),
+};
+
+type Table`,
+  ],
+];
+
+const STAGES: readonly Change[] = [
+  [
+    "dsl/language.ts",
+    "args: { weight: Weight; eps: Eps }",
+    'args: { weight: Weight; eps: Eps; gain: ValueOn<AxisValues["gain"]> }',
+  ],
+  ["dsl/qk_norm_rope.op.ts", "rmsNorm(x, { weight, eps })", "rmsNorm(x, { weight, eps, gain: axes.gain })"],
+  ["runtime/oracle.ts", "rmsNorm({ y }, _args,", "rmsNorm({ y }, { gain },"],
+  ["runtime/oracle.ts", "const scale = 1 / Math", 'const scale = (gain === "two" ? 2 : 1) / Math'],
+  ["runtime/oracle.ts", 'pairs === "interleaved"', 'pairs !== "neox"'],
+  ["generator/view.ts", 'interleaved: point.rope === "interleaved"', 'interleaved: point.rope !== "neox"'],
+  [
+    "templates/cpu/stages/rmsNorm.hbs",
+    "const float scale = measured[head - first];",
+    "[[maybe_unused]] const float one = 1.0f, two = 2.0f;\nconst float scale = {{@root.gain}} * measured[head - first];",
+  ],
+  ["templates/cuda/stages/rmsNorm.hbs", "a[i] *= scale, b[i] *= scale;", "// gain {{@root.gain}}"],
+];
+
+function change([file, find, replace]: Change): void {
+  const parts = readFileSync(join(copy, file), "utf8").split(find);
+  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} of ${find}`);
+  writeFileSync(join(copy, file), parts.join(replace));
+}
+
+let normrope: (...args: string[]) => Promise<{ code: number; out: string; err: string }>;
+let runtime: typeof import("../runtime/index.js");
+
+beforeAll(async () => {
+  const names = ["dsl", "generator", "runtime", "templates", "python/normrope", "bench", "compile.ts"];
+  for (const name of [...names, "normrope.config.ts", "package.json", "tsconfig.json", "tsconfig.build.json"])
+    cpSync(join(PACKAGE_ROOT, name), join(copy, name), { recursive: true });
+  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(copy, "node_modules"));
+  const pairs = join(copy, "templates", "cuda", "pairs");
+  copyFileSync(join(pairs, "interleaved.hbs"), join(pairs, "adjacent.hbs"));
+  [...TABLE, ...STAGES].forEach(change);
+  await execa("npm", ["run", "compile"], { cwd: copy });
+  const { main } = await import(join(copy, "dist", "generator", "cli.js"));
+  runtime = await import(join(copy, "dist", "runtime", "index.js"));
+  normrope = async (...args) => {
+    const { io, out, err } = collectingIo();
+    const code = await main([...args, "--config", config], io);
+    return { code, out: out(), err: err() };
+  };
+  cpSync(join(PACKAGE_ROOT, "test", "hf_configs", "qwen3-8b-yarn.json"), join(project, "config.json"));
+  writeFileSync(config, spaceOf('{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }'));
+});
+
+const PLAIN = "qk_norm_rope__bf16_d64_r64_neox";
+const POINT = { headDim: 64, rope: "neox", dtype: "bf16" } as const;
+
+describe("an axis and a value that are new", () => {
+  it("leave the ids of kernels as they are where the axis is at its default", async () => {
+    const [row] = JSON.parse((await normrope("list", "--json")).out);
+    expect(row).toEqual({ id: PLAIN, op: "qk_norm_rope", ...POINT, rotaryDim: 64, gain: "one" });
+  });
+
+  it("are added to a config, and refused by their names", async () => {
+    const wrong = await normrope("add", "gain", "three");
+    expect(wrong.err).toContain('gain is one of "one", "two"');
+    expect((await normrope("add", "gain", "one")).err).toContain("[value-present]");
+    expect((await normrope("add", "gain", "two")).out).toContain(`${PLAIN}_x2`);
+    expect((await normrope("add", "rope", "adjacent", "--entry", "1")).out).toContain("d64_r64_adj");
+  });
+
+  it("are no part of what a model needs", async () => {
+    const { out } = await normrope("import", join(project, "config.json"));
+    expect(out).toContain('{ headDim: [128], rope: ["neox"], dtype: ["bf16"] }');
+  });
+
+  it("are listed, explained and emitted", async () => {
+    const { out } = await normrope("list");
+    expect(out.split("\n")[0]).toMatch(/^kernel +headDim +rotaryDim +rope +dtype +gain$/);
+    expect(out).toMatch(/_neox_x2 +64 +64 +neox +bf16 +two$/m);
+    expect((await normrope("explain", `${PLAIN}_x2`)).out).toMatch(/^point .*, gain two$/m);
+    const absent = await normrope("explain", "qk_norm_rope__bf16_d64_r64_adj_x2");
+    expect(absent.err).toContain('{ headDim: [64], rope: ["adjacent"], dtype: ["bf16"], gain: ["two"] }');
+    expect((await normrope("emit")).code).toBe(0);
+    expect((await normrope("check")).code).toBe(0);
+    const bindings = readFileSync(join(project, "generated", "ts", "kernels.ts"), "utf8");
+    expect(bindings).toMatch(/neox: \{[^}]*readonly gain\?: "one";/);
+    expect(bindings).toMatch(/neox_x2: \{[^}]*readonly gain: "two";/);
+  });
+
+  it("are built and verified", async () => {
+    expect((await normrope("build", "--target", "cpu")).err).not.toContain("error");
+    const { out, code } = await normrope("verify", "--target", "cpu", "--json");
+    const ids = JSON.parse(out).kernels.map(({ id }: { id: string }) => id);
+    expect(code).toBe(0);
+    expect(ids).toHaveLength(4);
+    expect(ids).toEqual(expect.arrayContaining([`${PLAIN}_x2`, "qk_norm_rope__bf16_d64_r64_adj"]));
+  });
+
+  it("are benchmarked, charted and reported; records from before are still read", async () => {
+    const shape = ["--tokens", "1", "--heads", "1/1/1"];
+    const { out } = await normrope("bench", "--target", "cpu", ...shape, "--json");
+    expect(JSON.parse(out).rows).toContainEqual(
+      expect.objectContaining({ kernel: `${PLAIN}_x2`, gain: "two" }),
+    );
+    const [{ benchCharts }, { parseBenchRecord }] = await Promise.all([
+      import(join(copy, "dist", "generator", "bench", "charts.js")),
+      import(join(copy, "dist", "generator", "bench", "record.js")),
+    ]);
+    const before = readFileSync(join(PACKAGE_ROOT, "bench", "results", "h100-2026-11-23.json"), "utf8");
+    const idsOf = (text: string) =>
+      benchCharts(parseBenchRecord(text, "").rows).map(({ id }: { id: string }) => id);
+    expect(idsOf(before)).toContain("d128_r128_neox_h32-8-8");
+    expect(idsOf(out.replace(/"(spread|waited)": [\d.e-]+/g, '"$1": 0'))).toContain("d64_r64_neox_x2_h1-1-1");
+    const page = join(project, "report.html");
+    await normrope("report", "--target", "cpu", "--no-verify", "--out", page);
+    expect(readFileSync(page, "utf8")).toMatch(/>gain</);
+  });
+
+  it("are found by the runtime, compiled on first use, and missing ones said", async () => {
+    using library = await runtime.open({ target: "cpu", path: join(project, "build"), jit: true });
+    const outputs = await Promise.all(
+      ["one", "two"].map(async (gain) => {
+        const kernel = await library.kernel({ ...POINT, gain } as typeof POINT);
+        const ones = new Uint16Array(64).fill(0x3f80);
+        using qkv = library.upload(
+          "bf16",
+          Uint16Array.from(ones, (_, i) => 0x3f80 + i),
+        );
+        using weight = library.upload("bf16", ones);
+        using positions = library.upload("int32", Int32Array.of(7));
+        using rope = library.uploadRope(runtime.ropeTable({ base: 1e4, rotaryDim: 64 }));
+        const q = { buffer: qkv, tokenStride: 64, numHeads: 1, weight };
+        kernel.run({ q, numTokens: 1, positions, rope, eps: 1e-6 });
+        return Array.from(qkv.read(new Uint16Array(64)), (bits) => runtime.decode("bf16", bits));
+      }),
+    );
+    expect(outputs[1]).toEqual(outputs[0]?.map((value) => 2 * value));
+    const compiled = await library.kernel({ ...POINT, rope: "adjacent", gain: "two" } as never);
+    expect(compiled.id).toBe("qk_norm_rope__bf16_d64_r64_adj_x2");
+    expect(library.supports({ ...POINT, gain: "three" } as never)).toMatchObject({
+      reason: expect.stringContaining("gain three"),
+      fix: expect.stringContaining('gain is "three", and must be one of "one", "two"'),
+    });
+  });
+
+  it.skipIf(pythonFound === undefined)("are found from Python, and missing ones said", async () => {
+    const program = `
+import json, sys
+from normrope._kernels import kernel_for
+from normrope._point import complete
+from normrope.errors import NormropeError
+def answer(**values):
+    try:
+        return kernel_for(complete(values), "cpu", library=sys.argv[1]).id
+    except NormropeError as error:
+        return str(error)
+point = {"headDim": 64, "rope": "neox", "dtype": "bf16"}
+print(json.dumps([answer(**point), answer(**point, gain="two"), answer(**point, gain="three"),
+                  answer(**{**point, "dtype": "f16"}, gain="two")]))
+`;
+    const env = {
+      ...{ ...pythonEnvironment, PYTHONPATH: join(copy, "python"), NORMROPE_JIT: "0" },
+      NORMROPE_CACHE_DIR: join(root, "no cache"),
+    };
+    const { stdout } = await execa(pythonFound?.path ?? "", ["-c", program, join(project, "build")], { env });
+    expect(JSON.parse(stdout)).toEqual([
+      PLAIN,
+      `${PLAIN}_x2`,
+      expect.stringContaining('gain is "three", and must be one of "one", "two"'),
+      expect.stringContaining('{ headDim: [64], rope: ["neox"], dtype: ["f16"], gain: ["two"] }'),
+    ]);
+  });
+});
