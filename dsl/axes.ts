@@ -104,6 +104,9 @@ export type AxesOf<Each extends { readonly [Name in AxisName]: unknown }> = {
   readonly [Name in keyof Table as Table[Name] extends CanBeLeftOut ? Name : never]?: Each[Name] | undefined;
 };
 
+/** The dtypes that kernels are made for. */
+export const DTYPES = TABLE.dtype.values;
+
 /** What the table says of one axis. */
 export const axisNamed = (name: AxisName): Axis => ({ name, ...TABLE[name] });
 

@@ -32,7 +32,8 @@ export function isOptional({ default: fixed, follows }: Axis): boolean {
 export function completed(axes: readonly Axis[], values: Values): ConfigPoint {
   let point: Values = {};
   for (const axis of axes) {
-    const value = values[axis.name] ?? defaultOf(axis, point);
+    const given = values[axis.name];
+    const value = given ?? defaultOf(axis, point) ?? given; // a null of the caller's stays, to be shown
     if (value !== undefined) point = { ...point, [axis.name]: value };
   }
   return point as ConfigPoint;

@@ -5,7 +5,7 @@
  * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
  */
 import { describeRange, isInRange, rejectionOf } from "../dsl/legality.js";
-import { comparePoints, defaultOf, hasMeaning, isOptional, type Values } from "../dsl/points.js";
+import { comparePoints, defaultOf, hasMeaning, type Values } from "../dsl/points.js";
 import { didYouMean } from "./closest.js";
 import { type Diagnostic, show } from "./diagnostics.js";
 import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "./ir.js";
@@ -33,7 +33,11 @@ export function expand({ op, ...space }: Space): Expansion {
   for (const entry of space.entries) {
     const values = readEntry(op.axes, entry, diagnostics);
     if (values === undefined) continue;
-    const combinations = product(op.axes, values);
+    const { points: combinations, missing } = product(op.axes, values);
+    if (missing !== undefined) {
+      if (entry.complete) diagnostics.push(missingAxis(missing, entry));
+      continue;
+    }
     diagnostics.push(...meaningless(op.axes, entry, combinations));
     const rejected: RejectedPoint[] = [];
     for (const point of combinations) {
@@ -75,11 +79,7 @@ function readEntry(
   const usable = new Map<string, AxisValue[]>();
   for (const axis of axes) {
     const written = entry.axes.find(({ name }) => name === axis.name);
-    if (written === undefined) {
-      if (isOptional(axis)) continue;
-      if (entry.complete) diagnostics.push(missingAxis(axis, entry));
-      return undefined;
-    }
+    if (written === undefined) continue;
     const values = readAxis(axis, written, entry.complete, diagnostics);
     if (values.length === 0) return undefined;
     usable.set(axis.name, values);
@@ -119,17 +119,31 @@ function readAxis(axis: Axis, written: EntryAxis, complete: boolean, diagnostics
   return seen;
 }
 
+interface Product {
+  readonly points: readonly ConfigPoint[];
+  /** The first axis that is not listed, means something, and has no default that is among its values. */
+  readonly missing?: { readonly axis: Axis; readonly byDefault: AxisValue | undefined } | undefined;
+}
+
 /** Every combination; an axis is left out of those where it means nothing. */
-function product(axes: readonly Axis[], listed: ReadonlyMap<string, AxisValue[]>): ConfigPoint[] {
+function product(axes: readonly Axis[], listed: ReadonlyMap<string, AxisValue[]>): Product {
   let partial: Values[] = [{}];
   for (const axis of axes) {
-    partial = partial.flatMap((point) => {
-      if (!hasMeaning(axis, point)) return [point];
-      const values = listed.get(axis.name) ?? [defaultOf(axis, point)];
-      return values.map((value) => ({ ...point, [axis.name]: value }));
-    });
+    const next: Values[] = [];
+    for (const point of partial) {
+      if (!hasMeaning(axis, point)) {
+        next.push(point);
+        continue;
+      }
+      const byDefault = defaultOf(axis, point);
+      const values = listed.get(axis.name) ?? [byDefault];
+      if (!values.every((value) => isInRange(axis, value)))
+        return { points: [], missing: { axis, byDefault } };
+      next.push(...values.map((value) => ({ ...point, [axis.name]: value })));
+    }
+    partial = next;
   }
-  return partial as ConfigPoint[];
+  return { points: partial as ConfigPoint[] };
 }
 
 /** Axes that an entry lists, and that mean something at none of its points. */
@@ -149,11 +163,14 @@ function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Value
   });
 }
 
-function missingAxis({ name }: Axis, entry: Entry): Diagnostic {
+function missingAxis({ axis, byDefault }: NonNullable<Product["missing"]>, entry: Entry): Diagnostic {
+  const { name } = axis;
+  const why =
+    byDefault === undefined ? "which has no default" : `whose default, ${byDefault}, the op leaves out`;
   return {
     code: "missing-axis",
-    message: `the entry leaves out ${name}, which has no default`,
-    fix: `add \`${name}: […]\``,
+    message: `the entry leaves out ${name}, ${why}`,
+    fix: `add \`${name}: […]\`: ${describeRange(axis)}`,
     span: entry.span,
   };
 }

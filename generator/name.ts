@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { AXES } from "../dsl/axes.js";
 import { completed, hasMeaning, leadersFirst, valueOn, written } from "../dsl/points.js";
+import type { StageArgument } from "../runtime/manifest.js";
 import { compareText } from "./diagnostics.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOp } from "./op_file.js";
@@ -21,17 +22,30 @@ type Mathematics = Pick<Op, "name" | "stages">;
  * kernels with one id compute the same, whoever named them.
  */
 export function opId(op: Mathematics): string {
-  const [own, shipped] = [digestOf(op), readShippedOp()];
-  return op.name === shipped.name && own === digestOf(shipped) ? op.name : `${op.name}_${own}`;
+  const [own, shipped] = [digestOf(op.stages), readShippedOp()];
+  return op.name === shipped.name && own === digestOf(shipped.stages) ? op.name : `${op.name}_${own}`;
 }
 
-/** Eight hexadecimal digits; the order in which a stage's arguments are written is of no matter. */
-function digestOf({ stages }: Mathematics): string {
+const digests = new WeakMap<Op["stages"], string>();
+
+/**
+ * Eight hexadecimal digits; the order in which a stage's arguments are written is of no matter. An axis with a constant
+ * default is left out: the rest of an id says its value, and ids stay as they are when a stage comes to take it.
+ */
+function digestOf(stages: Op["stages"]): string {
+  const known = digests.get(stages);
+  if (known !== undefined) return known;
+  const isSpelled = (argument: StageArgument) =>
+    argument.kind !== "axis" || AXES.find(({ name }) => name === argument.axis)?.default === undefined;
   const list = stages.map(({ name, args }) => [
     name,
-    Object.entries(args).sort(([a], [b]) => compareText(a, b)),
+    Object.entries(args)
+      .filter(([, argument]) => isSpelled(argument))
+      .sort(([a], [b]) => compareText(a, b)),
   ]);
-  return createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
+  const digest = createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
+  digests.set(stages, digest);
+  return digest;
 }
 
 export function kernelId(op: Mathematics & Pick<Op, "axes">, point: ConfigPoint): string {

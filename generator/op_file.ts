@@ -1,16 +1,33 @@
 /**
- * The op that normrope ships, as `load` reads it: beside its source, so that compiling on first use needs no TypeScript.
+ * Files that `npm run compile` writes: the op that normrope ships, as `load` reads it, so that compiling on first use needs
+ * no TypeScript; and the fields of the C structs, for Python.
  *
- * In: dsl/qk_norm_rope.op.json, which `npm run compile` writes. Out: the op.
+ * In: dsl/qk_norm_rope.op.json. Out: the op, and the data of the other file.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, SIDES } from "../dsl/inputs.js";
 import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
 
 const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
+
+/** The fields of the C structs, for Python. */
+export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json");
+
+/** Name, C type and count of each field: of a side, and of the arguments before the sides and behind them. */
+export function inputsData() {
+  const fieldsOf = (inputs: readonly Input[]) =>
+    inputs.map(({ name, type, count = 1 }) => ({ name, type, count }));
+  return {
+    heads: fieldsOf(HEADS),
+    before: fieldsOf(ARGS_BEFORE),
+    sides: SIDES,
+    behind: fieldsOf(ARGS_BEHIND),
+  };
+}
 
 /** The same text, for the compiler and for Python. */
 export const OP_FILES = [OP_FILE, join(PACKAGE_ROOT, "python", "normrope", "op.json")];

@@ -16,6 +16,7 @@ import {
   cudaKernelView,
   dispatchView,
   headerView,
+  inputsView,
   type View,
   type ViewValue,
 } from "./view.js";
@@ -44,6 +45,7 @@ export function render(
       text: cpu("kernel.cpp", cpuKernelView(opOf(ops, plan), plan), plan.id),
     })),
     { path: "include/normrope.h", text: other("include/normrope.h", headerView()) },
+    { path: "common/inputs.hpp", text: other("common/inputs.hpp", inputsView()) },
   ].sort(byPath);
 
   const manifest = manifestOf(ops, plans, compiler, sources);

@@ -29,3 +29,22 @@ export function floatLiteral(value: number): string {
   const digits = String(Math.fround(value));
   return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;
 }
+
+/** Columns of a declaration and of its comment, where both stand on one line. */
+const DECLARATION_WIDTH = 32;
+const COMMENT_WIDTH = 82;
+
+/** A declaration in C with its comment behind it, on as many lines as that takes. */
+export function commented(declaration: string, text: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < COMMENT_WIDTH)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.map((line, i) => {
+    const code = (i === 0 ? declaration : "").padEnd(DECLARATION_WIDTH);
+    return `${code}${i === 0 ? "/* " : " * "}${line}${i === lines.length - 1 ? " */" : ""}`;
+  });
+}

@@ -5,10 +5,24 @@
  * records where a template repeats itself. Pure. A view derives nothing that decides a result: it only names and
  * spells what `plan` fixed.
  */
-import { written } from "../dsl/points.js";
+import { AXES, type ConfigPoint } from "../dsl/axes.js";
+import {
+  ARGS_BEFORE,
+  ARGS_BEHIND,
+  argsLayout,
+  C_TYPES,
+  type CType,
+  type Dimension,
+  FIRST_ARGS_BYTES,
+  HEADS,
+  type Input,
+  type Placed,
+  placed,
+} from "../dsl/inputs.js";
+import { valueOn, written } from "../dsl/points.js";
 import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
 import type { AxisValue, KernelPlan, Layout, Op } from "./ir.js";
-import { floatLiteral, rawString, vectorType } from "./spelling.js";
+import { commented, floatLiteral, rawString, vectorType } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
 export interface View {
@@ -20,7 +34,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   return {
     id: plan.id,
     opSource: op.source,
-    ...point,
+    ...axisValues(point),
     vectorType: vectorType(vectorElements),
     vectorElements,
     slots: plan.slots,
@@ -33,6 +47,11 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     entries: entriesOf(plan),
     stages: stageViews(plan),
   };
+}
+
+/** The value on each axis by its name, for a stage's text; empty where an axis means nothing. */
+function axisValues(point: ConfigPoint): View {
+  return Object.fromEntries(AXES.map((axis) => [axis.name, valueOn(axis, point) ?? ""]));
 }
 
 /** A kernel's layouts, with the names of their entries: without programmatic dependent launch, and with it. */
@@ -62,7 +81,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   return {
     id: plan.id,
     opSource: op.source,
-    ...point,
+    ...axisValues(point),
     interleaved: point.rope === "interleaved",
     partial: point.rotaryDim < point.headDim,
     rotaryPairs: plan.rotaryPairs,
@@ -85,6 +104,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
     kernels: plans.map((plan) => ({
       id: plan.id,
       headDim: plan.point.headDim,
+      rotaryPairs: plan.rotaryPairs,
       vectorElements: plan.vectorElements,
       blockThreads: plan.blockThreads,
       layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, slotsPerLane }) => ({
@@ -98,7 +118,68 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
 }
 
 export function headerView(): View {
-  return { abi: ABI_VERSION };
+  return {
+    abi: ABI_VERSION,
+    heads: HEADS.flatMap(declaration),
+    before: ARGS_BEFORE.flatMap(declaration),
+    behind: ARGS_BEHIND.flatMap(declaration),
+  };
+}
+
+/** The lines of a field in C. */
+function declaration({ name, type, count = 1, docs }: Input): View[] {
+  const blank = type.endsWith("*") ? "" : " ";
+  return commented(`${type}${blank}${name}${count === 1 ? "" : `[${count}]`};`, docs).map((line) => ({
+    line,
+  }));
+}
+
+/** What the C interface checks, field by field. */
+export function inputsView(): View {
+  const { fields } = argsLayout();
+  const args = [...fields.values()].filter(({ input }) => !HEADS.includes(input));
+  return {
+    firstBytes: FIRST_ARGS_BYTES,
+    structs: [
+      { table: "HEADS", inputs: inputViews(placed(HEADS).fields) },
+      { table: "ARGS", inputs: inputViews(args) },
+    ],
+  };
+}
+
+/** What `Type` of the emitted table is called that holds a value of a C type. */
+const typeName = (type: CType) => {
+  if (type.endsWith("*")) return "pointer";
+  return type === "float" ? "float32" : type.replace("_t", "");
+};
+
+const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
+
+/** The fields of one struct. */
+function inputViews(fields: readonly Placed[]): View[] {
+  const offsetOf = (name: string) => fields.find(({ input }) => input.name === name)?.offset ?? 0;
+  return fields.map(({ input, offset }) => {
+    const { name, type, count = 1, rule } = input;
+    const strides = rule.kind === "tensor" ? Object.entries(rule.strides) : [];
+    const [first, second] = strides.map(([size, stride]) => ({ size, stride, offset: offsetOf(stride) }));
+    const none = { size: "none", stride: "", offset: 0 };
+    const common = { name, offset, bytes: C_TYPES[type] * count, type: typeName(type), rule: rule.kind };
+    const dimensions = { first: first ?? none, second: second ?? none };
+    if (rule.kind !== "tensor") {
+      const over = rule.kind === "stride" ? rule.over : "none";
+      return {
+        ...{ ...common, over, ...dimensions },
+        ...{ contiguous: "none", alignment: 0, lengthOffset: 0, isExact: false },
+      };
+    }
+    const { shape, alignment, isExact = false } = rule;
+    return {
+      ...{ ...common, over: "none", ...dimensions },
+      contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "num_tokens"),
+      alignment: typeof alignment === "number" ? alignment : alignment.toUpperCase(),
+      ...{ lengthOffset: offsetOf(`${name}_length`), isExact },
+    };
+  });
 }
 
 export function bindingsView(ops: readonly Op[], plans: readonly KernelPlan[]): View {
@@ -113,7 +194,10 @@ export function bindingsView(ops: readonly Op[], plans: readonly KernelPlan[]): 
         id: plan.id,
         fields: [
           field("op", plan.op, ops.length > 1),
-          ...Object.entries(plan.point).map(([name, value]) => field(name, value, named.has(name))),
+          ...axes.flatMap((axis) => {
+            const value = valueOn(axis, plan.point);
+            return value === undefined ? [] : [field(axis.name, value, named.has(axis.name))];
+          }),
         ],
       };
     }),

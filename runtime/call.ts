@@ -1,9 +1,11 @@
 /**
- * The arguments of a call: checked, and packed into the C struct.
+ * The arguments of a call: packed into the C struct.
  *
- * In: buffers and sizes as the caller knows them. Out: the bytes of `normrope_args`, or a typed error. Every argument
- * is checked here because the call behind it checks no types.
+ * In: buffers and sizes as the caller knows them. Out: `normrope_args`, or a typed error. Checked here is what C cannot see:
+ * that values are of the types that they should be, whose buffers these are, that they are alive and of the right dtype.
+ * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
+import { Args } from "./args.js";
 import {
   invalidArgument,
   isA,
@@ -13,7 +15,7 @@ import {
   requireObject,
   unfitArgument,
 } from "./errors.js";
-import { type Heads, type HeadsLayout, requireCount, requireHeads } from "./heads.js";
+import { type Heads, type HeadsLayout, requireHeads } from "./heads.js";
 import type { ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
@@ -50,40 +52,9 @@ export interface DeviceRope {
   readonly attentionFactor: number;
 }
 
-/** Byte offsets in `normrope_args` and, from `q` and `k`, in `normrope_heads`: generated/include/normrope.h. */
-export const ARGS = {
-  structSize: 0,
-  flags: 4,
-  q: 8,
-  k: 104,
-  positions: 200,
-  ropeTable: 208,
-  numTokens: 216,
-  positionBits: 224,
-  eps: 228,
-  attentionFactor: 232,
-  size: 240,
-} as const;
-export const HEADS = {
-  in: 0,
-  out: 8,
-  weight: 16,
-  inTokenStride: 32,
-  inHeadStride: 40,
-  outTokenStride: 48,
-  outHeadStride: 56,
-  weightHeadStride: 64,
-  numHeads: 88,
-} as const;
 const FLAG_PDL = 1;
 
-/** The smallest normal number of float32: kernels take what is below for 0. */
-const EPS_MIN = 2 ** -126;
-
-/** The kernels read two entries at once. */
-const TABLE_ALIGNMENT_BYTES = 16n;
-
-/** Arguments that were checked. */
+/** Arguments that can be given to the C interface. */
 export interface PackedCall {
   /** `normrope_args`. */
   readonly args: Uint8Array;
@@ -98,13 +69,34 @@ export interface PackedCall {
 export function packCall(session: Session, facts: ManifestKernel, options: RunOptions): PackedCall {
   requireObject("options", options);
   requireOpen(session);
-  return reading("options", () => new Packer(session, facts).pack(options));
+  return reading("options", () => new Packing(session, facts).pack(options));
 }
 
-class Packer {
+/** What the caller calls a field of `normrope_args`. */
+export function callerField(field: string): string {
+  const own = FIELD_NAMES[field];
+  if (own !== undefined) return own;
+  const [side, name] = field.split(".");
+  if (side === undefined || name === undefined) return camelCase(field);
+  const part = name.replace(/^in_/, "").replace(/^out_/, "out.");
+  return `${side}.${part === "in" ? "buffer" : camelCase(part)}`;
+}
+
+const FIELD_NAMES: Readonly<Record<string, string>> = {
+  rope_table: "rope.turns",
+  attention_factor: "rope.attentionFactor",
+};
+
+const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
+  ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),
+];
+
+class Packing {
   readonly #session: Session;
   readonly #facts: ManifestKernel;
-  readonly #view = new DataView(new ArrayBuffer(ARGS.size));
+  readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
 
   constructor(session: Session, facts: ManifestKernel) {
@@ -119,129 +111,94 @@ class Packer {
     if (k !== undefined) requireHeads("k", k);
     requireObject("rope", rope);
     requireFields("rope", rope, ["turns", "attentionFactor"]);
-    requireCount("numTokens", numTokens);
-    requireFloat32("eps", eps, 0);
-    if (eps > 0 && eps < EPS_MIN) throw invalidArgument("eps", eps, `0, or at least ${EPS_MIN}`);
     const { turns, attentionFactor } = rope;
-    requireFloat32("rope.attentionFactor", attentionFactor);
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
-    const view = this.#view;
-    view.setUint32(ARGS.structSize, ARGS.size, true);
-    view.setUint32(ARGS.flags, pdl ? FLAG_PDL : 0, true);
-    view.setBigUint64(ARGS.positions, this.#use("positions", positions, ["int32", "int64"], numTokens), true);
-    view.setBigUint64(ARGS.ropeTable, this.#useTable(turns), true);
-    const numQHeads = this.#packHeads(ARGS.q, "q", q, numTokens);
-    const numKHeads = k === undefined ? 0 : this.#packHeads(ARGS.k, "k", k, numTokens);
-    view.setBigInt64(ARGS.numTokens, BigInt(numTokens), true);
-    view.setInt32(ARGS.positionBits, ELEMENT_BYTES[positions.type] * 8, true);
-    view.setFloat32(ARGS.eps, eps, true);
-    view.setFloat32(ARGS.attentionFactor, attentionFactor, true);
+    this.#args.set("flags", pdl ? FLAG_PDL : 0);
+    this.#setWhole("num_tokens", numTokens);
+    this.#setFloat("eps", eps);
+    this.#setFloat("attention_factor", attentionFactor);
+    const heads =
+      this.#setHeads("q", q, numTokens) + (k === undefined ? 0 : this.#setHeads("k", k, numTokens));
+    const isEmpty = numTokens === 0 || heads === 0;
+    this.#setTensor("positions", positions, ["int32", "int64"], isEmpty);
+    this.#args.set("position_bits", ELEMENT_BYTES[positions.type] * 8);
+    this.#setTensor("rope_table", turns, ["uint64"], isEmpty);
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
-    const isEmpty = numTokens === 0 || numQHeads + numKHeads === 0;
-    return { args: new Uint8Array(view.buffer), stream: queue, isEmpty, uses: this.#uses };
-  }
-
-  #useTable(turns: DeviceBuffer): bigint {
-    const { rotaryDim } = this.#facts.point;
-    const address = this.#use("rope.turns", turns, ["uint64"], rotaryDim / 2);
-    if (address % TABLE_ALIGNMENT_BYTES !== 0n) {
-      throw unfitArgument(
-        "rope.turns",
-        `at 0x${address.toString(16)}`,
-        `at a multiple of ${TABLE_ALIGNMENT_BYTES} bytes`,
-      );
-    }
-    if (turns.length === rotaryDim / 2) return address;
-    throw unfitArgument(
-      "rope.turns",
-      `for rotaryDim ${2 * turns.length}`,
-      `for this kernel's rotaryDim, ${rotaryDim}`,
-    );
+    return { args: this.#args.bytes, stream: queue, isEmpty, uses: this.#uses };
   }
 
   /** Gives the number of heads. */
-  #packHeads(at: number, side: "q" | "k", heads: Heads, numTokens: number): number {
+  #setHeads(side: "q" | "k", heads: Heads, numTokens: number): number {
     const { numHeads, weight, weightHeadStride = 0, headDim, out } = heads;
-    const { vectorElements, point } = this.#facts;
+    const { point } = this.#facts;
     if (headDim !== undefined && headDim !== point.headDim) {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
     }
-    requireCount(`${side}.numHeads`, numHeads);
     if (out !== undefined) requireHeads(`${side}.out`, out);
-    const input = this.#locate(side, heads, numHeads, numTokens);
-    const output = out === undefined ? input : this.#locate(`${side}.out`, out, numHeads, numTokens);
-    requireStride(`${side}.weightHeadStride`, weightHeadStride, vectorElements);
-    const weights = numHeads === 0 ? 0 : (numHeads - 1) * weightHeadStride + point.headDim;
-    const weightAddress = this.#use(`${side}.weight`, weight, [point.dtype], weights, vectorElements);
-
-    const view = this.#view;
-    view.setBigUint64(at + HEADS.in, input.address, true);
-    view.setBigUint64(at + HEADS.out, output.address, true);
-    view.setBigUint64(at + HEADS.weight, weightAddress, true);
-    view.setBigInt64(at + HEADS.inTokenStride, BigInt(input.tokenStride), true);
-    view.setBigInt64(at + HEADS.inHeadStride, BigInt(input.headStride), true);
-    view.setBigInt64(at + HEADS.outTokenStride, BigInt(output.tokenStride), true);
-    view.setBigInt64(at + HEADS.outHeadStride, BigInt(output.headStride), true);
-    view.setBigInt64(at + HEADS.weightHeadStride, BigInt(weightHeadStride), true);
-    view.setInt32(at + HEADS.numHeads, numHeads, true);
+    this.#setWhole(`${side}.num_heads`, numHeads);
+    const isEmpty = numHeads === 0 || numTokens === 0;
+    const source = readLayout(heads, point.headDim);
+    const target = out === undefined ? source : readLayout(out, point.headDim);
+    for (const [prefix, layout, field] of [
+      ["in", source, side],
+      ["out", target, out === undefined ? side : `${side}.out`],
+    ] as const) {
+      const { buffer, offset, tokenStride, headStride } = layout;
+      this.#setWhole(`${side}.${prefix}_token_stride`, tokenStride, `${field}.tokenStride`);
+      this.#setWhole(`${side}.${prefix}_head_stride`, headStride, `${field}.headStride`);
+      const place = { field: `${field}.buffer`, offset, offsetField: `${field}.offset` };
+      this.#setTensor(`${side}.${prefix}`, buffer, [point.dtype], isEmpty, place);
+    }
+    this.#setTensor(`${side}.weight`, weight, [point.dtype], isEmpty);
+    this.#setWhole(`${side}.weight_head_stride`, weightHeadStride);
     return numHeads;
   }
 
-  /** Where the heads start, after every element of them was found to lie in the buffer. */
-  #locate(field: string, layout: HeadsLayout, numHeads: number, numTokens: number) {
-    const { vectorElements, point } = this.#facts;
-    const { headDim, dtype } = point;
-    const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
-    requireStride(`${field}.offset`, offset, vectorElements);
-    requireStride(`${field}.tokenStride`, tokenStride, numTokens > 1 ? vectorElements : 1);
-    requireStride(`${field}.headStride`, headStride, numHeads > 1 ? vectorElements : 1);
-    const isEmpty = numHeads === 0 || numTokens === 0;
-    const end = isEmpty ? 0 : offset + (numTokens - 1) * tokenStride + (numHeads - 1) * headStride + headDim;
-    const start = this.#use(`${field}.buffer`, buffer, [dtype], end, vectorElements);
-    return { address: start + BigInt(offset * ELEMENT_BYTES[dtype]), tokenStride, headStride };
+  /** JavaScript's numbers hold whole ones up to 2^53. */
+  #setWhole(path: string, value: number, field = callerField(path)): void {
+    if (!Number.isSafeInteger(value)) throw invalidArgument(field, value, "a whole number");
+    this.#args.set(path, value);
   }
 
-  /** Checks a buffer of at least `length` elements, and gives its address. */
-  #use(
-    field: string,
+  #setFloat(path: string, value: number): void {
+    requireFloat32(callerField(path), value);
+    this.#args.set(path, value);
+  }
+
+  /** The address of an element of a buffer, and how many lie from there on. */
+  #setTensor(
+    path: string,
     buffer: DeviceBuffer,
     types: readonly ElementType[],
-    length: number,
-    vectorElements = 1,
-  ): bigint {
+    isEmpty: boolean,
+    { field = callerField(path), offset = 0, offsetField = "" } = {},
+  ): void {
     if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
     buffer.requireAlive(field);
     if (!types.includes(buffer.type))
       throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
-    if (buffer.length < length) {
-      throw unfitArgument(
-        field,
-        `a buffer of ${buffer.length} elements`,
-        `at least ${length} long for these sizes`,
+    const length = buffer.length - offset;
+    // C takes a length of 0 for one that is not known.
+    if (!Number.isSafeInteger(offset) || offset < 0 || (length <= 0 && offset > 0 && !isEmpty)) {
+      throw invalidArgument(
+        offsetField,
+        offset,
+        `a whole number from 0, before the buffer's end at ${buffer.length}`,
       );
     }
-    const { address } = buffer;
-    const alignment = vectorElements * ELEMENT_BYTES[buffer.type];
-    if (address % BigInt(alignment) !== 0n) {
-      throw unfitArgument(field, `at 0x${address.toString(16)}`, `at a multiple of ${alignment} bytes`);
-    }
+    if (length === 0 && !isEmpty)
+      throw unfitArgument(field, "a buffer of 0 elements", "longer for these sizes");
+    this.#args.set(path, buffer.address + BigInt(offset * ELEMENT_BYTES[buffer.type]));
+    this.#args.set(`${path}_length`, Math.max(0, length));
     this.#uses.set(field, buffer);
-    return address;
   }
 }
 
-const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
-  ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),
-];
-function requireStride(field: string, value: number, multiple: number): void {
-  if (!Number.isSafeInteger(value) || value < 0 || value % multiple !== 0) {
-    throw invalidArgument(
-      field,
-      value,
-      `a multiple of this kernel's vector, ${multiple} elements, and not negative`,
-    );
-  }
+/** Where heads lie, with the defaults; each field is read once. */
+function readLayout(layout: HeadsLayout, headDim: number) {
+  const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
+  return { buffer, offset, tokenStride, headStride };
 }

@@ -10,7 +10,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { cpuFeatures } from "./cpu_features.js";
-import { type ErrorCode, NormropeError, quoted, reasonOf } from "./errors.js";
+import { type ErrorCode, NormropeError, quoted, reasonOf, unfitArgument } from "./errors.js";
 import {
   ABI_VERSION,
   type BuiltManifest,
@@ -38,17 +38,16 @@ export interface NativeFunctions {
   readonly run: (kernel: number, args: Uint8Array, stream: Address) => number;
   readonly statusText: (status: number) => string;
   readonly lastError: () => string;
-  readonly ropeTable: (invFreq: Float64Array, n: number, table: BigUint64Array) => number;
+  readonly lastErrorField: () => string;
+  readonly lastErrorValue: () => string;
+  readonly lastErrorWanted: () => string;
   readonly deviceCount: (count: Uint8Array) => number;
-  readonly deviceGet: (device: Uint8Array) => number;
   readonly deviceSet: (device: number) => number;
   readonly deviceGetInfo: (device: number, info: Uint8Array) => number;
   readonly allocate: (bytes: number, memory: Uint8Array) => number;
   readonly free: (memory: Address) => number;
-  readonly fill: (memory: Address, byte: number, bytes: number, stream: Address) => number;
   readonly copyToDevice: (device: Address, host: Uint8Array, bytes: number, stream: Address) => number;
   readonly copyToHost: (host: Uint8Array, device: Address, bytes: number, stream: Address) => number;
-  readonly copyOnDevice: (to: Address, from: Address, bytes: number, stream: Address) => number;
   readonly streamCreate: (stream: Uint8Array) => number;
   readonly streamDestroy: (stream: Address) => number;
   readonly streamSynchronize: (stream: Address) => number;
@@ -71,17 +70,16 @@ const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
   run: ["normrope_run", "int", ["int", P, P]],
   statusText: ["normrope_status_text", "str", ["int"]],
   lastError: ["normrope_last_error", "str", []],
-  ropeTable: ["normrope_rope_table", "int", [P, "int32_t", P]],
+  lastErrorField: ["normrope_last_error_field", "str", []],
+  lastErrorValue: ["normrope_last_error_value", "str", []],
+  lastErrorWanted: ["normrope_last_error_wanted", "str", []],
   deviceCount: ["normrope_device_count", "int", [P]],
-  deviceGet: ["normrope_device_get", "int", [P]],
   deviceSet: ["normrope_device_set", "int", ["int"]],
   deviceGetInfo: ["normrope_device_get_info", "int", ["int", P]],
   allocate: ["normrope_memory_allocate", "int", ["size_t", P]],
   free: ["normrope_memory_free", "int", [P]],
-  fill: ["normrope_memory_fill", "int", [P, "int", "size_t", P]],
   copyToDevice: ["normrope_copy_to_device", "int", [P, P, "size_t", P]],
   copyToHost: ["normrope_copy_to_host", "int", [P, P, "size_t", P]],
-  copyOnDevice: ["normrope_copy_on_device", "int", [P, P, "size_t", P]],
   streamCreate: ["normrope_stream_create", "int", [P]],
   streamDestroy: ["normrope_stream_destroy", "int", [P]],
   streamSynchronize: ["normrope_stream_synchronize", "int", [P]],
@@ -149,10 +147,8 @@ export function onDevice(functions: NativeFunctions, device: number): NativeFunc
     run: on(functions.run),
     allocate: on(functions.allocate),
     free: on(functions.free),
-    fill: on(functions.fill),
     copyToDevice: on(functions.copyToDevice),
     copyToHost: on(functions.copyToHost),
-    copyOnDevice: on(functions.copyOnDevice),
     streamCreate: on(functions.streamCreate),
     streamDestroy: on(functions.streamDestroy),
     streamSynchronize: on(functions.streamSynchronize),
@@ -237,16 +233,29 @@ function setStack(): void {
   }
 }
 
+const INVALID_ARGUMENT = -1;
+
 const ERROR_CODES: Readonly<Record<number, { code: ErrorCode; fix: string }>> = {
-  [-1]: { code: "invalid-argument", fix: "Correct the argument" },
+  [INVALID_ARGUMENT]: { code: "invalid-argument", fix: "Correct the argument" },
   [-2]: { code: "kernel-not-found", fix: "`normrope list` shows the kernels" },
   [-3]: { code: "no-device", fix: 'Open the library of target "cpu", or see `normrope doctor`' },
   [-4]: { code: "out-of-memory", fix: "Free buffers, or use smaller ones" },
 };
 
-/** @throws NormropeError for every status but 0, with the library's own account of it. */
-export function checkStatus(functions: NativeFunctions, status: number): void {
+/**
+ * @param callerField what the caller calls a field of the arguments
+ * @throws NormropeError for every status but 0, with the library's own account of it.
+ */
+export function checkStatus(
+  functions: NativeFunctions,
+  status: number,
+  callerField = (field: string) => field,
+): void {
   if (status === 0) return;
+  const field = functions.lastErrorField();
+  if (status === INVALID_ARGUMENT && field !== "") {
+    throw unfitArgument(callerField(field), functions.lastErrorValue(), functions.lastErrorWanted());
+  }
   const { code, fix } = ERROR_CODES[status] ?? { code: "device-error", fix: "See the CUDA error" };
   throw new NormropeError(code, `${functions.statusText(status)}: ${functions.lastError()}`, fix);
 }

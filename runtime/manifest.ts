@@ -20,7 +20,7 @@ import { NormropeError, quoted } from "./errors.js";
 export type { ConfigPoint };
 
 /** Version of the C ABI in normrope.h; a library of another one is refused. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** The files that a build leaves in the folder of its target. */
 export const LIBRARY_NAME = "libnormrope.so";
@@ -38,7 +38,11 @@ function axisValueSchema(axis: Axis, mayBeAbsent: boolean): z.ZodType {
 }
 
 /** The casts are what the table says, row by row. */
-type PointShape = { readonly [Name in keyof ConfigPoint]: z.ZodType<ConfigPoint[Name]> };
+type PointShape = {
+  readonly [Name in keyof ConfigPoint]-?: undefined extends ConfigPoint[Name]
+    ? z.ZodOptional<z.ZodType<NonNullable<ConfigPoint[Name]>>>
+    : z.ZodType<ConfigPoint[Name]>;
+};
 
 const configPointSchema = z.strictObject(
   Object.fromEntries(

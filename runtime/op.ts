@@ -3,7 +3,7 @@
  *
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
-import { type PackedCall, packCall, type RunOptions } from "./call.js";
+import { callerField, type PackedCall, packCall, type RunOptions } from "./call.js";
 import { checkStatus, type NativeFunctions } from "./library.js";
 import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { requireOpen, type Session } from "./session.js";
@@ -52,7 +52,7 @@ export class Kernel {
   prepare(options: RunOptions): PreparedCall {
     const { session, functions, index, facts } = this.#loaded;
     const call = packCall(session, facts, options);
-    checkStatus(functions, functions.check(index, call.args));
+    checkStatus(functions, functions.check(index, call.args), callerField);
     checkStatus(functions, functions.prepare(index));
     return new PreparedCall(this.#loaded, call);
   }
@@ -80,7 +80,7 @@ export class PreparedCall {
 }
 
 function launch({ session, functions, index, facts }: LoadedKernel, call: PackedCall): void {
-  checkStatus(functions, functions.run(index, call.args, call.stream));
+  checkStatus(functions, functions.run(index, call.args, call.stream), callerField);
   if (call.isEmpty) return;
   session.launches.set(facts.id, (session.launches.get(facts.id) ?? 0) + 1);
 }

@@ -89,11 +89,12 @@ export function absenceOf(
   const own = kernels.filter((kernel) => kernel.op === op.name).map((kernel) => kernel.point);
   const only = onlyAxisBetween(axes, own, point);
   const option = configOptionOf(config);
+  const opOption = isOneOfSeveral ? ` --op ${op.name}` : "";
   const space = isOneOfSeveral ? `the space of ${op.name} in ` : "";
   const fix =
     only === undefined
       ? `Add the entry ${configLine} to ${space}${quoted(config)}, making a list of it where it is one object, and run \`normrope build${option}\``
-      : `Run \`normrope add ${only} ${values.get(only)}${option}\`, or add the entry ${configLine} to ${space}${quoted(config)}, and run \`normrope build${option}\``;
+      : `Run \`normrope add ${only} ${values.get(only)}${opOption}${option}\`, or add the entry ${configLine} to ${space}${quoted(config)}, and run \`normrope build${option}\``;
   return { reason, fix, configLine };
 }
 

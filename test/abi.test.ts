@@ -1,47 +1,84 @@
 /** The C interface: the struct as C lays it out, every status of normrope_run, and the errors' words. */
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { argsLayout, FIRST_ARGS_BYTES } from "../dsl/inputs.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { findCxx } from "../generator/toolchain.js";
-import { ARGS, HEADS } from "../runtime/call.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
-import { packedArgs } from "./c_args.js";
+import { type Fields, packedArgs } from "./c_args.js";
 import { buildFixture, CONFIGS } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 
-const snake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-test("the runtime writes the struct where C reads it", async () => {
+test("the struct is laid out where C reads it", async () => {
   const folder = temporaryFolder();
-  const header = emit(compile(CONFIGS.default)).find(({ path }) => path === "include/normrope.h");
-  writeFileSync(join(folder, "normrope.h"), header?.text ?? "");
-  const { size, ...args } = ARGS;
-  const lines = [
-    ...Object.keys(args).map((name) => `P("${name}", offsetof(normrope_args, ${snake(name)}));`),
-    ...Object.keys(HEADS).map((name) => `P("heads.${name}", offsetof(normrope_heads, ${snake(name)}));`),
-    `P("size", sizeof(normrope_args));`,
-  ];
+  writeFileSync(join(folder, "normrope.h"), header());
+  const { fields, bytes } = argsLayout();
+  const lines = [...fields.keys()].map((path) => `P("${path}", offsetof(normrope_args, ${path}));`);
   const source = `#include <stdio.h>\n#include "normrope.h"
 #define P(name, at) printf("%s %zu\\n", name, (size_t)(at))
-int main(void) { ${lines.join("\n")} return 0; }\n`;
+int main(void) { ${lines.join("\n")} P("size", sizeof(normrope_args)); return 0; }\n`;
   writeFileSync(join(folder, "offsets.c"), source);
-  const cxx = await findCxx();
-  execFileSync(
-    cxx?.path ?? "g++",
-    ["-x", "c", "-std=c99", "-Wall", "-Werror", "-pedantic", "offsets.c", "-o", "offsets"],
-    {
-      cwd: folder,
-    },
-  );
+  await compileIn(folder, "-x", "c", "-std=c99", "-pedantic", "offsets.c", "-o", "offsets");
   const printed = execFileSync(join(folder, "offsets"), { encoding: "utf8" }).trim().split("\n");
-  const heads = Object.entries(HEADS).map(([name, at]) => `heads.${name} ${at}`);
-  expect(printed).toEqual([
-    ...Object.entries(args).map(([name, at]) => `${name} ${at}`),
-    ...heads,
-    `size ${size}`,
-  ]);
+  const expected = [...fields].map(([path, { offset }]) => `${path} ${offset}`);
+  expect(printed).toEqual([...expected, `size ${bytes}`]);
+  expect(bytes).toBe(FIRST_ARGS_BYTES);
+});
+
+const header = () =>
+  emit(compile(CONFIGS.default)).find(({ path }) => path === "include/normrope.h")?.text ?? "";
+
+async function compileIn(folder: string, ...args: string[]): Promise<void> {
+  const cxx = await findCxx();
+  execFileSync(cxx?.path ?? "g++", ["-Wall", "-Werror", ...args], { cwd: folder });
+}
+
+test("a library whose struct has grown takes callers that were built against this one", async () => {
+  const folder = temporaryFolder();
+  const files = emit(compile(CONFIGS.default)).filter(({ path }) => /^(common|include)\//.test(path));
+  for (const { path, text } of files) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    const grown = text.replace("} normrope_args;", "  int64_t later;\n} normrope_args;");
+    writeFileSync(join(folder, path), path === "include/normrope.h" ? grown : text);
+  }
+  writeFileSync(join(folder, "first.h"), header());
+  writeFileSync(
+    join(folder, "table.cpp"),
+    `#include "abi.hpp"
+namespace normrope {
+const KernelFacts KERNELS[] = {{"one", 64, 32, 4}};
+const int KERNEL_COUNT = 1;
+const char *const MANIFEST = "{}";
+}
+extern "C" long long later(const normrope_args *args) {
+  normrope_args storage;
+  int status;
+  const normrope_args *const whole = normrope::read_args(0, args, storage, status);
+  return whole == nullptr ? -1 : whole->later;
+}\n`,
+  );
+  writeFileSync(
+    join(folder, "caller.c"),
+    `#include "first.h"
+#include <stdio.h>
+extern long long later(const normrope_args *args);
+int main(void) {
+  struct { normrope_args args; long long behind; } memory = {{0}, 7};
+  memory.args.struct_size = sizeof memory.args;
+  memory.args.position_bits = 32;
+  printf("%d %lld\\n", normrope_check(0, &memory.args), later(&memory.args));
+  memory.args.struct_size -= 8;
+  printf("%d\\n", normrope_check(0, &memory.args));
+  return 0;
+}\n`,
+  );
+  const include = ["-Iinclude", "-Icommon"];
+  await compileIn(folder, "-std=c++17", ...include, "-c", "common/abi.cpp", "table.cpp");
+  await compileIn(folder, "-x", "c", "-c", "caller.c");
+  await compileIn(folder, "caller.o", "abi.o", "table.o", "-o", "caller");
+  expect(execFileSync(join(folder, "caller"), { encoding: "utf8" })).toBe("0 0\n-1\n");
 });
 
 describe("normrope_run", () => {
@@ -58,11 +95,7 @@ describe("normrope_run", () => {
     memory = out[0] ?? 0n;
   });
 
-  function run(change: (view: DataView) => void, index = kernel): number {
-    const view = packedArgs(memory, headDim);
-    change(view);
-    return c.run(index, new Uint8Array(view.buffer), 0n);
-  }
+  const run = (changed: Fields = {}) => c.run(kernel, packedArgs(memory, headDim, changed), 0n);
   const bytes = new Uint8Array(data.buffer);
   const fill = () => c.copyToDevice(memory, bytes, bytes.length, 0n);
   const contents = () => {
@@ -73,21 +106,15 @@ describe("normrope_run", () => {
 
   test("runs valid arguments", () => {
     fill();
-    expect(run(() => undefined)).toBe(0);
+    expect(run()).toBe(0);
     expect(contents()).not.toEqual(bytes);
   });
 
-  const q = (field: keyof typeof HEADS) => ARGS.q + HEADS[field];
-
   test("succeeds at once with nothing to do, whatever the pointers are", () => {
     fill();
-    const noPointers = (v: DataView) => {
-      for (const at of [q("in"), q("out"), ARGS.positions, ARGS.ropeTable]) v.setBigUint64(at, 0n, true);
-    };
-    expect(run((v) => [noPointers(v), v.setBigInt64(ARGS.numTokens, 0n, true)])).toBe(0);
-    const noHeads = (v: DataView) =>
-      [q("numHeads"), ARGS.k + HEADS.numHeads].map((at) => v.setInt32(at, 0, true));
-    expect(run((v) => [noPointers(v), noHeads(v)])).toBe(0);
+    const noPointers = { "q.in": 0n, "q.out": 0n, positions: 0n, rope_table: 0n };
+    expect(run({ ...noPointers, num_tokens: 0 })).toBe(0);
+    expect(run({ ...noPointers, "q.num_heads": 0, "k.num_heads": 0 })).toBe(0);
     expect(contents()).toEqual(bytes);
   });
 
@@ -96,6 +123,6 @@ describe("normrope_run", () => {
     expect(new Set(texts).size).toBe(7);
     expect(c.find("qk_norm_rope__bf16_d1000_r1000_neox")).toBe(-2);
     expect(c.lastError()).toContain("qk_norm_rope__bf16_d1000_r1000_neox");
-    expect(c.abi()).toBe(1);
+    expect(c.abi()).toBe(2);
   });
 });

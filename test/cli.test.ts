@@ -19,7 +19,7 @@ describe("help", () => {
     emit: ["config"],
     check: ["config"],
     build: ["arch", "config", "jobs", "json", "static", "target", "timeout"],
-    add: ["config", "entry"],
+    add: ["config", "entry", "op"],
     import: [
       ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
       ...["norm-axis", "norm-order", "qk-norm", "rope", "weight-form"],
@@ -217,7 +217,7 @@ describe("emit and check", () => {
 
   it.each<[string, string, (path: string) => void, string]>([
     ["changed", "cpu/simd.hpp", (path) => appendFileSync(path, "// by hand\n"), "-// by hand"],
-    ["missing", "include/normrope.h", (path) => rmSync(path), "+#define NORMROPE_ABI 1"],
+    ["missing", "include/normrope.h", (path) => rmSync(path), "+#define NORMROPE_ABI 2"],
     ["extra", "cuda/notes.txt", (path) => writeFileSync(path, "mine\n"), "-mine"],
     ["extra", `cuda/${neoxId(24)}.cu`, (path) => writeFileSync(path, "// old\n"), "-// old"],
   ])("fails with a diff where a file is %s: %s", async (kind, path, damage, line) => {

@@ -165,7 +165,7 @@ describe("emitted CUDA", () => {
         [...line.matchAll(/\w+_stride\b/g)].map(([name]) => name),
       );
       expect(declarations.map(([, type]) => type).filter((type) => type !== "int64_t")).toEqual([]);
-      expect(new Set(fields).size).toBe(5);
+      expect(new Set(fields).size).toBeGreaterThanOrEqual(5);
     }
   });
 });

@@ -95,7 +95,7 @@ describe("open refuses", () => {
     ],
     [
       "a manifest of another version of the C interface",
-      (_, path) => writeFileSync(path, readFileSync(path, "utf8").replace('"abi": 1', '"abi": 2')),
+      (_, path) => writeFileSync(path, readFileSync(path, "utf8").replace('"abi": 2', '"abi": 3')),
       "library-invalid",
       /is not a manifest of this version/,
     ],

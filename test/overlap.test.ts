@@ -1,8 +1,8 @@
 /** Which layouts of q and k the C interface takes, against the sets of elements that they cover. */
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { ARGS, HEADS } from "../runtime/call.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
+import { argsOf, type Fields } from "./c_args.js";
 import { buildFixture } from "./fixture.js";
 
 const HEAD_DIM = 16;
@@ -47,27 +47,18 @@ const anyLayout: fc.Arbitrary<Layout> = fc.record({
 });
 
 function isAccepted({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boolean {
-  const view = new DataView(new ArrayBuffer(ARGS.size));
   const address = (at: Side) => BASE + BigInt(2 * at.start);
-  const write = (at: number, numHeads: number, input: Side, output: Side) => {
-    view.setBigUint64(at + HEADS.in, address(input), true);
-    view.setBigUint64(at + HEADS.out, address(output), true);
-    view.setBigUint64(at + HEADS.weight, BASE, true);
-    view.setBigInt64(at + HEADS.inTokenStride, BigInt(input.tokenStride), true);
-    view.setBigInt64(at + HEADS.inHeadStride, BigInt(input.headStride), true);
-    view.setBigInt64(at + HEADS.outTokenStride, BigInt(output.tokenStride), true);
-    view.setBigInt64(at + HEADS.outHeadStride, BigInt(output.headStride), true);
-    view.setInt32(at + HEADS.numHeads, numHeads, true);
-  };
-  view.setUint32(ARGS.structSize, ARGS.size, true);
-  write(ARGS.q, numQHeads, q, out ?? q);
-  write(ARGS.k, numKHeads, k, k);
-  view.setBigUint64(ARGS.positions, BASE, true);
-  view.setBigUint64(ARGS.ropeTable, BASE, true);
-  view.setBigInt64(ARGS.numTokens, BigInt(numTokens), true);
-  view.setInt32(ARGS.positionBits, 32, true);
-  view.setFloat32(ARGS.attentionFactor, 1, true);
-  return c.check(kernel, new Uint8Array(view.buffer)) === 0;
+  const heads = (name: "q" | "k", numHeads: number, input: Side, output: Side): Fields => ({
+    ...{ [`${name}.in`]: address(input), [`${name}.out`]: address(output), [`${name}.weight`]: BASE },
+    ...{ [`${name}.in_token_stride`]: input.tokenStride, [`${name}.in_head_stride`]: input.headStride },
+    ...{ [`${name}.out_token_stride`]: output.tokenStride, [`${name}.out_head_stride`]: output.headStride },
+    [`${name}.num_heads`]: numHeads,
+  });
+  const args = argsOf({
+    ...{ ...heads("q", numQHeads, q, out ?? q), ...heads("k", numKHeads, k, k) },
+    ...{ positions: BASE, position_bits: 32, rope_table: BASE, num_tokens: numTokens, attention_factor: 1 },
+  });
+  return c.check(kernel, args) === 0;
 }
 
 /** How often each element is covered. */

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { loadLibrary, type NativeLibrary } from "../runtime/library.js";
 import { type RopeParameters, ropeTable, tableOf } from "../runtime/rope_table.js";
+import { otherFunctions } from "./c_args.js";
 import { buildFixture } from "./fixture.js";
 
 const FREQUENCIES = Float64Array.of(
@@ -60,13 +61,13 @@ describe("turns per position", () => {
 
     test("are the same bits", () => {
       const table = new BigUint64Array(FREQUENCIES.length);
-      expect(library.functions.ropeTable(FREQUENCIES, FREQUENCIES.length, table)).toBe(0);
+      expect(otherFunctions(library.path).ropeTable(FREQUENCIES, FREQUENCIES.length, table)).toBe(0);
       expect(table).toEqual(tableOf(FREQUENCIES, 1).turns);
     });
 
     test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64])("refuse %s and write nothing", (bad) => {
       const table = new BigUint64Array(2).fill(7n);
-      expect(library.functions.ropeTable(Float64Array.of(1, bad), 2, table)).toBe(-1);
+      expect(otherFunctions(library.path).ropeTable(Float64Array.of(1, bad), 2, table)).toBe(-1);
       expect(library.functions.lastError()).toContain("inv_freq[1]");
       expect([...table]).toEqual([7n, 7n]);
     });

@@ -25,17 +25,17 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params pa
 namespace normrope {
 
 const KernelFacts KERNELS[] = {
-    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 4 },
-    { "qk_norm_rope__bf16_d64_r64_neox", 64, 4 },
-    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 4 },
-    { "qk_norm_rope__bf16_d128_r128_neox", 128, 4 },
-    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 4 },
-    { "qk_norm_rope__bf16_d256_r256_neox", 256, 4 },
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4 },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4 },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4 },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4 },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4 },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4 },
 };
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":1,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d"},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim"},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]}],"sourcesSha256":"271c3afd26e47369e39cf7e5582d28916c5e9fd91b3bd4b897a3609e34a740b6","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d"},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim"},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]}],"sourcesSha256":"256342ec5c64e2915e4fe027a897ca0f6a87f086762982aa3f5b90d084e04812","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -144,7 +144,7 @@ int heads_per_span(const Layout &layout, const normrope_args &args, int multipro
 uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks, int multiprocessors, int l2_bytes) {
   constexpr int64_t BLOCKS_PER_MULTIPROCESSOR = 5;
   constexpr int64_t GRID_Y_MAX = 65535;
-  const int64_t bytes = args.num_tokens * (int64_t{args.q.num_heads} + args.k.num_heads) * head_bytes;
+  const int64_t bytes = args.num_tokens * (args.q.num_heads + args.k.num_heads) * head_bytes;
   if (bytes < l2_bytes / 4 * int64_t{3}) return 1;
   const int64_t blocks_per_slice = BLOCKS_PER_MULTIPROCESSOR * multiprocessors;
   return static_cast<uint32_t>(std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX));
@@ -160,7 +160,7 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.out_token_stride = in_bytes(from.out_token_stride);
   to.out_head_stride = in_bytes(from.out_head_stride);
   to.weight_head_stride = in_bytes(from.weight_head_stride);
-  to.num_heads = from.num_heads;
+  to.num_heads = static_cast<uint32_t>(from.num_heads);
   to.spans_per_token = divide_up(from.num_heads, heads_per_span);
   to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
   to.num_spans = static_cast<uint32_t>(num_tokens * to.spans_per_token);
@@ -184,8 +184,10 @@ int normrope_prepare(int kernel) {
 }
 
 int normrope_run(int kernel, const normrope_args *args, void *stream) {
-  if (int status = normrope_check(kernel, args)) return status;
-  if (is_empty(*args)) return NORMROPE_OK;
+  normrope_args storage;
+  int status;
+  args = read_args(kernel, args, storage, status);
+  if (args == nullptr || is_empty(*args)) return status;
 
   int device, multiprocessors, l2_bytes;
   cudaError_t error = cudaGetDevice(&device);

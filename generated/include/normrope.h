@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 /* Version of this interface: a library whose normrope_abi() differs must not be called. */
-#define NORMROPE_ABI 1
+#define NORMROPE_ABI 2
 
 #define NORMROPE_OK 0
 #define NORMROPE_ERROR_INVALID_ARGUMENT (-1)
@@ -46,44 +46,82 @@ extern "C" {
  * write them. Positions and data are read after the wait. */
 #define NORMROPE_PDL 1u
 
-/* All the query heads, or all the key heads; ignored where num_heads is 0.
+/* All the heads of a side: the query heads, or the key heads; ignored where num_heads is 0. No kernel takes v yet.
  *
  * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
  *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
  *            [q heads | k heads | v heads] has in = out = the row's first q or k head, a head stride of head_dim and a
  *            token stride of all heads times head_dim.
+ * Lengths    Where a tensor's length is given, every element must lie within it, and strides must not be negative.
  * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides, where there is more than one token
  *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);
  *            `normrope explain` shows it.
  * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
  *            that is read or written, of q or of k: that is checked, and where rows of different strides lie in each other
  *            heads that are apart may be refused too. q and k may lie in the same rows. That weights, positions and
- *            table are not written over is for the caller to see. Nothing but the heads is written. */
+ *            table are not written over is for the caller to see. Nothing but the heads is written.
+ * NULL or 0  A field that is said to be NULL or 0 is for kernels that are still to come, and must be that. */
 typedef struct normrope_heads {
-  const void *in;             /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
-  void *out;                  /* the same shape */
-  const void *weight;         /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype */
-  const void *bias;           /* NULL */
-  int64_t in_token_stride, in_head_stride, out_token_stride, out_head_stride; /* in elements */
-  int64_t weight_head_stride; /* in elements; 0: one weight for all heads */
-  int64_t reserved[2];        /* 0 */
-  int32_t num_heads;
-  int32_t reserved32;         /* 0 */
+  const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
+  int64_t in_length;              /* how many elements there are from in on; 0: not known */
+  void *out;                      /* the same shape */
+  int64_t out_length;             /* how many elements there are from out on; 0: not known */
+  int64_t in_token_stride;        /* in elements */
+  int64_t in_head_stride;         /* in elements */
+  int64_t out_token_stride;       /* in elements */
+  int64_t out_head_stride;        /* in elements */
+  int64_t num_heads;              /* from 0, with which all else is ignored */
+  int64_t heads_per_group;        /* 0: heads lie in no groups */
+  int64_t in_group_stride;        /* 0 */
+  int64_t out_group_stride;       /* 0 */
+  const void *weight;             /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype */
+  int64_t weight_length;          /* how many elements there are from weight on; 0: not known */
+  int64_t weight_head_stride;     /* in elements; 0: one weight for all heads */
+  const void *bias;               /* NULL */
+  int64_t bias_length;            /* 0 */
+  int64_t bias_head_stride;       /* 0 */
+  void *cache;                    /* NULL */
+  int64_t cache_length;           /* 0 */
+  int64_t cache_block_stride;     /* 0 */
+  int64_t cache_slot_stride;      /* 0 */
+  int64_t cache_head_stride;      /* 0 */
+  const float *cache_scale;       /* NULL */
+  int64_t cache_scale_length;     /* 0 */
+  int64_t cache_scale_head_stride;/* 0 */
+  const float *out_scale;         /* NULL */
+  int64_t out_scale_length;       /* 0 */
+  float *row_sum;                 /* NULL */
+  int64_t row_sum_length;         /* 0 */
+  int64_t row_sum_stride;         /* 0 */
+  int64_t norm_width;             /* 0 */
+  int64_t reserved[8];            /* 0: the struct never grows, since k lies behind q */
 } normrope_heads;
 
-/* Zero it before filling it in, so that what is reserved is 0. */
+/* Zero it before filling it in, so that what is not given is NULL or 0. Later versions of the library append fields: a
+ * caller that was built against this one says by struct_size that it has none of them. */
 typedef struct normrope_args {
-  uint32_t struct_size;         /* sizeof(normrope_args) */
-  uint32_t flags;               /* 0 or NORMROPE_PDL */
-  normrope_heads q, k;
-  const void *positions;        /* [num_tokens], signed, of position_bits each, aligned to them; any value: angles are
-                                 * reduced exactly, and the table's rounding adds at most |position| 2^-65 turns */
-  const uint64_t *rope_table;   /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
-  int64_t num_tokens;           /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
-  int32_t position_bits;        /* 32 or 64 */
-  float eps;                    /* added to the mean of squares; 0, or from 2^-126 on */
-  float attention_factor;       /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
-  int32_t reserved32;           /* 0 */
+  uint32_t struct_size;           /* sizeof(normrope_args) */
+  uint32_t flags;                 /* 0 or NORMROPE_PDL */
+  normrope_heads q, k, v;
+  int64_t num_tokens;             /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
+  const void *positions;          /* [num_tokens], signed; any value: angles are reduced exactly, and the table's
+                                   * rounding adds at most |position| 2^-65 turns */
+  int64_t positions_length;       /* how many elements there are from positions on; 0: not known */
+  int64_t position_bits;          /* 32 or 64 */
+  int64_t position_axis_stride;   /* 0 */
+  const uint8_t *pair_axes;       /* NULL */
+  int64_t pair_axes_length;       /* 0 */
+  const uint64_t *rope_table;     /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
+  int64_t rope_table_length;      /* how many elements there are from rope_table on; 0: not known */
+  float attention_factor;         /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
+  float eps;                      /* added to the mean of squares; 0, or from 2^-126 on */
+  const void *cos_sin;            /* NULL */
+  int64_t cos_sin_length;         /* 0 */
+  int64_t cos_sin_row_stride;     /* 0 */
+  const void *slots;              /* NULL */
+  int64_t slots_length;           /* 0 */
+  int64_t slot_bits;              /* 0 */
+  int64_t block_size;             /* 0 */
 } normrope_args;
 
 typedef struct normrope_device_info {
@@ -97,7 +135,7 @@ typedef struct normrope_device_info {
 
 /* The NORMROPE_ABI that the library was built with. */
 int normrope_abi(void);
-/* JSON: the op, the kernels, and the hash of the sources that the library was built from. Valid for ever. */
+/* JSON: the ops, the kernels, and the hash of the sources that the library was built from. Valid for ever. */
 const char *normrope_manifest(void);
 
 int normrope_kernel_count(void);
@@ -117,6 +155,11 @@ int normrope_run(int kernel, const normrope_args *args, void *stream);
 const char *normrope_status_text(int status);
 /* What the last call of this thread that failed had to say; valid until the next one fails. "" before the first. */
 const char *normrope_last_error(void);
+/* The same in parts, where a field of the arguments was wrong: "q.in_token_stride", "66", and "a multiple of this
+ * kernel's vector, 4 elements". Otherwise "". */
+const char *normrope_last_error_field(void);
+const char *normrope_last_error_value(void);
+const char *normrope_last_error_wanted(void);
 
 /* table[i] = round(frac(inv_freq[i] / 2 pi) * 2^64), exact: the turns for each step of position as a 0.64 fixed
  * point number. inv_freq: [n], radians per position, finite, from 0 up to below 2^64. table: [n]. Both in host memory;

@@ -4,11 +4,12 @@
  * In: the library's kernels, and what the command line asks for. Out: cases in the order in which they are run. Pure.
  */
 import { z } from "zod";
-import { AXES, type ConfigPoint } from "../../dsl/axes.js";
+import type { ConfigPoint } from "../../dsl/axes.js";
 import { completed, type Values } from "../../dsl/points.js";
 import { keptPointShape, type ManifestKernel } from "../../runtime/manifest.js";
 import { closest } from "../closest.js";
 import { quoted, show, userError } from "../diagnostics.js";
+import { GEOMETRY } from "./geometry.js";
 
 /** Heads of a packed qkv row. */
 export interface HeadCounts {
@@ -76,8 +77,6 @@ export function usualHeads({ headDim, rotaryDim }: ConfigPoint): readonly HeadCo
   return [whole, { q: 8, k: 1, v: 1 }, { q: 64, k: 4, v: 4 }];
 }
 
-/** All axes but the dtype, which leads. */
-const GEOMETRY = AXES.filter(({ leads }) => !leads);
 const modelSchema = z.strictObject({
   q_heads: z.int().positive(),
   kv_heads: z.int().positive(),

@@ -3,10 +3,10 @@
  *
  * In: the rows of a record, and times of peers. Out: charts for `chart` to draw. Pure.
  */
-import { AXES } from "../../dsl/axes.js";
 import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
 import type { Chart, Point, Series } from "../chart.js";
 import { pointWords, spelledPoint } from "../name.js";
+import { GEOMETRY, LEADING } from "./geometry.js";
 import { type PeerRow, type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
@@ -61,10 +61,6 @@ export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly 
     };
   });
 }
-
-/** What sets geometries apart; what leads ids, the dtype, sets lines of one chart apart. */
-const GEOMETRY = AXES.filter(({ leads }) => !leads);
-const LEADING = AXES.filter(({ leads }) => leads);
 
 /** The op of a row, as ids spell it; empty for the one that ships. */
 function opOf(row: BenchRow): string {

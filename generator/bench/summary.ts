@@ -3,8 +3,8 @@
  *
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
-import { AXES } from "../../dsl/axes.js";
 import { pointWords } from "../name.js";
+import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
@@ -62,9 +62,7 @@ function leftOut(unsteady: readonly BenchRow[]): readonly string[] {
 
 const countOf = ({ length }: readonly unknown[]) => `${length} row${length === 1 ? "" : "s"}`;
 
-/** What kernels of all sizes have in common: peers are apart in it, too. */
 const styleOf = (row: BenchRow) => pointWords(row, STYLE);
-const STYLE = AXES.filter(({ kind, leads }) => kind === "enum" && !leads);
 
 function nameOf(row: BenchRow): string {
   const { q_heads, k_heads, v_heads, tokens, cache } = row;

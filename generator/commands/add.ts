@@ -18,11 +18,16 @@ export function registerAdd(cli: Argv, io: Io): Argv {
           requiresArg: true,
           describe: "Which entry of a list of products, from 1; needed where several can take the values",
         })
+        .option("op", {
+          type: "string",
+          requiresArg: true,
+          describe: "The op whose space is meant, where a config has several",
+        })
         .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
-    async ({ config, axis, values, entry }) => {
+    async ({ config, axis, values, entry, op }) => {
       const { addValues } = await import("../edit/add.js");
       const entryNumber = entry === undefined ? undefined : wholeNumber("entry", entry, 1);
-      const added = addValues(config, axis, values.map(String), entryNumber);
+      const added = addValues(config, axis, values.map(String), entryNumber, op);
       const kernels = counted(added.length, "new kernel");
       io.print(`${quoted(config)}: ${axis} ${values.join(", ")} added, for ${kernels}`);
       for (const id of added) io.print(`  ${id}`);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import type { Argv } from "yargs";
+import { axisOutside } from "../../dsl/legality.js";
 import { type Values, withFirst } from "../../dsl/points.js";
 import type { ConfigPoint, Library } from "../../runtime/index.js";
 import {
@@ -188,7 +189,9 @@ function kernelsOfModel(library: Library, wanted: Values): readonly BenchKernel[
     return Object.entries(wanted).every(([axis, value]) => values[axis] === value);
   });
   if (found.length > 0) return found;
-  const [op] = ops;
+  const isAllowed = ({ axes }: (typeof ops)[number]) =>
+    axisOutside(axes, withFirst(axes, wanted)) === undefined;
+  const op = ops.find(isAllowed) ?? ops[0];
   if (op === undefined) throw internalError("bench", "the library has no op");
   const support = library.supports({ ...withFirst(op.axes, wanted), op: op.name });
   if (support.isSupported) throw internalError("bench", "no kernel of the model, and one is supported");

@@ -7,18 +7,17 @@
  */
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
-import { completed } from "../../dsl/points.js";
+import { completed, isSamePoint } from "../../dsl/points.js";
 import { type Batch, rowsOf, runBatch } from "../../runtime/batch.js";
 import { type Library, open, type RopeTable, ropeTable } from "../../runtime/index.js";
 import { gpuCount } from "../../runtime/library.js";
-import { findKernel, type ManifestKernel, type Target } from "../../runtime/manifest.js";
+import type { ManifestKernel, Target } from "../../runtime/manifest.js";
 import { absenceOf } from "../../runtime/support.js";
 import type { BenchCase } from "../bench/cases.js";
 import { measure, prepareBench } from "../bench/measure.js";
 import { type BenchRow, isSteady } from "../bench/record.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
-import { readShippedOp } from "../op_file.js";
 import { compilerFor, findNvcc } from "../toolchain.js";
 import { type Io, printTable } from "./io.js";
 import { counted, percent } from "./options.js";
@@ -49,7 +48,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
     async ({ config }) => {
       const { target, why } = await buildAll(config, io);
       using library = await open({ target, path: projectFolders(config).build });
-      const facts = findKernel(library.manifest.kernels, readShippedOp(), MODEL.point);
+      const facts = kernelOfModel(library.manifest.kernels);
       if (facts === undefined)
         throw internalError("demo", `the library lacks what was just built: ${library.path}`);
       const device = library.devices[0]?.name ?? "no device";
@@ -92,6 +91,11 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
   );
 }
 
+/** Of whatever op. */
+function kernelOfModel<K extends Pick<ManifestKernel, "point">>(kernels: readonly K[]): K | undefined {
+  return kernels.find(({ point }) => isSamePoint(AXES, point, MODEL.point));
+}
+
 interface Check {
   readonly passes: boolean;
   readonly cells: readonly string[];
@@ -128,8 +132,8 @@ function timesOf(row: BenchRow | undefined): readonly string[] {
 async function buildAll(config: string, io: Io): Promise<{ target: Target; why: string }> {
   const { compilation, files } = await emitProject(config, io);
   const { ops, plans } = compilation;
-  const op = readShippedOp();
-  if (findKernel(plans, op, MODEL.point) === undefined) {
+  const [op] = ops;
+  if (op !== undefined && kernelOfModel(plans) === undefined) {
     const held = { op, kernels: plans, isOneOfSeveral: ops.length > 1 };
     const { fix } = absenceOf(config, held, MODEL.point, config);
     throw userError("nothing-built", `${quoted(config)} asks for no kernel of ${MODEL.name}`, fix);

@@ -1,6 +1,6 @@
 /** `normrope import`: the kernels that a model needs, from its Hugging Face config into the project's. */
 import type { Argv } from "yargs";
-import type { AxisValues } from "../../dsl/axes.js";
+import { DTYPES } from "../../dsl/axes.js";
 import { quoted, show, userError } from "../diagnostics.js";
 import type { OpenConfig } from "../edit/append.js";
 import { FACT_NAMES, FACTS, type Facts } from "../models/facts.js";
@@ -53,7 +53,11 @@ export function registerImport(cli: Argv, io: Io): Argv {
           args["rotary-dim"] === undefined ? undefined : wholeNumber("rotary-dim", args["rotary-dim"], 2),
         ropeTheta: args["rope-theta"] === undefined ? undefined : positive("rope-theta", args["rope-theta"]),
       });
-      const opened = openForPoints(config, args.op);
+      const opened = openForPoints(
+        config,
+        model.layers.map(({ point }) => point),
+        args.op,
+      );
       const outcomes = model.layers.map(
         (layers): Outcome => ({
           layers,
@@ -93,8 +97,6 @@ export function registerImport(cli: Argv, io: Io): Argv {
     },
   );
 }
-
-const DTYPES = ["bf16", "f16"] as const satisfies AxisValues["dtype"][];
 
 /** A flag for each fact that a model can have. */
 function factOptions<T>(command: Argv<T>) {

@@ -12,21 +12,25 @@ import {
   Node,
   type SourceFile,
 } from "ts-morph";
-import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
-import { defaultOf, valueOn, withFirst } from "../../dsl/points.js";
+import { describeRange, isInRange } from "../../dsl/legality.js";
+import { type Values, valueOn } from "../../dsl/points.js";
 import { closest, didYouMean } from "../closest.js";
 import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
+import { type Expansion, expand } from "../expand.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "../ir.js";
 import { readConfig, spaceCalls } from "../load/index.js";
 import { readProperties, readScalar, readValues, unwrap } from "../load/literals.js";
 import { openConfig, parseConfig, spanOf } from "../load/project.js";
 import { entryExpressions } from "../load/space.js";
+import { kernelId } from "../name.js";
 import { type Compilation, planSpaces } from "../pipeline.js";
+import { spaceNamed } from "./spaces.js";
 import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
 /**
  * @param entryNumber which entry of the config, from 1, counted over all its spaces
+ * @param opName whose space is meant, where there are several
  * @throws UserError with nothing written: `unknown-axis`, `value-not-in-axis`, `value-present`, `entry-needed`,
  *   `entry-without-kernel`, and whatever is wrong with the config before or after.
  */
@@ -35,6 +39,7 @@ export function addValues(
   axisName: string,
   words: readonly string[],
   entryNumber?: number,
+  opName?: string,
 ): string[] {
   const config = openConfig(configPath);
   const read = config.getFullText();
@@ -43,9 +48,10 @@ export function addValues(
   const places = loaded.spaces.flatMap(({ op, entries }, space) =>
     entries.map((_, entry): Place => ({ op, space, entry })),
   );
-  const outcomes = candidates(places, entryNumber).map((place) =>
-    tryEntry(parseConfig(configPath, read), before, place, axisName, words),
-  );
+  const chosen = opName === undefined ? undefined : spaceNamed(configPath, loaded.spaces, opName);
+  const outcomes = candidates(places, entryNumber)
+    .filter(({ op }) => chosen === undefined || op === chosen.op)
+    .map((place) => tryEntry(parseConfig(configPath, read), before, place, axisName, words));
   const possible = outcomes.filter((outcome) => outcome.kind === "edited");
   const [only] = possible;
   if (only === undefined) throw outcomes.find((outcome) => outcome.kind === "failed")?.error ?? noEntry();
@@ -86,7 +92,7 @@ function tryEntry(
     if (readProperties(entryAt(config, place), ignore)?.has(axis.name)) {
       for (const value of values) config = parseConfig(configPath, withValue(config, place, axis, value));
     } else {
-      config = parseConfig(configPath, withEntry(config, place, axis, values));
+      config = parseConfig(configPath, withEntry(config, before, place, axis, values));
     }
     const old = new Set(before.plans.map(({ id }) => id));
     const after = planSpaces(readConfig(config));
@@ -138,46 +144,57 @@ function indexFor(list: ArrayLiteralExpression, value: AxisValue): number {
 
 /**
  * The text with one more entry. The axis is at its default in the given one: writing it there would take the
- * default's kernels away, so the values get an entry of their own. Of the axis that bounds them, or that they follow, it
- * has the values for which they are possible and new.
+ * default's kernels away, so the values get an entry of their own. Of an axis that they depend on, it has the values with
+ * which there are kernels, and all are new.
  */
-function withEntry(config: SourceFile, place: Place, axis: Axis, values: readonly AxisValue[]): string {
+function withEntry(
+  config: SourceFile,
+  before: Compilation,
+  place: Place,
+  axis: Axis,
+  values: readonly AxisValue[],
+): string {
   const { op } = place;
   const properties = readProperties(entryAt(config, place), ignore) ?? new Map();
-  if (axis.default !== undefined && values.includes(axis.default)) throw madeAlready(axis, axis.default);
-  const axes = op.axes.flatMap((other) => {
-    const { name } = other;
-    if (name === axis.name) return [`${name}: ${listOf(values)}`];
-    const property = properties.get(name);
-    if (property === undefined) return [];
-    const written = readValues(property.value, ignore).map(({ value }) => value);
-    if (name !== axis.within && name !== axis.follows) return [`${name}: ${listOf(written)}`];
-    const useful = written.filter((value) => isUseful(op, axis, values, other, value));
-    if (useful.length === 0) {
-      const byDefault = values.find((value) => axis.follows === name && written.includes(value));
-      if (byDefault !== undefined) throw madeAlready(axis, byDefault);
-      const rejections = values.flatMap((value) =>
-        written.flatMap((bound) => rejectionOf(op.axes, pointAt(op, axis, value, other, bound)) ?? []),
-      );
-      throw nothingAdded(axis, values, rejections[0]?.reason);
-    }
-    return [`${name}: ${listOf(useful)}`];
-  });
-  return appendEntry(config, spaceAt(config, place), `{ ${axes.join(", ")} }`);
-}
-
-/** Whether the other axis's value gives a new kernel with some of the values, and none that the default gives already. */
-function isUseful(op: Op, axis: Axis, values: readonly AxisValue[], other: Axis, value: AxisValue): boolean {
-  const isDefault = values.some((added) => added === defaultOf(axis, { [other.name]: value }));
-  const isPossible = values.some(
-    (added) => rejectionOf(op.axes, pointAt(op, axis, added, other, value)) === undefined,
+  const present = new Set(before.plans.map(({ id }) => id));
+  const lists = new Map<string, readonly AxisValue[]>(
+    op.axes.flatMap(({ name }) => {
+      const property = properties.get(name);
+      if (name === axis.name) return [[name, values] as const];
+      return property === undefined
+        ? []
+        : [[name, readValues(property.value, ignore).map(({ value }) => value)] as const];
+    }),
   );
-  return isPossible && !isDefault;
+  const isPresent = (point: ConfigPoint) => present.has(kernelId(op, point));
+  const needs = [axis.within, axis.follows, ...Object.keys(axis.when ?? {})];
+  for (const [name, list] of lists) {
+    if (!needs.includes(name)) continue;
+    const made = list.map((value) => ({ value, ...expandLists(op, new Map([...lists, [name, [value]]])) }));
+    const useful = made.filter(({ points }) => points.length > 0 && !points.some(isPresent));
+    if (useful.length > 0)
+      lists.set(
+        name,
+        useful.map(({ value }) => value),
+      );
+  }
+  const { points, rejections } = expandLists(op, lists);
+  const byDefault = points.find(isPresent);
+  if (byDefault !== undefined) throw madeAlready(axis, valueOn(axis, byDefault) ?? "", byDefault);
+  if (points.length === 0) throw nothingAdded(axis, values, rejections[0]?.reason);
+  const entry = [...lists].map(([name, list]) => `${name}: ${listOf(list)}`);
+  return appendEntry(config, spaceAt(config, place), `{ ${entry.join(", ")} }`);
 }
 
-/** A point with two values. */
-function pointAt(op: Op, axis: Axis, value: AxisValue, other: Axis, otherValue: AxisValue): ConfigPoint {
-  return withFirst(op.axes, { [axis.name]: value, [other.name]: otherValue });
+/** The points of an entry with these values. */
+function expandLists(op: Op, lists: ReadonlyMap<string, readonly AxisValue[]>): Expansion {
+  const span = { file: "", line: 1, column: 1 };
+  const axes = [...lists].map(([name, list]) => ({
+    name,
+    span,
+    values: list.map((value) => ({ value, span })),
+  }));
+  return expand({ op, span, entries: [{ axes, span, complete: false }] });
 }
 
 function candidates(places: readonly Place[], entryNumber: number | undefined): readonly Place[] {
@@ -235,8 +252,8 @@ function nothingAdded({ name }: Axis, values: readonly AxisValue[], reason?: str
   return userError("entry-without-kernel", message, fix);
 }
 
-function madeAlready({ name, follows }: Axis, value: AxisValue): UserError {
-  const whose = follows === undefined ? "every kernel has" : `the kernels of ${follows} ${value} have`;
+function madeAlready({ name, follows }: Axis, value: AxisValue, point: Values): UserError {
+  const whose = follows === undefined ? "kernels have" : `the kernels of ${follows} ${point[follows]} have`;
   const message = `${name} ${value} is what ${whose} already, where ${name} is left out`;
   return userError(
     "value-present",
@@ -252,7 +269,11 @@ function entryNeeded(configPath: string, places: readonly Place[], possible: rea
     return `${places.indexOf(place) + 1} (line ${line}${of})`;
   });
   const message = `several entries of ${quoted(configPath)} can take the values: ${entries.join(", ")}`;
-  return userError("entry-needed", message, "name one with --entry N");
+  return userError(
+    "entry-needed",
+    message,
+    `name one with --entry N${isMixed ? ", or its op with --op NAME" : ""}`,
+  );
 }
 
 function noEntry(): UserError {

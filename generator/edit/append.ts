@@ -7,12 +7,13 @@
 import type { SourceFile } from "ts-morph";
 import { axisOutside, describeRange, rejectionOf } from "../../dsl/legality.js";
 import { valueOn, written } from "../../dsl/points.js";
-import { internalError, quoted, show, userError } from "../diagnostics.js";
+import { internalError } from "../diagnostics.js";
 import type { AxisValue, ConfigPoint, Op, Space } from "../ir.js";
 import { readConfig, spaceCalls } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
 import { kernelId } from "../name.js";
 import { type Compilation, planSpaces } from "../pipeline.js";
+import { opNeeded, spaceNamed } from "./spaces.js";
 import { appendEntry, listOf } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
@@ -40,21 +41,26 @@ export interface OpenConfig {
 }
 
 /**
+ * @param points that may be appended: they tell which space is meant
  * @param opName whose space is meant, where several can be
  * @throws UserError `op-needed`, `bad-option`, and whatever is wrong with the config.
  */
-export function openForPoints(configPath: string, opName?: string): OpenConfig {
+export function openForPoints(
+  configPath: string,
+  points: readonly ConfigPoint[] = [],
+  opName?: string,
+): OpenConfig {
   const config = openConfig(configPath);
   const loaded = readConfig(config);
   const before = planSpaces(loaded);
-  const index = chooseSpace(configPath, loaded.spaces, opName);
-  const { op } = loaded.spaces[index] ?? {};
-  if (op === undefined) throw internalError("edit", `the config has no space ${index}`);
+  const space = chooseSpace(configPath, loaded.spaces, points, opName);
+  const { op } = space;
   return {
     idOf: (point) => kernelId(op, point),
     problemOf: (point) => problemOf(op, point),
     axisOutside: (point) => axisOutside(op.axes, point)?.name,
-    append: (points) => appendPoints(configPath, config, before, { op, index }, points),
+    append: (points) =>
+      appendPoints(configPath, config, before, { op, index: loaded.spaces.indexOf(space) }, points),
   };
 }
 
@@ -63,25 +69,19 @@ const MODEL_STAGES = "rmsNorm, rotate";
 
 const stagesOf = ({ stages }: Op) => stages.map(({ name }) => name).join(", ");
 
-/** The number of the space that a model's points belong into: the only one, or the only one whose op is the models'. */
-function chooseSpace(configPath: string, spaces: readonly Space[], opName: string | undefined): number {
-  const names = spaces.map(({ op }) => op.name);
-  if (opName !== undefined) {
-    const named = names.indexOf(opName);
-    if (named >= 0) return named;
-    throw userError(
-      "bad-option",
-      `--op is ${show(opName)}`,
-      `the ops of ${quoted(configPath)} are ${names.join(", ")}`,
-    );
-  }
-  const fitting = spaces.filter(({ op }) => stagesOf(op) === MODEL_STAGES);
-  if (fitting.length > 1) {
-    const message = `several spaces of ${quoted(configPath)} can take the kernels: ${fitting.map(({ op }) => op.name).join(", ")}`;
-    throw userError("op-needed", message, "name the op of one with --op NAME");
-  }
-  const [only] = fitting;
-  return only === undefined ? 0 : spaces.indexOf(only);
+/** The only space, or the only one whose op allows a kernel for some of the points. */
+function chooseSpace(
+  configPath: string,
+  spaces: readonly Space[],
+  points: readonly ConfigPoint[],
+  opName: string | undefined,
+): Space {
+  if (opName !== undefined) return spaceNamed(configPath, spaces, opName);
+  const possible = spaces.filter(({ op }) => points.some((point) => problemOf(op, point) === undefined));
+  if (possible.length > 1) throw opNeeded(configPath, possible);
+  const [space] = [...possible, ...spaces];
+  if (space === undefined) throw internalError("edit", "the config has no space");
+  return space;
 }
 
 /** Why an op allows no kernel for a point; undefined where it allows one. */

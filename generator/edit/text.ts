@@ -30,12 +30,13 @@ export function appendEntry(config: SourceFile, space: CallExpression, entry: st
   const list = unwrap(entries);
   const isList = Node.isArrayLiteralExpression(list);
   if (isList && list.getSourceFile() === config) return insertElement(list, list.getElements().length, entry);
-  const newline = newlineOf(config);
+  const text = config.getFullText();
+  const newline = newlineOf(config) + indentAt(text, text.lastIndexOf("\n", entries.getStart()) + 1);
   const indented = entries.getText().replaceAll("\n", "\n  ");
   // A list of another file keeps its place there.
   const present = `${isList ? "..." : ""}${indented}`;
   const replaced = `[${newline}  ${present},${newline}  ${entry},${newline}]`;
-  return splice(config.getFullText(), entries.getStart(), entries.getEnd(), replaced);
+  return splice(text, entries.getStart(), entries.getEnd(), replaced);
 }
 
 /** The file's text with an element put into a list: on a line of its own where the others are. */

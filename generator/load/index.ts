@@ -107,13 +107,11 @@ function forWidenedName(diagnostic: Diagnostic): Diagnostic {
 export function spaceCalls(config: SourceFile, report: Report): CallExpression[] {
   const exported = config.getExportAssignment((assignment) => !assignment.isExportEquals())?.getExpression();
   if (exported === undefined) return [];
-  const spaces = Node.isArrayLiteralExpression(unwrap(exported))
-    ? readElements(exported, report)
-    : [exported];
-  const calls = (spaces ?? []).map(unwrap);
+  const isList = Node.isArrayLiteralExpression(unwrap(exported));
+  const calls = (isList ? (readElements(exported, report) ?? []) : [exported]).map(unwrap);
   if (calls.every(isSpaceCall)) return calls;
   const other = calls.find((call) => !isSpaceCall(call));
-  if (calls.length > 1 && other !== undefined) report(notInList(other));
+  if (isList && other !== undefined) report(notInList(other));
   return [];
 }
 
@@ -130,7 +128,7 @@ function findOpCall(space: CallExpression): CallExpression | undefined {
 function duplicateOp(name: string, earlier: Space, span: Space["span"]): Diagnostic {
   return {
     code: "duplicate-op",
-    message: `the op of another space is called ${quoted(name)} too, at line ${earlier.span.line}`,
+    message: `the op of another space is called ${quoted(name)} too, at ${earlier.span.file}:${earlier.span.line}`,
     fix: "make one space of both, with a list of entries; another op needs another name",
     span,
   };

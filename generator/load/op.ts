@@ -21,14 +21,25 @@ import {
 import { portablePath, spanOf } from "./project.js";
 import { shortText, surplusName, unsupported } from "./unsupported.js";
 
-export function readOp(call: CallExpression, configPath: string, report: Report): Op | undefined {
+export function readOp(call: CallExpression, configPath: string, reportTo: Report): Op | undefined {
   const [definition] = call.getArguments();
   if (!Node.isExpression(definition)) return undefined;
+  let isRead = true;
+  const report: Report = (diagnostic) => {
+    isRead = false;
+    reportTo(diagnostic);
+  };
   const properties = readProperties(definition, report);
   if (properties === undefined || !areKnown("an op", properties, ["name", "ranges", "head"], report))
     return undefined;
   const [name, head] = [properties.get("name"), properties.get("head")];
-  if (name === undefined || head === undefined) return undefined;
+  if (name === undefined || head === undefined) {
+    const missing = name === undefined ? "name" : "head";
+    const message = `the op has no \`${missing}\``;
+    const fix = "give it a name, and a head such as `(x, { … }) => stage(x, …)`";
+    if (isRead) report({ code: "bad-op", message, fix, span: spanOf(definition) });
+    return undefined;
+  }
 
   const located = readScalar(name.value, report);
   if (located === undefined) return undefined;
@@ -126,15 +137,18 @@ function narrowedBy(axis: Axis, given: Given): Axis | undefined {
   if (axis.kind === "enum") {
     if (given.callee !== "oneOf") return undefined;
     const values = axis.values.filter((value) => given.values.includes(value));
-    if (values.length !== given.values.length) return undefined;
-    const { default: fixed, ...rest } = axis;
-    const keepsDefault = fixed !== undefined && values.some((value) => value === fixed);
-    return { ...rest, values, ...(keepsDefault ? { default: fixed } : {}) };
+    return values.length === given.values.length && values.length > 0 ? { ...axis, values } : undefined;
   }
   if (given.callee !== "multipleOf") return undefined;
   const { step, min, max } = given;
   if (typeof step !== "number" || typeof min !== "number" || typeof max !== "number") return undefined;
-  const isNarrower = step > 0 && step % axis.step === 0 && min >= axis.min && max <= axis.max;
+  const isNarrower =
+    [step, min, max].every(Number.isInteger) &&
+    step > 0 &&
+    step % axis.step === 0 &&
+    min >= axis.min &&
+    min <= max &&
+    max <= axis.max;
   return isNarrower ? { ...axis, step, min, max } : undefined;
 }
 

@@ -4,7 +4,7 @@
  * In: a config, the row of its type where there is one, and flags. Out: every fact, or an error that names each that
  * the op cannot do, or else each flag that is still needed. Pure.
  */
-import { axisNamed, type ConfigPoint } from "../../dsl/axes.js";
+import { axisNamed, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
 import { aliasOf } from "../../dsl/legality.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, type Fields, isObject, type ModelConfig } from "./config_file.js";
@@ -142,8 +142,9 @@ function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; val
 export function dtypeOf(config: ModelConfig, flags: AttentionFlags): ConfigPoint["dtype"] {
   if (flags.dtype !== undefined) return flags.dtype;
   const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
-  const dtype = aliasOf(DTYPE, value);
-  if (dtype === "bf16" || dtype === "f16") return dtype;
+  const alias = aliasOf(DTYPE, value);
+  const dtype = DTYPES.find((name) => name === alias);
+  if (dtype !== undefined) return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
   throw userError(
     "missing-model-fact",

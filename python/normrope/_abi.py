@@ -7,49 +7,44 @@ where libraries lie or whether one may be loaded: `_library` has seen to that.
 from __future__ import annotations
 
 import ctypes
+import json
+from collections.abc import Callable
 from ctypes import c_char_p, c_float, c_int, c_int32, c_int64, c_uint32, c_void_p
+from pathlib import Path
 from typing import Any
 
-from .errors import ErrorCode, NormropeError, quoted
+from .errors import ErrorCode, NormropeError, quoted, unfit_argument
 
 #: Version of normrope.h: a library of another one is refused.
-ABI_VERSION = 1
+ABI_VERSION = 2
+
+
+_C_TYPES: dict[str, Any] = {"int64_t": c_int64, "uint32_t": c_uint32, "float": c_float}
+
+
+def _fields(inputs: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """As ctypes takes them; `in` is a word of Python's."""
+    types = [(field["name"], _C_TYPES.get(field["type"], c_void_p), field["count"]) for field in inputs]
+    return [("in_" if name == "in" else name, type_ * count if count > 1 else type_) for name, type_, count in types]
+
+
+#: The fields of the structs. `npm run compile` writes the file from dsl/inputs.ts.
+_INPUTS: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text(encoding="utf8"))
 
 
 class Heads(ctypes.Structure):
-    """`normrope_heads`: strides in elements."""
+    """`normrope_heads`."""
 
-    _fields_ = [
-        ("in_", c_void_p),
-        ("out", c_void_p),
-        ("weight", c_void_p),
-        ("bias", c_void_p),
-        ("in_token_stride", c_int64),
-        ("in_head_stride", c_int64),
-        ("out_token_stride", c_int64),
-        ("out_head_stride", c_int64),
-        ("weight_head_stride", c_int64),
-        ("reserved", c_int64 * 2),
-        ("num_heads", c_int32),
-        ("reserved32", c_int32),
-    ]
+    _fields_ = _fields(_INPUTS["heads"])
 
 
 class Args(ctypes.Structure):
     """`normrope_args`."""
 
     _fields_ = [
-        ("struct_size", c_uint32),
-        ("flags", c_uint32),
-        ("q", Heads),
-        ("k", Heads),
-        ("positions", c_void_p),
-        ("rope_table", c_void_p),
-        ("num_tokens", c_int64),
-        ("position_bits", c_int32),
-        ("eps", c_float),
-        ("attention_factor", c_float),
-        ("reserved32", c_int32),
+        *_fields(_INPUTS["before"]),
+        *((side, Heads) for side in _INPUTS["sides"]),
+        *_fields(_INPUTS["behind"]),
     ]
 
 
@@ -62,12 +57,17 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "run": (c_int, [c_int, c_void_p, c_void_p]),
     "status_text": (c_char_p, [c_int]),
     "last_error": (c_char_p, []),
+    "last_error_field": (c_char_p, []),
+    "last_error_value": (c_char_p, []),
+    "last_error_wanted": (c_char_p, []),
     "rope_table": (c_int, [c_void_p, c_int32, c_void_p]),
     "device_set": (c_int, [c_int]),
 }
 
+_INVALID_ARGUMENT = -1
+
 _ERRORS: dict[int, tuple[ErrorCode, str]] = {
-    -1: ("invalid-argument", "Correct the argument"),
+    _INVALID_ARGUMENT: ("invalid-argument", "Correct the argument"),
     -2: ("kernel-not-found", "`normrope list` shows the kernels"),
     -3: ("no-device", "Use the CPU, or see `normrope doctor`"),
     -4: ("out-of-memory", "Free tensors, or use smaller ones"),
@@ -85,6 +85,9 @@ class Functions:
     run: Any
     status_text: Any
     last_error: Any
+    last_error_field: Any
+    last_error_value: Any
+    last_error_wanted: Any
     rope_table: Any
     device_set: Any
 
@@ -109,10 +112,15 @@ class Functions:
         function.restype, function.argtypes = _SIGNATURES[name]
         setattr(self, name, function)
 
-    def require(self, status: int) -> None:
-        """Raises for every status but 0, with the library's own account of it."""
+    def require(self, status: int, caller_field: Callable[[str], str] = str) -> None:
+        """Raises for every status but 0, with the library's own account of it; `caller_field` names a field of the
+        arguments as the caller does."""
         if status == 0:
             return
+        field = self.last_error_field().decode(errors="replace")
+        if status == _INVALID_ARGUMENT and field:
+            value, wanted = self.last_error_value().decode(), self.last_error_wanted().decode()
+            raise unfit_argument(caller_field(field), value, wanted)
         code, fix = _ERRORS.get(status, ("device-error", "See the CUDA error"))
         text, last = self.status_text(status).decode(), self.last_error().decode(errors="replace")
         raise NormropeError(code, f"{text}: {last}", fix)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ._abi import Functions
-from ._call import Memory, Numbers, pack, require_sizes
+from ._call import Memory, Numbers, caller_field, pack, require_sizes
 from ._kernels import Place, kernel_for
 from ._point import dtype_name
 from ._rope import Rope, Table, Tables, turns_of
@@ -68,7 +68,7 @@ def run_on_buffers(
         table = host_tables.get(numbers.rope(), "cpu", functions)
         memory = table.memory  # kept while the call reads it
         args = pack(numbers, packed, q, k, positions, table)
-        functions.require(functions.run(kernel.index, ctypes.byref(args), None))
+        functions.require(functions.run(kernel.index, ctypes.byref(args), None), caller_field)
         del memory
 
 

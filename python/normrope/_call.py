@@ -16,9 +16,6 @@ from ._point import Point, as_int, point_of
 from ._rope import Rope, Table
 from .errors import invalid_argument, require_count, require_float32, require_number, require_positive, unfit_argument
 
-#: The smallest normal number of float32: kernels take what is below for 0.
-EPS_MIN = 2.0**-126
-
 POSITION_BITS = {"int32": 32, "int64": 64}
 
 
@@ -95,9 +92,7 @@ class Numbers:
         base = require_positive("base", self.base)
         rope = Rope(base, self.rotary_dim, self.factor, self.low, self.high)
         require_positive("attention_factor", self.attention_factor)
-        eps = require_float32("eps", self.eps, 0)
-        if 0 < eps < EPS_MIN:
-            raise invalid_argument("eps", self.eps, f"0, or at least {EPS_MIN}")
+        require_float32("eps", self.eps)
         require_float32("attention_factor", self.attention_factor)
         return rope
 
@@ -191,6 +186,15 @@ def pack(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, posi
     args.eps = numbers.eps
     args.attention_factor = numbers.attention_factor
     return args
+
+
+def caller_field(field: str) -> str:
+    """What the caller calls a field of `normrope_args`."""
+    return {
+        **{f"{side}.{name}": "qkv" for side in ("q", "k") for name in ("in", "out")},
+        **{f"{side}.weight": f"{side}_weight" for side in ("q", "k")},
+        **{"positions": "position_ids", "rope_table": "the RoPE table"},
+    }.get(field, field)
 
 
 def _pack_heads(side: Heads, address: int, stride: int, head_dim: int, count: int, weight: int) -> None:

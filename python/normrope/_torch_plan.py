@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ._abi import Args, Functions, Heads
 from ._buffers import host_tables
-from ._call import Memory, Numbers, pack, require_sizes
+from ._call import Memory, Numbers, caller_field, pack, require_sizes
 from ._kernels import Kernel, Place, kernel_for
 from ._library import Target
 from ._rope import Rope, Table, Tables, clock, turns_of
@@ -98,7 +98,7 @@ class Plan:
         words[_NUM_TOKENS] = position_ids.numel()
         status = self._run(self._kernel, self._address, stream)
         if status != 0:
-            self._functions.require(status)
+            self._functions.require(status, caller_field)
 
 
 def make_plan(numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any, library: Place) -> Plan:

@@ -172,9 +172,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"factor": 2.0, "low": math.nan}, "low is nan. low must be a finite number"),
     ({"attention_factor": 0.0}, "attention_factor is 0.0. attention_factor must be a positive number"),
     ({"attention_factor": 1e39}, "attention_factor is 1e+39"),
-    ({"eps": math.nan}, "eps is nan. eps must be a number from 0 that float32 can hold"),
+    ({"eps": math.nan}, "eps is nan. eps must be a number that float32 can hold"),
     ({"eps": -1e-6}, "eps is -1e-06"),
-    ({"eps": 1e-39}, "eps is 1e-39. eps must be 0, or at least 1.1754943508222875e-38"),
+    ({"eps": 1e-39}, "eps is 1e-39. eps must be 0, or a finite number from 1.17549e-38 on"),
     ({"dtype": None}, "dtype is None"),
     *(({name: 10**400}, f"{name} is 10000000000000000000… of 401 digits") for name in ("factor", "base", "eps")),
     ({"low": -(10**5000)}, "low is a number of thousands of digits. low must be a number"),
@@ -239,7 +239,7 @@ class Refusals(NormropeCase):
 
     def test_what_the_c_library_checks_is_said_in_its_words(self) -> None:
         qkv = memoryview(bytearray(2 * 3 * 64 * 2 + 2))[2:].cast("H")
-        with self.refuses("invalid-argument", "invalid argument: q.in is 0x", "a multiple of 8 bytes"):
+        with self.refuses("invalid-argument", "qkv is at 0x", "a multiple of 8 bytes"):
             normrope.fused_qk_norm_rope(**{**good(), "qkv": qkv}, **self.options)
 
     def test_an_error_can_be_pickled(self) -> None:

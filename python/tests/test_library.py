@@ -101,7 +101,7 @@ class Place(NormropeCase):
             (build_says(cpuFeatures=["avx1024"]), "cpu-unsupported", "instructions that this CPU lacks: avx1024"),
             (build_says(cpuArch="s390x"), "cpu-unsupported", "was built for s390x, and this is"),
             (build_says(target="cuda"), "invalid-argument", "was built for cuda, and this call needs cpu"),
-            (lambda manifest: manifest.update(abi=2), "library-invalid", "of version 2 of the C interface"),
+            (lambda manifest: manifest.update(abi=3), "library-invalid", "of version 3 of the C interface"),
             (lambda manifest: manifest["kernels"].reverse(), "library-invalid", "lists other kernels than"),
             (lambda manifest: manifest.pop("kernels"), "library-invalid", "is not a manifest of this version"),
             (lambda manifest: manifest["ops"][0]["stages"].reverse(), "library-invalid", "the stages rotate, rmsNorm"),

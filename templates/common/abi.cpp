@@ -9,35 +9,182 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "inputs.hpp"
+
 namespace normrope {
 namespace {
 
-thread_local char last_error[512] = "";
+// A few words, cut short where they are many.
+struct Text {
+  Text() = default;
+  __attribute__((format(printf, 2, 3))) explicit Text(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(chars, sizeof chars, format, arguments);
+    va_end(arguments);
+  }
+  char chars[200] = "";
+};
+
+thread_local struct {
+  char message[3 * sizeof(Text) + 20] = "";
+  Text field, value, wanted;  // "" where it is of no field
+} last_error;
+
+// An argument that cannot be used: the field, its value, and what it must be.
+int refuse(const Text &field, const Text &value, const Text &wanted) {
+  last_error.field = field, last_error.value = value, last_error.wanted = wanted;
+  std::snprintf(last_error.message, sizeof last_error.message, "%s is %s: must be %s", field.chars, value.chars,
+                wanted.chars);
+  return NORMROPE_ERROR_INVALID_ARGUMENT;
+}
 
 constexpr int64_t ELEMENT_BYTES = 2;
+
+// More than any later version of the struct has: what says so was not filled in.
+constexpr size_t MAX_ARGS_BYTES = 4096;
 
 // Of q, or of k, in one call: they are counted in 31 bits.
 constexpr int64_t MAX_HEADS = int64_t{1} << 30;
 
-bool is_multiple(const void *pointer, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
+constexpr long long printed(int64_t value) { return value; }
 
-int check_pointer(const char *side, const char *field, const void *pointer, uintptr_t alignment) {
-  if (pointer == nullptr) return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.%s is NULL", side, field);
-  if (is_multiple(pointer, alignment)) return NORMROPE_OK;
-  return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.%s is %p: this kernel needs a multiple of %d bytes", side, field,
-              pointer, static_cast<int>(alignment));
+// What the checks know of a struct that they look at: all the arguments, or a side of them.
+struct Scope {
+  const KernelFacts &kernel;
+  const normrope_args &args;
+  const char *base;             // the struct
+  const char *side;             // its name; NULL for the arguments themselves
+  const normrope_heads *heads;  // it, where it is a side
+
+  Text name(const char *field) const { return side == nullptr ? Text("%s", field) : Text("%s.%s", side, field); }
+
+  template <class T>
+  T read(size_t offset) const {
+    T value;
+    std::memcpy(&value, base + offset, sizeof value);
+    return value;
+  }
+
+  int64_t size(Size size) const {
+    switch (size) {
+      case Size::num_tokens: return args.num_tokens;
+      case Size::num_heads: return heads->num_heads;
+      case Size::head_dim: return kernel.head_dim;
+      case Size::rotary_pairs: return kernel.rotary_pairs;
+      default: return 1;
+    }
+  }
+};
+
+Text value_of(const Scope &scope, const Input &input, size_t offset) {
+  switch (input.type) {
+    case Type::pointer: return Text("%p", scope.read<const void *>(offset));
+    case Type::int64: return Text("%lld", printed(scope.read<int64_t>(offset)));
+    case Type::uint32: return Text("%#x", scope.read<uint32_t>(offset));
+    default: break;
+  }
+  const float value = scope.read<float>(offset);
+  return std::isnan(value) ? Text("nan") : Text("%g", value);
 }
 
-// `count` strides from the first element, in bytes, must fit an int64.
-int check_stride(const char *side, const char *field, int64_t stride, int64_t count, int vector_elements) {
-  if (stride % vector_elements != 0) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.%s is %lld: this kernel needs a multiple of %d elements", side,
-                field, static_cast<long long>(stride), vector_elements);
+// Fields of 8 bytes, as all that are absent are; one may be an array.
+int check_absent(const Scope &scope, const Input &input) {
+  for (size_t offset = input.offset; offset < input.offset + input.bytes; offset += sizeof(int64_t)) {
+    if (scope.read<int64_t>(offset) == 0) continue;
+    const char *const zero = input.type == Type::pointer ? "NULL" : "0";
+    return refuse(scope.name(input.name), value_of(scope, input, offset), Text("%s: no kernel of the library takes it", zero));
+  }
+  return NORMROPE_OK;
+}
+
+// The last element that a stride leads to, in bytes, must fit an int64. A stride over one token or head is never used.
+int check_stride(const Scope &scope, const Input &input) {
+  const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
+  const int elements = scope.kernel.vector_elements;
+  if (count == 1) return NORMROPE_OK;
+  if (stride % elements != 0) {
+    return refuse(scope.name(input.name), Text("%lld", printed(stride)),
+                  Text("a multiple of this kernel's vector, %d elements", elements));
   }
   int64_t bytes;
   if (__builtin_mul_overflow(stride, count * ELEMENT_BYTES, &bytes) || bytes > INT64_MAX / 4 || bytes < INT64_MIN / 4) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.%s is %lld: the last of %lld would lie outside memory", side,
-                field, static_cast<long long>(stride), static_cast<long long>(count));
+    return refuse(scope.name(input.name), Text("%lld", printed(stride)),
+                  Text("small enough that the last of %lld lies in memory", printed(count)));
+  }
+  return NORMROPE_OK;
+}
+
+// A tensor whose strides were checked.
+int check_tensor(const Scope &scope, const Input &input) {
+  const Text name = scope.name(input.name);
+  const auto address = scope.read<uintptr_t>(input.offset);
+  if (address == 0) return refuse(name, Text("NULL"), Text("given"));
+  const int64_t alignment = input.alignment == VECTOR    ? scope.kernel.vector_elements * ELEMENT_BYTES
+                            : input.alignment == ELEMENT ? scope.args.position_bits / 8
+                                                         : input.alignment;
+  if (address % alignment != 0) {
+    return refuse(name, Text("at 0x%llx", static_cast<unsigned long long>(address)),
+                  Text("at a multiple of %lld bytes", printed(alignment)));
+  }
+  const auto length = scope.read<int64_t>(input.length_offset);
+  if (length == 0) return NORMROPE_OK;  // not known
+  int64_t needed = scope.size(input.contiguous);
+  for (const Strided &dimension : input.strided) {
+    const int64_t count = scope.size(dimension.size);
+    if (count == 1) continue;
+    const auto stride = scope.read<int64_t>(dimension.stride_offset);
+    if (stride < 0) {
+      return refuse(scope.name(dimension.stride), Text("%lld", printed(stride)),
+                    Text("not negative where %s_length is given", input.name));
+    }
+    needed += (count - 1) * stride;
+  }
+  if (input.is_exact ? length == needed : length >= needed) return NORMROPE_OK;
+  return refuse(name, Text("%lld elements long", printed(length)),
+                Text("%s%lld elements long for this call", input.is_exact ? "" : "at least ", printed(needed)));
+}
+
+constexpr char COUNT[] = "a whole number from 0 to 2147483647";
+bool is_count(int64_t number) { return number >= 0 && number <= INT32_MAX; }
+
+int check_number(const Scope &scope, const Input &input) {
+  const auto refused = [&](const char *wanted) {
+    return refuse(scope.name(input.name), value_of(scope, input, input.offset), Text("%s", wanted));
+  };
+  switch (input.rule) {
+    case Rule::length:
+      return scope.read<int64_t>(input.offset) >= 0 ? NORMROPE_OK : refused("0, or a number of elements");
+    case Rule::count:
+      return is_count(scope.read<int64_t>(input.offset)) ? NORMROPE_OK : refused(COUNT);
+    case Rule::flags:
+      return (scope.read<uint32_t>(input.offset) & ~NORMROPE_PDL) == 0 ? NORMROPE_OK : refused("0 or NORMROPE_PDL, 0x1");
+    case Rule::bits: {
+      const auto bits = scope.read<int64_t>(input.offset);
+      return bits == 32 || bits == 64 ? NORMROPE_OK : refused("32 or 64");
+    }
+    case Rule::finite:
+      return std::isfinite(scope.read<float>(input.offset)) ? NORMROPE_OK : refused("a finite number");
+    case Rule::eps: {
+      const auto eps = scope.read<float>(input.offset);
+      // What is below float32's normal numbers, kernels take for 0.
+      const bool is_usable = eps == 0 || (eps >= FLT_MIN && std::isfinite(eps));
+      return is_usable ? NORMROPE_OK : refused("0, or a finite number from 1.17549e-38 on");
+    }
+    default: return NORMROPE_OK;
+  }
+}
+
+// All fields but tensors, or tensors alone: these are checked when all numbers are known to be right.
+template <size_t N>
+int check_fields(const Scope &scope, const Input (&inputs)[N], bool tensors) {
+  for (const Input &input : inputs) {
+    if ((input.rule == Rule::tensor) != tensors) continue;
+    const int status = tensors                         ? check_tensor(scope, input)
+                       : input.rule == Rule::absent ? check_absent(scope, input)
+                       : input.rule == Rule::stride ? check_stride(scope, input)
+                                                    : check_number(scope, input);
+    if (status != NORMROPE_OK) return status;
   }
   return NORMROPE_OK;
 }
@@ -107,6 +254,9 @@ bool are_apart(const Region &a, const Region &b, int64_t head_dim) {
 int check_apart(const normrope_args &args, int64_t head_dim) {
   const normrope_heads *const sides[] = {&args.q, &args.k};
   const char *const names[] = {"q", "k"};
+  const auto refused = [&](int i, const char *over, const char *field) {
+    return refuse(Text("%s.out", names[i]), Text("over %s.%s", over, field), Text("apart from what else is read or written"));
+  };
   for (int i = 0; i < 2; ++i) {
     if (sides[i]->num_heads == 0) continue;
     const Region out = output_of(*sides[i], args.num_tokens, head_dim);
@@ -114,61 +264,54 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
       if (sides[j]->num_heads == 0) continue;
       const bool in_place = sides[j]->in == sides[j]->out;
       if (!(i == j && in_place) && !are_apart(out, input_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out is %p: it would be written over %s.in", names[i],
-                    sides[i]->out, names[j]);
+        return refused(i, names[j], "in");
       }
       if (i < j && !in_place && !are_apart(out, output_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out is %p: it would be written over %s.out", names[j],
-                    sides[j]->out, names[i]);
+        return refused(j, names[i], "out");
       }
     }
   }
   return NORMROPE_OK;
 }
 
-int check_heads(const KernelFacts &kernel, const char *side, const normrope_heads &heads, int64_t num_tokens) {
-  if (heads.num_heads < 0) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.num_heads is %d: must not be negative", side, heads.num_heads);
-  }
+int check_heads(const Scope &scope) {
+  const normrope_heads &heads = *scope.heads;
+  const int64_t num_tokens = scope.args.num_tokens;
+  if (!is_count(heads.num_heads)) return refuse(scope.name("num_heads"), Text("%lld", printed(heads.num_heads)), Text(COUNT));
   if (heads.num_heads == 0 || num_tokens == 0) return NORMROPE_OK;
   if (num_tokens > MAX_HEADS / heads.num_heads) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "num_tokens is %lld: with %d %s heads these are more than 2^30, split the batch",
-                static_cast<long long>(num_tokens), heads.num_heads, side);
+    return refuse(Text("num_tokens"), Text("%lld", printed(num_tokens)),
+                  Text("at most 2^30 in all with %lld %s heads: split the batch", printed(heads.num_heads), scope.side));
   }
-  if (heads.bias != nullptr) return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.bias is not NULL", side);
-  if (heads.reserved[0] != 0 || heads.reserved[1] != 0 || heads.reserved32 != 0) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.reserved is not 0", side);
-  }
-  const int elements = kernel.vector_elements;
-  const uintptr_t bytes = elements * ELEMENT_BYTES;
-  if (int status = check_pointer(side, "in", heads.in, bytes)) return status;
-  if (int status = check_pointer(side, "out", heads.out, bytes)) return status;
-  if (int status = check_pointer(side, "weight", heads.weight, bytes)) return status;
-  const struct {
-    const char *field;
-    int64_t stride, count;
-  } strides[] = {
-      {"in_token_stride", heads.in_token_stride, num_tokens},
-      {"in_head_stride", heads.in_head_stride, heads.num_heads},
-      {"out_token_stride", heads.out_token_stride, num_tokens},
-      {"out_head_stride", heads.out_head_stride, heads.num_heads},
-      {"weight_head_stride", heads.weight_head_stride, heads.num_heads},
-  };
-  for (const auto &[field, stride, count] : strides) {
-    if (count == 1) continue;  // it is never used
-    if (int status = check_stride(side, field, stride, count, elements)) return status;
-  }
+  if (int status = check_fields(scope, HEADS, false)) return status;
+  if (int status = check_fields(scope, HEADS, true)) return status;
   const bool moves_tokens = num_tokens > 1 && heads.in_token_stride != heads.out_token_stride;
   const bool moves_heads = heads.num_heads > 1 && heads.in_head_stride != heads.out_head_stride;
   if (heads.in == heads.out && (moves_tokens || moves_heads)) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "%s.out equals %s.in: the strides must be equal too", side, side);
+    return refuse(scope.name("out"), Text("%s.in, with other strides", scope.side), Text("in place with the same strides, or elsewhere"));
   }
-  if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, kernel.head_dim)) {
-    return fail(NORMROPE_ERROR_INVALID_ARGUMENT,
-                "%s.out has a token stride of %lld and a head stride of %lld: heads would lie over each other", side,
-                static_cast<long long>(heads.out_token_stride), static_cast<long long>(heads.out_head_stride));
+  if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, scope.kernel.head_dim)) {
+    return refuse(scope.name("out"),
+                  Text("heads over each other, with a token stride of %lld and a head stride of %lld",
+                       printed(heads.out_token_stride), printed(heads.out_head_stride)),
+                  Text("heads that are apart"));
   }
   return NORMROPE_OK;
+}
+
+int validate(const KernelFacts &kernel, const normrope_args &args) {
+  const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
+  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
+  if (int status = check_fields(whole, ARGS, false)) return status;
+  if (int status = check_heads({kernel, args, bytes_of(args.q), "q", &args.q})) return status;
+  if (int status = check_heads({kernel, args, bytes_of(args.k), "k", &args.k})) return status;
+  const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
+  for (const Input &input : HEADS) {
+    if (int status = check_absent(v, input)) return status;
+  }
+  if (is_empty(args)) return NORMROPE_OK;
+  if (int status = check_apart(args, kernel.head_dim)) return status;
+  return check_fields(whole, ARGS, true);
 }
 
 // 1 / (2 pi) as a 256-bit fraction, the least significant word first.
@@ -202,8 +345,9 @@ uint64_t turns_of(double x) {
 int fail(int status, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  std::vsnprintf(last_error, sizeof last_error, format, arguments);
+  std::vsnprintf(last_error.message, sizeof last_error.message, format, arguments);
   va_end(arguments);
+  last_error.field = last_error.value = last_error.wanted = Text();
   return status;
 }
 
@@ -212,44 +356,33 @@ int check_kernel(int kernel) {
   return fail(NORMROPE_ERROR_NO_SUCH_KERNEL, "kernel is %d: the library holds %d, from 0", kernel, KERNEL_COUNT);
 }
 
-int validate(const KernelFacts &kernel, const normrope_args *args) {
-  constexpr int INVALID = NORMROPE_ERROR_INVALID_ARGUMENT;
-  if (args == nullptr) return fail(INVALID, "args is NULL");
-  if (args->struct_size != sizeof(normrope_args)) {
-    return fail(INVALID, "struct_size is %u: this library's normrope_args has %zu", args->struct_size,
-                sizeof(normrope_args));
+const normrope_args *read_args(int kernel, const normrope_args *args, normrope_args &storage, int &status) {
+  status = check_kernel(kernel);
+  if (status != NORMROPE_OK) return nullptr;
+  if (args == nullptr) {
+    status = fail(NORMROPE_ERROR_INVALID_ARGUMENT, "args is NULL");
+    return nullptr;
   }
-  if ((args->flags & ~NORMROPE_PDL) != 0) return fail(INVALID, "flags is %#x: only NORMROPE_PDL is known", args->flags);
-  if (args->reserved32 != 0) return fail(INVALID, "reserved32 is %d: must be 0", args->reserved32);
-  if (args->num_tokens < 0 || args->num_tokens > INT32_MAX) {
-    return fail(INVALID, "num_tokens is %lld: must be from 0 to 2147483647", static_cast<long long>(args->num_tokens));
+  const size_t size = args->struct_size;
+  if (size < FIRST_ARGS_BYTES || size > MAX_ARGS_BYTES) {
+    status = refuse(Text("struct_size"), Text("%zu", size),
+                    Text("sizeof(normrope_args), from %zu to %zu", FIRST_ARGS_BYTES, MAX_ARGS_BYTES));
+    return nullptr;
   }
-  if (args->position_bits != 32 && args->position_bits != 64) {
-    return fail(INVALID, "position_bits is %d: must be 32 or 64", args->position_bits);
+  const auto *const bytes = reinterpret_cast<const char *>(args);
+  for (size_t i = sizeof(normrope_args); i < size; ++i) {
+    if (bytes[i] == 0) continue;
+    status = refuse(Text("struct_size"), Text("%zu, with fields that this library does not know", size),
+                    Text("0 in all behind the first %zu bytes", sizeof(normrope_args)));
+    return nullptr;
   }
-  if (!(args->eps >= 0) || std::isinf(args->eps)) {
-    return fail(INVALID, "eps is %g: must be finite and not negative", args->eps);
+  if (size < sizeof(normrope_args)) {
+    storage = {};
+    std::memcpy(&storage, args, size);
+    args = &storage;
   }
-  if (args->eps > 0 && args->eps < FLT_MIN) {
-    return fail(INVALID, "eps is %g: must be 0 or at least %g, which is the least that kernels tell from 0", args->eps,
-                FLT_MIN);
-  }
-  if (!std::isfinite(args->attention_factor)) {
-    return fail(INVALID, "attention_factor is %g: must be finite", args->attention_factor);
-  }
-  if (int status = check_heads(kernel, "q", args->q, args->num_tokens)) return status;
-  if (int status = check_heads(kernel, "k", args->k, args->num_tokens)) return status;
-  if (is_empty(*args)) return NORMROPE_OK;
-  if (int status = check_apart(*args, kernel.head_dim)) return status;
-  if (args->positions == nullptr) return fail(INVALID, "positions is NULL");
-  if (args->rope_table == nullptr) return fail(INVALID, "rope_table is NULL");
-  if (!is_multiple(args->positions, args->position_bits / 8)) {
-    return fail(INVALID, "positions is %p: must be a multiple of %d bytes", args->positions, args->position_bits / 8);
-  }
-  if (!is_multiple(args->rope_table, 2 * sizeof(uint64_t))) {
-    return fail(INVALID, "rope_table is %p: must be a multiple of 16 bytes", static_cast<const void *>(args->rope_table));
-  }
-  return NORMROPE_OK;
+  status = validate(KERNELS[kernel], *args);
+  return status == NORMROPE_OK ? args : nullptr;
 }
 
 }  // namespace normrope
@@ -273,8 +406,10 @@ int normrope_find(const char *kernel_id) {
 }
 
 int normrope_check(int kernel, const normrope_args *args) {
-  if (int status = check_kernel(kernel)) return status;
-  return validate(KERNELS[kernel], args);
+  normrope_args storage;
+  int status;
+  read_args(kernel, args, storage, status);
+  return status;
 }
 
 const char *normrope_status_text(int status) {
@@ -289,7 +424,10 @@ const char *normrope_status_text(int status) {
   }
 }
 
-const char *normrope_last_error(void) { return last_error; }
+const char *normrope_last_error(void) { return last_error.message; }
+const char *normrope_last_error_field(void) { return last_error.field.chars; }
+const char *normrope_last_error_value(void) { return last_error.value.chars; }
+const char *normrope_last_error_wanted(void) { return last_error.wanted.chars; }
 
 int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table) {
   constexpr int INVALID = NORMROPE_ERROR_INVALID_ARGUMENT;

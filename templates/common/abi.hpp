@@ -12,6 +12,7 @@ namespace normrope {
 struct KernelFacts {
   const char *id;
   int head_dim;
+  int rotary_pairs;
   int vector_elements;
 };
 
@@ -19,14 +20,15 @@ extern const KernelFacts KERNELS[];
 extern const int KERNEL_COUNT;
 extern const char *const MANIFEST;
 
-// Keeps the formatted text as this thread's last error and returns the status.
+// Keeps the formatted text as this thread's last error, of no field, and returns the status.
 int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // The status of an index that is no kernel's, or NORMROPE_OK.
 int check_kernel(int kernel);
 
-// NORMROPE_OK where a kernel may run on the arguments. Reads no data.
-int validate(const KernelFacts &kernel, const normrope_args *args);
+// The arguments of a call that a kernel may run on, whole: what a caller's shorter struct lacks is NULL or 0. Reads no data.
+// `storage` is for that; NULL comes back, and the status, where the kernel may not run on them.
+const normrope_args *read_args(int kernel, const normrope_args *args, normrope_args &storage, int &status);
 
 // Whether valid arguments ask for nothing.
 inline bool is_empty(const normrope_args &args) {

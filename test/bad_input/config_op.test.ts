@@ -79,6 +79,41 @@ const CASES: readonly ConfigCase[] = [
     }).replace("head:", "▸head:"),
     "rmsNorm is not the first stage",
   ],
+  ...(
+    [
+      ["bounds that are no whole numbers", "headDim", "multipleOf(16, { min: 16.5, max: 64 })", "no range"],
+      ["a largest value below the smallest", "headDim", "multipleOf(16, { min: 64, max: 16 })", "no range"],
+      ["no names", "dtype", "oneOf()", "no range"],
+      ["a name too many", "dtype", 'oneOf("bf16", "f32" as never)', "no range"],
+      [
+        "a bound that is no number",
+        "headDim",
+        'multipleOf(16, { min: 16, max: "headDim" as never })',
+        "no range",
+      ],
+    ] as const
+  ).map(
+    ([what, axis, range, shows]): ConfigCase => [
+      ...([`a range with ${what}`, "bad-op", opConfig({ [axis]: `▸${range}` }), shows] as const),
+    ],
+  ),
+  [
+    "a range without the default of an axis that is left out",
+    "missing-axis",
+    opConfig({
+      rotaryDim: "multipleOf(2, { min: 2, max: 32 })",
+      entry: '▸{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }',
+    }),
+    "leaves out rotaryDim, whose default, 64, the op leaves out",
+  ],
+  [
+    "no head",
+    "bad-op",
+    opConfig()
+      .replace(/head: [\s\S]*?\n\}\)/, "} as never)")
+      .replace("defineOp({", "defineOp(▸{"),
+    "the op has no `head`",
+  ],
   ...stageCases([
     [
       "a constant for an input",

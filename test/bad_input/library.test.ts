@@ -94,9 +94,9 @@ test.each<[string, (built: Built) => void, string, RegExp]>([
   ["one of the other byte order", header(ELF_DATA, 2), INVALID, UNLOADABLE],
   ["an object that is no library", header(ELF_TYPE, 1), INVALID, UNLOADABLE],
   ["one that is not ours", compiled("int mine() { return 1; }"), INVALID, /cannot be loaded: .*normrope_abi/],
-  ["an older one", compiled(ABI_OF(0)), INVALID, /has version 0 of the C interface, and this is 1/],
-  ["a later one", compiled(ABI_OF(2)), INVALID, /has version 2 of the C interface, and this is 1/],
-  ["one that has only its version", compiled(ABI_OF(1)), INVALID, /cannot be loaded: .*normrope_manifest/],
+  ["an older one", compiled(ABI_OF(0)), INVALID, /has version 0 of the C interface, and this is 2/],
+  ["a later one", compiled(ABI_OF(3)), INVALID, /has version 3 of the C interface, and this is 2/],
+  ["one that has only its version", compiled(ABI_OF(2)), INVALID, /cannot be loaded: .*normrope_manifest/],
   [
     "one that needs another that is not there",
     compiled('extern "C" int nowhere(); int x = nowhere();'),

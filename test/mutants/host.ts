@@ -34,7 +34,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "another op with the ids of the one that ships",
       file: "generator/name.ts",
-      find: "op.name === shipped.name && own === digestOf(shipped)",
+      find: "op.name === shipped.name && own === digestOf(shipped.stages)",
       replace: "op.name === shipped.name",
       killedBy: "test/name.test.ts",
     },
@@ -57,7 +57,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "C: strides that are no multiple of a vector",
       file: "templates/common/abi.cpp",
-      find: "if (stride % vector_elements != 0) {",
+      find: "if (stride % elements != 0) {",
       replace: "if (false) {",
       killedBy: "test/bad_input/abi.test.ts",
     },
@@ -71,8 +71,8 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "C: pointers that are not aligned",
       file: "templates/common/abi.cpp",
-      find: "if (is_multiple(pointer, alignment)) return NORMROPE_OK;",
-      replace: "return NORMROPE_OK;",
+      find: "if (address % alignment != 0) {",
+      replace: "if (false) {",
       killedBy: "test/bad_input/abi.test.ts",
     },
     {
@@ -92,15 +92,15 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "C: a NaN for eps",
       file: "templates/common/abi.cpp",
-      find: "if (!(args->eps >= 0) || std::isinf(args->eps)) {",
-      replace: "if (args->eps < 0 || std::isinf(args->eps)) {",
+      find: "eps == 0 || (eps >= FLT_MIN && std::isfinite(eps));",
+      replace: "!(eps < FLT_MIN) || eps == 0;",
       killedBy: "test/bad_input/abi.test.ts",
     },
     {
       name: "C: positions of 16 bits",
       file: "templates/common/abi.cpp",
-      find: "if (args->position_bits != 32 && args->position_bits != 64) {",
-      replace: "if (args->position_bits > 64) {",
+      find: "bits == 32 || bits == 64 ?",
+      replace: "bits <= 64 ?",
       killedBy: "test/bad_input/abi.test.ts",
     },
     {
@@ -111,11 +111,11 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       killedBy: "test/bad_input/abi.test.ts",
     },
     {
-      name: "the runtime takes strides that leave the buffer",
-      file: "runtime/call.ts",
-      find: "offset + (numTokens - 1) * tokenStride + (numHeads - 1) * headStride + headDim;",
-      replace: "offset + headDim;",
-      killedBy: "test/bad_input/runtime.test.ts",
+      name: "C: strides that leave the tensor",
+      file: "templates/common/abi.cpp",
+      find: "needed += (count - 1) * stride;",
+      replace: "",
+      killedBy: "test/bad_input/abi.test.ts",
     },
     {
       name: "the runtime takes buffers of another type",
@@ -139,11 +139,11 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       killedBy: "test/bad_input/runtime.test.ts",
     },
     {
-      name: "the runtime takes a table of another rotary_dim",
-      file: "runtime/call.ts",
-      find: "if (turns.length === rotaryDim / 2) return address;",
-      replace: "if (turns.length > 0) return address;",
-      killedBy: "test/bad_input/runtime.test.ts",
+      name: "C: a table of another rotary_dim",
+      file: "templates/common/abi.cpp",
+      find: "input.is_exact ? length == needed : length >= needed",
+      replace: "length >= needed",
+      killedBy: "test/bad_input/abi.test.ts",
     },
   ]),
   ...inClass("libraries and manifests", [

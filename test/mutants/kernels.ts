@@ -185,8 +185,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k, packed by the runtime",
       file: "runtime/call.ts",
-      find: 'this.#packHeads(ARGS.k, "k", k, numTokens)',
-      replace: 'this.#packHeads(ARGS.k, "k", { ...k, tokenStride: q.tokenStride }, numTokens)',
+      find: 'this.#setHeads("k", k, numTokens)',
+      replace: 'this.#setHeads("k", { ...k, tokenStride: q.tokenStride }, numTokens)',
       killedBy: "test/random_configs.test.ts",
     },
     {

@@ -1,0 +1,218 @@
+/**
+ * The table of inputs: every tensor and number that a call passes, in the order of the C structs.
+ *
+ * In: nothing. Out: the rows of `normrope_heads` and `normrope_args`, and where each lies. The header with its comments, the
+ * checks of the C interface, the packing in TypeScript and the structs of Python are made from these rows.
+ */
+
+/** C types, and their sizes and alignments in bytes. */
+export const C_TYPES = {
+  "const void *": 8,
+  "void *": 8,
+  "const uint64_t *": 8,
+  "const uint8_t *": 8,
+  "const float *": 8,
+  "float *": 8,
+  int64_t: 8,
+  uint32_t: 4,
+  float: 4,
+} as const;
+
+export type CType = keyof typeof C_TYPES;
+
+/** The sizes of a tensor's dimensions. */
+export type Dimension = "num_tokens" | "num_heads" | "head_dim" | "rotary_dim / 2";
+
+/** What the elements of a tensor are: of the kernel's dtype, or signed positions of `position_bits`. */
+export type TensorDtype = "kernel" | "position" | "uint64";
+
+/** What is checked of a field, besides what its type says. */
+export type Rule =
+  /** No kernel takes it yet: NULL or 0. */
+  | { readonly kind: "absent" }
+  /** Not NULL, aligned, and within its length where that is known. */
+  | {
+      readonly kind: "tensor";
+      readonly shape: readonly Dimension[];
+      /** The field with the stride of a dimension; of others the elements lie side by side. */
+      readonly strides: { readonly [D in Dimension]?: string };
+      /** In bytes, or those of the kernel's vector, or of an element. */
+      readonly alignment: "vector" | "element" | 16;
+      readonly dtype: TensorDtype;
+      /** Whether a longer one is another kernel's. */
+      readonly isExact?: boolean;
+    }
+  /** A multiple of the kernel's vector. */
+  | { readonly kind: "stride"; readonly over: "num_tokens" | "num_heads" }
+  /** Elements of the tensor before it; 0: not known. */
+  | { readonly kind: "length" }
+  /** A whole number from 0 to 2^31 - 1. */
+  | { readonly kind: "count" }
+  | { readonly kind: "size" | "flags" | "bits" | "finite" | "eps" };
+
+/** A field of a struct. */
+export interface Input {
+  /** As C spells it. */
+  readonly name: string;
+  readonly type: CType;
+  /** How many of the type; default 1. */
+  readonly count?: number;
+  /** Shape, unit, meaning: what the header says. */
+  readonly docs: string;
+  readonly rule: Rule;
+}
+
+const ABSENT: Rule = { kind: "absent" };
+const absent = (name: string, type: CType, docs: string): Input => ({ name, type, docs, rule: ABSENT });
+const int64 = (name: string, docs: string, rule: Rule): Input => ({ name, type: "int64_t", docs, rule });
+
+/** A tensor, and its length in elements behind it. */
+function tensor(name: string, type: CType, docs: string, rule: Rule): readonly Input[] {
+  const isAbsent = rule.kind === "absent";
+  const length = isAbsent ? `0` : `how many elements there are from ${name} on; 0: not known`;
+  return [{ name, type, docs, rule }, int64(`${name}_length`, length, isAbsent ? rule : { kind: "length" })];
+}
+
+const STRIDED = (prefix: "in" | "out"): Rule => ({
+  ...{ kind: "tensor", shape: ["num_tokens", "num_heads", "head_dim"], alignment: "vector", dtype: "kernel" },
+  strides: { num_tokens: `${prefix}_token_stride`, num_heads: `${prefix}_head_stride` },
+});
+
+/** All the heads of a side. */
+export const HEADS: readonly Input[] = [
+  ...tensor(
+    "in",
+    "const void *",
+    "[num_tokens, num_heads, head_dim], strided: head 0 of token 0",
+    STRIDED("in"),
+  ),
+  ...tensor("out", "void *", "the same shape", STRIDED("out")),
+  int64("in_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
+  int64("in_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
+  int64("out_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
+  int64("out_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
+  int64("num_heads", "from 0, with which all else is ignored", { kind: "count" }),
+  absent("heads_per_group", "int64_t", "0: heads lie in no groups"),
+  absent("in_group_stride", "int64_t", "0"),
+  absent("out_group_stride", "int64_t", "0"),
+  ...tensor(
+    "weight",
+    "const void *",
+    "[head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype",
+    {
+      ...{ kind: "tensor", shape: ["num_heads", "head_dim"], alignment: "vector", dtype: "kernel" },
+      strides: { num_heads: "weight_head_stride" },
+    },
+  ),
+  int64("weight_head_stride", "in elements; 0: one weight for all heads", {
+    kind: "stride",
+    over: "num_heads",
+  }),
+  ...tensor("bias", "const void *", "NULL", ABSENT),
+  absent("bias_head_stride", "int64_t", "0"),
+  ...tensor("cache", "void *", "NULL", ABSENT),
+  absent("cache_block_stride", "int64_t", "0"),
+  absent("cache_slot_stride", "int64_t", "0"),
+  absent("cache_head_stride", "int64_t", "0"),
+  ...tensor("cache_scale", "const float *", "NULL", ABSENT),
+  absent("cache_scale_head_stride", "int64_t", "0"),
+  ...tensor("out_scale", "const float *", "NULL", ABSENT),
+  ...tensor("row_sum", "float *", "NULL", ABSENT),
+  absent("row_sum_stride", "int64_t", "0"),
+  absent("norm_width", "int64_t", "0"),
+  { ...absent("reserved", "int64_t", "0: the struct never grows, since k lies behind q"), count: 8 },
+];
+
+/** The sides of a call, in their order; no kernel takes v yet. */
+export const SIDES = ["q", "k", "v"] as const;
+
+/** What comes before the sides in `normrope_args`. */
+export const ARGS_BEFORE: readonly Input[] = [
+  { name: "struct_size", type: "uint32_t", docs: "sizeof(normrope_args)", rule: { kind: "size" } },
+  { name: "flags", type: "uint32_t", docs: "0 or NORMROPE_PDL", rule: { kind: "flags" } },
+];
+
+/** What comes behind them. It grows at its end only. */
+export const ARGS_BEHIND: readonly Input[] = [
+  int64("num_tokens", "from 0, which succeeds at once; times num_heads at most 2^30 for q and for k", {
+    kind: "count",
+  }),
+  ...tensor(
+    "positions",
+    "const void *",
+    "[num_tokens], signed; any value: angles are reduced exactly, and the table's rounding adds at most |position| 2^-65 turns",
+    { kind: "tensor", shape: ["num_tokens"], strides: {}, alignment: "element", dtype: "position" },
+  ),
+  int64("position_bits", "32 or 64", { kind: "bits" }),
+  absent("position_axis_stride", "int64_t", "0"),
+  ...tensor("pair_axes", "const uint8_t *", "NULL", ABSENT),
+  ...tensor(
+    "rope_table",
+    "const uint64_t *",
+    "[rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it",
+    {
+      ...{
+        kind: "tensor",
+        shape: ["rotary_dim / 2"],
+        strides: {},
+        alignment: 16,
+        dtype: "uint64",
+        isExact: true,
+      },
+    },
+  ),
+  {
+    ...{ name: "attention_factor", type: "float", rule: { kind: "finite" } },
+    docs: "multiplies cosine and sine; finite; 1 without YaRN or longrope",
+  },
+  {
+    name: "eps",
+    type: "float",
+    docs: "added to the mean of squares; 0, or from 2^-126 on",
+    rule: { kind: "eps" },
+  },
+  ...tensor("cos_sin", "const void *", "NULL", ABSENT),
+  absent("cos_sin_row_stride", "int64_t", "0"),
+  ...tensor("slots", "const void *", "NULL", ABSENT),
+  absent("slot_bits", "int64_t", "0"),
+  absent("block_size", "int64_t", "0"),
+];
+
+/** Bytes of the first `normrope_args` of version 2: a caller's may be shorter than the library's, but not than this. */
+export const FIRST_ARGS_BYTES = 1104;
+
+/** A field and where it lies in its struct, in bytes. */
+export interface Placed {
+  readonly input: Input;
+  readonly offset: number;
+}
+
+/** The fields of a struct as C lays them out: each at a multiple of its size. */
+export function placed(
+  inputs: readonly Input[],
+  start = 0,
+): { readonly fields: readonly Placed[]; readonly end: number } {
+  const fields: Placed[] = [];
+  let end = start;
+  for (const input of inputs) {
+    const bytes = C_TYPES[input.type];
+    const offset = Math.ceil(end / bytes) * bytes;
+    fields.push({ input, offset });
+    end = offset + bytes * (input.count ?? 1);
+  }
+  return { fields, end };
+}
+
+/** Every field of `normrope_args` by its path, such as `eps` and `q.in`, and the bytes of the struct. */
+export function argsLayout(): { readonly fields: ReadonlyMap<string, Placed>; readonly bytes: number } {
+  const before = placed(ARGS_BEFORE);
+  const heads = placed(HEADS);
+  const behind = placed(ARGS_BEHIND, before.end + SIDES.length * heads.end);
+  const fields = new Map([...before.fields, ...behind.fields].map((field) => [field.input.name, field]));
+  SIDES.forEach((side, i) => {
+    for (const { input, offset } of heads.fields) {
+      fields.set(`${side}.${input.name}`, { input, offset: before.end + i * heads.end + offset });
+    }
+  });
+  return { fields, bytes: Math.ceil(behind.end / 8) * 8 };
+}

@@ -1,0 +1,206 @@
+// The fields of the structs, and what is checked of each. Emitted from dsl/inputs.ts by `normrope emit`: change that.
+#pragma once
+
+#include <cstddef>
+
+namespace normrope {
+
+enum class Rule { absent, tensor, stride, length, count, size, flags, bits, finite, eps };
+enum class Type { pointer, int64, uint32, float32 };
+
+// What a dimension of a tensor, or what a stride goes over, is as large as.
+enum class Size { none, num_tokens, num_heads, head_dim, rotary_pairs };
+
+// A dimension whose elements are a stride apart.
+struct Strided {
+  Size size;
+  const char *stride;
+  size_t stride_offset;
+};
+
+// In what a tensor's address must be a multiple: bytes, or one of these.
+constexpr int VECTOR = 0, ELEMENT = -1;
+
+struct Input {
+  const char *name;
+  size_t offset, bytes;  // in its struct
+  Type type;
+  Rule rule;
+  Size over;  // of a stride
+  // Of a tensor: up to two strided dimensions, the contiguous one, and the field of its length.
+  Strided strided[2];
+  Size contiguous;
+  int alignment;
+  size_t length_offset;
+  bool is_exact;
+};
+
+constexpr Input HEADS[] = {
+    { "in", 0, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_tokens, "in_token_stride", 32 }, { Size::num_heads, "in_head_stride", 40 } },
+      Size::head_dim, VECTOR, 8, false },
+    { "in_length", 8, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out", 16, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_tokens, "out_token_stride", 48 }, { Size::num_heads, "out_head_stride", 56 } },
+      Size::head_dim, VECTOR, 24, false },
+    { "out_length", 24, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "in_token_stride", 32, 8, Type::int64, Rule::stride, Size::num_tokens,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "in_head_stride", 40, 8, Type::int64, Rule::stride, Size::num_heads,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out_token_stride", 48, 8, Type::int64, Rule::stride, Size::num_tokens,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out_head_stride", 56, 8, Type::int64, Rule::stride, Size::num_heads,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "num_heads", 64, 8, Type::int64, Rule::count, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "heads_per_group", 72, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "in_group_stride", 80, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out_group_stride", 88, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "weight", 96, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_heads, "weight_head_stride", 112 }, { Size::none, "", 0 } },
+      Size::head_dim, VECTOR, 104, false },
+    { "weight_length", 104, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "weight_head_stride", 112, 8, Type::int64, Rule::stride, Size::num_heads,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "bias", 120, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "bias_length", 128, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "bias_head_stride", 136, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache", 144, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_length", 152, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_block_stride", 160, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_slot_stride", 168, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_head_stride", 176, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_scale", 184, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_scale_length", 192, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cache_scale_head_stride", 200, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out_scale", 208, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "out_scale_length", 216, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "row_sum", 224, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "row_sum_length", 232, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "row_sum_stride", 240, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "norm_width", 248, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "reserved", 256, 64, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+};
+
+constexpr Input ARGS[] = {
+    { "struct_size", 0, 4, Type::uint32, Rule::size, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "flags", 4, 4, Type::uint32, Rule::flags, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "num_tokens", 968, 8, Type::int64, Rule::count, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "positions", 976, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::num_tokens, ELEMENT, 984, false },
+    { "positions_length", 984, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "position_bits", 992, 8, Type::int64, Rule::bits, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "position_axis_stride", 1000, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "pair_axes", 1008, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "pair_axes_length", 1016, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "rope_table", 1024, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::rotary_pairs, 16, 1032, true },
+    { "rope_table_length", 1032, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "attention_factor", 1040, 4, Type::float32, Rule::finite, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "eps", 1044, 4, Type::float32, Rule::eps, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cos_sin", 1048, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cos_sin_length", 1056, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "cos_sin_row_stride", 1064, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "slots", 1072, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "slots_length", 1080, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "slot_bits", 1088, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "block_size", 1096, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+};
+
+// Bytes of the first normrope_args of this version.
+constexpr size_t FIRST_ARGS_BYTES = 1104;
+
+}  // namespace normrope

@@ -1,0 +1,29 @@
+/**
+ * `normrope_args` as bytes.
+ *
+ * In: values by the paths of their fields, such as `eps` and `q.in`. Out: the struct, laid out by the table of inputs, with
+ * all that is not set NULL or 0. Checks nothing: the C interface does.
+ */
+import { argsLayout } from "../dsl/inputs.js";
+
+const LAYOUT = argsLayout();
+
+/** One call's arguments. */
+export class Args {
+  readonly bytes = new Uint8Array(LAYOUT.bytes);
+  readonly #view = new DataView(this.bytes.buffer);
+
+  constructor() {
+    this.set("struct_size", LAYOUT.bytes);
+  }
+
+  /** Addresses are bigints; numbers of a field of 64 bits are whole. */
+  set(path: string, value: number | bigint): void {
+    const field = LAYOUT.fields.get(path);
+    if (field === undefined) throw new RangeError(`normrope_args has no ${path}`);
+    const { offset, input } = field;
+    if (input.type === "float") this.#view.setFloat32(offset, Number(value), true);
+    else if (input.type === "uint32_t") this.#view.setUint32(offset, Number(value), true);
+    else this.#view.setBigInt64(offset, BigInt(value), true);
+  }
+}
