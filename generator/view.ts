@@ -140,11 +140,36 @@ export function inputsView(): View {
   const args = [...fields.values()].filter(({ input }) => !HEADS.includes(input));
   return {
     firstBytes: FIRST_ARGS_BYTES,
-    structs: [
-      { table: "HEADS", inputs: inputViews(placed(HEADS).fields) },
-      { table: "ARGS", inputs: inputViews(args) },
+    tables: [...tablesOf("HEADS", placed(HEADS).fields), ...tablesOf("ARGS", args)],
+    runs: [
+      { table: "HEADS_ABSENT_RUNS", runs: absentRuns(placed(HEADS).fields) },
+      { table: "ARGS_ABSENT_RUNS", runs: absentRuns(args) },
     ],
   };
+}
+
+/** The fields of one struct by what is done with them: each call goes through all. */
+function tablesOf(struct: string, fields: readonly Placed[]): View[] {
+  const views = inputViews(fields);
+  const isOf = (rules: readonly string[]) => (view: View) => rules.includes(`${view.rule}`);
+  const apart = ["absent", "tensor"];
+  return [
+    { table: `${struct}_NUMBERS`, inputs: views.filter((view) => !isOf(apart)(view)) },
+    { table: `${struct}_TENSORS`, inputs: views.filter(isOf(["tensor"])) },
+    { table: `${struct}_ABSENT`, inputs: views.filter(isOf(["absent"])) },
+  ];
+}
+
+/** The bytes of absent fields that lie side by side: a call looks at these as a whole. */
+function absentRuns(fields: readonly Placed[]): View[] {
+  const runs: { offset: number; bytes: number }[] = [];
+  for (const { input, offset } of fields.filter(({ input }) => input.rule.kind === "absent")) {
+    const bytes = C_TYPES[input.type] * (input.count ?? 1);
+    const last = runs.at(-1);
+    if (last !== undefined && last.offset + last.bytes === offset) last.bytes += bytes;
+    else runs.push({ offset, bytes });
+  }
+  return runs;
 }
 
 /** What `Type` of the emitted table is called that holds a value of a C type. */

@@ -24,6 +24,11 @@ export class Args {
     const { offset, input } = field;
     if (input.type === "float") this.#view.setFloat32(offset, Number(value), true);
     else if (input.type === "uint32_t") this.#view.setUint32(offset, Number(value), true);
-    else this.#view.setBigInt64(offset, BigInt(value), true);
+    else if (typeof value === "bigint") this.#view.setBigInt64(offset, value, true);
+    else {
+      // As two words: to make a bigint of every number would take as long as all else of a call.
+      this.#view.setInt32(offset, value % 2 ** 32, true);
+      this.#view.setInt32(offset + 4, Math.floor(value / 2 ** 32), true);
+    }
   }
 }

@@ -74,24 +74,50 @@ export function packCall(session: Session, facts: ManifestKernel, options: RunOp
 
 /** What the caller calls a field of `normrope_args`. */
 export function callerField(field: string): string {
-  const own = FIELD_NAMES[field];
-  if (own !== undefined) return own;
+  const known = callerFields.get(field);
+  if (known !== undefined) return known;
   const [side, name] = field.split(".");
-  if (side === undefined || name === undefined) return camelCase(field);
-  const part = name.replace(/^in_/, "").replace(/^out_/, "out.");
-  return `${side}.${part === "in" ? "buffer" : camelCase(part)}`;
+  const part = name?.replace(/^in_/, "").replace(/^out_/, "out.");
+  const found =
+    part === undefined ? camelCase(field) : `${side}.${part === "in" ? "buffer" : camelCase(part)}`;
+  callerFields.set(field, found);
+  return found;
 }
 
-const FIELD_NAMES: Readonly<Record<string, string>> = {
-  rope_table: "rope.turns",
-  attention_factor: "rope.attentionFactor",
-};
+const callerFields = new Map([
+  ["rope_table", "rope.turns"],
+  ["attention_factor", "rope.attentionFactor"],
+]);
 
 const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
   ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),
 ];
+
+/** A tensor's fields. */
+interface TensorFields {
+  readonly path: string;
+  readonly length: string;
+}
+
+const tensorFields = (path: string): TensorFields => ({ path, length: `${path}_length` });
+
+/** The fields of a side. They are spelled once: a call takes microseconds. */
+const SIDES = { q: sideFields("q"), k: sideFields("k") };
+const POSITIONS = tensorFields("positions");
+const ROPE_TABLE = tensorFields("rope_table");
+
+function sideFields(side: string) {
+  const place = (name: string) => ({
+    ...tensorFields(`${side}.${name}`),
+    ...{ tokenStride: `${side}.${name}_token_stride`, headStride: `${side}.${name}_head_stride` },
+  });
+  return {
+    ...{ in: place("in"), out: place("out"), weight: tensorFields(`${side}.weight`) },
+    ...{ numHeads: `${side}.num_heads`, weightHeadStride: `${side}.weight_head_stride` },
+  };
+}
 
 class Packing {
   readonly #session: Session;
@@ -114,15 +140,15 @@ class Packing {
     const { turns, attentionFactor } = rope;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
-    this.#setWhole("num_tokens", numTokens);
+    this.#setWhole("num_tokens", numTokens, "numTokens");
     this.#setFloat("eps", eps);
     this.#setFloat("attention_factor", attentionFactor);
     const heads =
       this.#setHeads("q", q, numTokens) + (k === undefined ? 0 : this.#setHeads("k", k, numTokens));
     const isEmpty = numTokens === 0 || heads === 0;
-    this.#setTensor("positions", positions, ["int32", "int64"], isEmpty);
+    this.#setTensor(POSITIONS, this.#use("positions", positions, ["int32", "int64"], isEmpty));
     this.#args.set("position_bits", ELEMENT_BYTES[positions.type] * 8);
-    this.#setTensor("rope_table", turns, ["uint64"], isEmpty);
+    this.#setTensor(ROPE_TABLE, this.#use("rope.turns", turns, ["uint64"], isEmpty));
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
     return { args: this.#args.bytes, stream: queue, isEmpty, uses: this.#uses };
@@ -136,27 +162,43 @@ class Packing {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
     }
     if (out !== undefined) requireHeads(`${side}.out`, out);
-    this.#setWhole(`${side}.num_heads`, numHeads);
+    const fields = SIDES[side];
+    this.#setWhole(fields.numHeads, numHeads, `${side}.numHeads`);
     const isEmpty = numHeads === 0 || numTokens === 0;
-    const source = readLayout(heads, point.headDim);
-    const target = out === undefined ? source : readLayout(out, point.headDim);
-    for (const [prefix, layout, field] of [
-      ["in", source, side],
-      ["out", target, out === undefined ? side : `${side}.out`],
-    ] as const) {
-      const { buffer, offset, tokenStride, headStride } = layout;
-      this.#setWhole(`${side}.${prefix}_token_stride`, tokenStride, `${field}.tokenStride`);
-      this.#setWhole(`${side}.${prefix}_head_stride`, headStride, `${field}.headStride`);
-      const place = { field: `${field}.buffer`, offset, offsetField: `${field}.offset` };
-      this.#setTensor(`${side}.${prefix}`, buffer, [point.dtype], isEmpty, place);
-    }
-    this.#setTensor(`${side}.weight`, weight, [point.dtype], isEmpty);
-    this.#setWhole(`${side}.weight_head_stride`, weightHeadStride);
+    const input = this.#placeOf(side, heads, isEmpty);
+    this.#setPlace(fields.in, side, input);
+    const output = out === undefined ? input : this.#placeOf(`${side}.out`, out, isEmpty);
+    this.#setPlace(fields.out, `${side}.out`, output);
+    this.#setTensor(fields.weight, this.#use(`${side}.weight`, weight, [point.dtype], isEmpty));
+    this.#setWhole(fields.weightHeadStride, weightHeadStride, `${side}.weightHeadStride`);
     return numHeads;
   }
 
+  /** Where heads lie, with the defaults; each field is read once. */
+  #placeOf(field: string, layout: HeadsLayout, isEmpty: boolean) {
+    const { headDim, dtype } = this.#facts.point;
+    const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
+    const { address, length } = this.#use(`${field}.buffer`, buffer, [dtype], isEmpty, offset);
+    return { address, length, tokenStride, headStride };
+  }
+
+  #setPlace(
+    fields: TensorFields & { readonly tokenStride: string; readonly headStride: string },
+    field: string,
+    place: Elements & { readonly tokenStride: number; readonly headStride: number },
+  ): void {
+    this.#setTensor(fields, place);
+    this.#setWhole(fields.tokenStride, place.tokenStride, `${field}.tokenStride`);
+    this.#setWhole(fields.headStride, place.headStride, `${field}.headStride`);
+  }
+
+  #setTensor({ path, length }: TensorFields, elements: Elements): void {
+    this.#args.set(path, elements.address);
+    this.#args.set(length, elements.length);
+  }
+
   /** JavaScript's numbers hold whole ones up to 2^53. */
-  #setWhole(path: string, value: number, field = callerField(path)): void {
+  #setWhole(path: string, value: number, field: string): void {
     if (!Number.isSafeInteger(value)) throw invalidArgument(field, value, "a whole number");
     this.#args.set(path, value);
   }
@@ -166,14 +208,14 @@ class Packing {
     this.#args.set(path, value);
   }
 
-  /** The address of an element of a buffer, and how many lie from there on. */
-  #setTensor(
-    path: string,
+  /** The elements of a buffer from an offset on. */
+  #use(
+    field: string,
     buffer: DeviceBuffer,
     types: readonly ElementType[],
     isEmpty: boolean,
-    { field = callerField(path), offset = 0, offsetField = "" } = {},
-  ): void {
+    offset = 0,
+  ): Elements {
     if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
@@ -183,22 +225,20 @@ class Packing {
     const length = buffer.length - offset;
     // C takes a length of 0 for one that is not known.
     if (!Number.isSafeInteger(offset) || offset < 0 || (length <= 0 && offset > 0 && !isEmpty)) {
-      throw invalidArgument(
-        offsetField,
-        offset,
-        `a whole number from 0, before the buffer's end at ${buffer.length}`,
-      );
+      const want = `a whole number from 0, before the buffer's end at ${buffer.length}`;
+      throw invalidArgument(field.replace(/buffer$/, "offset"), offset, want);
     }
     if (length === 0 && !isEmpty)
       throw unfitArgument(field, "a buffer of 0 elements", "longer for these sizes");
-    this.#args.set(path, buffer.address + BigInt(offset * ELEMENT_BYTES[buffer.type]));
-    this.#args.set(`${path}_length`, Math.max(0, length));
     this.#uses.set(field, buffer);
+    const address =
+      offset === 0 ? buffer.address : buffer.address + BigInt(offset * ELEMENT_BYTES[buffer.type]);
+    return { address, length: Math.max(0, length) };
   }
 }
 
-/** Where heads lie, with the defaults; each field is read once. */
-function readLayout(layout: HeadsLayout, headDim: number) {
-  const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
-  return { buffer, offset, tokenStride, headStride };
+/** An address, and how many elements lie from there on. */
+interface Elements {
+  readonly address: bigint;
+  readonly length: number;
 }

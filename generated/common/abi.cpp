@@ -98,6 +98,18 @@ int check_absent(const Scope &scope, const Input &input) {
   return NORMROPE_OK;
 }
 
+// A call looks at absent fields as a whole, and at each of them only where one is there.
+template <size_t N>
+bool are_absent(const Scope &scope, const Run (&runs)[N]) {
+  int64_t found = 0;
+  for (const Run &run : runs) {
+    for (size_t offset = run.offset; offset < run.offset + run.bytes; offset += sizeof(int64_t)) {
+      found |= scope.read<int64_t>(offset);
+    }
+  }
+  return found == 0;
+}
+
 // The last element that a stride leads to, in bytes, must fit an int64. A stride over one token or head is never used.
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
@@ -117,14 +129,14 @@ int check_stride(const Scope &scope, const Input &input) {
 
 // A tensor whose strides were checked.
 int check_tensor(const Scope &scope, const Input &input) {
-  const Text name = scope.name(input.name);
+  const auto name = [&] { return scope.name(input.name); };
   const auto address = scope.read<uintptr_t>(input.offset);
-  if (address == 0) return refuse(name, Text("NULL"), Text("given"));
+  if (address == 0) return refuse(name(), Text("NULL"), Text("given"));
   const int64_t alignment = input.alignment == VECTOR    ? scope.kernel.vector_elements * ELEMENT_BYTES
                             : input.alignment == ELEMENT ? scope.args.position_bits / 8
                                                          : input.alignment;
   if (address % alignment != 0) {
-    return refuse(name, Text("at 0x%llx", static_cast<unsigned long long>(address)),
+    return refuse(name(), Text("at 0x%llx", static_cast<unsigned long long>(address)),
                   Text("at a multiple of %lld bytes", printed(alignment)));
   }
   const auto length = scope.read<int64_t>(input.length_offset);
@@ -141,7 +153,7 @@ int check_tensor(const Scope &scope, const Input &input) {
     needed += (count - 1) * stride;
   }
   if (input.is_exact ? length == needed : length >= needed) return NORMROPE_OK;
-  return refuse(name, Text("%lld elements long", printed(length)),
+  return refuse(name(), Text("%lld elements long", printed(length)),
                 Text("%s%lld elements long for this call", input.is_exact ? "" : "at least ", printed(needed)));
 }
 
@@ -153,6 +165,7 @@ int check_number(const Scope &scope, const Input &input) {
     return refuse(scope.name(input.name), value_of(scope, input, input.offset), Text("%s", wanted));
   };
   switch (input.rule) {
+    case Rule::stride: return check_stride(scope, input);
     case Rule::length:
       return scope.read<int64_t>(input.offset) >= 0 ? NORMROPE_OK : refused("0, or a number of elements");
     case Rule::count:
@@ -175,16 +188,10 @@ int check_number(const Scope &scope, const Input &input) {
   }
 }
 
-// All fields but tensors, or tensors alone: these are checked when all numbers are known to be right.
 template <size_t N>
-int check_fields(const Scope &scope, const Input (&inputs)[N], bool tensors) {
+int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
   for (const Input &input : inputs) {
-    if ((input.rule == Rule::tensor) != tensors) continue;
-    const int status = tensors                         ? check_tensor(scope, input)
-                       : input.rule == Rule::absent ? check_absent(scope, input)
-                       : input.rule == Rule::stride ? check_stride(scope, input)
-                                                    : check_number(scope, input);
-    if (status != NORMROPE_OK) return status;
+    if (int status = check(scope, input)) return status;
   }
   return NORMROPE_OK;
 }
@@ -283,8 +290,9 @@ int check_heads(const Scope &scope) {
     return refuse(Text("num_tokens"), Text("%lld", printed(num_tokens)),
                   Text("at most 2^30 in all with %lld %s heads: split the batch", printed(heads.num_heads), scope.side));
   }
-  if (int status = check_fields(scope, HEADS, false)) return status;
-  if (int status = check_fields(scope, HEADS, true)) return status;
+  if (int status = check_all(scope, HEADS_NUMBERS, check_number)) return status;
+  if (!are_absent(scope, HEADS_ABSENT_RUNS)) return check_all(scope, HEADS_ABSENT, check_absent);
+  if (int status = check_all(scope, HEADS_TENSORS, check_tensor)) return status;
   const bool moves_tokens = num_tokens > 1 && heads.in_token_stride != heads.out_token_stride;
   const bool moves_heads = heads.num_heads > 1 && heads.in_head_stride != heads.out_head_stride;
   if (heads.in == heads.out && (moves_tokens || moves_heads)) {
@@ -302,16 +310,20 @@ int check_heads(const Scope &scope) {
 int validate(const KernelFacts &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
-  if (int status = check_fields(whole, ARGS, false)) return status;
+  if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
+  if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
   if (int status = check_heads({kernel, args, bytes_of(args.q), "q", &args.q})) return status;
   if (int status = check_heads({kernel, args, bytes_of(args.k), "k", &args.k})) return status;
   const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
-  for (const Input &input : HEADS) {
-    if (int status = check_absent(v, input)) return status;
+  constexpr Run ALL[] = {{0, sizeof(normrope_heads)}};
+  if (!are_absent(v, ALL)) {
+    if (int status = check_all(v, HEADS_NUMBERS, check_absent)) return status;
+    if (int status = check_all(v, HEADS_ABSENT, check_absent)) return status;
+    return check_all(v, HEADS_TENSORS, check_absent);
   }
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_apart(args, kernel.head_dim)) return status;
-  return check_fields(whole, ARGS, true);
+  return check_all(whole, ARGS_TENSORS, check_tensor);
 }
 
 // 1 / (2 pi) as a 256-bit fraction, the least significant word first.

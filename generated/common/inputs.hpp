@@ -35,16 +35,10 @@ struct Input {
   bool is_exact;
 };
 
-constexpr Input HEADS[] = {
-    { "in", 0, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::num_tokens, "in_token_stride", 32 }, { Size::num_heads, "in_head_stride", 40 } },
-      Size::head_dim, VECTOR, 8, false },
+constexpr Input HEADS_NUMBERS[] = {
     { "in_length", 8, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
-    { "out", 16, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::num_tokens, "out_token_stride", 48 }, { Size::num_heads, "out_head_stride", 56 } },
-      Size::head_dim, VECTOR, 24, false },
     { "out_length", 24, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
@@ -63,6 +57,27 @@ constexpr Input HEADS[] = {
     { "num_heads", 64, 8, Type::int64, Rule::count, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
+    { "weight_length", 104, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "weight_head_stride", 112, 8, Type::int64, Rule::stride, Size::num_heads,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+};
+
+constexpr Input HEADS_TENSORS[] = {
+    { "in", 0, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_tokens, "in_token_stride", 32 }, { Size::num_heads, "in_head_stride", 40 } },
+      Size::head_dim, VECTOR, 8, false },
+    { "out", 16, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_tokens, "out_token_stride", 48 }, { Size::num_heads, "out_head_stride", 56 } },
+      Size::head_dim, VECTOR, 24, false },
+    { "weight", 96, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_heads, "weight_head_stride", 112 }, { Size::none, "", 0 } },
+      Size::head_dim, VECTOR, 104, false },
+};
+
+constexpr Input HEADS_ABSENT[] = {
     { "heads_per_group", 72, 8, Type::int64, Rule::absent, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
@@ -70,15 +85,6 @@ constexpr Input HEADS[] = {
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
     { "out_group_stride", 88, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, false },
-    { "weight", 96, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::num_heads, "weight_head_stride", 112 }, { Size::none, "", 0 } },
-      Size::head_dim, VECTOR, 104, false },
-    { "weight_length", 104, 8, Type::int64, Rule::length, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, false },
-    { "weight_head_stride", 112, 8, Type::int64, Rule::stride, Size::num_heads,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
     { "bias", 120, 8, Type::pointer, Rule::absent, Size::none,
@@ -137,7 +143,7 @@ constexpr Input HEADS[] = {
       Size::none, 0, 0, false },
 };
 
-constexpr Input ARGS[] = {
+constexpr Input ARGS_NUMBERS[] = {
     { "struct_size", 0, 4, Type::uint32, Rule::size, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
@@ -147,27 +153,12 @@ constexpr Input ARGS[] = {
     { "num_tokens", 968, 8, Type::int64, Rule::count, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
-    { "positions", 976, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::num_tokens, ELEMENT, 984, false },
     { "positions_length", 984, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
     { "position_bits", 992, 8, Type::int64, Rule::bits, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
-    { "position_axis_stride", 1000, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, false },
-    { "pair_axes", 1008, 8, Type::pointer, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, false },
-    { "pair_axes_length", 1016, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, false },
-    { "rope_table", 1024, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::rotary_pairs, 16, 1032, true },
     { "rope_table_length", 1032, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
@@ -175,6 +166,27 @@ constexpr Input ARGS[] = {
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
     { "eps", 1044, 4, Type::float32, Rule::eps, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+};
+
+constexpr Input ARGS_TENSORS[] = {
+    { "positions", 976, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::num_tokens, ELEMENT, 984, false },
+    { "rope_table", 1024, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::rotary_pairs, 16, 1032, true },
+};
+
+constexpr Input ARGS_ABSENT[] = {
+    { "position_axis_stride", 1000, 8, Type::int64, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "pair_axes", 1008, 8, Type::pointer, Rule::absent, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, false },
+    { "pair_axes_length", 1016, 8, Type::int64, Rule::absent, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
     { "cos_sin", 1048, 8, Type::pointer, Rule::absent, Size::none,
@@ -198,6 +210,21 @@ constexpr Input ARGS[] = {
     { "block_size", 1096, 8, Type::int64, Rule::absent, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, false },
+};
+
+// Bytes of absent fields that lie side by side.
+struct Run {
+  size_t offset, bytes;
+};
+
+constexpr Run HEADS_ABSENT_RUNS[] = {
+    { 72, 24 },
+    { 120, 200 },
+};
+
+constexpr Run ARGS_ABSENT_RUNS[] = {
+    { 1000, 24 },
+    { 1048, 56 },
 };
 
 // Bytes of the first normrope_args of this version.
