@@ -5,7 +5,7 @@ export { type ErrorCode, NormropeError } from "./errors.js";
 export { type Heads, type HeadsLayout, packedHeads } from "./heads.js";
 export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "./manifest.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";
-export type { Kernel, PreparedCall } from "./op.js";
+export type { Kernel, LaunchInfo, PreparedCall } from "./op.js";
 export { type OpenOptions, open } from "./open.js";
 export { type DeviceInfo, Library } from "./open_library.js";
 export type {

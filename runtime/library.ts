@@ -35,6 +35,7 @@ export interface NativeFunctions {
   readonly find: (id: string) => number;
   readonly prepare: (kernel: number) => number;
   readonly check: (kernel: number, args: Uint8Array) => number;
+  readonly launchInfo: (kernel: number, args: Uint8Array, launch: Uint8Array) => number;
   readonly run: (kernel: number, args: Uint8Array, stream: Address) => number;
   readonly statusText: (status: number) => string;
   readonly lastError: () => string;
@@ -67,6 +68,7 @@ const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
   find: ["normrope_find", "int", ["str"]],
   prepare: ["normrope_prepare", "int", ["int"]],
   check: ["normrope_check", "int", ["int", P]],
+  launchInfo: ["normrope_launch_info", "int", ["int", P, P]],
   run: ["normrope_run", "int", ["int", P, P]],
   statusText: ["normrope_status_text", "str", ["int"]],
   lastError: ["normrope_last_error", "str", []],
@@ -144,6 +146,7 @@ export function onDevice(functions: NativeFunctions, device: number): NativeFunc
   return {
     ...functions,
     prepare: on(functions.prepare),
+    launchInfo: on(functions.launchInfo),
     run: on(functions.run),
     allocate: on(functions.allocate),
     free: on(functions.free),

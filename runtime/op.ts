@@ -4,7 +4,7 @@
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
 import { callerField, type PackedCall, packCall, type RunOptions } from "./call.js";
-import { checkStatus, type NativeFunctions } from "./library.js";
+import { bytesOf, checkStatus, type NativeFunctions } from "./library.js";
 import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { requireOpen, type Session } from "./session.js";
 
@@ -15,6 +15,18 @@ export interface LoadedKernel {
   readonly functions: NativeFunctions;
   readonly index: number;
   readonly facts: ManifestKernel;
+}
+
+/** What dispatch decides for a call; all 0 where there is nothing to launch. */
+export interface LaunchInfo {
+  /** How a head lies over lanes: 0 for few tokens, 1 for many where that is another. */
+  readonly layout: number;
+  /** Heads of a token that a warp takes; 1 on the CPU. */
+  readonly headsPerTask: number;
+  /** Of the tokens, q and then k of each; 1 on the CPU. */
+  readonly slices: number;
+  /** Whether it is a programmatic dependent launch. */
+  readonly isDependent: boolean;
 }
 
 /** A kernel of an open library; `library.kernel` gives it. */
@@ -41,6 +53,19 @@ export class Kernel {
   run(options: RunOptions): void {
     const { session, facts } = this.#loaded;
     launch(this.#loaded, packCall(session, facts, options));
+  }
+
+  /**
+   * What `run` would launch. Reads no data, and launches nothing.
+   * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
+   */
+  launchInfo(options: RunOptions): LaunchInfo {
+    const { session, functions, index, facts } = this.#loaded;
+    const call = packCall(session, facts, options);
+    const info = new Int32Array(4);
+    checkStatus(functions, functions.launchInfo(index, call.args, bytesOf(info)), callerField);
+    const [layout = 0, headsPerTask = 0, slices = 0, isDependent] = info;
+    return { layout, headsPerTask, slices, isDependent: isDependent === 1 };
   }
 
   /**

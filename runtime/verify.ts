@@ -6,7 +6,7 @@
 import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { type Batch, type Counts, headsFirst, rowsOf, runBatch } from "./batch.js";
 import type { ManifestKernel } from "./manifest.js";
-import type { Kernel } from "./op.js";
+import type { Kernel, LaunchInfo } from "./op.js";
 import type { Library } from "./open_library.js";
 import { ropeTable } from "./rope_table.js";
 
@@ -34,27 +34,22 @@ export async function verifyLibrary(
   onKernel: (result: KernelResult) => void = () => {},
 ): Promise<KernelResult[]> {
   const results: KernelResult[] = [];
-  const isGpu = library.target === "cuda";
-  const multiprocessors = isGpu ? Math.max(...library.devices.map((device) => device.multiprocessors)) : 0;
   for (const facts of library.manifest.kernels) {
     const kernel = await library.kernel({ ...facts.point, op: facts.op });
-    const result = verifyKernel(library, kernel, facts, multiprocessors);
+    const result = verifyKernel(library, kernel, facts);
     results.push(result);
     onKernel(result);
   }
   return results;
 }
 
-function verifyKernel(
-  library: Library,
-  kernel: Kernel,
-  facts: ManifestKernel,
-  multiprocessors: number,
-): KernelResult {
+function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): KernelResult {
   const { dtype } = facts.point;
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
-  const batches = batchesFor(facts, multiprocessors);
+  const branches = library.target === "cuda" ? branchesOf(library, kernel, facts) : [];
+  if (library.target === "cuda") failures.push(...unseenBranches(branches));
+  const batches = batchesFor(facts, branches);
   batches.forEach((batch, seed) => {
     const { accuracy, touched } = runBatch(library, kernel, facts, batch, seed + 1);
     pooled.maxError = Math.max(pooled.maxError, accuracy.maxError);
@@ -69,7 +64,7 @@ function verifyKernel(
 }
 
 /** What is particular about a batch: positions that cycle through `VERIFY_POSITIONS`, all else as it is here. */
-interface Sketch {
+export interface Sketch {
   readonly name: string;
   readonly tokens: number;
   readonly q: number;
@@ -96,45 +91,109 @@ const SKETCHES: readonly Sketch[] = [
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
 
-/**
- * Those that fill a GPU, most of them many times over; tokens are for one multiprocessor. With 9 groups of q and of k
- * heads each, so that warps take two groups in a row, and four; a kernel with a second layout, for many tokens, takes
- * that here, and the first again for the few heads of the last batch.
- */
-function fillingSketches(headsPerWarp: number): Sketch[] {
+/** A batch, and what dispatch decides for it. */
+interface Branch extends Sketch {
+  readonly headsPerTask: number;
+  readonly isSliced: boolean;
+}
+
+/** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
+type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
+
+/** With 9 groups of q and of k heads each, so that warps take two groups in a row, and four. */
+function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
+  return {
+    every: { name: "filling", q: heads, k: heads },
+    last: [
+      {
+        ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
+        ...{ q: heads, k: heads, layout: "rows with gaps", weightForEachHead: true },
+        ...{ hasYarn: true, hasWidePositions: true },
+      },
+      { name: "filling, out of place, no k heads", q: heads, k: 0, layout: "out of place" },
+      { name: "many tokens of few heads", q: 3, k: 1 },
+    ],
+  };
+}
+
+/** What dispatch must have been seen to do, whatever the device: one, two and four groups a task; one slice and several. */
+const TASKS_MIN = 3;
+
+function unseenBranches(branches: readonly Branch[]): string[] {
+  const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
+  const tasks = count(({ headsPerTask }) => headsPerTask);
   return [
-    { name: "middling", tokens: 4.5, q: heads, k: heads },
-    { name: "large", tokens: 68.1, q: heads, k: heads },
-    {
-      ...{ name: "large, strided, with a weight for each head, YaRN and int64 positions", tokens: 11.3 },
-      ...{ q: heads, k: heads, layout: "rows with gaps", weightForEachHead: true },
-      ...{ hasYarn: true, hasWidePositions: true },
-    },
-    { name: "large, out of place, no k heads", tokens: 13.6, q: heads, k: 0, layout: "out of place" },
-    { name: "many tokens of few heads", tokens: 151.5, q: 3, k: 1 },
+    ...(tasks < TASKS_MIN ? [`only ${tasks} sizes of a task were seen, of ${TASKS_MIN}`] : []),
+    ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
   ];
 }
 
+/** A batch of so many elements is larger than the cache, in which sixteen-bit elements take twice as many bytes. */
+const elementsMax = ({ devices }: Library) => Math.max(2 ** 24, ...devices.map(({ l2Bytes }) => l2Bytes));
+
+/** Tokens of which some are judged. */
+const JUDGED = 43;
+
 /**
- * The batches that every kernel is run on. A GPU gets further ones that fill its multiprocessors; 0 for a CPU.
+ * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes the batch of their last
+ * branch. What `launchInfo` says tells branches apart.
  */
-export function batchesFor({ point, headsPerWarp }: ManifestKernel, multiprocessors: number): Batch[] {
+function branchesOf(library: Library, kernel: Kernel, facts: ManifestKernel): Branch[] {
+  const { every, last } = shapesFor(facts.headsPerWarp);
+  const most = elementsMax(library);
+  const sketchesOf = (shape: Shape) => {
+    const found = new Map<string, Branch>();
+    for (let n = 0; ; n++) {
+      const tokens = 2 ** n + 1; // so that blocks at the end are not full
+      if (tokens * (shape.q + shape.k) * facts.point.headDim > most) return [...found.values()];
+      const { layout, headsPerTask, slices } = launchOf(library, kernel, facts, shape, tokens);
+      const isSliced = slices > 1;
+      const taken = `layout ${layout}, ${headsPerTask} heads a task, ${isSliced ? "in slices" : "in one slice"}`;
+      if (found.has(taken)) continue;
+      const judgeEvery = Math.max(1, Math.floor(tokens / JUDGED));
+      found.set(taken, {
+        ...shape,
+        name: `${shape.name}, ${taken}`,
+        tokens,
+        judgeEvery,
+        headsPerTask,
+        isSliced,
+      });
+    }
+  };
+  return [...sketchesOf(every), ...last.flatMap((shape) => sketchesOf(shape).slice(-1))];
+}
+
+/** What dispatch decides. Nothing is read, so there need be no memory. */
+function launchOf(
+  library: Library,
+  kernel: Kernel,
+  { point }: ManifestKernel,
+  { q, k, weightForEachHead = false }: Shape,
+  numTokens: number,
+): LaunchInfo {
+  const { headDim, rotaryDim, dtype } = point;
+  const tokenStride = (q + k) * headDim;
+  using buffer = library.borrow(dtype, { address: 2n ** 46n, length: numTokens * tokenStride });
+  using weight = library.borrow(dtype, { address: 2n ** 45n, length: Math.max(q, k) * headDim });
+  using positions = library.borrow("int32", { address: 2n ** 44n, length: numTokens });
+  using turns = library.borrow("uint64", { address: 2n ** 43n, length: rotaryDim / 2 });
+  const common = { buffer, tokenStride, weight, weightHeadStride: weightForEachHead ? headDim : 0 };
+  return kernel.launchInfo({
+    ...{ q: { ...common, numHeads: q }, k: { ...common, numHeads: k, offset: k === 0 ? 0 : q * headDim } },
+    ...{ numTokens, positions, rope: { turns, attentionFactor: 1 }, eps: 1e-6 },
+  });
+}
+
+/** The batches that every kernel is run on, and those that a GPU gets for the branches of its dispatch. */
+export function batchesFor({ point }: ManifestKernel, branches: readonly Sketch[]): Batch[] {
   const { headDim, rotaryDim } = point;
   const plain = ropeTable({ base: 10_000, rotaryDim });
   const scaling = { type: "yarn", factor: 4, originalMaxPosition: 32_768 } as const;
   const yarn = ropeTable({ base: 1_000_000, rotaryDim, scaling });
   const pooled = { name: "packed", tokens: Math.ceil(REL_ERROR_MIN_ELEMENTS / (5 * headDim)), q: 3, k: 2 };
-  const filling = multiprocessors === 0 ? [] : fillingSketches(headsPerWarp);
-  const sketches = [
-    pooled,
-    ...SKETCHES,
-    ...filling.map((sketch) => {
-      const tokens = Math.ceil(sketch.tokens * multiprocessors);
-      return { ...sketch, tokens, judgeEvery: Math.max(1, Math.floor(tokens / 43)) };
-    }),
-  ];
-  return sketches.map((sketch: Sketch) => {
+  return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {
     const { name, tokens, q, k, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
     const counts = { numTokens: tokens, numQHeads: q, numKHeads: k };
     const positions = sketch.hasWidePositions ? widePositions(tokens) : cyclingPositions(tokens);

@@ -49,6 +49,12 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
       const q = { buffer, tokenStride: 3 * headDim, numHeads: 2, weight };
       const k = { ...q, offset: 2 * headDim, numHeads: 1 };
+      const call = { q, k, numTokens: 2, positions, rope, eps: 1e-6 };
+      expect([kernel.launchInfo(call), kernel.launchInfo({ ...call, pdl: true })]).toEqual(
+        [false, true].map((isDependent) => ({
+          ...{ layout: 0, headsPerTask: facts.headsPerWarp, slices: 1, isDependent },
+        })),
+      );
       // The second reads what the first wrote: too early a read would be reported.
       for (let i = 0; i < 2; i++) kernel.run({ q, k, numTokens: 2, positions, rope, eps: 1e-6, pdl: true });
     }

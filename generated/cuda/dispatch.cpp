@@ -35,7 +35,7 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d"},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim"},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]}],"sourcesSha256":"1d1122aba07eed200d369dc0530b205599b06fb858121a16138a2fcf60bc2e6a","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d"},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim"},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true}],"stages":[{"name":"rmsNorm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]}],"sourcesSha256":"67e093bc62a4a69bb303d3f7264a5b2c98e51be0cb864e79f21e4cb08ff6d5a4","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -166,6 +166,38 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.num_spans = static_cast<uint32_t>(num_tokens * to.spans_per_token);
 }
 
+// What a call launches: decided from its sizes and the device.
+struct Decision {
+  const Layout *layout;
+  int heads_per_span;
+  uint32_t slices;
+  bool is_dependent;
+};
+
+int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, int heads_per_span, int block_threads) {
+  return divide_up(num_tokens * divide_up(heads.num_heads, heads_per_span), block_threads / 32);
+}
+
+int decide(int kernel, const normrope_args &args, Decision &decision) {
+  int device, multiprocessors, l2_bytes;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error != cudaSuccess) return fail_cuda(error, "cudaGetDevice");
+  error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, device);
+  decision.is_dependent = false;
+  if (error == cudaSuccess && (args.flags & NORMROPE_PDL) != 0) error = can_be_dependent(device, &decision.is_dependent);
+  if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
+
+  const Launch &launch = LAUNCHES[kernel];
+  decision.layout = &layout_for(launch, args, multiprocessors);
+  decision.heads_per_span = heads_per_span(*decision.layout, args, multiprocessors);
+  const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
+  const int64_t blocks = blocks_of(args.q, args.num_tokens, decision.heads_per_span, launch.block_threads) +
+                         blocks_of(args.k, args.num_tokens, decision.heads_per_span, launch.block_threads);
+  decision.slices = slices_of(args, head_bytes, blocks, multiprocessors, l2_bytes);
+  return NORMROPE_OK;
+}
+
 }  // namespace
 }  // namespace normrope
 
@@ -183,38 +215,40 @@ int normrope_prepare(int kernel) {
   return NORMROPE_OK;
 }
 
+int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch *launch) {
+  if (launch == nullptr) return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "launch is NULL");
+  normrope_args storage;
+  int status;
+  args = read_args(kernel, args, storage, status);
+  if (args == nullptr) return status;
+  *launch = {};
+  if (is_empty(*args)) return NORMROPE_OK;
+  Decision decision;
+  if ((status = decide(kernel, *args, decision)) != NORMROPE_OK) return status;
+  launch->layout = decision.layout == &LAUNCHES[kernel].wide;
+  launch->heads_per_task = decision.heads_per_span;
+  launch->slices = static_cast<int32_t>(decision.slices);
+  launch->is_dependent = decision.is_dependent;
+  return NORMROPE_OK;
+}
+
 int normrope_run(int kernel, const normrope_args *args, void *stream) {
   normrope_args storage;
   int status;
   args = read_args(kernel, args, storage, status);
   if (args == nullptr || is_empty(*args)) return status;
+  Decision decision;
+  if ((status = decide(kernel, *args, decision)) != NORMROPE_OK) return status;
 
-  int device, multiprocessors, l2_bytes;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error != cudaSuccess) return fail_cuda(error, "cudaGetDevice");
-  error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, device);
-  if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
-
-  bool is_dependent = false;
-  if ((args->flags & NORMROPE_PDL) != 0) {
-    error = can_be_dependent(device, &is_dependent);
-    if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
-  }
-
-  const Launch &launch = LAUNCHES[kernel];
-  const Layout &layout = layout_for(launch, *args, multiprocessors);
+  const int block_threads = LAUNCHES[kernel].block_threads;
   Params params = {};
-  params.heads_per_span = heads_per_span(layout, *args, multiprocessors);
-  set_heads(params.heads[0], args->q, args->num_tokens, params.heads_per_span);
-  set_heads(params.heads[1], args->k, args->num_tokens, params.heads_per_span);
-  const int64_t warps_per_block = launch.block_threads / 32;
-  const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
-  const int64_t q_blocks = divide_up(params.heads[0].num_spans, warps_per_block);
-  const int64_t k_blocks = divide_up(params.heads[1].num_spans, warps_per_block);
-  const uint32_t slices = slices_of(*args, head_bytes, q_blocks + k_blocks, multiprocessors, l2_bytes);
-  params.heads[0].blocks_per_slice = divide_up(q_blocks, slices);
-  params.heads[1].blocks_per_slice = divide_up(k_blocks, slices);
+  params.heads_per_span = decision.heads_per_span;
+  const normrope_heads *const sides[] = {&args->q, &args->k};
+  for (int i = 0; i < 2; ++i) {
+    set_heads(params.heads[i], *sides[i], args->num_tokens, decision.heads_per_span);
+    const int64_t blocks = blocks_of(*sides[i], args->num_tokens, decision.heads_per_span, block_threads);
+    params.heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
+  }
   const bool has_wide_positions = args->position_bits == 64;
   params.positions = static_cast<const char *>(args->positions);
   params.position_bytes = has_wide_positions ? 8 : 4;
@@ -228,13 +262,14 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(params.heads[0].blocks_per_slice + params.heads[1].blocks_per_slice, slices);
-  config.blockDim = dim3(launch.block_threads);
+  config.gridDim = dim3(params.heads[0].blocks_per_slice + params.heads[1].blocks_per_slice, decision.slices);
+  config.blockDim = dim3(block_threads);
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
-  config.numAttrs = is_dependent ? 1 : 0;
+  config.numAttrs = decision.is_dependent ? 1 : 0;
   void *arguments[] = {&params};
-  const void *const function = is_dependent ? layout.dependent : layout.function;
-  error = cudaLaunchKernelExC(&config, function, arguments);
+  const Layout &layout = *decision.layout;
+  const void *const function = decision.is_dependent ? layout.dependent : layout.function;
+  const cudaError_t error = cudaLaunchKernelExC(&config, function, arguments);
   return error == cudaSuccess ? NORMROPE_OK : fail_cuda(error, "cudaLaunchKernelExC");
 }

@@ -124,6 +124,14 @@ typedef struct normrope_args {
   int64_t block_size;             /* 0 */
 } normrope_args;
 
+/* What normrope_run decides for a call; 0 where there is nothing to launch. */
+typedef struct normrope_launch {
+  int32_t layout;                 /* how a head lies over lanes: 0 for few tokens, 1 for many where that is another */
+  int32_t heads_per_task;         /* heads of a token that a warp takes; 1 on the CPU */
+  int32_t slices;                 /* of the tokens, q and then k of each; 1 on the CPU */
+  int32_t is_dependent;           /* whether it is a programmatic dependent launch */
+} normrope_launch;
+
 typedef struct normrope_device_info {
   char name[256];
   int32_t major, minor;         /* compute capability; 0 on the CPU */
@@ -147,6 +155,8 @@ const char *normrope_kernel_id(int kernel);
 int normrope_prepare(int kernel);
 /* Checks all that normrope_run checks, and launches nothing. */
 int normrope_check(int kernel, const normrope_args *args);
+/* What normrope_run would launch for the arguments on the current device. Reads no data, and launches nothing. */
+int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch *launch);
 /* Launches on a stream, and returns the status of this launch. Never synchronises, and never allocates but for the
  * kernel's code, which CUDA loads at its first run where normrope_prepare has not. */
 int normrope_run(int kernel, const normrope_args *args, void *stream);

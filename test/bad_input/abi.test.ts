@@ -191,6 +191,18 @@ describe("normrope_run, normrope_check", () => {
 
 /** Calls of the other functions; `page` is the memory that they are given. */
 const OTHERS: readonly (readonly [what: string, status: number, names: RegExp, call: () => number])[] = [
+  [
+    "a launch to NULL",
+    INVALID,
+    /^launch is NULL/,
+    () => c.launchInfo(kernel, packedArgs(memory, HEAD_DIM), null as never),
+  ],
+  [
+    "a launch of wrong arguments",
+    INVALID,
+    /^eps is -1: /,
+    () => c.launchInfo(kernel, packedArgs(memory, HEAD_DIM, { eps: -1 }), new Uint8Array(16)),
+  ],
   ["no kernel id", INVALID, /^kernel_id is NULL/, () => c.find(null as never)],
   ["a kernel id like none", NO_SUCH_KERNEL, /no kernel nothing$/, () => c.find("nothing")],
   ["a kernel id of many letters", NO_SUCH_KERNEL, /no kernel x{200}$/, () => c.find("x".repeat(5000))],

@@ -169,7 +169,7 @@ const betweenEntries = () => {
 
 describe("a call with", () => {
   test.each(BAD)("%s is refused, naming %s, and writes nothing", async (_, field, change) => {
-    for (const launch of ["run", "prepare"] as const) {
+    for (const launch of ["run", "prepare", "launchInfo"] as const) {
       const run = () => kernel[launch](merged(validCall(), change()));
       await expectRefusal(bits, run, "invalid-argument", `${field} `);
     }
@@ -180,6 +180,16 @@ describe("a call with", () => {
 function merged(call: RunOptions, change: object): RunOptions {
   return Object.defineProperties({ ...call }, Object.getOwnPropertyDescriptors(change));
 }
+
+test("what a launch would be is said without one", async () => {
+  await leaving(bits, () => {
+    expect(kernel.launchInfo(validCall())).toEqual({
+      ...{ layout: 0, headsPerTask: 1, slices: 1, isDependent: false },
+    });
+    const nothing = { layout: 0, headsPerTask: 0, slices: 0, isDependent: false };
+    expect(kernel.launchInfo({ ...validCall(), numTokens: 0 })).toEqual(nothing);
+  });
+});
 
 test("an option that says something else each time it is asked is read once", async () => {
   let asked = 0;
