@@ -136,8 +136,8 @@ const elementsMax = ({ devices }: Library) => Math.max(2 ** 24, ...devices.map((
 const JUDGED = 43;
 
 /**
- * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes the batch of their last
- * branch. What `launchInfo` says tells branches apart.
+ * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes that of the last branch
+ * before slices. What `launchInfo` says tells branches apart.
  */
 function branchesOf(library: Library, kernel: Kernel, facts: ManifestKernel): Branch[] {
   const { every, last } = shapesFor(facts.headsPerWarp);
@@ -162,7 +162,11 @@ function branchesOf(library: Library, kernel: Kernel, facts: ManifestKernel): Br
       });
     }
   };
-  return [...sketchesOf(every), ...last.flatMap((shape) => sketchesOf(shape).slice(-1))];
+  const largestOf = (shape: Shape) =>
+    sketchesOf(shape)
+      .filter(({ isSliced }) => !isSliced)
+      .slice(-1);
+  return [...sketchesOf(every), ...last.flatMap(largestOf)];
 }
 
 /** What dispatch decides. Nothing is read, so there need be no memory. */
