@@ -63,13 +63,23 @@ export interface Input {
 }
 
 const ABSENT: Rule = { kind: "absent" };
-const absent = (name: string, type: CType, docs: string): Input => ({ name, type, docs, rule: ABSENT });
+/** Of 8 bytes, as the check takes it. */
+const absent = (name: string, type: Exclude<CType, "uint32_t" | "float">, docs: string): Input => ({
+  name,
+  type,
+  docs,
+  rule: ABSENT,
+});
 const int64 = (name: string, docs: string, rule: Rule): Input => ({ name, type: "int64_t", docs, rule });
 
 /** A tensor, and its length in elements behind it. */
 function tensor(name: string, type: CType, docs: string, rule: Rule): readonly Input[] {
   const isAbsent = rule.kind === "absent";
-  const length = isAbsent ? `0` : `how many elements there are from ${name} on; 0: not known`;
+  const isExact = rule.kind === "tensor" && rule.isExact;
+  const known = isExact
+    ? "exactly its elements, or 0"
+    : `how many elements there are from ${name} on; 0: not known`;
+  const length = isAbsent ? "0" : known;
   return [{ name, type, docs, rule }, int64(`${name}_length`, length, isAbsent ? rule : { kind: "length" })];
 }
 

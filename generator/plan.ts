@@ -47,6 +47,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const slots = headDim / (2 * vectorElements);
   if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
+  const wide = wideLayout(slots, lanesPerHead, vectorElements);
   return {
     id,
     op: op.name,
@@ -56,7 +57,8 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     slots,
     ...layoutOf(slots, lanesPerHead, vectorElements),
     blockThreads: BLOCK_THREADS,
-    wide: wideLayout(slots, lanesPerHead, vectorElements),
+    wide,
+    layouts: wide === undefined ? 1 : 2,
     places: powerOfTwoAtLeast(slots),
     rotaryPairs: rotaryDim / 2,
     secondVectorRotated: second.rotated,

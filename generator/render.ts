@@ -93,6 +93,7 @@ function manifestOf(
       slotsPerLane: plan.slotsPerLane,
       headsPerWarp: plan.headsPerWarp,
       blockThreads: plan.blockThreads,
+      layouts: plan.layouts,
     })),
   };
 }

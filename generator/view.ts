@@ -21,6 +21,7 @@ import {
 } from "../dsl/inputs.js";
 import { valueOn, written } from "../dsl/points.js";
 import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
+import { internalError } from "./diagnostics.js";
 import type { AxisValue, KernelPlan, Layout, Op } from "./ir.js";
 import { commented, floatLiteral, rawString, vectorType } from "./spelling.js";
 
@@ -182,7 +183,11 @@ const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "ro
 
 /** The fields of one struct. */
 function inputViews(fields: readonly Placed[]): View[] {
-  const offsetOf = (name: string) => fields.find(({ input }) => input.name === name)?.offset ?? 0;
+  const offsetOf = (name: string) => {
+    const field = fields.find(({ input }) => input.name === name);
+    if (field === undefined) throw internalError("view", `no field is called ${name}`);
+    return field.offset;
+  };
   return fields.map(({ input, offset }) => {
     const { name, type, count = 1, rule } = input;
     const strides = rule.kind === "tensor" ? Object.entries(rule.strides) : [];

@@ -63,6 +63,8 @@ export interface PackedCall {
   readonly isEmpty: boolean;
   /** What must not be freed before the call, by the name of the argument. */
   readonly uses: ReadonlyMap<string, Owned>;
+  /** What the caller calls a field that C names. */
+  readonly callerField: (field: string) => string;
 }
 
 /** @throws NormropeError `invalid-argument`, `closed`. */
@@ -124,6 +126,8 @@ class Packing {
   readonly #facts: ManifestKernel;
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
+  /** Of tensors that begin within a buffer. */
+  readonly #names = new Map<string, string>();
 
   constructor(session: Session, facts: ManifestKernel) {
     this.#session = session;
@@ -151,7 +155,10 @@ class Packing {
     this.#setTensor(ROPE_TABLE, this.#use("rope.turns", turns, ["uint64"], isEmpty));
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
-    return { args: this.#args.bytes, stream: queue, isEmpty, uses: this.#uses };
+    return {
+      ...{ args: this.#args.bytes, stream: queue, isEmpty, uses: this.#uses },
+      callerField: (field) => this.#names.get(field) ?? callerField(field),
+    };
   }
 
   /** Gives the number of heads. */
@@ -167,8 +174,10 @@ class Packing {
     const isEmpty = numHeads === 0 || numTokens === 0;
     const input = this.#placeOf(side, heads, isEmpty);
     this.#setPlace(fields.in, side, input);
+    this.#nameBuffer(fields.in, side, input);
     const output = out === undefined ? input : this.#placeOf(`${side}.out`, out, isEmpty);
     this.#setPlace(fields.out, `${side}.out`, output);
+    if (out !== undefined) this.#nameBuffer(fields.out, `${side}.out`, output);
     this.#setTensor(fields.weight, this.#use(`${side}.weight`, weight, [point.dtype], isEmpty));
     this.#setWhole(fields.weightHeadStride, weightHeadStride, `${side}.weightHeadStride`);
     return numHeads;
@@ -179,7 +188,7 @@ class Packing {
     const { headDim, dtype } = this.#facts.point;
     const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
     const { address, length } = this.#use(`${field}.buffer`, buffer, [dtype], isEmpty, offset);
-    return { address, length, tokenStride, headStride };
+    return { address, length, tokenStride, headStride, offset };
   }
 
   #setPlace(
@@ -190,6 +199,11 @@ class Packing {
     this.#setTensor(fields, place);
     this.#setWhole(fields.tokenStride, place.tokenStride, `${field}.tokenStride`);
     this.#setWhole(fields.headStride, place.headStride, `${field}.headStride`);
+  }
+
+  /** What the caller calls heads that begin within a buffer. */
+  #nameBuffer({ path }: TensorFields, field: string, { offset }: { readonly offset: number }): void {
+    this.#names.set(path, `${field}.buffer${offset === 0 ? "" : ` from offset ${offset} on`}`);
   }
 
   #setTensor({ path, length }: TensorFields, elements: Elements): void {
@@ -222,14 +236,14 @@ class Packing {
     buffer.requireAlive(field);
     if (!types.includes(buffer.type))
       throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
-    const length = buffer.length - offset;
     // C takes a length of 0 for one that is not known.
-    if (!Number.isSafeInteger(offset) || offset < 0 || (length <= 0 && offset > 0 && !isEmpty)) {
+    if (!Number.isSafeInteger(offset) || offset < 0 || (offset > 0 && offset >= buffer.length && !isEmpty)) {
       const want = `a whole number from 0, before the buffer's end at ${buffer.length}`;
       throw invalidArgument(field.replace(/buffer$/, "offset"), offset, want);
     }
+    const length = buffer.length - offset;
     if (length === 0 && !isEmpty)
-      throw unfitArgument(field, "a buffer of 0 elements", "longer for these sizes");
+      throw unfitArgument(field, "a buffer of 0 elements", "of at least 1 element");
     this.#uses.set(field, buffer);
     const address =
       offset === 0 ? buffer.address : buffer.address + BigInt(offset * ELEMENT_BYTES[buffer.type]);

@@ -88,11 +88,11 @@ export function requireObject(field: string, value: unknown): void {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 
-/** @throws NormropeError `invalid-argument` for what is infinite, or no number, in float32. */
-export function requireFloat32(field: string, value: number, least = Number.NEGATIVE_INFINITY): void {
-  if (typeof value === "number" && Number.isFinite(Math.fround(value)) && value >= least) return;
-  const range = least === 0 ? "a number from 0 that float32 can hold" : "a number that float32 can hold";
-  throw invalidArgument(field, value, range);
+/** @throws NormropeError `invalid-argument` for what is no finite number in float32, and for what is only 0 there. */
+export function requireFloat32(field: string, value: number): void {
+  const rounded = typeof value === "number" ? Math.fround(value) : Number.NaN;
+  if (Number.isFinite(rounded) && (rounded !== 0 || value === 0)) return;
+  throw invalidArgument(field, value, "a number that float32 can hold");
 }
 
 /** @throws NormropeError `invalid-argument`. */

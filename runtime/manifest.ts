@@ -109,6 +109,8 @@ const kernelSchema = z.strictObject({
   /** Heads that a warp works on at once. */
   headsPerWarp: z.int().positive(),
   blockThreads: z.int().positive(),
+  /** How many ways there are for a head to lie: 2 where many tokens take another. */
+  layouts: z.int().min(1).max(2),
 });
 
 /** What ptxas says of a kernel on one architecture. */

@@ -3,7 +3,7 @@
  *
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
-import { callerField, type PackedCall, packCall, type RunOptions } from "./call.js";
+import { type PackedCall, packCall, type RunOptions } from "./call.js";
 import { bytesOf, checkStatus, type NativeFunctions } from "./library.js";
 import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { requireOpen, type Session } from "./session.js";
@@ -19,11 +19,11 @@ export interface LoadedKernel {
 
 /** What dispatch decides for a call; all 0 where there is nothing to launch. */
 export interface LaunchInfo {
-  /** How a head lies over lanes: 0 for few tokens, 1 for many where that is another. */
+  /** How a head lies over lanes: 0, or 1 where many tokens have a layout of their own. */
   readonly layout: number;
   /** Heads of a token that a warp takes; 1 on the CPU. */
   readonly headsPerTask: number;
-  /** Of the tokens, q and then k of each; 1 on the CPU. */
+  /** Parts of the tokens that are taken one after the other; 1 on the CPU. */
   readonly slices: number;
   /** Whether it is a programmatic dependent launch. */
   readonly isDependent: boolean;
@@ -62,8 +62,8 @@ export class Kernel {
   launchInfo(options: RunOptions): LaunchInfo {
     const { session, functions, index, facts } = this.#loaded;
     const call = packCall(session, facts, options);
-    const info = new Int32Array(4);
-    checkStatus(functions, functions.launchInfo(index, call.args, bytesOf(info)), callerField);
+    const info = new Int32Array(8);
+    checkStatus(functions, functions.launchInfo(index, call.args, bytesOf(info)), call.callerField);
     const [layout = 0, headsPerTask = 0, slices = 0, isDependent] = info;
     return { layout, headsPerTask, slices, isDependent: isDependent === 1 };
   }
@@ -77,7 +77,7 @@ export class Kernel {
   prepare(options: RunOptions): PreparedCall {
     const { session, functions, index, facts } = this.#loaded;
     const call = packCall(session, facts, options);
-    checkStatus(functions, functions.check(index, call.args), callerField);
+    checkStatus(functions, functions.check(index, call.args), call.callerField);
     checkStatus(functions, functions.prepare(index));
     return new PreparedCall(this.#loaded, call);
   }
@@ -105,7 +105,7 @@ export class PreparedCall {
 }
 
 function launch({ session, functions, index, facts }: LoadedKernel, call: PackedCall): void {
-  checkStatus(functions, functions.run(index, call.args, call.stream), callerField);
+  checkStatus(functions, functions.run(index, call.args, call.stream), call.callerField);
   if (call.isEmpty) return;
   session.launches.set(facts.id, (session.launches.get(facts.id) ?? 0) + 1);
 }

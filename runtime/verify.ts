@@ -47,8 +47,13 @@ function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): 
   const { dtype } = facts.point;
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
-  const branches = library.target === "cuda" ? branchesOf(library, kernel, facts) : [];
-  if (library.target === "cuda") failures.push(...unseenBranches(branches));
+  const branches =
+    library.target === "cuda"
+      ? branchesOf(facts, elementsMax(library), (shape, tokens) =>
+          launchOf(library, kernel, facts, shape, tokens),
+        )
+      : [];
+  if (library.target === "cuda") failures.push(...unseenBranches(facts, branches));
   const batches = batchesFor(facts, branches);
   batches.forEach((batch, seed) => {
     const { accuracy, touched } = runBatch(library, kernel, facts, batch, seed + 1);
@@ -70,7 +75,7 @@ export interface Sketch {
   readonly q: number;
   readonly k: number;
   /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
-  readonly layout?: "rows" | "rows with gaps" | "out of place";
+  readonly place?: "rows" | "rows with gaps" | "out of place";
   readonly hasWidePositions?: boolean;
   readonly hasYarn?: boolean;
   readonly eps?: number;
@@ -81,18 +86,19 @@ export interface Sketch {
 const SKETCHES: readonly Sketch[] = [
   {
     ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1 },
-    ...{ layout: "rows with gaps", hasWidePositions: true, hasYarn: true },
+    ...{ place: "rows with gaps", hasWidePositions: true, hasYarn: true },
   },
-  { name: "out of place", tokens: 13, q: 2, k: 7, layout: "out of place", hasYarn: true, eps: 1e-5 },
+  { name: "out of place", tokens: 13, q: 2, k: 7, place: "out of place", hasYarn: true, eps: 1e-5 },
   { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
   { name: "no k heads", tokens: 7, q: 3, k: 0 },
-  { name: "no q heads", tokens: 7, q: 0, k: 3, layout: "out of place" },
+  { name: "no q heads", tokens: 7, q: 0, k: 3, place: "out of place" },
   { name: "one token", tokens: 1, q: 32, k: 8, hasYarn: true },
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
 
 /** A batch, and what dispatch decides for it. */
-interface Branch extends Sketch {
+export interface Branch extends Sketch {
+  readonly layout: number;
   readonly headsPerTask: number;
   readonly isSliced: boolean;
 }
@@ -108,10 +114,10 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
     last: [
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
-        ...{ q: heads, k: heads, layout: "rows with gaps", weightForEachHead: true },
+        ...{ q: heads, k: heads, place: "rows with gaps", weightForEachHead: true },
         ...{ hasYarn: true, hasWidePositions: true },
       },
-      { name: "filling, out of place, no k heads", q: heads, k: 0, layout: "out of place" },
+      { name: "filling, out of place, no k heads", q: heads, k: 0, place: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
   };
@@ -120,10 +126,13 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
 /** What dispatch must have been seen to do, whatever the device: one, two and four groups a task; one slice and several. */
 const TASKS_MIN = 3;
 
-function unseenBranches(branches: readonly Branch[]): string[] {
+/** What dispatch was not seen to do, in words. */
+export function unseenBranches({ layouts }: ManifestKernel, branches: readonly Branch[]): string[] {
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
+  const seen = count(({ layout }) => layout);
   return [
+    ...(seen < layouts ? [`only ${seen} of ${layouts} layouts was seen`] : []),
     ...(tasks < TASKS_MIN ? [`only ${tasks} sizes of a task were seen, of ${TASKS_MIN}`] : []),
     ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
   ];
@@ -137,28 +146,27 @@ const JUDGED = 43;
 
 /**
  * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes that of the last branch
- * before slices. What `launchInfo` says tells branches apart.
+ * before slices. `launched` says what dispatch decides; batches have at most `most` elements.
  */
-function branchesOf(library: Library, kernel: Kernel, facts: ManifestKernel): Branch[] {
+export function branchesOf(
+  facts: ManifestKernel,
+  most: number,
+  launched: (shape: Shape, tokens: number) => LaunchInfo,
+): Branch[] {
   const { every, last } = shapesFor(facts.headsPerWarp);
-  const most = elementsMax(library);
   const sketchesOf = (shape: Shape) => {
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
       const tokens = 2 ** n + 1; // so that blocks at the end are not full
       if (tokens * (shape.q + shape.k) * facts.point.headDim > most) return [...found.values()];
-      const { layout, headsPerTask, slices } = launchOf(library, kernel, facts, shape, tokens);
+      const { layout, headsPerTask, slices } = launched(shape, tokens);
       const isSliced = slices > 1;
       const taken = `layout ${layout}, ${headsPerTask} heads a task, ${isSliced ? "in slices" : "in one slice"}`;
       if (found.has(taken)) continue;
       const judgeEvery = Math.max(1, Math.floor(tokens / JUDGED));
       found.set(taken, {
-        ...shape,
-        name: `${shape.name}, ${taken}`,
-        tokens,
-        judgeEvery,
-        headsPerTask,
-        isSliced,
+        ...{ ...shape, name: `${shape.name}, ${taken}`, tokens, judgeEvery },
+        ...{ layout, headsPerTask, isSliced },
       });
     }
   };
@@ -202,7 +210,7 @@ export function batchesFor({ point }: ManifestKernel, branches: readonly Sketch[
     const counts = { numTokens: tokens, numQHeads: q, numKHeads: k };
     const positions = sketch.hasWidePositions ? widePositions(tokens) : cyclingPositions(tokens);
     const rope = sketch.hasYarn ? yarn : plain;
-    const regions = regionsFor(headDim, counts, sketch.layout);
+    const regions = regionsFor(headDim, counts, sketch.place);
     return { name, ...counts, ...regions, positions, rope, eps, weightForEachHead, judgeEvery };
   });
 }
@@ -210,9 +218,9 @@ export function batchesFor({ point }: ManifestKernel, branches: readonly Sketch[
 function regionsFor(
   headDim: number,
   counts: Counts,
-  layout: Sketch["layout"],
+  place: Sketch["place"],
 ): Pick<Batch, "source" | "target"> {
-  switch (layout) {
+  switch (place) {
     case "out of place":
       return { source: rowsOf(headDim, counts, { numVHeads: 0 }), target: headsFirst(headDim, counts) };
     case "rows with gaps":

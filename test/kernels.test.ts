@@ -8,7 +8,13 @@ import { findKernel } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
-import { batchesFor, VERIFY_POSITIONS, verifyLibrary } from "../runtime/verify.js";
+import {
+  batchesFor,
+  branchesOf,
+  unseenBranches,
+  VERIFY_POSITIONS,
+  verifyLibrary,
+} from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
 
@@ -63,6 +69,35 @@ test("the batches take every position, layout and count that the op allows", () 
   expect(batches.some(({ numKHeads }) => numKHeads === 0)).toBe(true);
   expect(batches.some(({ positions }) => positions instanceof BigInt64Array)).toBe(true);
   expect(batches.some(({ weightForEachHead }) => weightForEachHead)).toBe(true);
+});
+
+describe("the branches of dispatch", () => {
+  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16" } as const;
+  const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
+  if (facts === undefined) throw new Error("the geometries lack head_dim 96");
+  const groupsOf = (tokens: number) => (tokens < 100 ? 1 : tokens < 1000 ? 2 : 4);
+  const launched = (tokens: number) => ({
+    ...{ layout: tokens < 100 ? 0 : 1, headsPerTask: groupsOf(tokens), isDependent: false },
+    slices: tokens < 5000 ? 1 : 7,
+  });
+
+  test("are each taken by the smallest batch that takes it", () => {
+    const branches = branchesOf(facts, 2 ** 26, (_, tokens) => launched(tokens));
+    const every = branches.filter(({ name }) => name.startsWith("filling, layout"));
+    expect(every.map(({ tokens }) => tokens)).toEqual([2, 129, 1025, 8193]);
+    expect(branches.length).toBe(every.length + 3);
+    expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false]);
+    expect(unseenBranches(facts, branches)).toEqual([]);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["a layout that is never taken", { layout: 0 }, /only 1 of 2 layouts/],
+    ["tasks of one size", { headsPerTask: 1 }, /only 1 sizes of a task/],
+    ["slices that are never taken", { slices: 1 }, /one slice or several/],
+  ])("fail for %s", (_, always, message) => {
+    const branches = branchesOf(facts, 2 ** 26, (_shape, tokens) => ({ ...launched(tokens), ...always }));
+    expect(unseenBranches(facts, branches)).toEqual([expect.stringMatching(message)]);
+  });
 });
 
 describe("the judge of a batch", () => {

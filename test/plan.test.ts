@@ -139,6 +139,7 @@ it("fixes all that decides the bits of a result", () => {
   expect(plan(op, point)).toEqual({
     id: "qk_norm_rope__bf16_d128_r64_neox",
     op: "qk_norm_rope",
+    layouts: 1,
     point,
     stages: [
       { name: "rmsNorm", constants: {} },

@@ -148,13 +148,13 @@ int check_tensor(const Scope &scope, const Input &input) {
     const auto stride = scope.read<int64_t>(dimension.stride_offset);
     if (stride < 0) {
       return refuse(scope.name(dimension.stride), Text("%lld", printed(stride)),
-                    Text("not negative where %s_length is given", input.name));
+                    Text("not negative where lengths are given"));
     }
     needed += (count - 1) * stride;
   }
   if (input.is_exact ? length == needed : length >= needed) return NORMROPE_OK;
-  return refuse(name(), Text("%lld elements long", printed(length)),
-                Text("%s%lld elements long for this call", input.is_exact ? "" : "at least ", printed(needed)));
+  return refuse(name(), Text("%lld element%s long", printed(length), length == 1 ? "" : "s"),
+                Text("%s%lld long for this call", input.is_exact ? "" : "at least ", printed(needed)));
 }
 
 constexpr char COUNT[] = "a whole number from 0 to 2147483647";
@@ -182,7 +182,7 @@ int check_number(const Scope &scope, const Input &input) {
       const auto eps = scope.read<float>(input.offset);
       // What is below float32's normal numbers, kernels take for 0.
       const bool is_usable = eps == 0 || (eps >= FLT_MIN && std::isfinite(eps));
-      return is_usable ? NORMROPE_OK : refused("0, or a finite number from 1.17549e-38 on");
+      return is_usable ? NORMROPE_OK : refused("0, or a finite number from 2^-126 on");
     }
     default: return NORMROPE_OK;
   }
@@ -199,7 +199,8 @@ int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const S
 // Whether no two heads of one side share an element: heads of a token side by side and tokens behind them, or the
 // other way round. Strides were checked: what is formed here fits an int64.
 bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, int64_t num_heads, int64_t head_dim) {
-  const int64_t token = std::abs(token_stride), head = std::abs(head_stride);
+  // A stride over one token or head is never used, and may be anything.
+  const int64_t token = num_tokens > 1 ? std::abs(token_stride) : 0, head = num_heads > 1 ? std::abs(head_stride) : 0;
   if (num_tokens == 1) return num_heads == 1 || head >= head_dim;
   if (num_heads == 1) return token >= head_dim;
   if (token < head_dim || head < head_dim) return false;
@@ -262,7 +263,7 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
   const normrope_heads *const sides[] = {&args.q, &args.k};
   const char *const names[] = {"q", "k"};
   const auto refused = [&](int i, const char *over, const char *field) {
-    return refuse(Text("%s.out", names[i]), Text("over %s.%s", over, field), Text("apart from what else is read or written"));
+    return refuse(Text("%s.out", names[i]), Text("over the %s of %s", field, over), Text("apart from what else is read or written"));
   };
   for (int i = 0; i < 2; ++i) {
     if (sides[i]->num_heads == 0) continue;
@@ -271,10 +272,10 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
       if (sides[j]->num_heads == 0) continue;
       const bool in_place = sides[j]->in == sides[j]->out;
       if (!(i == j && in_place) && !are_apart(out, input_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return refused(i, names[j], "in");
+        return refused(i, names[j], "input");
       }
       if (i < j && !in_place && !are_apart(out, output_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return refused(j, names[i], "out");
+        return refused(j, names[i], "output");
       }
     }
   }
@@ -285,24 +286,24 @@ int check_heads(const Scope &scope) {
   const normrope_heads &heads = *scope.heads;
   const int64_t num_tokens = scope.args.num_tokens;
   if (!is_count(heads.num_heads)) return refuse(scope.name("num_heads"), Text("%lld", printed(heads.num_heads)), Text(COUNT));
+  if (!are_absent(scope, HEADS_ABSENT_RUNS)) return check_all(scope, HEADS_ABSENT, check_absent);
   if (heads.num_heads == 0 || num_tokens == 0) return NORMROPE_OK;
   if (num_tokens > MAX_HEADS / heads.num_heads) {
     return refuse(Text("num_tokens"), Text("%lld", printed(num_tokens)),
                   Text("at most 2^30 in all with %lld %s heads: split the batch", printed(heads.num_heads), scope.side));
   }
   if (int status = check_all(scope, HEADS_NUMBERS, check_number)) return status;
-  if (!are_absent(scope, HEADS_ABSENT_RUNS)) return check_all(scope, HEADS_ABSENT, check_absent);
   if (int status = check_all(scope, HEADS_TENSORS, check_tensor)) return status;
   const bool moves_tokens = num_tokens > 1 && heads.in_token_stride != heads.out_token_stride;
   const bool moves_heads = heads.num_heads > 1 && heads.in_head_stride != heads.out_head_stride;
   if (heads.in == heads.out && (moves_tokens || moves_heads)) {
-    return refuse(scope.name("out"), Text("%s.in, with other strides", scope.side), Text("in place with the same strides, or elsewhere"));
+    return refuse(scope.name("out"), Text("its input, with other strides"), Text("in place with the same strides, or elsewhere"));
   }
   if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, scope.kernel.head_dim)) {
     return refuse(scope.name("out"),
-                  Text("heads over each other, with a token stride of %lld and a head stride of %lld",
+                  Text("in heads that lie over each other, with a token stride of %lld and a head stride of %lld",
                        printed(heads.out_token_stride), printed(heads.out_head_stride)),
-                  Text("heads that are apart"));
+                  Text("in heads that are apart"));
   }
   return NORMROPE_OK;
 }
@@ -315,7 +316,7 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   if (int status = check_heads({kernel, args, bytes_of(args.q), "q", &args.q})) return status;
   if (int status = check_heads({kernel, args, bytes_of(args.k), "k", &args.k})) return status;
   const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
-  constexpr Run ALL[] = {{0, sizeof(normrope_heads)}};
+  constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
   if (!are_absent(v, ALL)) {
     if (int status = check_all(v, HEADS_NUMBERS, check_absent)) return status;
     if (int status = check_all(v, HEADS_ABSENT, check_absent)) return status;
@@ -368,33 +369,26 @@ int check_kernel(int kernel) {
   return fail(NORMROPE_ERROR_NO_SUCH_KERNEL, "kernel is %d: the library holds %d, from 0", kernel, KERNEL_COUNT);
 }
 
-const normrope_args *read_args(int kernel, const normrope_args *args, normrope_args &storage, int &status) {
-  status = check_kernel(kernel);
-  if (status != NORMROPE_OK) return nullptr;
-  if (args == nullptr) {
-    status = fail(NORMROPE_ERROR_INVALID_ARGUMENT, "args is NULL");
-    return nullptr;
-  }
+int read_args(int kernel, const normrope_args *&args, normrope_args &storage) {
+  if (int status = check_kernel(kernel)) return status;
+  if (args == nullptr) return fail(NORMROPE_ERROR_INVALID_ARGUMENT, "args is NULL");
   const size_t size = args->struct_size;
   if (size < FIRST_ARGS_BYTES || size > MAX_ARGS_BYTES) {
-    status = refuse(Text("struct_size"), Text("%zu", size),
-                    Text("sizeof(normrope_args), from %zu to %zu", FIRST_ARGS_BYTES, MAX_ARGS_BYTES));
-    return nullptr;
+    return refuse(Text("struct_size"), Text("%zu", size),
+                  Text("sizeof(normrope_args), from %zu to %zu", FIRST_ARGS_BYTES, MAX_ARGS_BYTES));
   }
   const auto *const bytes = reinterpret_cast<const char *>(args);
   for (size_t i = sizeof(normrope_args); i < size; ++i) {
     if (bytes[i] == 0) continue;
-    status = refuse(Text("struct_size"), Text("%zu, with fields that this library does not know", size),
-                    Text("0 in all behind the first %zu bytes", sizeof(normrope_args)));
-    return nullptr;
+    return refuse(Text("struct_size"), Text("%zu, with fields that this library does not know", size),
+                  Text("0 in all behind the first %zu bytes", sizeof(normrope_args)));
   }
   if (size < sizeof(normrope_args)) {
     storage = {};
     std::memcpy(&storage, args, size);
     args = &storage;
   }
-  status = validate(KERNELS[kernel], *args);
-  return status == NORMROPE_OK ? args : nullptr;
+  return validate(KERNELS[kernel], *args);
 }
 
 }  // namespace normrope
@@ -419,9 +413,7 @@ int normrope_find(const char *kernel_id) {
 
 int normrope_check(int kernel, const normrope_args *args) {
   normrope_args storage;
-  int status;
-  read_args(kernel, args, storage, status);
-  return status;
+  return read_args(kernel, args, storage);
 }
 
 const char *normrope_status_text(int status) {

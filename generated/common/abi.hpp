@@ -26,9 +26,9 @@ int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3
 // The status of an index that is no kernel's, or NORMROPE_OK.
 int check_kernel(int kernel);
 
-// The arguments of a call that a kernel may run on, whole: what a caller's shorter struct lacks is NULL or 0. Reads no data.
-// `storage` is for that; NULL comes back, and the status, where the kernel may not run on them.
-const normrope_args *read_args(int kernel, const normrope_args *args, normrope_args &storage, int &status);
+// NORMROPE_OK where a kernel may run on the arguments, which are whole then: what a caller's shorter struct lacks is NULL or
+// 0, in `storage`. Reads no data.
+int read_args(int kernel, const normrope_args *&args, normrope_args &storage);
 
 // Whether valid arguments ask for nothing.
 inline bool is_empty(const normrope_args &args) {

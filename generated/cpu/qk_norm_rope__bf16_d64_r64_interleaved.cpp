@@ -33,6 +33,7 @@ inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 // All the q heads or all the k heads of one token, in blocks: first what each head of a block must know of all its
 // elements, then the heads themselves, so that none waits for the square root of the one before.
 void run_heads(const normrope_heads &heads, int64_t token, float eps, const float *cosine, const float *sine) {
+  if (heads.num_heads == 0) return;
   const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
   auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
   float weight_a[PAIRS], weight_b[PAIRS], a[PAIRS], b[PAIRS];

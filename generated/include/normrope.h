@@ -46,7 +46,8 @@ extern "C" {
  * write them. Positions and data are read after the wait. */
 #define NORMROPE_PDL 1u
 
-/* All the heads of a side: the query heads, or the key heads; ignored where num_heads is 0. No kernel takes v yet.
+/* All the heads of a side: the query heads, or the key heads. Where num_heads is 0, what a kernel takes is ignored. No kernel
+ * takes v yet: all of it must be NULL or 0.
  *
  * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
  *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
@@ -97,7 +98,9 @@ typedef struct normrope_heads {
   int64_t reserved[8];            /* 0: the struct never grows, since k lies behind q */
 } normrope_heads;
 
-/* Zero it before filling it in, so that what is not given is NULL or 0. Later versions of the library append fields: a
+/* struct_size must be the size of the struct that the caller has: as many bytes are read.
+ *
+ * Zero it before filling it in, so that what is not given is NULL or 0. Later versions of the library append fields: a
  * caller that was built against this one says by struct_size that it has none of them. */
 typedef struct normrope_args {
   uint32_t struct_size;           /* sizeof(normrope_args) */
@@ -112,7 +115,7 @@ typedef struct normrope_args {
   const uint8_t *pair_axes;       /* NULL */
   int64_t pair_axes_length;       /* 0 */
   const uint64_t *rope_table;     /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
-  int64_t rope_table_length;      /* how many elements there are from rope_table on; 0: not known */
+  int64_t rope_table_length;      /* exactly its elements, or 0 */
   float attention_factor;         /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
   float eps;                      /* added to the mean of squares; 0, or from 2^-126 on */
   const void *cos_sin;            /* NULL */
@@ -126,10 +129,11 @@ typedef struct normrope_args {
 
 /* What normrope_run decides for a call; 0 where there is nothing to launch. */
 typedef struct normrope_launch {
-  int32_t layout;                 /* how a head lies over lanes: 0 for few tokens, 1 for many where that is another */
+  int32_t layout;                 /* how a head lies over lanes: 0, or 1 where many tokens have a layout of their own */
   int32_t heads_per_task;         /* heads of a token that a warp takes; 1 on the CPU */
-  int32_t slices;                 /* of the tokens, q and then k of each; 1 on the CPU */
+  int32_t slices;                 /* parts of the tokens that are taken one after the other; 1 on the CPU */
   int32_t is_dependent;           /* whether it is a programmatic dependent launch */
+  int32_t reserved[4];            /* 0 */
 } normrope_launch;
 
 typedef struct normrope_device_info {

@@ -1,8 +1,8 @@
 """A call: checked, and packed into the C struct.
 
-In: numbers and memory as the caller gave them. Out: `normrope_args`, or a typed error. The checks and their words are
-those of runtime/fused_qk_norm_rope.ts and runtime/call.ts; alignment, sizes and overlap the C library checks. Must not
-know of torch: a tensor comes as `Memory`.
+In: numbers and memory as the caller gave them. Out: `normrope_args`, or a typed error. Checked here is what the C library
+cannot see, such as shapes and dtypes; it checks alignment, overlap and numbers itself. Must not know of torch: a tensor
+comes as `Memory`.
 """
 
 from __future__ import annotations
@@ -190,11 +190,10 @@ def pack(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, posi
 
 def caller_field(field: str) -> str:
     """What the caller calls a field of `normrope_args`."""
-    return {
-        **{f"{side}.{name}": "qkv" for side in ("q", "k") for name in ("in", "out")},
-        **{f"{side}.weight": f"{side}_weight" for side in ("q", "k")},
-        **{"positions": "position_ids", "rope_table": "the RoPE table"},
-    }.get(field, field)
+    side, _, name = field.partition(".")
+    if name:
+        return f"{side}_weight" if name.startswith("weight") else "qkv"
+    return {"positions": "position_ids", "rope_table": "the RoPE table"}.get(field, field)
 
 
 def _pack_heads(side: Heads, address: int, stride: int, head_dim: int, count: int, weight: int) -> None:

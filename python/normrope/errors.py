@@ -69,10 +69,11 @@ def require_number(field: str, value: object, want: str = "a number") -> float:
     raise invalid_argument(field, value, want)
 
 
-def require_float32(field: str, value: object, least: float = -math.inf) -> float:
-    want = "a number from 0 that float32 can hold" if least == 0 else "a number that float32 can hold"
+def require_float32(field: str, value: object) -> float:
+    want = "a number that float32 can hold"
     number = require_number(field, value, want)
-    if math.isfinite(ctypes.c_float(number).value) and number >= least:
+    rounded = ctypes.c_float(number).value
+    if math.isfinite(rounded) and (rounded != 0 or number == 0):
         return number
     raise invalid_argument(field, value, want)
 

@@ -1,5 +1,6 @@
 /** The C interface, called with what no runtime checked: every status, the field that it names, and nothing written. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { argsLayout } from "../../dsl/inputs.js";
 import { loadLibrary, type NativeFunctions } from "../../runtime/library.js";
 import { type Fields, type OtherFunctions, otherFunctions, packedArgs } from "../c_args.js";
 import { buildFixture } from "../fixture.js";
@@ -61,6 +62,17 @@ describe("normrope_run, normrope_check", () => {
       });
     },
   );
+
+  test("take nothing in any word of what is reserved", () => {
+    const { offset = 0, input } = argsLayout().fields.get("q.reserved") ?? {};
+    for (let word = 0; word < (input?.count ?? 0); word++) {
+      const bytes = bytesOf();
+      bytes[offset + 8 * word] = 1;
+      expect(c.check(kernel, bytes)).toBe(INVALID);
+      expect(c.lastErrorField()).toBe("q.reserved");
+    }
+    expect(input?.count).toBe(8);
+  });
 
   test("say of an error that is of no field that it has no parts", () => {
     expect(c.run(kernel, bytesOf({ eps: -1 }), 0n)).toBe(INVALID);

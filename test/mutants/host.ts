@@ -25,6 +25,20 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       killedBy: "test/expand.test.ts",
     },
     {
+      name: "an axis means something everywhere",
+      file: "dsl/points.ts",
+      find: "allowed.some((value) => value === values[name])",
+      replace: "allowed.length > 0 || values[name] === 0",
+      killedBy: "test/axes.test.ts",
+    },
+    {
+      name: "two ops of a library have one name",
+      file: "generator/load/index.ts",
+      find: "space.op.name === op.name",
+      replace: "space.op === op",
+      killedBy: "test/several_spaces.test.ts",
+    },
+    {
       name: "two kernels with one name",
       file: "generator/name.ts",
       find: "value === axis.default ? []",
@@ -102,6 +116,27 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       find: "bits == 32 || bits == 64 ?",
       replace: "bits <= 64 ?",
       killedBy: "test/bad_input/abi.test.ts",
+    },
+    {
+      name: "C: fields that no kernel takes",
+      file: "templates/common/abi.cpp",
+      find: "if (!are_absent(scope, HEADS_ABSENT_RUNS))",
+      replace: "if (false)",
+      killedBy: "test/bad_input/abi.test.ts",
+    },
+    {
+      name: "C: v, which no kernel takes",
+      file: "templates/common/abi.cpp",
+      find: "if (!are_absent(v, ALL)) {",
+      replace: "if (false) {",
+      killedBy: "test/bad_input/abi.test.ts",
+    },
+    {
+      name: "C: what a shorter struct lacks is read all the same",
+      file: "templates/common/abi.cpp",
+      find: "if (size < sizeof(normrope_args)) {",
+      replace: "if (false) {",
+      killedBy: "test/abi.test.ts",
     },
     {
       name: "C: the count of kernels is an index",

@@ -68,8 +68,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "blocks that are dropped at the end of slices",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "params.heads[1].blocks_per_slice = divide_up(k_blocks, slices);",
-      replace: "params.heads[1].blocks_per_slice = static_cast<uint32_t>(k_blocks / slices);",
+      find: "params.heads[i].blocks_per_slice = divide_up(blocks, decision.slices);",
+      replace: "params.heads[i].blocks_per_slice = static_cast<uint32_t>(blocks / decision.slices);",
       killedBy: EMULATED,
     },
     {
@@ -177,9 +177,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "  const int64_t warps_per_block",
+      find: "  const bool has_wide_positions =",
       replace:
-        "  params.heads[1].in_head_stride = params.heads[0].in_head_stride;\n  const int64_t warps_per_block",
+        "  params.heads[1].in_head_stride = params.heads[0].in_head_stride;\n  const bool has_wide_positions =",
       killedBy: "test/random_configs.test.ts",
     },
     {
