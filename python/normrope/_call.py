@@ -191,6 +191,8 @@ def pack(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, posi
 def caller_field(field: str) -> str:
     """What the caller calls a field of `normrope_args`."""
     side, _, name = field.partition(".")
+    if name.endswith("token_stride"):
+        return "the stride between rows of qkv"
     if name:
         return f"{side}_weight" if name.startswith("weight") else "qkv"
     return {"positions": "position_ids", "rope_table": "the RoPE table"}.get(field, field)

@@ -241,7 +241,7 @@ class Cases(NormropeCase):
             ({0: zeros.as_strided((4, 512), (448, 1))}, "a stride of 448 between rows of 512 elements"),
             ({0: zeros.as_strided((4, 512), (0, 1))}, "a stride of 0 between rows"),
             ({0: zeros[1 : 1 + 4 * 512].view(4, 512)}, "qkv is at 0x"),
-            ({0: zeros.as_strided((4, 512), (513, 1))}, "q.in_token_stride is 513"),
+            ({0: zeros.as_strided((4, 512), (513, 1))}, "the stride between rows of qkv is 513"),
             ({0: qkv.to_sparse()}, "qkv is a tensor of layout torch.sparse_coo. qkv must be a dense one"),
             ({0: qkv.to("meta")}, "qkv is on meta. qkv must be on a CUDA device or the CPU"),
             ({1: 5}, "4 tokens of 5 + 2 + 2 heads of 64"),
