@@ -71,13 +71,16 @@ export function readStageArgs(
 
 const ofCall = (input: string) => ({
   takes: `the ${input} of the call`,
-  fix: `write \`${input}\`, from what \`head\` is given`,
+  fix: `write \`${input}\`, which \`head: (x, { ${input} }) => …\` takes`,
 });
 const TAKES: Readonly<Record<Slot, { readonly takes: string; readonly fix: string }>> = {
   weight: ofCall("weight"),
   eps: ofCall("eps"),
   angle: ofCall("angle"),
-  axis: { takes: "an axis", fix: "write an axis from what `head` is given, such as `axes.rotaryDim`" },
+  axis: {
+    takes: "an axis",
+    fix: "write an axis by its name: `head: (x, { axes }) => …` takes them, and `axes.rotaryDim` is one",
+  },
   constant: { takes: "a number", fix: "write a number that float32 can hold" },
 };
 

@@ -154,6 +154,15 @@ const CASES: readonly ConfigCase[] = [
     "`dim` of rotate is `64 as never`, and can only be an axis",
   ],
   [
+    "an axis of a parameter that is not taken apart",
+    "bad-op",
+    opConfig({
+      head: "(x, axes) => rotate(x, { angle: axes.angle, pairs: axes.axes.rope, ▸dim: axes.rotaryDim as never })",
+    }),
+    "`dim` of rotate is `axes.rotaryDim as never`, and can only be an axis",
+    "`head: (x, { axes }) => …` takes them",
+  ],
+  [
     "a constant where no type is checked",
     "bad-op",
     `// @ts-nocheck\n${opConfig({ head: head("rotate(rmsNorm(x, { weight, ▸eps: 0.5 }), { angle, pairs: axes.rope, dim: axes.rotaryDim })") })}`,
