@@ -9,7 +9,7 @@ const BUILDING = `
   cli_terminal compile demo diagnostics docs emulated emulator examples far_offsets
   file_systems_under_fire fileset gpu jit jit_found kernels kill machine_code memory new_axis nvcc op open overlap package
   prepared_call python python_agrees random_configs report report_page rope_table rounding several_ops support threads
-  bad_input/abi bad_input/cli bad_input/files bad_input/library bad_input/manifest bad_input/runtime
+  bad_input/abi bad_input/cli bad_input/files bad_input/library bad_input/manifest bad_input/python bad_input/runtime
   bad_input/runtime_values
 `
   .trim()

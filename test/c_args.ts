@@ -2,25 +2,38 @@
 import { Args } from "../runtime/args.js";
 import { bindFunctions } from "../runtime/library.js";
 
-/** Changes of fields by their paths: an address, or a number. */
+/** Values of fields by their paths. */
 export type Fields = Readonly<Record<string, number | bigint>>;
 
+/** A number, or an address that is so many bytes into the memory of the call. */
+export type Given = number | bigint | { readonly at: number };
+
 /**
- * Two packed tokens of two q heads and one k head of up to 64 elements, in place at an address; weights, positions and
- * table lie behind them, from byte 1024, 2048 and 2560 on.
+ * Two packed tokens of two q heads and one k head of up to 64 elements, in place; weights, positions and table lie behind
+ * them, from byte 1024, 2048 and 2560 on.
  */
-export function packedArgs(memory: bigint, headDim: number, changed: Fields = {}): Uint8Array {
-  const side = (name: "q" | "k", offset: bigint, heads: number): Fields => ({
-    ...{ [`${name}.in`]: memory + offset, [`${name}.out`]: memory + offset, [`${name}.num_heads`]: heads },
+export function packedFields(headDim: number): Readonly<Record<string, Given>> {
+  const side = (name: "q" | "k", offset: number, heads: number): Readonly<Record<string, Given>> => ({
+    ...{ [`${name}.in`]: { at: offset }, [`${name}.out`]: { at: offset }, [`${name}.num_heads`]: heads },
     ...{ [`${name}.in_token_stride`]: 3 * headDim, [`${name}.out_token_stride`]: 3 * headDim },
     ...{ [`${name}.in_head_stride`]: headDim, [`${name}.out_head_stride`]: headDim },
-    [`${name}.weight`]: memory + 1024n,
+    [`${name}.weight`]: { at: 1024 },
   });
-  return argsOf({
-    ...{ ...side("q", 0n, 2), ...side("k", 256n, 1), num_tokens: 2 },
-    ...{ positions: memory + 2048n, position_bits: 32, rope_table: memory + 2560n },
-    ...{ eps: 1e-6, attention_factor: 1, ...changed },
-  });
+  return {
+    ...{ ...side("q", 0, 2), ...side("k", 256, 1), num_tokens: 2 },
+    ...{ positions: { at: 2048 }, position_bits: 32, rope_table: { at: 2560 } },
+    ...{ eps: 1e-6, attention_factor: 1 },
+  };
+}
+
+/** `packedFields` with changes, for the memory at an address. */
+export function packedArgs(memory: bigint, headDim: number, changed: Readonly<Record<string, Given>> = {}) {
+  const given = Object.entries({ ...packedFields(headDim), ...changed });
+  return argsOf(
+    Object.fromEntries(
+      given.map(([path, value]) => [path, typeof value === "object" ? memory + BigInt(value.at) : value]),
+    ),
+  );
 }
 
 export function argsOf(fields: Fields): Uint8Array {

@@ -1,5 +1,5 @@
-"""What the package says of bad calls, and which tables it makes: for test/python.test.ts, which asks the TypeScript
-runtime the same.
+"""What the package says of bad calls, and which tables it makes: for test/python_agrees.test.ts, which asks the
+TypeScript runtime the same.
 
 In: JSON on stdin, `{"library", "calls": [{name: value}], "ropes": [[base, rotary_dim, factor, low, high]]}`, where a
 buffer is `{"type", "length"}` and what JSON lacks `{"number"}`. Out: JSON on stdout.

@@ -1,11 +1,11 @@
 /**
- * What cannot be used of a call's arguments: each bad value once, for C, and for the runtime where it can be given there. The
- * call that is spoilt is `packedArgs` of ../c_args.ts: two packed tokens of two q heads and one k head of 64 elements.
+ * What cannot be used of a call's arguments: each bad value once, for C, for Python's structs, and for the runtime where it
+ * can be given there. The call that is spoilt is `packedFields` of ../c_args.ts: two packed tokens of two q heads and one k
+ * head of 64 elements.
  */
 import { argsLayout } from "../../dsl/inputs.js";
+import type { Given } from "../c_args.js";
 
-/** A number, or an address that is so many bytes into the memory of the call. */
-export type Given = number | bigint | { readonly at: number };
 const at = (offset: number): Given => ({ at: offset });
 
 /** The field that is named, its value, what it must be, and the fields that are changed. */
