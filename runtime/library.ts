@@ -62,7 +62,8 @@ export interface NativeFunctions {
 export type Signature = readonly [symbol: string, result: string, args: readonly string[]];
 
 const P = "void *";
-const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
+/** As normrope.h declares them. */
+export const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
   abi: ["normrope_abi", "int", []],
   manifest: ["normrope_manifest", "str", []],
   find: ["normrope_find", "int", ["str"]],
