@@ -21,7 +21,7 @@ export function registerList(cli: Argv, io: Io): Argv {
         .example("$0 list --rejected", "Why is a combination missing?"),
     async ({ config, json, rejected }) => {
       const { compile } = await import("../pipeline.js");
-      const { ops, plans, rejections } = compile(config);
+      const { plans, rejections } = compile(config);
       if (rejected) {
         const rows = rejections.map(({ id, op, point, ...rejection }) => ({
           id,
@@ -41,12 +41,9 @@ export function registerList(cli: Argv, io: Io): Argv {
           io,
           plans.map(({ id, op, point }) => ({ id, op, ...point })),
         );
-      const columns = AXES.filter(({ name }) =>
-        ops.some(({ axes }) => axes.some((axis) => axis.name === name)),
-      );
       printTable(io, [
-        ["kernel", ...columns.map(({ name }) => name)],
-        ...plans.map(({ id, point }) => [id, ...columns.map((axis) => `${valueOn(axis, point) ?? ""}`)]),
+        ["kernel", ...AXES.map(({ name }) => name)],
+        ...plans.map(({ id, point }) => [id, ...AXES.map((axis) => `${valueOn(axis, point) ?? ""}`)]),
       ]);
       for (const line of sizeOf(plans.length, availableParallelism())) io.note(line);
     },

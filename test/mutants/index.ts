@@ -1,4 +1,5 @@
 /** All mutants. */
+import { CONFIG_MUTANTS } from "./config.js";
 import { HOST_MUTANTS } from "./host.js";
 import { KERNEL_MUTANTS } from "./kernels.js";
 import { MODEL_MUTANTS } from "./models.js";
@@ -8,6 +9,7 @@ import { ROTATION_MUTANTS } from "./rotation.js";
 export const MUTANTS: readonly Mutant[] = [
   ...KERNEL_MUTANTS,
   ...ROTATION_MUTANTS,
+  ...CONFIG_MUTANTS,
   ...HOST_MUTANTS,
   ...MODEL_MUTANTS,
 ];
