@@ -1,6 +1,6 @@
 /**
- * Files that `npm run compile` writes: the op that normrope ships, as `load` reads it, so that compiling on first use needs
- * no TypeScript; and the fields of the C structs, for Python.
+ * Files that `npm run compile` writes as data: the op that normrope ships, as `load` reads it, so that compiling on first
+ * use needs no TypeScript; and the fields of the C structs, for Python.
  *
  * In: dsl/qk_norm_rope.op.json. Out: the op, and the data of the other file.
  */

@@ -37,6 +37,7 @@ export interface NativeFunctions {
   readonly check: (kernel: number, args: Uint8Array) => number;
   readonly launchInfo: (kernel: number, args: Uint8Array, launch: Uint8Array) => number;
   readonly run: (kernel: number, args: Uint8Array, stream: Address) => number;
+  readonly ropeTable: (invFreq: Float64Array, n: number, table: BigUint64Array) => number;
   readonly statusText: (status: number) => string;
   readonly lastError: () => string;
   readonly lastErrorField: () => string;
@@ -71,6 +72,7 @@ export const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
   check: ["normrope_check", "int", ["int", P]],
   launchInfo: ["normrope_launch_info", "int", ["int", P, P]],
   run: ["normrope_run", "int", ["int", P, P]],
+  ropeTable: ["normrope_rope_table", "int", [P, "int", P]],
   statusText: ["normrope_status_text", "str", ["int"]],
   lastError: ["normrope_last_error", "str", []],
   lastErrorField: ["normrope_last_error_field", "str", []],

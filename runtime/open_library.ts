@@ -224,9 +224,13 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   /** A RoPE table on the device. @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`. */
   uploadRope(table: RopeTable): DeviceRope & Disposable {
     requireObject("table", table);
-    const [attentionFactor, host] = reading("table", () => [table.attentionFactor, table.turns] as const);
+    const { attentionFactor, invFreq } = reading("table", () => ({ ...table }));
     requireFloat32("table.attentionFactor", attentionFactor);
-    if (!isA(host, BigUint64Array)) throw invalidArgument("table.turns", host, "a BigUint64Array");
+    if (!isA(invFreq, Float64Array)) throw invalidArgument("table.invFreq", invFreq, "a Float64Array");
+    const { functions } = this.#session;
+    const host = new BigUint64Array(invFreq.length);
+    const status = functions.ropeTable(invFreq, invFreq.length, host);
+    checkStatus(functions, status, (field) => field.replace("inv_freq", "table.invFreq"));
     const turns = this.upload("uint64", host);
     return { turns, attentionFactor, [Symbol.dispose]: () => turns.free() };
   }

@@ -1,12 +1,12 @@
 /**
  * RoPE parameters → the table that the kernels read.
  *
- * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64, the turns
- * per position as 0.64 fixed point, and the attention factor. Pure. A scaling is nothing but a table: no kernel knows.
+ * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64 and the
+ * attention factor; the C library makes the turns of them. Pure. A scaling is nothing but a table: no kernel knows.
  */
 import { invalidArgument, reading, requireFields, requireObject, requirePositive } from "./errors.js";
-import { plainFrequencies, scaledFrequencies } from "./rope_frequencies.js";
-import type { RopeScaling } from "./rope_scaling.js";
+import { scaledFrequencies } from "./rope_frequencies.js";
+import type { RopeScaling } from "./rope_scalings.js";
 
 /** What a RoPE table is made from. */
 export interface RopeParameters {
@@ -18,14 +18,12 @@ export interface RopeParameters {
   readonly scaling?: RopeScaling | null | undefined;
 }
 
-/** RoPE as the kernels read it, on the host: `library.uploadRope` brings it to the device. */
+/** RoPE on the host: `library.uploadRope` brings it to the device as the kernels read it. */
 export interface RopeTable {
   /** Leading elements of a head that rotate. */
   readonly rotaryDim: number;
   /** `[rotaryDim / 2]`, radians per position. */
   readonly invFreq: Float64Array;
-  /** `[rotaryDim / 2]`, round(frac(invFreq / 2π) · 2⁶⁴). */
-  readonly turns: BigUint64Array;
   /** Multiplies cosine and sine. */
   readonly attentionFactor: number;
 }
@@ -34,7 +32,7 @@ export interface RopeTable {
 const ROTARY_DIM_MAX = 65_536;
 
 /**
- * The table of a model: inverse frequencies by its scaling, in float64, and as exact turns per position.
+ * The table of a model: inverse frequencies by its scaling, in float64.
  * @throws NormropeError `invalid-argument` for parameters that no table can be made from.
  */
 export function ropeTable(parameters: RopeParameters): RopeTable {
@@ -49,9 +47,8 @@ function makeTable(parameters: RopeParameters): RopeTable {
   if (!Number.isInteger(rotaryDim) || rotaryDim < 2 || rotaryDim % 2 !== 0 || rotaryDim > ROTARY_DIM_MAX) {
     throw invalidArgument("rotaryDim", rotaryDim, `an even number from 2 to ${ROTARY_DIM_MAX}`);
   }
-  if (scaling === undefined || scaling === null) return tableOf(plainFrequencies(base, rotaryDim), 1);
-  requireObject("scaling", scaling);
-  const { invFreq, attentionFactor } = scaledFrequencies(base, rotaryDim, scaling);
+  if (scaling !== undefined && scaling !== null) requireObject("scaling", scaling);
+  const { invFreq, attentionFactor } = scaledFrequencies(base, rotaryDim, scaling ?? undefined);
   return tableOf(invFreq, attentionFactor);
 }
 
@@ -66,34 +63,10 @@ export function tableOf(invFreq: Float64Array, attentionFactor: number): RopeTab
   if (!Number.isFinite(attentionFactor)) {
     throw invalidArgument("attentionFactor", attentionFactor, "a finite number");
   }
-  return {
-    rotaryDim: 2 * invFreq.length,
-    invFreq,
-    turns: BigUint64Array.from(invFreq, (frequency) => turnsPerPosition(frequency)),
-    attentionFactor,
-  };
-}
-
-/** 1 / 2π as a fraction of 2²⁵⁶. */
-const INVERSE_TWO_PI = 0x28be60db9391054a7f09d5f47d4d377036d8a5664f10e4107f9458eaf7aef158n;
-const FRACTION_BITS = 256;
-
-/** round(frac(x / 2π) · 2⁶⁴) for 0 <= x < 2⁶⁴: exact, in integers. `normrope_rope_table` gives the same bits in C. */
-function turnsPerPosition(x: number): bigint {
-  if (!(x >= 0 && x < 2 ** 64)) throw invalidArgument("inverse frequency", x, "from 0 up to below 2^64");
-  const { integer, exponent } = splitFloat64(x);
-  const shift = BigInt(FRACTION_BITS - 64 - exponent);
-  const turns = (integer * INVERSE_TWO_PI + (1n << (shift - 1n))) >> shift;
-  return BigInt.asUintN(64, turns);
-}
-
-/** x = integer · 2^exponent, exact. */
-function splitFloat64(x: number): { integer: bigint; exponent: number } {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, x);
-  const stored = view.getBigUint64(0);
-  const biased = Number((stored >> 52n) & 0x7ffn);
-  const fraction = stored & 0xfffffffffffffn;
-  if (biased === 0) return { integer: fraction, exponent: -1074 };
-  return { integer: fraction | (1n << 52n), exponent: biased - 1075 };
+  for (const frequency of invFreq) {
+    if (!(frequency >= 0 && frequency < 2 ** 64)) {
+      throw invalidArgument("inverse frequency", frequency, "from 0 up to below 2^64");
+    }
+  }
+  return { rotaryDim: 2 * invFreq.length, invFreq, attentionFactor };
 }

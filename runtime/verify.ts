@@ -202,7 +202,7 @@ function launchOf(
 export function batchesFor({ point }: ManifestKernel, branches: readonly Sketch[]): Batch[] {
   const { headDim, rotaryDim } = point;
   const plain = ropeTable({ base: 10_000, rotaryDim });
-  const scaling = { type: "yarn", factor: 4, originalMaxPosition: 32_768 } as const;
+  const scaling = { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 } as const;
   const yarn = ropeTable({ base: 1_000_000, rotaryDim, scaling });
   const pooled = { name: "packed", tokens: Math.ceil(REL_ERROR_MIN_ELEMENTS / (5 * headDim)), q: 3, k: 2 };
   return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {

@@ -31,7 +31,7 @@ async function bitsOf(library: Library): Promise<string> {
     const kernel = await library.kernel(point);
     const random = randomNumbers(1);
     const elements = NUM_TOKENS * 8 * headDim;
-    const scaling = { type: "yarn", factor: 4, originalMaxPosition: 32_768 } as const;
+    const scaling = { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 } as const;
     using qkv = library.upload(dtype, randomBits(dtype, elements, random));
     using qWeight = library.upload(dtype, randomWeights(dtype, headDim, random));
     using kWeight = library.upload(dtype, randomWeights(dtype, headDim, random));

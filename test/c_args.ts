@@ -44,7 +44,6 @@ export function argsOf(fields: Fields): Uint8Array {
 
 /** Functions of the C interface that the runtime does without. */
 export interface OtherFunctions {
-  readonly ropeTable: (invFreq: Float64Array, n: number, table: BigUint64Array) => number;
   readonly deviceGet: (device: Uint8Array) => number;
   readonly fill: (memory: bigint, byte: number, bytes: number, stream: bigint) => number;
   readonly copyOnDevice: (to: bigint, from: bigint, bytes: number, stream: bigint) => number;
@@ -53,7 +52,6 @@ export interface OtherFunctions {
 const P = "void *";
 export const otherFunctions = (path: string): OtherFunctions =>
   bindFunctions<OtherFunctions>(path, {
-    ropeTable: ["normrope_rope_table", "int", [P, "int32_t", P]],
     deviceGet: ["normrope_device_get", "int", [P]],
     fill: ["normrope_memory_fill", "int", [P, "int", "size_t", P]],
     copyOnDevice: ["normrope_copy_on_device", "int", [P, P, "size_t", P]],

@@ -44,7 +44,7 @@ const NEOX_128 = "d128_r128_neox";
 const EARLY = /rounds to bf16 before it multiplies by the weight.*cosine, sine and products in it/;
 const LATE = /rounds to bf16 behind the weight.*cosine, sine and products in it/;
 const UNKNOWN = /is not known here/;
-const EXAONE = `type: "llama3", factor: 16, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPosition: 8192`;
+const EXAONE = `type: "llama3", factor: 16, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192`;
 const GEMMA_4 = scaled(1e6, 512, `type: "proportional", partialRotaryFactor: 0.25`);
 
 type Case = readonly [name: string, eps: number, rounding: RegExp, layers: readonly Layers[]];
@@ -64,7 +64,12 @@ const CASES: readonly Case[] = [
     "qwen3-8b-yarn",
     1e-6,
     EARLY,
-    full(36, NEOX_128, "32/8/8", scaled(1e6, 128, `type: "yarn", factor: 4, originalMaxPosition: 32768`)),
+    full(
+      36,
+      NEOX_128,
+      "32/8/8",
+      scaled(1e6, 128, `type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32768`),
+    ),
   ],
   ["qwen3-32b", 1e-6, EARLY, full(64, NEOX_128, "64/8/8", plain(1e6, 128))],
   ["qwen3-30b-a3b", 1e-6, EARLY, full(48, NEOX_128, "32/4/4", plain(1e6, 128))],

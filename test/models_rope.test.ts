@@ -37,10 +37,12 @@ describe("yarn's truncate", () => {
 describe("the context before it was extended", () => {
   it("is the layer type's own, or the longest one", () => {
     const beside = { original_max_position_embeddings: 1024 };
-    expect(printed({ ...byType(YARN), ...beside })).toContain("originalMaxPosition: 4096");
+    expect(printed({ ...byType(YARN), ...beside })).toContain("originalMaxPositionEmbeddings: 4096");
     const { original_max_position_embeddings: _, ...open } = YARN;
-    expect(printed({ ...byType(open), ...beside })).toContain("originalMaxPosition: 40960");
-    expect(printed({ ...QWEN3, rope_parameters: YARN, ...beside })).toContain("originalMaxPosition: 1024");
+    expect(printed({ ...byType(open), ...beside })).toContain("originalMaxPositionEmbeddings: 40960");
+    expect(printed({ ...QWEN3, rope_parameters: YARN, ...beside })).toContain(
+      "originalMaxPositionEmbeddings: 1024",
+    );
   });
 });
 

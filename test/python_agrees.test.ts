@@ -185,16 +185,13 @@ describe.skipIf(python === undefined)("Python and TypeScript agree", () => {
   it("in the tables that they make", () => {
     ROPES.forEach(([base = 0, rotaryDim = 0, factor = 0, low = 0, high = 0], i) => {
       const scaling = { type: "yarn-ramp", factor, low, high, attentionFactor: 1 } as const;
-      const { invFreq, turns } = ropeTable({ base, rotaryDim, scaling });
+      const { invFreq } = ropeTable({ base, rotaryDim, scaling });
       const made = answer.tables[i];
       expect(made?.frequencies).toHaveLength(invFreq.length);
       invFreq.forEach((frequency, pair) => {
         // V8's power is off by a unit in the last place here and there, that of C's library hardly ever.
         const unit = 2 ** (Math.floor(Math.log2(frequency)) - 52);
         expect(Math.abs((made?.frequencies[pair] ?? 0) - frequency) / unit).toBeLessThanOrEqual(2);
-        const step = BigInt(made?.turns[pair] ?? 0) - (turns[pair] ?? 0n);
-        const turn = Number(BigInt.asIntN(64, step)) / 2 ** 64;
-        expect(Math.abs(turn)).toBeLessThanOrEqual((2 * unit) / (2 * Math.PI) + 2 ** -63);
       });
     });
   });

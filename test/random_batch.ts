@@ -84,8 +84,13 @@ function randomRope(rotaryDim: number): fc.Arbitrary<RopeParameters> {
   const scaling = fc.oneof(
     fc.constant(undefined),
     fc.record({ type: type("linear"), factor: anyFactor }),
-    fc.record({ type: type("yarn"), factor: anyFactor, originalMaxPosition: anyLength }),
-    fc.record({ type: type("yarn"), factor: anyFactor, originalMaxPosition: anyLength, attentionFactor }),
+    fc.record({ type: type("yarn"), factor: anyFactor, originalMaxPositionEmbeddings: anyLength }),
+    fc.record({
+      type: type("yarn"),
+      factor: anyFactor,
+      originalMaxPositionEmbeddings: anyLength,
+      attentionFactor,
+    }),
     fc.record({
       ...{ type: type("yarn-ramp"), factor: anyFactor, attentionFactor },
       ...{
@@ -94,12 +99,12 @@ function randomRope(rotaryDim: number): fc.Arbitrary<RopeParameters> {
       },
     }),
     fc.record({
-      ...{ type: type("llama3"), factor: anyFactor, originalMaxPosition: anyLength },
+      ...{ type: type("llama3"), factor: anyFactor, originalMaxPositionEmbeddings: anyLength },
       ...{ lowFreqFactor: fc.constant(1), highFreqFactor: fc.constant(4) },
     }),
     fc.record({
       ...{ type: type("longrope"), shortFactor: factors, longFactor: factors },
-      ...{ originalMaxPosition: anyLength, length: anyLength, attentionFactor },
+      ...{ originalMaxPositionEmbeddings: anyLength, length: anyLength, attentionFactor },
     }),
     fc.record({ type: type("proportional"), partialRotaryFactor: fc.constantFrom(0.25, 0.5, 1) }),
     // The exponent d / (d - 2) needs more than one pair.
@@ -107,7 +112,12 @@ function randomRope(rotaryDim: number): fc.Arbitrary<RopeParameters> {
       ? []
       : [
           fc.record({ type: type("alpha"), alpha: anyFactor }),
-          fc.record({ type: type("dynamic"), factor: anyFactor, maxPosition: anyLength, length: anyLength }),
+          fc.record({
+            type: type("dynamic"),
+            factor: anyFactor,
+            maxPositionEmbeddings: anyLength,
+            length: anyLength,
+          }),
         ]),
   );
   const base = fc.double({ min: 2, max: 8, noNaN: true }).map((power) => 10 ** power);

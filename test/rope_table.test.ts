@@ -1,8 +1,8 @@
 /** RoPE tables: the fixed-point turns against exact integers, YaRN against worked values, and bad parameters. */
-import { beforeAll, describe, expect, test } from "vitest";
-import { loadLibrary, type NativeLibrary } from "../runtime/library.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { open } from "../runtime/open.js";
+import type { Library } from "../runtime/open_library.js";
 import { type RopeParameters, ropeTable, tableOf } from "../runtime/rope_table.js";
-import { otherFunctions } from "./c_args.js";
 import { buildFixture } from "./fixture.js";
 
 const FREQUENCIES = Float64Array.of(
@@ -46,31 +46,23 @@ function asFraction(x: number): [bigint, bigint] {
 }
 
 describe("turns per position", () => {
+  let library: Library;
+  beforeAll(async () => {
+    library = await open({ target: "cpu", path: (await buildFixture("default", "cpu")).library });
+  });
+  afterAll(() => library?.close());
+
   test("are exact for every kind of frequency", () => {
-    const { turns } = tableOf(FREQUENCIES, 1);
+    const { turns } = library.uploadRope(tableOf(FREQUENCIES, 1));
+    const table = turns.read(new BigUint64Array(turns.length));
     FREQUENCIES.forEach((frequency, i) => {
-      expect(turns[i], `${frequency}`).toBe(exactTurns(frequency));
+      expect(table[i], `${frequency}`).toBe(exactTurns(frequency));
     });
   });
 
-  describe("from C", () => {
-    let library: NativeLibrary;
-    beforeAll(async () => {
-      library = loadLibrary((await buildFixture("default", "cpu")).library);
-    });
-
-    test("are the same bits", () => {
-      const table = new BigUint64Array(FREQUENCIES.length);
-      expect(otherFunctions(library.path).ropeTable(FREQUENCIES, FREQUENCIES.length, table)).toBe(0);
-      expect(table).toEqual(tableOf(FREQUENCIES, 1).turns);
-    });
-
-    test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64])("refuse %s and write nothing", (bad) => {
-      const table = new BigUint64Array(2).fill(7n);
-      expect(otherFunctions(library.path).ropeTable(Float64Array.of(1, bad), 2, table)).toBe(-1);
-      expect(library.functions.lastError()).toContain("inv_freq[1]");
-      expect([...table]).toEqual([7n, 7n]);
-    });
+  test.each([-1, Number.NaN, 2 ** 64])("are refused of %s, in a table of the caller's own", (bad) => {
+    const table = { rotaryDim: 4, invFreq: Float64Array.of(1, bad), attentionFactor: 1 };
+    expect(() => library.uploadRope(table)).toThrow(/table\.invFreq\[1\] is .* must be a number from 0/);
   });
 });
 
@@ -124,7 +116,7 @@ describe("frequencies", () => {
     "YaRN of $name",
     ({ base, rotaryDim, original, factor, betaFast, low, high, attention }) => {
       const plain = ropeTable({ base, rotaryDim }).invFreq;
-      const scaling = { type: "yarn", factor, originalMaxPosition: original, betaFast } as const;
+      const scaling = { type: "yarn", factor, originalMaxPositionEmbeddings: original, betaFast } as const;
       const { invFreq, attentionFactor } = ropeTable({ base, rotaryDim, scaling });
       const ratios = Array.from(invFreq, (frequency, i) => frequency / (plain[i] ?? 0));
       ratios.slice(0, low + 1).forEach((ratio) => {
@@ -144,7 +136,7 @@ describe("frequencies", () => {
   test("YaRN without truncation ramps between the exact indices of gpt-oss", () => {
     const [low, high, factor] = [8.092779115512402, 17.39802450158856, 32];
     const plain = ropeTable({ base: 150_000, rotaryDim: 64 }).invFreq;
-    const scaling = { type: "yarn", factor, originalMaxPosition: 4096, truncate: false } as const;
+    const scaling = { type: "yarn", factor, originalMaxPositionEmbeddings: 4096, truncate: false } as const;
     const { invFreq } = ropeTable({ base: 150_000, rotaryDim: 64, scaling });
     for (const i of [8, 9, 12, 17, 18]) {
       const t = Math.min(Math.max((i - low) / (high - low), 0), 1);
@@ -157,7 +149,7 @@ describe("frequencies", () => {
       ropeTable({
         base: 1e4,
         rotaryDim: 64,
-        scaling: { type: "yarn", factor: 40, originalMaxPosition: 4096, ...rest },
+        scaling: { type: "yarn", factor: 40, originalMaxPositionEmbeddings: 4096, ...rest },
       }).attentionFactor;
     expect(factorOf({ attentionFactor: 1.5 })).toBe(1.5);
     expect(factorOf({ mscale: 1, mscaleAllDim: 1 })).toBe(1);
@@ -176,12 +168,15 @@ const BAD: [field: string, parameters: object][] = [
   ["rotaryDim", { rotaryDim: 7 }],
   ["rotaryDim", { rotaryDim: 0 }],
   ["rotaryDim", { rotaryDim: 6.5 }],
-  ["scaling.type", { scaling: { type: "yarm", factor: 2, originalMaxPosition: 1 } }],
-  ["scaling.factor", { scaling: { type: "yarn", factor: -2, originalMaxPosition: 4096 } }],
-  ["scaling.originalMaxPosition", { scaling: { type: "yarn", factor: 2, originalMaxPosition: 0 } }],
+  ["scaling.type", { scaling: { type: "yarm", factor: 2, originalMaxPositionEmbeddings: 1 } }],
+  ["scaling.factor", { scaling: { type: "yarn", factor: -2, originalMaxPositionEmbeddings: 4096 } }],
+  [
+    "scaling.originalMaxPositionEmbeddings",
+    { scaling: { type: "yarn", factor: 2, originalMaxPositionEmbeddings: 0 } },
+  ],
   [
     "scaling.attentionFactor",
-    { scaling: { type: "yarn", factor: 2, originalMaxPosition: 1, attentionFactor: Number.NaN } },
+    { scaling: { type: "yarn", factor: 2, originalMaxPositionEmbeddings: 1, attentionFactor: Number.NaN } },
   ],
 ];
 test.each(BAD)("a bad %s is refused by name: %j", (field, change) => {

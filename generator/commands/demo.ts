@@ -32,7 +32,7 @@ const MODEL = {
   numVHeads: 4,
   eps: 1e-6,
   base: 1_000_000,
-  scaling: { type: "yarn", factor: 4, originalMaxPosition: 32_768 },
+  scaling: { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 },
 } as const;
 
 const PREFILL_TOKENS = 2048;

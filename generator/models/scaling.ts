@@ -5,7 +5,7 @@
  * where tables are for sequences of different lengths, and remarks. Pure.
  */
 import { z } from "zod";
-import type { LongropeScaling, RopeScaling } from "../../runtime/rope_scaling.js";
+import type { RopeScaling, Scaling } from "../../runtime/rope_scalings.js";
 import { quoted, UserError, userError } from "../diagnostics.js";
 import { badField, type Fields } from "./config_file.js";
 import type { TextModel } from "./fields.js";
@@ -101,7 +101,7 @@ function scalingOf(
       const scaling: RopeScaling = {
         type: "yarn",
         factor: read.factor ?? longest(model, where) / original.length,
-        originalMaxPosition: original.length,
+        originalMaxPositionEmbeddings: original.length,
         betaFast: read.beta_fast ?? undefined,
         betaSlow: read.beta_slow ?? undefined,
         // Python takes null for a no.
@@ -125,7 +125,7 @@ function scalingOf(
         factor: read.factor,
         lowFreqFactor: read.low_freq_factor,
         highFreqFactor: read.high_freq_factor,
-        originalMaxPosition: original.length,
+        originalMaxPositionEmbeddings: original.length,
       };
       return { ...one(scaling), remarks: original.remarks };
     }
@@ -161,10 +161,15 @@ function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.d
   }
   if (typeof read.factor !== "number")
     throw badField(model.path, `${where}.factor`, read.factor, "a positive number");
-  const maxPosition = longest(model, where);
-  const scaling = { type: "dynamic", factor: read.factor, maxPosition, length: maxPosition } as const;
+  const maxPositionEmbeddings = longest(model, where);
+  const scaling = {
+    type: "dynamic",
+    factor: read.factor,
+    maxPositionEmbeddings,
+    length: maxPositionEmbeddings,
+  } as const;
   return {
-    scalings: [{ use: `sequences of up to ${maxPosition} tokens`, scaling }],
+    scalings: [{ use: `sequences of up to ${maxPositionEmbeddings} tokens`, scaling }],
     remarks: [
       ...(typeof alpha === "number"
         ? [`${where}.alpha is not read: ${model.row?.types[0]} has no use for it`]
@@ -181,13 +186,13 @@ function longrope(
   around: Fields | undefined,
 ) {
   const original = originalLength(model, read.original_max_position_embeddings, where, around);
-  const scaling: LongropeScaling = {
+  const scaling: Scaling<"longrope"> = {
     type: "longrope",
     shortFactor: read.short_factor,
     longFactor: read.long_factor,
-    originalMaxPosition: original.length,
+    originalMaxPositionEmbeddings: original.length,
     factor: read.factor ?? undefined,
-    maxPosition: model.text.max_position_embeddings ?? undefined,
+    maxPositionEmbeddings: model.text.max_position_embeddings ?? undefined,
     attentionFactor: read.attention_factor ?? undefined,
   };
   const long = Math.max(model.text.max_position_embeddings ?? 0, original.length + 1);

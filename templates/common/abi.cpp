@@ -434,15 +434,13 @@ const char *normrope_last_error_value(void) { return last_error.value.chars; }
 const char *normrope_last_error_wanted(void) { return last_error.wanted.chars; }
 
 int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table) {
-  constexpr int INVALID = NORMROPE_ERROR_INVALID_ARGUMENT;
   constexpr double LIMIT = 18446744073709551616.0;  // 2^64
-  if (n < 0) return fail(INVALID, "n is %d: must not be negative", n);
-  if (n > 0 && inv_freq == nullptr) return fail(INVALID, "inv_freq is NULL");
-  if (n > 0 && table == nullptr) return fail(INVALID, "table is NULL");
+  if (n < 0) return refuse(Text("n"), Text("%d", n), Text("0 or more"));
+  if (n > 0 && inv_freq == nullptr) return refuse(Text("inv_freq"), Text("NULL"), Text("[n] float64"));
+  if (n > 0 && table == nullptr) return refuse(Text("table"), Text("NULL"), Text("[n] uint64"));
   for (int32_t i = 0; i < n; ++i) {
-    if (!(inv_freq[i] >= 0) || !(inv_freq[i] < LIMIT)) {
-      return fail(INVALID, "inv_freq[%d] is %g: must be from 0 up to below 2^64", i, inv_freq[i]);
-    }
+    if (inv_freq[i] >= 0 && inv_freq[i] < LIMIT) continue;
+    return refuse(Text("inv_freq[%d]", i), Text("%g", inv_freq[i]), Text("a number from 0 up to below 2^64"));
   }
   for (int32_t i = 0; i < n; ++i) table[i] = turns_of(inv_freq[i]);
   return NORMROPE_OK;

@@ -74,9 +74,9 @@ const PLACES: readonly Place[] = [
     (value) => () => library.borrow("bf16", { address: 4096n, length: value as never }),
   ),
   at(
-    "uploadRope: turns",
-    "table.turns",
-    (value) => () => library.uploadRope({ attentionFactor: 1, turns: value } as never),
+    "uploadRope: invFreq",
+    "table.invFreq",
+    (value) => () => library.uploadRope({ attentionFactor: 1, invFreq: value } as never),
   ),
   at("write", "data", (value) => () => weight.write(value as never)),
   at("write: offset", "offset", (value) => () => weight.write(new Uint16Array(1), value as never)),

@@ -109,13 +109,6 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the table truncated instead of rounded",
-      file: "runtime/rope_table.ts",
-      find: "(integer * INVERSE_TWO_PI + (1n << (shift - 1n))) >> shift",
-      replace: "(integer * INVERSE_TWO_PI) >> shift",
-      killedBy: "test/rope_table.test.ts",
-    },
-    {
-      name: "C: the table truncated instead of rounded",
       file: "templates/common/abi.cpp",
       find: "return turns + bit(unit - 1);",
       replace: "return turns;",
@@ -123,9 +116,9 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "YaRN's ramp without its last frequency",
-      file: "runtime/rope_frequencies.ts",
-      find: "truncate ? Math.ceil(indexOf(betaSlow))",
-      replace: "truncate ? Math.floor(indexOf(betaSlow))",
+      file: "runtime/rope_scalings.ts",
+      find: "truncate === 1 ? Math.ceil(slowest)",
+      replace: "truncate === 1 ? Math.floor(slowest)",
       killedBy: "test/rope_scaling.test.ts",
     },
   ]),
