@@ -133,8 +133,10 @@ export const HEADS: readonly Input[] = [
   { ...absent("reserved", "int64_t", "0: the struct never grows, since k lies behind q"), count: 8 },
 ];
 
-/** The sides of a call, in their order; no kernel takes v yet. */
+/** The sides of a call, in their order. */
 export const SIDES = ["q", "k", "v"] as const;
+/** Those that a kernel may take. */
+export const TAKEN_SIDES = ["q", "k"] as const;
 
 /** What comes before the sides in `normrope_args`. */
 export const ARGS_BEFORE: readonly Input[] = [

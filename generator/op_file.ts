@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, SIDES } from "../dsl/inputs.js";
+import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, SIDES, TAKEN_SIDES } from "../dsl/inputs.js";
 import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
@@ -17,14 +17,14 @@ const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
 /** The fields of the C structs, for Python. */
 export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json");
 
-/** Name, C type and count of each field: of a side, and of the arguments before the sides and behind them. */
+/** Each field: of a side, and of the arguments before the sides and behind them. */
 export function inputsData() {
   const fieldsOf = (inputs: readonly Input[]) =>
-    inputs.map(({ name, type, count = 1 }) => ({ name, type, count }));
+    inputs.map(({ name, type, count = 1, rule }) => ({ name, type, count, rule }));
   return {
     heads: fieldsOf(HEADS),
     before: fieldsOf(ARGS_BEFORE),
-    sides: SIDES,
+    ...{ sides: SIDES, taken: TAKEN_SIDES },
     behind: fieldsOf(ARGS_BEHIND),
   };
 }

@@ -18,6 +18,7 @@ import {
   type Input,
   type Placed,
   placed,
+  type TensorDtype,
 } from "../dsl/inputs.js";
 import { valueOn, written } from "../dsl/points.js";
 import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
@@ -179,6 +180,9 @@ const typeName = (type: CType) => {
   return type === "float" ? "float32" : type.replace("_t", "");
 };
 
+/** 0: of `position_bits`. */
+const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = { kernel: 2, position: 0, uint64: 8 };
+
 const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
 
 /** The fields of one struct. */
@@ -199,7 +203,7 @@ function inputViews(fields: readonly Placed[]): View[] {
       const over = rule.kind === "stride" ? rule.over : "none";
       return {
         ...{ ...common, over, ...dimensions },
-        ...{ contiguous: "none", alignment: 0, lengthOffset: 0, isExact: false },
+        ...{ contiguous: "none", alignment: 0, elementBytes: 0, lengthOffset: 0, isExact: false },
       };
     }
     const { shape, alignment, isExact = false } = rule;
@@ -207,7 +211,11 @@ function inputViews(fields: readonly Placed[]): View[] {
       ...{ ...common, over: "none", ...dimensions },
       contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "num_tokens"),
       alignment: typeof alignment === "number" ? alignment : alignment.toUpperCase(),
-      ...{ lengthOffset: offsetOf(`${name}_length`), isExact },
+      ...{
+        elementBytes: TENSOR_ELEMENT_BYTES[rule.dtype],
+        lengthOffset: offsetOf(`${name}_length`),
+        isExact,
+      },
     };
   });
 }

@@ -202,12 +202,12 @@ export const SCALINGS = {
   /** LongRoPE, Ding et al. 2024, of Phi-3: a factor for each frequency, one list for short and one for long sequences. */
   longrope: scaling({
     parameters: {
+      /** In tokens. */
+      originalMaxPositionEmbeddings: { min: 1, isMinExcluded: true },
       /** `[rotaryDim / 2]` */
       shortFactor: { ...POSITIVE, isList: true },
       /** `[rotaryDim / 2]` */
       longFactor: { ...POSITIVE, isList: true },
-      /** In tokens. */
-      originalMaxPositionEmbeddings: { min: 1, isMinExcluded: true },
       /** Tokens of the sequence: above `originalMaxPositionEmbeddings` the long list is taken. Default: the short one. */
       length: { default: 0 },
       /** How many times longer the context becomes; default `maxPositionEmbeddings / originalMaxPositionEmbeddings`. */

@@ -8,6 +8,7 @@ import { buildFixture } from "./fixture.js";
 const HEAD_DIM = 16;
 const UNIT = 4; // the kernel's vector: offsets and strides are multiples of it
 const BASE = 1n << 20n; // nothing is read where arguments are only checked
+const ELSEWHERE = 1n << 30n;
 
 let c: NativeFunctions;
 let kernel: number;
@@ -29,6 +30,8 @@ interface Layout {
   readonly k: Side;
   /** Where q's result goes; in place where it is left out. */
   readonly out: Side | undefined;
+  /** Where q's weight begins; elsewhere where it is left out. */
+  readonly weight?: number | undefined;
 }
 
 const stride = fc.integer({ min: -20, max: 30 }).map((n) => n * UNIT);
@@ -44,19 +47,25 @@ const anyLayout: fc.Arbitrary<Layout> = fc.record({
   q: side,
   k: side,
   out: fc.option(side, { nil: undefined }),
+  weight: fc.option(
+    fc.integer({ min: 0, max: 60 }).map((n) => n * UNIT),
+    { nil: undefined },
+  ),
 });
 
-function isAccepted({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boolean {
+function isAccepted({ numTokens, numQHeads, numKHeads, q, k, out, weight }: Layout): boolean {
   const address = (at: Side) => BASE + BigInt(2 * at.start);
   const heads = (name: "q" | "k", numHeads: number, input: Side, output: Side): Fields => ({
-    ...{ [`${name}.in`]: address(input), [`${name}.out`]: address(output), [`${name}.weight`]: BASE },
+    ...{ [`${name}.in`]: address(input), [`${name}.out`]: address(output), [`${name}.weight`]: ELSEWHERE },
     ...{ [`${name}.in_token_stride`]: input.tokenStride, [`${name}.in_head_stride`]: input.headStride },
     ...{ [`${name}.out_token_stride`]: output.tokenStride, [`${name}.out_head_stride`]: output.headStride },
     [`${name}.num_heads`]: numHeads,
   });
   const args = argsOf({
     ...{ ...heads("q", numQHeads, q, out ?? q), ...heads("k", numKHeads, k, k) },
-    ...{ positions: BASE, position_bits: 32, rope_table: BASE, num_tokens: numTokens, attention_factor: 1 },
+    ...{ positions: ELSEWHERE, position_bits: 32, rope_table: ELSEWHERE },
+    ...{ num_tokens: numTokens, attention_factor: 1 },
+    ...(weight === undefined ? {} : { "q.weight": BASE + BigInt(2 * weight) }),
   });
   return c.check(kernel, args) === 0;
 }
@@ -79,7 +88,7 @@ function cover(
   return times;
 }
 
-function overlaps({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boolean {
+function overlaps({ numTokens, numQHeads, numKHeads, q, k, out, weight }: Layout): boolean {
   const [read, kept] = [cover(q, numTokens, numQHeads), cover(k, numTokens, numKHeads)];
   const written = cover(out ?? q, numTokens, numQHeads);
   const twice = [...written.values(), ...kept.values()].some((times) => times > 1);
@@ -90,6 +99,9 @@ function overlaps({ numTokens, numQHeads, numKHeads, q, k, out }: Layout): boole
       (numQHeads === 1 || out.headStride === q.headStride));
   const meets = (a: Map<number, number>, b: Map<number, number>) =>
     [...a.keys()].some((element) => b.has(element));
+  const weights =
+    weight === undefined ? new Map() : cover({ start: weight, tokenStride: 0, headStride: 0 }, 1, 1);
+  if (meets(weights, written) || meets(weights, kept)) return true;
   return twice || meets(written, kept) || (!isInPlace && (meets(written, read) || meets(kept, read)));
 }
 

@@ -127,13 +127,17 @@ int check_stride(const Scope &scope, const Input &input) {
   return NORMROPE_OK;
 }
 
+int64_t element_bytes(const Scope &scope, const Input &input) {
+  return input.element_bytes != 0 ? input.element_bytes : scope.args.position_bits / 8;
+}
+
 // A tensor whose strides were checked.
 int check_tensor(const Scope &scope, const Input &input) {
   const auto name = [&] { return scope.name(input.name); };
   const auto address = scope.read<uintptr_t>(input.offset);
   if (address == 0) return refuse(name(), Text("NULL"), Text("given"));
   const int64_t alignment = input.alignment == VECTOR    ? scope.kernel.vector_elements * ELEMENT_BYTES
-                            : input.alignment == ELEMENT ? scope.args.position_bits / 8
+                            : input.alignment == ELEMENT ? element_bytes(scope, input)
                                                          : input.alignment;
   if (address % alignment != 0) {
     return refuse(name(), Text("at 0x%llx", static_cast<unsigned long long>(address)),
@@ -282,6 +286,33 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
   return NORMROPE_OK;
 }
 
+// A tensor that is only read, apart from all that is written: elsewhere, or in a gap of its rows.
+int check_read(const Scope &scope, const Input &input) {
+  const bool is_heads = scope.heads != nullptr && (input.offset == offsetof(normrope_heads, in) || input.offset == offsetof(normrope_heads, out));
+  if (is_heads) return NORMROPE_OK;
+  int64_t first = 0, last = scope.size(input.contiguous) - 1;  // in its elements, from its address on
+  for (const Strided &dimension : input.strided) {
+    const int64_t count = scope.size(dimension.size);
+    if (count == 1) continue;
+    const int64_t reach = (count - 1) * scope.read<int64_t>(dimension.stride_offset);
+    (reach < 0 ? first : last) += reach;
+  }
+  const int64_t bytes = element_bytes(scope, input);
+  const auto *const address = scope.read<const char *>(input.offset);
+  const Region read(address + first * bytes, 0, 0, 1, 1, (last - first + 1) * bytes / ELEMENT_BYTES);
+  const normrope_heads *const sides[] = {&scope.args.q, &scope.args.k};
+  for (int i = 0; i < 2; ++i) {
+    if (sides[i]->num_heads == 0) continue;
+    const Region out = output_of(*sides[i], scope.args.num_tokens, scope.kernel.head_dim);
+    const int64_t distance = read.first - out.first;
+    if (distance >= out.reach || -distance >= read.reach) continue;
+    if (interleave(distance, out.token_stride, out.heads_reach, read.reach)) continue;
+    if (interleave(distance, out.head_stride, out.tokens_reach, read.reach)) continue;
+    return refuse(scope.name(input.name), Text("over the output of %c", "qk"[i]), Text("apart from what is written"));
+  }
+  return NORMROPE_OK;
+}
+
 int check_heads(const Scope &scope) {
   const normrope_heads &heads = *scope.heads;
   const int64_t num_tokens = scope.args.num_tokens;
@@ -313,8 +344,10 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
-  if (int status = check_heads({kernel, args, bytes_of(args.q), "q", &args.q})) return status;
-  if (int status = check_heads({kernel, args, bytes_of(args.k), "k", &args.k})) return status;
+  const Scope sides[] = {{kernel, args, bytes_of(args.q), "q", &args.q}, {kernel, args, bytes_of(args.k), "k", &args.k}};
+  for (const Scope &side : sides) {
+    if (int status = check_heads(side)) return status;
+  }
   const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
   constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
   if (!are_absent(v, ALL)) {
@@ -324,7 +357,12 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   }
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_apart(args, kernel.head_dim)) return status;
-  return check_all(whole, ARGS_TENSORS, check_tensor);
+  if (int status = check_all(whole, ARGS_TENSORS, check_tensor)) return status;
+  for (const Scope &side : sides) {
+    if (side.heads->num_heads == 0) continue;
+    if (int status = check_all(side, HEADS_TENSORS, check_read)) return status;
+  }
+  return check_all(whole, ARGS_TENSORS, check_read);
 }
 
 // 1 / (2 pi) as a 256-bit fraction, the least significant word first.
@@ -434,15 +472,13 @@ const char *normrope_last_error_value(void) { return last_error.value.chars; }
 const char *normrope_last_error_wanted(void) { return last_error.wanted.chars; }
 
 int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table) {
-  constexpr int INVALID = NORMROPE_ERROR_INVALID_ARGUMENT;
   constexpr double LIMIT = 18446744073709551616.0;  // 2^64
-  if (n < 0) return fail(INVALID, "n is %d: must not be negative", n);
-  if (n > 0 && inv_freq == nullptr) return fail(INVALID, "inv_freq is NULL");
-  if (n > 0 && table == nullptr) return fail(INVALID, "table is NULL");
+  if (n < 0) return refuse(Text("n"), Text("%d", n), Text("0 or more"));
+  if (n > 0 && inv_freq == nullptr) return refuse(Text("inv_freq"), Text("NULL"), Text("[n] float64"));
+  if (n > 0 && table == nullptr) return refuse(Text("table"), Text("NULL"), Text("[n] uint64"));
   for (int32_t i = 0; i < n; ++i) {
-    if (!(inv_freq[i] >= 0) || !(inv_freq[i] < LIMIT)) {
-      return fail(INVALID, "inv_freq[%d] is %g: must be from 0 up to below 2^64", i, inv_freq[i]);
-    }
+    if (inv_freq[i] >= 0 && inv_freq[i] < LIMIT) continue;
+    return refuse(Text("inv_freq[%d]", i), Text("%g", inv_freq[i]), Text("a number from 0 up to below 2^64"));
   }
   for (int32_t i = 0; i < n; ++i) table[i] = turns_of(inv_freq[i]);
   return NORMROPE_OK;

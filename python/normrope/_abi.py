@@ -7,12 +7,11 @@ where libraries lie or whether one may be loaded: `_library` has seen to that.
 from __future__ import annotations
 
 import ctypes
-import json
 from collections.abc import Callable
 from ctypes import c_char_p, c_float, c_int, c_int32, c_int64, c_uint32, c_void_p
-from pathlib import Path
 from typing import Any
 
+from ._inputs import SIDES, TABLE
 from .errors import ErrorCode, NormropeError, quoted, unfit_argument
 
 #: Version of normrope.h: a library of another one is refused.
@@ -28,23 +27,19 @@ def _fields(inputs: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     return [("in_" if name == "in" else name, type_ * count if count > 1 else type_) for name, type_, count in types]
 
 
-#: The fields of the structs. `npm run compile` writes the file from dsl/inputs.ts.
-_INPUTS: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text(encoding="utf8"))
-
-
 class Heads(ctypes.Structure):
     """`normrope_heads`."""
 
-    _fields_ = _fields(_INPUTS["heads"])
+    _fields_ = _fields(TABLE["heads"])
 
 
 class Args(ctypes.Structure):
     """`normrope_args`."""
 
     _fields_ = [
-        *_fields(_INPUTS["before"]),
-        *((side, Heads) for side in _INPUTS["sides"]),
-        *_fields(_INPUTS["behind"]),
+        *_fields(TABLE["before"]),
+        *((side, Heads) for side in SIDES),
+        *_fields(TABLE["behind"]),
     ]
 
 
@@ -112,15 +107,17 @@ class Functions:
         function.restype, function.argtypes = _SIGNATURES[name]
         setattr(self, name, function)
 
-    def require(self, status: int, caller_field: Callable[[str], str] = str) -> None:
-        """Raises for every status but 0, with the library's own account of it; `caller_field` names a field of the
-        arguments as the caller does."""
+    def require(self, status: int, names: Callable[[str], str] | None = None) -> None:
+        """Raises for every status but 0, with the library's own account of it; `names` has what the caller calls a field
+        of the arguments, and says None for NULL."""
         if status == 0:
             return
         field = self.last_error_field().decode(errors="replace")
         if status == _INVALID_ARGUMENT and field:
             value, wanted = self.last_error_value().decode(), self.last_error_wanted().decode()
-            raise unfit_argument(caller_field(field), value, wanted)
+            if names is not None:
+                field, value = names(field), "None" if value == "NULL" else value
+            raise unfit_argument(field, value, wanted)
         code, fix = _ERRORS.get(status, ("device-error", "See the CUDA error"))
         text, last = self.status_text(status).decode(), self.last_error().decode(errors="replace")
         raise NormropeError(code, f"{text}: {last}", fix)

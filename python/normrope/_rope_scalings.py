@@ -189,9 +189,9 @@ SCALINGS: dict[str, dict[str, Any]] = {
     },
     "longrope": {
         "parameters": {
+            "original_max_position_embeddings": {"min": 1, "is_min_excluded": True},
             "short_factor": {"min": 0, "is_min_excluded": True, "is_list": True},
             "long_factor": {"min": 0, "is_min_excluded": True, "is_list": True},
-            "original_max_position_embeddings": {"min": 1, "is_min_excluded": True},
             "length": {"default": 0},
             "factor": {"min": 0, "is_min_excluded": True, "default": 0},
             "max_position_embeddings": {"min": 0, "is_min_excluded": True, "default": 0},

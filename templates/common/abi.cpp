@@ -127,13 +127,17 @@ int check_stride(const Scope &scope, const Input &input) {
   return NORMROPE_OK;
 }
 
+int64_t element_bytes(const Scope &scope, const Input &input) {
+  return input.element_bytes != 0 ? input.element_bytes : scope.args.position_bits / 8;
+}
+
 // A tensor whose strides were checked.
 int check_tensor(const Scope &scope, const Input &input) {
   const auto name = [&] { return scope.name(input.name); };
   const auto address = scope.read<uintptr_t>(input.offset);
   if (address == 0) return refuse(name(), Text("NULL"), Text("given"));
   const int64_t alignment = input.alignment == VECTOR    ? scope.kernel.vector_elements * ELEMENT_BYTES
-                            : input.alignment == ELEMENT ? scope.args.position_bits / 8
+                            : input.alignment == ELEMENT ? element_bytes(scope, input)
                                                          : input.alignment;
   if (address % alignment != 0) {
     return refuse(name(), Text("at 0x%llx", static_cast<unsigned long long>(address)),
@@ -282,6 +286,33 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
   return NORMROPE_OK;
 }
 
+// A tensor that is only read, apart from all that is written: elsewhere, or in a gap of its rows.
+int check_read(const Scope &scope, const Input &input) {
+  const bool is_heads = scope.heads != nullptr && (input.offset == offsetof(normrope_heads, in) || input.offset == offsetof(normrope_heads, out));
+  if (is_heads) return NORMROPE_OK;
+  int64_t first = 0, last = scope.size(input.contiguous) - 1;  // in its elements, from its address on
+  for (const Strided &dimension : input.strided) {
+    const int64_t count = scope.size(dimension.size);
+    if (count == 1) continue;
+    const int64_t reach = (count - 1) * scope.read<int64_t>(dimension.stride_offset);
+    (reach < 0 ? first : last) += reach;
+  }
+  const int64_t bytes = element_bytes(scope, input);
+  const auto *const address = scope.read<const char *>(input.offset);
+  const Region read(address + first * bytes, 0, 0, 1, 1, (last - first + 1) * bytes / ELEMENT_BYTES);
+  const normrope_heads *const sides[] = {&scope.args.q, &scope.args.k};
+  for (int i = 0; i < 2; ++i) {
+    if (sides[i]->num_heads == 0) continue;
+    const Region out = output_of(*sides[i], scope.args.num_tokens, scope.kernel.head_dim);
+    const int64_t distance = read.first - out.first;
+    if (distance >= out.reach || -distance >= read.reach) continue;
+    if (interleave(distance, out.token_stride, out.heads_reach, read.reach)) continue;
+    if (interleave(distance, out.head_stride, out.tokens_reach, read.reach)) continue;
+    return refuse(scope.name(input.name), Text("over the output of %c", "qk"[i]), Text("apart from what is written"));
+  }
+  return NORMROPE_OK;
+}
+
 int check_heads(const Scope &scope) {
   const normrope_heads &heads = *scope.heads;
   const int64_t num_tokens = scope.args.num_tokens;
@@ -313,8 +344,10 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
-  if (int status = check_heads({kernel, args, bytes_of(args.q), "q", &args.q})) return status;
-  if (int status = check_heads({kernel, args, bytes_of(args.k), "k", &args.k})) return status;
+  const Scope sides[] = {{kernel, args, bytes_of(args.q), "q", &args.q}, {kernel, args, bytes_of(args.k), "k", &args.k}};
+  for (const Scope &side : sides) {
+    if (int status = check_heads(side)) return status;
+  }
   const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
   constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
   if (!are_absent(v, ALL)) {
@@ -324,7 +357,12 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   }
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_apart(args, kernel.head_dim)) return status;
-  return check_all(whole, ARGS_TENSORS, check_tensor);
+  if (int status = check_all(whole, ARGS_TENSORS, check_tensor)) return status;
+  for (const Scope &side : sides) {
+    if (side.heads->num_heads == 0) continue;
+    if (int status = check_all(side, HEADS_TENSORS, check_read)) return status;
+  }
+  return check_all(whole, ARGS_TENSORS, check_read);
 }
 
 // 1 / (2 pi) as a 256-bit fraction, the least significant word first.

@@ -71,6 +71,11 @@ export const BAD_ARGS: readonly BadArgs[] = [
   ["q.out", "its input, with other strides", /the same strides/, { "q.out_token_stride": 128 }],
   ["q.out", /a token stride of 0 /, /apart/, { "q.in_token_stride": 0, "q.out_token_stride": 0 }],
   ["q.out", /a head stride of 32$/, /apart/, { "q.in_head_stride": 32, "q.out_head_stride": 32 }],
+  ["q.weight", "over the output of q", /apart from what is written/, { "q.weight": at(0) }],
+  ["q.weight", "over the output of k", /apart from what is written/, { "q.weight": at(256) }],
+  ["k.weight", "over the output of k", /apart from what is written/, { "k.weight": at(760) }],
+  ["positions", "over the output of q", /apart from what is written/, { positions: at(636) }],
+  ["rope_table", "over the output of q", /apart from what is written/, { rope_table: at(144) }],
   ["q.out", "over the input of q", /apart from what else/, { "q.out": at(64) }],
   ["q.out", "over the input of k", /apart from what else/, { "k.in": at(0), "k.out": at(1024) }],
   // Lengths.
