@@ -103,6 +103,11 @@ export function renderReport(templates: Templates, view: View): string {
   return targetRenderer(templates, "report")("report.html", view);
 }
 
+/** The functions of the Python package: templates/python, which is no part of what is emitted either. */
+export function renderPython(templates: Templates, view: View): string {
+  return targetRenderer(templates, "python")("op.py", view);
+}
+
 type Renderer = (template: string, view: View, kernelId?: string) => string;
 
 /**

@@ -118,7 +118,7 @@ describe("imports", () => {
   });
 
   it.each<[string, RegExp]>([
-    ["ts-morph", /^generator\/(load|edit)\/.*\.ts$/],
+    ["ts-morph", /^generator\/(load|edit|python)\/.*\.ts$/],
     ["handlebars", /^generator\/render\.ts$/],
     ["execa", /^generator\/run_compiler\.ts$/],
     ["yargs", /^generator\/cli\.ts$/],

@@ -1,10 +1,13 @@
-"""RMSNorm and rotary embedding of every q and k head of a packed qkv, in one pass: normrope from Python.
+"""RMSNorm and rotary embedding of every q and k head, in one pass: normrope from Python.
 
 In: what docs/python.md describes. Out: the public names. Importing needs neither torch nor numpy; where torch was
-imported before, its op is registered at once.
+imported before, its ops are registered at once.
 """
 
-from ._op import find_torch_op, fused_qk_norm_rope
+from ._dispatch import find_torch_op
+from ._fused import fused_qk_norm_rope
+from ._op import qk_norm_rope, qk_norm_rope_
+from ._rope import RopeTable
 from ._version import __version__
 from .errors import NormropeError
 from .sglang import Patch, patch_sglang
@@ -13,10 +16,13 @@ from .support import can_use_fused_qk_norm_rope, why_not
 __all__ = [
     "NormropeError",
     "Patch",
+    "RopeTable",
     "__version__",
     "can_use_fused_qk_norm_rope",
     "fused_qk_norm_rope",
     "patch_sglang",
+    "qk_norm_rope",
+    "qk_norm_rope_",
     "why_not",
 ]
 

@@ -1,206 +1,132 @@
-"""A call: checked, and packed into the C struct.
+"""A call, packed into C structs.
 
-In: numbers and memory as the caller gave them. Out: `normrope_args`, or a typed error. Checked here is what the C library
-cannot see, such as shapes and dtypes; it checks alignment, overlap and numbers itself. Must not know of torch: a tensor
-comes as `Memory`.
+In: matched arguments. Out: argument structs that are complete but for addresses, and where these go. The C library checks
+them. Must not know of torch: a tensor comes as `Memory`.
 """
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from ._abi import Args, Heads
-from ._point import Point, as_int, point_of
-from ._rope import Rope, Table
-from .errors import invalid_argument, require_count, require_float32, require_number, require_positive, unfit_argument
+from ._abi import Args, Functions, Heads
+from ._inputs import ELEMENT_BYTES, TENSORS, TensorInput, caller_field
+from ._match import Matched
+from ._memory import Memory
+from .errors import invalid_argument, require_float32, unfit_argument
 
-POSITION_BITS = {"int32": 32, "int64": 64}
+_WORD_BYTES = 8
+_PDL = 1
+
+
+class Call:
+    """Arguments that are complete but for addresses."""
+
+    def __init__(self, args: Args, launches: Sequence[Sequence[tuple[int, int, int]]]) -> None:
+        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind it."""
+        self._args = args
+        self._words = (ctypes.c_int64 * (ctypes.sizeof(Args) // _WORD_BYTES)).from_buffer(args)
+        self._address = ctypes.addressof(args)
+        self._launches = launches
+
+    def set_table(self, address: int) -> None:
+        """Of a table that is the same each time."""
+        self._args.rope_table = address
+
+    def run(self, functions: Functions, kernel: int, addresses: Sequence[int], stream: int | None) -> None:
+        """Launches with the caller's addresses. Raises what the C library refuses."""
+        words = self._words
+        for launch in self._launches:
+            for word, source, offset in launch:
+                words[word] = addresses[source] + offset
+            status = functions.run(kernel, self._address, stream)
+            if status != 0:
+                functions.require(status, caller_field)
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What an argument names, as the checks see it."""
+class _Placed:
+    """A tensor of the call: over which elements its tokens and sequences are apart."""
 
-    #: `buffer` or `tensor`.
-    kind: str
-    #: `bf16`, `f16`, `int32`, `int64`, or what its owner calls it.
-    dtype: str
+    tensor: TensorInput
+    memory: Memory
+    #: Between the sequences of a batch; 0 where there is one.
+    batch_stride: int
+    token_stride: int
+    #: Of the other dimensions.
     shape: tuple[int, ...]
-    #: In elements.
     strides: tuple[int, ...]
-    address: int
-    #: Where it lies, such as `cuda:0`.
-    device: str = "cpu"
-
-    @property
-    def described(self) -> str:
-        if self.kind == "buffer" and len(self.shape) == 1:
-            return f"a buffer of {self.shape[0]} elements"
-        return f"a {self.kind} of shape {list(self.shape)}"
-
-    @property
-    def end(self) -> int:
-        """The address behind it, where no stride is negative."""
-        span = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)) + 1
-        return self.address + span * (POSITION_BITS[self.dtype] // 8 if self.dtype in POSITION_BITS else 2)
-
-    @property
-    def is_contiguous(self) -> bool:
-        wanted = 1
-        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
-            if size > 1 and stride != wanted:
-                return False
-            wanted *= size
-        return True
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What is no memory, of Python's own types."""
-
-    num_heads_q: int
-    num_heads_k: int
-    num_heads_v: int
-    #: Whether it can be is for the point to say, of `rotary_dim` too.
-    head_dim: Any
-    eps: Any
-    base: Any
-    is_neox: bool
-    factor: float
-    low: float
-    high: float
-    attention_factor: float
-    rotary_dim: Any
-
-    @property
-    def row(self) -> int:
-        """Elements of a token's heads."""
-        row: int = (self.num_heads_q + self.num_heads_k + self.num_heads_v) * self.head_dim
-        return row
-
-    @property
-    def heads(self) -> str:
-        return f"{self.num_heads_q} + {self.num_heads_k} + {self.num_heads_v} heads of {self.head_dim}"
-
-    def point(self, dtype: str) -> Point:
-        return point_of(self.head_dim, self.rotary_dim, self.is_neox, dtype)
-
-    def rope(self) -> Rope:
-        """Raises `invalid-argument` for what no table can be made from, and for what no kernel can be given."""
-        base = require_positive("base", self.base)
-        rope = Rope(base, self.rotary_dim, self.factor, self.low, self.high)
-        require_positive("attention_factor", self.attention_factor)
-        require_float32("eps", self.eps)
-        require_float32("attention_factor", self.attention_factor)
-        return rope
-
-
-def read_numbers(
-    num_heads_q: Any,
-    num_heads_k: Any,
-    num_heads_v: Any,
-    head_dim: Any,
-    eps: Any,
-    base: Any,
-    is_neox: Any,
-    factor: Any,
-    low: Any,
-    high: Any,
-    attention_factor: Any,
-    rotary_dim: Any,
-) -> Numbers:
-    """Checks what can be told of the numbers alone. Raises `invalid-argument`."""
-    ramp = {"factor": factor, "low": low, "high": high, "attention_factor": attention_factor}
-    numbers: dict[str, Any] = {name: require_number(name, value) for name, value in ramp.items()}
-    counts = {"num_heads_q": num_heads_q, "num_heads_k": num_heads_k, "num_heads_v": num_heads_v}
-    numbers |= {name: require_count(name, value) for name, value in counts.items()}
-    if not isinstance(is_neox, bool):
-        raise invalid_argument("is_neox", is_neox, "True or False")
-    head_dim = as_int(head_dim)
-    rotary_dim = head_dim if rotary_dim is None else as_int(rotary_dim)
-    numbers |= {"head_dim": head_dim, "eps": eps, "base": base, "is_neox": is_neox, "rotary_dim": rotary_dim}
-    return Numbers(**numbers)
-
-
-def require_sizes(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, position_ids: Memory) -> int:
-    """That the memories fit each other; gives the number of tokens. Raises `invalid-argument`."""
-    if len(position_ids.shape) != 1:
-        what = f"a {position_ids.kind} of shape {list(position_ids.shape)}"
-        raise unfit_argument("position_ids", what, "[num_tokens]: mRoPE, with several rows, is not this op")
-    tokens, row = position_ids.shape[0], numbers.row
-    shape = f"{tokens} tokens of {numbers.heads}"
-    if len(qkv.shape) == 1 and qkv.kind == "buffer":
-        if qkv.shape[0] != tokens * row:
-            raise unfit_argument("qkv", qkv.described, f"{tokens * row} long: {shape}")
-    elif qkv.shape != (tokens, row):
-        raise unfit_argument("qkv", qkv.described, f"[{tokens}, {row}]: {shape}")
-    require_rows(numbers, qkv, tokens)
-    for name, weight in (("q_weight", q_weight), ("k_weight", k_weight)):
-        if weight.dtype != qkv.dtype:
-            raise unfit_argument(name, f"a {weight.kind} of {weight.dtype}", qkv.dtype)
-        if weight.shape != (numbers.head_dim,):
-            raise unfit_argument(name, weight.described, f"{numbers.head_dim} long, as a head is")
-    if position_ids.dtype not in POSITION_BITS:
-        what = f"a {position_ids.kind} of {position_ids.dtype}"
-        raise unfit_argument("position_ids", what, "int32 or int64")
-    for name, memory in (("q_weight", q_weight), ("k_weight", k_weight), ("position_ids", position_ids)):
-        if memory.device != qkv.device:
-            raise unfit_argument(name, f"on {memory.device}", f"where qkv is, on {qkv.device}")
-        if not memory.is_contiguous:
-            raise unfit_argument(name, f"a {memory.kind} with a stride of {memory.strides[-1]}", "contiguous")
-        if tokens > 0 and qkv.address < memory.end and memory.address < qkv.end:
-            raise unfit_argument(name, "in the memory of qkv, which is written", "elsewhere")
-    return tokens
-
-
-def require_rows(numbers: Numbers, qkv: Memory, tokens: int) -> None:
-    """That heads are contiguous and rows apart, v's part included: of v the C library knows nothing."""
-    if tokens == 0 or numbers.row == 0:
-        return
-    if qkv.strides[-1] != 1 and numbers.head_dim > 1:
-        what = f"a {qkv.kind} with a stride of {qkv.strides[-1]} between elements"
-        raise unfit_argument("qkv", what, "one in which a head is contiguous")
-    if len(qkv.shape) == 2 and tokens > 1 and qkv.strides[0] < numbers.row:
-        what = f"a {qkv.kind} with a stride of {qkv.strides[0]} between rows of {numbers.row} elements"
-        raise unfit_argument("qkv", what, "one in which rows do not overlap")
-
-
-def pack(numbers: Numbers, qkv: Memory, q_weight: Memory, k_weight: Memory, position_ids: Memory, table: Table) -> Args:
-    """The arguments of a checked call."""
+def pack(matched: Matched) -> Call:
+    """The call, but for addresses. A batch whose tokens no one stride reaches is launched sequence by sequence."""
+    sizes, memories, pdl = matched.sizes, matched.memories, matched.pdl
+    if not isinstance(pdl, bool):
+        raise invalid_argument("pdl", pdl, "True or False")
     args = Args()
     args.struct_size = ctypes.sizeof(Args)
-    head_dim = numbers.head_dim
-    stride = qkv.strides[0] if len(qkv.shape) == 2 else numbers.row
-    element_bytes = 2
-    for side, first, count, weight in (
-        (args.q, 0, numbers.num_heads_q, q_weight),
-        (args.k, numbers.num_heads_q, numbers.num_heads_k, k_weight),
-    ):
-        _pack_heads(side, qkv.address + first * head_dim * element_bytes, stride, head_dim, count, weight.address)
-    args.positions = position_ids.address
-    args.rope_table = table.address
-    args.num_tokens = position_ids.shape[0]
-    args.position_bits = POSITION_BITS[position_ids.dtype]
-    args.eps = numbers.eps
-    args.attention_factor = numbers.attention_factor
-    return args
+    args.flags = _PDL if pdl else 0
+    for name, number in matched.numbers.items():
+        setattr(args, name, require_float32(name, number))
+    for side, count in sizes.num_heads.items():
+        getattr(args, side).num_heads = count
+    placed = [
+        _placed(tensor, memory, len(sizes.tokens))
+        for tensor in TENSORS
+        # What is not written elsewhere is written in place.
+        if (memory := memories.get(tensor.name, memories.get(tensor.side) if tensor.is_written else None)) is not None
+    ]
+    batch, tokens = (1, *sizes.tokens)[-2:]
+    launches, args.num_tokens = batch, tokens
+    with_tokens = [each for each in placed if "num_tokens" in each.tensor.shape]
+    if tokens == 1:
+        placed = [replace(each, token_stride=each.batch_stride) for each in placed]
+        launches, args.num_tokens = 1, batch
+    elif batch == 1 or all(each.batch_stride == tokens * each.token_stride for each in with_tokens):
+        launches, args.num_tokens = 1, batch * tokens
+    args.rope_table_length = sizes.rotary_pairs
+    for each in placed:
+        _set_strides(args, each)
+        if each.tensor.dtype == "position":
+            args.position_bits = 8 * ELEMENT_BYTES[each.memory.dtype]
+    places = [(_word(each.tensor), each) for each in placed]
+    return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)])
 
 
-def caller_field(field: str) -> str:
-    """What the caller calls a field of `normrope_args`."""
-    side, _, name = field.partition(".")
-    if name.endswith("token_stride"):
-        return "the stride between rows of qkv"
-    if name:
-        return f"{side}_weight" if name.startswith("weight") else "qkv"
-    return {"positions": "position_ids", "rope_table": "the RoPE table"}.get(field, field)
+def _address(word: int, each: _Placed, sequence: int) -> tuple[int, int, int]:
+    memory = each.memory
+    elements = memory.offset + sequence * each.batch_stride
+    return word, memory.source, elements * ELEMENT_BYTES[memory.dtype]
 
 
-def _pack_heads(side: Heads, address: int, stride: int, head_dim: int, count: int, weight: int) -> None:
-    side.in_ = side.out = address
-    side.in_token_stride = side.out_token_stride = stride
-    side.in_head_stride = side.out_head_stride = head_dim
-    side.weight = weight
-    side.num_heads = count
+def _placed(tensor: TensorInput, memory: Memory, token_rank: int) -> _Placed:
+    rank = token_rank if "num_tokens" in tensor.shape else 0
+    batch_stride, token_stride = (0, 0, *memory.strides[:rank])[-2:]
+    return _Placed(tensor, memory, batch_stride, token_stride, memory.shape[rank:], memory.strides[rank:])
+
+
+def _set_strides(args: Args, each: _Placed) -> None:
+    """Raises `invalid-argument` where dimensions without a field for their stride do not lie side by side."""
+    tensor = each.tensor
+    part: Args | Heads = getattr(args, tensor.side) if tensor.side else args
+    strides = [each.token_stride] if "num_tokens" in tensor.shape else []
+    shape = [args.num_tokens] if "num_tokens" in tensor.shape else []
+    size = 1
+    dimensions = zip(tensor.shape, [*shape, *each.shape], [*strides, *each.strides], strict=True)
+    for dimension, count, stride in reversed(list(dimensions)):
+        if dimension in tensor.strides:
+            setattr(part, tensor.strides[dimension], stride)
+        elif count > 1 and stride != size:
+            want = "one in which a head is contiguous" if tensor.is_heads else "contiguous"
+            what = f"a {each.memory.kind} with a stride of {stride} between elements"
+            raise unfit_argument(tensor.name, what, want)
+        size *= count
+
+
+def _word(tensor: TensorInput) -> int:
+    """Where its address lies in `normrope_args`, as words."""
+    field = "in_" if tensor.field == "in" else tensor.field
+    start: int = getattr(Args, tensor.side).offset if tensor.side else 0
+    offset: int = getattr(Heads if tensor.side else Args, field).offset
+    return (start + offset) // _WORD_BYTES

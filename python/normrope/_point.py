@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import numbers
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,18 @@ Axis = dict[str, Any]
 OP: dict[str, Any] = json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8"))
 
 _AXES: list[Axis] = OP["axes"]
+#: Those that kernels are made for.
+DTYPES: tuple[str, ...] = tuple(next(axis["values"] for axis in _AXES if axis["name"] == "dtype"))
+#: What follows from the memory of a call, and is no argument of its own.
+_IMPLIED = ("headDim", "rotaryDim", "dtype")
+#: The names of the others in a config and as arguments, and whether they must be given.
+FREE_AXES: tuple[tuple[str, str, bool], ...] = tuple(
+    (axis["name"], re.sub("[A-Z]", lambda letter: f"_{str(letter[0]).lower()}", axis["name"]), "default" not in axis)
+    for axis in _AXES
+    if axis["name"] not in _IMPLIED
+)
 #: What torch and numpy call the values of the axis.
-_DTYPES: dict[str, str] = next(axis["aliases"] for axis in _AXES if axis["name"] == "dtype")
+_ALIASES: dict[str, str] = next(axis["aliases"] for axis in _AXES if axis["name"] == "dtype")
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,7 @@ def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Po
 def dtype_name(dtype: object) -> str:
     """`bf16` or `f16` for a dtype of torch or numpy or a text; of any other its own name."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype)
-    return _DTYPES.get(str(name).removeprefix("torch."), str(name))
+    return _ALIASES.get(str(name).removeprefix("torch."), str(name))
 
 
 def as_int(value: Any) -> Any:

@@ -10,7 +10,7 @@ Values = Mapping[str, float]
 
 
 def stretched(i: float, base: float, rotary_dim: float, stretch: float) -> float:
-    return (base * stretch ** (rotary_dim / (rotary_dim - 2))) ** ((-2 * i) / rotary_dim)
+    return math.pow((base * math.pow(stretch, (rotary_dim / (rotary_dim - 2)))), ((-2 * i) / rotary_dim))
 
 
 def ramp(i: float, plain: float, factor: float, low: float, high: float) -> float:

@@ -1,6 +1,6 @@
 """What comes before a first launch on tensors: checks, the kernel, the table on the device, and an argument struct.
 
-In: checked numbers and tensors. Out: a plan, which launches for all tensors of the same shape, strides, dtype and
+In: a form of call, tensors and options. Out: a plan, which launches for all tensors of the same shapes, strides, dtypes and
 device. On a CUDA device a first call loads the kernel there and uploads the table: neither can be done while a graph is
 captured, so it is then refused.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
@@ -16,146 +17,114 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._abi import Args, Functions, Heads
-from ._buffers import host_tables
-from ._call import Memory, Numbers, caller_field, pack, require_sizes
-from ._kernels import Kernel, Place, kernel_for
+from ._abi import Functions
+from ._call import Call, pack
+from ._kernels import Kernel, kernel_for
 from ._library import Target
-from ._rope import Rope, Table, Tables, clock, turns_of
-from ._torch_names import check, is_in_bad_fork, stream_of
+from ._match import Form, Matched, Require, raise_unless
+from ._memory import Memory
+from ._rope import RopeTable
+from ._torch_names import is_in_bad_fork, stream_of
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.int32: "int32", torch.int64: "int64"}
-_ELEMENT_BYTES = 2
-_WORD_BYTES = 8
+_DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
 _DEFAULT_STREAM = 0
 
 
-def _word(side: str, field: str) -> int:
-    """Where a field of `normrope_heads` lies in `normrope_args`, as words."""
-    offset: int = getattr(Args, side).offset + getattr(Heads, field).offset
-    return offset // _WORD_BYTES
-
-
-_Q_IN, _Q_OUT, _Q_WEIGHT = (_word("q", field) for field in ("in_", "out", "weight"))
-_K_IN, _K_OUT, _K_WEIGHT = (_word("k", field) for field in ("in_", "out", "weight"))
-_POSITIONS, _NUM_TOKENS = (getattr(Args, field).offset // _WORD_BYTES for field in ("positions", "num_tokens"))
-_Words = ctypes.c_int64 * (ctypes.sizeof(Args) // _WORD_BYTES)
-
-
 class Plan:
-    """An argument struct that is complete but for pointers and the number of tokens."""
+    """A call that is complete but for the addresses of tensors."""
 
-    __slots__ = ("_address", "_args", "_functions", "_index", "_k_offset", "_kernel", "_run", "_words", "table")
+    __slots__ = ("_call", "_functions", "_index", "_is_captured", "_kernel", "_streams", "_table", "written")
 
-    def __init__(self, kernel: Kernel, args: Args, k_offset: int, table: Table, index: int) -> None:
-        """`index` is that of a CUDA device, -1 for the CPU; `k_offset` is in bytes."""
-        self._args = args
-        self._words = _Words.from_buffer(args)
-        self._address = ctypes.addressof(args)
+    def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, written: tuple[int, ...]) -> None:
+        """`index` is that of a CUDA device, -1 for the CPU; `table` is what holds its memory."""
+        self._call = call
         self._functions = kernel.library.functions
-        self._run = self._functions.run
         self._kernel = kernel.index
-        self._k_offset = k_offset
         self._index = index
-        self.table = table
+        self._table = table
+        #: Streams that are known to read the table.
+        self._streams = {_DEFAULT_STREAM}
+        self._is_captured = table is None
+        #: Which of the tensors are written to.
+        self.written = written
 
-    def launch(self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor) -> None:
-        """`memory` is that of the table: the caller holds it, so that it is not freed under a launch."""
+    def launch(self, addresses: Sequence[int]) -> None:
         index = self._index
         if index < 0:
-            return self._submit(None, qkv, q_weight, k_weight, position_ids)
-        if _device_count() == 1:
-            return self._launch_on_device(memory, qkv, q_weight, k_weight, position_ids)
-        with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
-            # The library has a CUDA runtime of its own, which need not know torch's current device.
-            self._functions.require(self._functions.device_set(index))
-            return self._launch_on_device(memory, qkv, q_weight, k_weight, position_ids)
+            self._call.run(self._functions, self._kernel, addresses, None)
+        elif _device_count() == 1:
+            self._launch_on_device(addresses)
+        else:
+            with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
+                # The library has a CUDA runtime of its own, which need not know torch's current device.
+                self._functions.require(self._functions.device_set(index))
+                self._launch_on_device(addresses)
 
-    def _launch_on_device(
-        self, memory: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
-    ) -> None:
-        table, stream = self.table, stream_of(self._index)
-        if stream not in table.streams:
-            table.streams.add(stream)
-        if not table.is_captured and torch.cuda.is_current_stream_capturing():
-            table.is_captured = True
-            _captured.append(memory)
-        self._submit(stream, qkv, q_weight, k_weight, position_ids)
-        if table.memory is None:  # another thread evicted it, and did not know of this launch
-            _release_device_table(table, memory)
+    def _launch_on_device(self, addresses: Sequence[int]) -> None:
+        stream = stream_of(self._index)
+        if stream not in self._streams:
+            self._note_stream(stream)
+        if not self._is_captured and torch.cuda.is_current_stream_capturing():
+            self._is_captured = True
+            _captured.append(self._table)
+        self._call.run(self._functions, self._kernel, addresses, stream)
 
-    def _submit(
-        self, stream: int | None, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor
-    ) -> None:
-        self.table.stamp = next(clock)
-        words = self._words
-        words[_Q_IN] = words[_Q_OUT] = address = qkv.data_ptr()
-        words[_K_IN] = words[_K_OUT] = address + self._k_offset
-        words[_Q_WEIGHT] = q_weight.data_ptr()
-        words[_K_WEIGHT] = k_weight.data_ptr()
-        words[_POSITIONS] = position_ids.data_ptr()
-        words[_NUM_TOKENS] = position_ids.numel()
-        status = self._run(self._kernel, self._address, stream)
-        if status != 0:
-            self._functions.require(status, caller_field)
+    def _note_stream(self, stream: int) -> None:
+        """The memory of the table is used again only after what the stream reads of it, by torch's allocator."""
+        if self._table is not None and not torch.cuda.is_current_stream_capturing():
+            self._table.record_stream(torch.cuda.ExternalStream(stream, device=self._table.device))
+            self._streams.add(stream)
 
 
-def make_plan(numbers: Numbers, qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any, library: Place) -> Plan:
+def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Plan:
     """Checks the tensors, finds the kernel and the table, and prepares both on the device.
 
     Raises NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
     `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`.
     """
-    packed = _memory_of("qkv", qkv)
-    q, k = _memory_of("q_weight", q_weight), _memory_of("k_weight", k_weight)
-    positions = _memory_of("position_ids", position_ids)
-    _require_dtype_and_rank(packed)
-    target, arch = target_of(qkv.device)
-    kernel = kernel_for(numbers.point(packed.dtype), target, arch, library)
-    require_sizes(numbers, packed, q, k, positions)
-    rope, functions = numbers.rope(), kernel.library.functions
+    first: Tensor = tensors[0]
+    given = [(i, name, tensor) for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True)) if tensor is not None]
+    matched = form.match({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options, raise_unless)
+    target, arch = target_of(first.device)
+    kernel = kernel_for(matched.point, target, arch, matched.library)
+    call, functions = pack(matched), kernel.library.functions
     if target == "cpu":
-        table = host_tables.get(rope, packed.device, functions)
-        index = -1
-    else:
-        index = qkv.device.index
-        with torch.cuda.device(index):
-            functions.require(functions.device_set(index))
-            _prepare(kernel, index)
-            table = _device_tables.get(rope, packed.device, functions)
-    args = pack(numbers, packed, q, k, positions, table)
-    return Plan(kernel, args, numbers.num_heads_q * numbers.head_dim * _ELEMENT_BYTES, table, index)
+        host = None if matched.table is None else matched.table.on("cpu", functions)
+        if host is not None:
+            call.set_table(ctypes.addressof(host))
+        return Plan(call, kernel, -1, host, matched.written)
+    with torch.cuda.device(first.device):
+        index = torch.cuda.current_device()
+        functions.require(functions.device_set(index))
+        _prepare(kernel, index)
+        table = None if matched.table is None else _on_device(matched.table, str(first.device), functions)
+        if table is not None:
+            call.set_table(table.data_ptr())
+    return Plan(call, kernel, index, table, matched.written)
 
 
-def check_fake(numbers: Numbers, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, position_ids: Tensor) -> None:
+def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
     """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
-    _require_dtype_and_rank(Memory("tensor", _dtype_of(qkv), tuple(qkv.shape), (), 0))
-    impossible = numbers.point(_dtype_of(qkv)).impossible
+    given = [(name, tensor) for name, tensor in zip(form.names, tensors, strict=True) if tensor is not None]
+    faked = {
+        name: Memory("tensor", _dtype_of(tensor), tuple(tensor.shape), (0,) * tensor.dim(), 0, device=str(tensor.device))
+        for name, tensor in given
+    }
+    matched = form.match(faked, options, require)
+    impossible = matched.point.impossible
     if impossible is not None:
         raise NormropeError("kernel-not-found", "there can be no kernel for this", impossible)
-    if position_ids.dim() != 1:
-        raise unfit_argument("position_ids", f"of rank {position_ids.dim()}", "[num_tokens]: mRoPE is not this op")
-    if position_ids.dtype not in (torch.int32, torch.int64):
-        raise unfit_argument("position_ids", f"a tensor of {_dtype_of(position_ids)}", "int32 or int64")
-    check(
-        qkv.shape[0] == position_ids.shape[0],
-        lambda: f"qkv has {qkv.shape[0]} rows. It must have one for each of {position_ids.shape[0]} position_ids",
-    )
-    check(qkv.shape[1] == numbers.row, lambda: f"qkv has rows of {qkv.shape[1]}, not of {numbers.heads}")
-    for name, weight in (("q_weight", q_weight), ("k_weight", k_weight)):
-        if weight.dtype != qkv.dtype:
-            raise unfit_argument(name, f"a tensor of {_dtype_of(weight)}", _dtype_of(qkv))
-        if tuple(weight.shape) != (numbers.head_dim,):
-            raise unfit_argument(name, f"a tensor of shape {list(weight.shape)}", f"[{numbers.head_dim}]")
+    return matched
 
 
-def require_no_grad(**tensors: Tensor) -> None:
+def require_no_grad(names: Sequence[str], tensors: Sequence[Any]) -> None:
     """There is no backward: what requires grad would get a wrong one, in silence. Without grad mode it gets none."""
     if not torch.is_grad_enabled():
         return
-    for name, tensor in tensors.items():
-        if tensor.requires_grad:
+    for name, tensor in zip(names, tensors, strict=True):
+        if tensor is not None and tensor.requires_grad:
             fix = "Call it under torch.no_grad() or torch.inference_mode(): the op has no backward"
             raise NormropeError("invalid-argument", f"{name} is a tensor that requires grad", fix)
 
@@ -190,28 +159,20 @@ def _arch_of(index: int) -> str:
     return f"sm_{major}{minor}"
 
 
-def _require_dtype_and_rank(qkv: Memory) -> None:
-    if qkv.dtype not in ("bf16", "f16"):
-        raise unfit_argument("qkv", f"a tensor of {qkv.dtype}", "of bf16 or f16")
-    if len(qkv.shape) != 2:
-        raise unfit_argument("qkv", qkv.described, "of rank 2, [num_tokens, heads * head_dim]")
-
-
 def _dtype_of(tensor: Tensor) -> str:
     return _DTYPES.get(tensor.dtype, str(tensor.dtype))
 
 
-def _memory_of(name: str, value: Any) -> Memory:
+def _memory_of(name: str, value: Any, source: int) -> Memory:
     if not isinstance(value, Tensor):
-        raise invalid_argument(name, value, "a tensor, as qkv is")
+        raise invalid_argument(name, value, "a tensor, as the first is")
     if value.layout != torch.strided:
         raise unfit_argument(name, f"a tensor of layout {value.layout}", "a dense one")
     if value.is_neg():
         raise unfit_argument(name, "a tensor that torch negates when it is read", "one that is negated: .resolve_neg()")
     if value.device.type not in ("cpu", "cuda"):
         raise unfit_argument(name, f"on {value.device}", "on a CUDA device or the CPU")
-    shape, strides = tuple(value.shape), value.stride()
-    return Memory("tensor", _dtype_of(value), shape, strides, value.data_ptr(), str(value.device))
+    return Memory("tensor", _dtype_of(value), tuple(value.shape), value.stride(), source, device=str(value.device))
 
 
 _prepared: set[tuple[Functions, int, int]] = set()
@@ -226,27 +187,21 @@ def _prepare(kernel: Kernel, index: int) -> None:
         _prepared.add(key)
 
 
-def _device_table(rope: Rope, device: str, functions: Functions) -> Table:
-    _require_no_capture(f"the RoPE table of {rope}")
-    host = torch.frombuffer(turns_of(rope, functions), dtype=torch.int64)
-    # In a thread of its own, which allocates neither to a pool of this one's, as CUDA graphs have, nor under its modes;
-    # and on the default stream. It waits for the copy, so that every stream may read the table.
-    with ThreadPoolExecutor(1) as thread:
-        memory = thread.submit(host.to, device).result()
-    return Table(memory.data_ptr(), memory)
+def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
+    def bring(turns: Any) -> Tensor:
+        _require_no_capture(f"the table {table!r}")
+        host = torch.frombuffer(turns, dtype=torch.int64)
+        # In a thread of its own, which allocates neither to a pool of this one's, as CUDA graphs have, nor under its
+        # modes; and on the default stream. It waits for the copy, so that every stream may read the table.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(host.to, device).result()
 
+    memory: Tensor = table.on(device, functions, bring)
+    return memory
 
-def _release_device_table(table: Table, memory: Tensor) -> None:
-    """Gives the memory back when the kernels that may read it have finished: torch's allocator sees to that."""
-    for stream in list(table.streams):
-        if stream != _DEFAULT_STREAM:  # which the memory belongs to
-            memory.record_stream(torch.cuda.ExternalStream(stream, device=memory.device))
-
-
-_device_tables = Tables(_device_table, _release_device_table)
 
 #: Memory of tables that CUDA graphs hold. Nobody says when a graph is gone, so they stay.
-_captured: list[Tensor] = []
+_captured: list[Any] = []
 
 
 def _require_no_capture(what: str) -> None:

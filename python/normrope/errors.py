@@ -11,6 +11,7 @@ import ctypes
 import json
 import math
 import numbers
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 ErrorCode = Literal[
@@ -42,8 +43,28 @@ class NormropeError(RuntimeError):
         #: What the user can do about it.
         self.fix = fix
 
+        #: Of an argument error: the argument.
+        self.field: str | None = None
+
     def __str__(self) -> str:
         return f"{self.message}. {self.fix}"
+
+    def renamed(self, names: Mapping[str, str]) -> NormropeError:
+        """The same of an argument that the caller has another name for."""
+        name = names.get(self.field or "")
+        if name is None or self.field is None:
+            return self
+        message, fix = (name + text.removeprefix(self.field) for text in (self.message, self.fix))
+        return NormropeError(self.code, message, fix)
+
+
+@contextlib.contextmanager
+def renaming(names: Mapping[str, str]) -> Iterator[None]:
+    """Arguments of errors have the names of the caller's own."""
+    try:
+        yield
+    except NormropeError as error:
+        raise error.renamed(names) from error.__cause__
 
 
 def invalid_argument(field: str, value: object, want: str) -> NormropeError:
@@ -53,7 +74,9 @@ def invalid_argument(field: str, value: object, want: str) -> NormropeError:
 
 def unfit_argument(field: str, what: str, want: str) -> NormropeError:
     """The same, for a value of the right type that is said in words."""
-    return NormropeError("invalid-argument", f"{field} is {what}", f"{field} must be {want}")
+    error = NormropeError("invalid-argument", f"{field} is {what}", f"{field} must be {want}")
+    error.field = field
+    return error
 
 
 def require_count(field: str, value: object) -> int:

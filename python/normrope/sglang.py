@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ._op import fused_qk_norm_rope
+from ._fused import fused_qk_norm_rope
 from .errors import NormropeError
 from .support import can_use_fused_qk_norm_rope
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._kernels import Place, kernel_for
-from ._op import find_torch_op
+from ._dispatch import find_torch_op
 from ._point import point_of
 from ._torch_version import require_version
 from .errors import NormropeError, invalid_argument, show

@@ -1,70 +1,90 @@
-"""The op on torch tensors, and as `torch.ops.normrope.fused_qk_norm_rope`.
+"""The op on torch tensors, and as `torch.ops.normrope.qk_norm_rope` and its like.
 
-In: tensors of one device, and numbers. Out: one launch on the current stream of that device, in place. Importing this
-module registers the op. A call that looks like an earlier one costs a look into a dictionary, a few words patched in an
-argument struct and one call into the library; all that comes before a first call is in `_torch_plan`.
+In: tensors of one device, and options. Out: one launch on the current stream of that device. Importing this module
+registers the ops.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
-from ._call import Numbers, read_numbers
-from ._kernels import Place
-from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
-from ._torch_plan import Plan, check_fake, make_plan, require_no_grad, target_of
-from ._torch_version import require_version
-from .errors import NormropeError
+from . import _fused, _general
+from ._inputs import NUMBERS, TENSORS
+from ._match import Form, Matched
+from ._point import FREE_AXES
+from ._rope import RopeTable
+from ._torch_launch import is_compiling, is_watched, launch
+from ._torch_names import check
+from ._torch_plan import make_plan, match_fake, require_no_grad, target_of
+from .errors import renaming
 from .support import answer
 
-__all__ = ["Tensor", "implementation_for", "is_compiling", "launch", "target_of", "why_not_as_constant"]
+__all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of", "why_not_as_constant"]
 
-_SCHEMA = (
-    "fused_qk_norm_rope(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, "
-    "Tensor q_weight, Tensor k_weight, float base, bool is_neox, Tensor position_ids, float factor, float low, "
-    "float high, float attention_factor, int? rotary_dim=None, *, str? library=None) -> ()"
-)
-
-#: What no code of somebody else's stands behind.
-_PLAIN = frozenset((Tensor, Parameter))
-
-#: A model has one for each kind of layer. When there are more, all are made anew.
-_PLANS_KEPT = 512
-
-require_version(torch)
-
-is_compiling = torch.compiler.is_compiling
-_is_grad_enabled = torch.is_grad_enabled
-_is_inference_mode_enabled = torch.is_inference_mode_enabled
+#: Tables of frequencies that an op was given as numbers.
+_TABLES_KEPT = 64
 
 
-class _Plans(threading.local):
-    """Of one thread, so that none patches a struct that another is about to pass."""
+def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
+    """A call that writes into what it was given. The docstrings of `_op` and `_fused` have arguments and errors."""
+    if not is_watched(tensors):
+        return launch(form, tensors, options)
+    _require_tensors(form, tensors)
+    if form is _fused.FORM:
+        (qkv, q_weight, k_weight, positions), heads = tensors, options[:5]
+        *ramp, library = options[7:]
+        place = None if library is None else str(library)
+        arguments = (qkv, *heads, q_weight, k_weight, *options[5:7], positions, *ramp)
+        torch.ops.normrope.fused_qk_norm_rope(*arguments, library=place)
+        return None
+    given = {tensor.name: value for tensor, value in zip(TENSORS, tensors, strict=True)}
+    is_in_place = all(given[tensor.name] is None for tensor in TENSORS if tensor.is_written)
+    if is_in_place:
+        torch.ops.normrope.qk_norm_rope_(**_by_name(given, options, with_outputs=False))
+    else:
+        torch.ops.normrope.qk_norm_rope_out(**_by_name(given, options, with_outputs=True))
 
-    def __init__(self) -> None:
-        self.by_key: dict[Any, Plan] = {}
+
+def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The general call, into tensors that it makes."""
+    if not is_watched(tensors):
+        filled = _with_outputs(tensors, options)
+        launch(form, filled, options)
+        return tuple(filled[out] for out, _, _ in _general.OUTPUTS)
+    _require_tensors(form, tensors)
+    given = {tensor.name: value for tensor, value in zip(TENSORS, tensors, strict=True)}
+    results = torch.ops.normrope.qk_norm_rope(**_by_name(given, options, with_outputs=False))
+    sides = [side for _, side, _ in _general.OUTPUTS]
+    return tuple(None if tensors[side] is None else result for side, result in zip(sides, results, strict=True))
 
 
-_plans = _Plans()
-os.register_at_fork(after_in_child=lambda: _plans.by_key.clear())  # whether a device can be used there is asked anew
+def _require_tensors(form: Form, tensors: Sequence[Any]) -> None:
+    """Where one is none, the plan says so."""
+    if not all(tensor is None or isinstance(tensor, Tensor) for tensor in tensors):
+        make_plan(form, tensors, ())
 
 
-def implementation_for(qkv: Tensor, q_weight: Any, k_weight: Any, position_ids: Any) -> Callable[..., None]:
-    """The launch itself, past torch's dispatcher, where nobody traces, wraps or watches the call."""
-    if is_compiling() or dispatch_modes() != 0 or is_transformed() or is_tracing() or is_profiled():
-        return _dispatched
-    if type(qkv) in _PLAIN and type(q_weight) in _PLAIN and type(k_weight) in _PLAIN and type(position_ids) in _PLAIN:
-        return launch
-    if isinstance(q_weight, Tensor) and isinstance(k_weight, Tensor) and isinstance(position_ids, Tensor):
-        return _dispatched
-    return launch  # which says what is none
+def _with_outputs(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+    heads_dim = options[len(NUMBERS) + len(FREE_AXES) + 1]
+    filled = list(tensors)
+    for out, side, _ in _general.OUTPUTS:
+        if tensors[side] is not None:
+            filled[out] = _empty_like(tensors[side], heads_dim)
+    return tuple(filled)
+
+
+def _empty_like(heads: Tensor, heads_dim: Any) -> Tensor:
+    """Of the same shape, with all heads of a token side by side."""
+    is_tokens_first = heads.dim() < 3 or heads_dim == -2 or heads_dim not in (-3, heads.dim() - 3)
+    if is_tokens_first:
+        return heads.new_empty(heads.shape)
+    moved = heads.transpose(-3, -2)
+    return moved.new_empty(moved.shape).transpose(-3, -2)
 
 
 def _why_not(*question: Any) -> str | None:
@@ -75,96 +95,107 @@ def _why_not(*question: Any) -> str | None:
 why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
-def _dispatched(*args: Any, library: Place = None) -> None:
-    place = None if library is None else str(library)
-    torch.ops.normrope.fused_qk_norm_rope(*args, library=place)
+# The registered ops. Their arguments are those of the table of inputs: q first, k second, and all others by their names.
+
+_OPTIONS = (*NUMBERS, *(name for _, name, _ in FREE_AXES), "head_dim", "heads_dim", "pdl", "library")
 
 
-def launch(
-    qkv: Tensor,
-    num_heads_q: int,
-    num_heads_k: int,
-    num_heads_v: int,
-    head_dim: int,
-    eps: float,
-    q_weight: Tensor,
-    k_weight: Tensor,
-    base: float,
-    is_neox: bool,
-    position_ids: Tensor,
-    factor: float,
-    low: float,
-    high: float,
-    attention_factor: float,
-    rotary_dim: int | None = None,
-    *,
-    library: Place = None,
-) -> None:
-    """`normrope.fused_qk_norm_rope` for tensors: its docstring has the arguments and the errors."""
-    try:
-        tokens, width = qkv.shape
-        dtype, device = qkv.dtype, qkv.device
-        # What make_plan refuses otherwise, but for what the C library checks each time.
-        fits = q_weight.dtype is dtype and k_weight.dtype is dtype and position_ids.shape == (tokens,)
-        fits = fits and q_weight.device == device and k_weight.device == device and position_ids.device == device
-        fits = fits and q_weight.ndim == k_weight.ndim == 1 and q_weight.numel() == k_weight.numel() == head_dim
-        fits = fits and q_weight.is_contiguous() and k_weight.is_contiguous() and position_ids.is_contiguous()
-        fits = fits and not (q_weight.is_neg() or k_weight.is_neg())
-        # All else that it looks at. A plan for no or one token has not looked at the stride between rows.
-        key: Any = (
-            width,
-            qkv.stride(),
-            dtype,
-            device,
-            tokens if tokens < 2 else 2,
-            position_ids.dtype,
-            num_heads_q,
-            num_heads_k,
-            num_heads_v,
-            head_dim,
-            eps,
-            base,
-            is_neox,
-            factor,
-            low,
-            high,
-            attention_factor,
-            rotary_dim,
-            library,
-        )
-        plan = _plans.by_key.get(key) if fits else None
-    except (AttributeError, RuntimeError, TypeError, ValueError):
-        key = plan = None  # an argument is of another kind: make_plan says which
-    # That a value is equal is not enough: to a dictionary True is 1.
-    is_exact = type(num_heads_q) is type(num_heads_k) is type(num_heads_v) is type(head_dim) is int
-    is_exact = is_exact and type(is_neox) is bool and (rotary_dim is None or type(rotary_dim) is int)
-    is_exact = is_exact and not (eps is True or eps is False or base is True or factor is True or low is True)
-    is_exact = is_exact and not (low is False or high is True or high is False or attention_factor is True)
-    memory = plan.table.memory if plan is not None and is_exact else None
-    while plan is None or memory is None:
-        numbers = read_numbers(
-            *(num_heads_q, num_heads_k, num_heads_v, head_dim, eps, base, is_neox),
-            *(factor, low, high, attention_factor, rotary_dim),
-        )
-        plan = _keep(key, make_plan(numbers, qkv, q_weight, k_weight, position_ids, library))
-        memory = plan.table.memory
-    if _is_grad_enabled() and (qkv.requires_grad or q_weight.requires_grad or k_weight.requires_grad):
-        require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
-    if qkv.is_inference() and not _is_inference_mode_enabled():  # as torch's own ops in place refuse it
-        fix = "Call it under torch.inference_mode(), or pass qkv.clone()"
-        raise NormropeError("invalid-argument", "qkv is a tensor of inference mode, which is off", fix)
-    plan.launch(memory, qkv, q_weight, k_weight, position_ids)
-    increment_versions((qkv,))  # as torch's own ops in place do: autograd may have saved it for something else
+def _by_name(given: dict[str, Any], options: tuple[Any, ...], with_outputs: bool) -> dict[str, Any]:
+    *values, table = options
+    outputs = {tensor.name for tensor in TENSORS if tensor.is_written}
+    own = {name: value for name, value in given.items() if with_outputs or name not in outputs}
+    named = {**own, **dict(zip(_OPTIONS, values, strict=True))}
+    named["library"] = None if named["library"] is None else str(named["library"])
+    named["inv_freq"] = None if table is None else list(table.inv_freq)
+    return named
 
 
-def _keep(key: Any, plan: Plan) -> Plan:
-    if len(_plans.by_key) >= _PLANS_KEPT:
-        _plans.by_key.clear()
-    _plans.by_key[key] = plan
-    return plan
+def _schema(name: str, written: str, result: str) -> str:
+    """`written` is the field of a side that is written to, `in` or `out`; empty for none."""
+    kinds = {"head_dim": "int? head_dim=None", "heads_dim": "int heads_dim=-2", "pdl": "bool pdl=False"}
+    kinds |= {"library": "str? library=None"} | {number: f"float {number}=1.0" for number in NUMBERS}
+    kinds |= {"eps": "float eps"} | {
+        axis: f"str {axis}" if is_required else f"str? {axis}=None" for _, axis, is_required in FREE_AXES
+    }
+
+    def tensor(field: str, of: str, i: int) -> str:
+        mark = f"({'abcdefgh'[i]}!)" if field == written else ""
+        return f"Tensor{mark}{'' if of == 'q' or of == 'q_out' else '?'} {of}"
+
+    own = [t for t in TENSORS if not t.is_written or written == "out"]
+    first = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name in ("q", "k")]
+    others = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name not in ("q", "k")]
+    others = [other + "=None" if other.startswith("Tensor?") else other for other in others]
+    first = [each + "=None" if each.startswith("Tensor?") else each for each in first]
+    options = [kinds[option] for option in _OPTIONS]
+    return f"{name}({', '.join([*first, '*', *others, 'float[]? inv_freq=None', *options])}) -> {result}"
 
 
-def _fake(
+@functools.lru_cache(_TABLES_KEPT)
+def _table(inv_freq: tuple[float, ...]) -> RopeTable:
+    return RopeTable.from_inv_freq(inv_freq)
+
+
+def _values(named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Tensors and options of an op's arguments."""
+    tensors = tuple(named.get(tensor.name) for tensor in TENSORS)
+    inv_freq = named.get("inv_freq")
+    table = None if inv_freq is None else _table(tuple(inv_freq))
+    return tensors, (*(named.get(option, _DEFAULTS.get(option)) for option in _OPTIONS), table)
+
+
+_DEFAULTS = {"attention_factor": 1.0, "heads_dim": -2, "pdl": False}
+
+
+def _into(q: Tensor, k: Tensor | None = None, **named: Any) -> None:
+    """`qk_norm_rope_` and `qk_norm_rope_out`."""
+    tensors, options = _values({"q": q, "k": k, **named})
+    launch(_general.FORM, tensors, options)
+
+
+def _new(q: Tensor, k: Tensor | None = None, **named: Any) -> tuple[Tensor, ...]:
+    """`qk_norm_rope`: of a side that there is not, an empty tensor."""
+    tensors, options = _values({"q": q, "k": k, **named})
+    filled = _with_outputs(tensors, options)
+    launch(_general.FORM, filled, options)
+    return _results(q, filled)
+
+
+def _results(q: Tensor, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    results = (filled[out] for out, _, _ in _general.OUTPUTS)
+    return tuple(q.new_empty(0) if result is None else result for result in results)
+
+
+def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
+    """What can be told of tensors without data, so that a trace fails where the call would."""
+    with renaming(form.renames):
+        require_no_grad(form.names, tensors)
+        return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+
+
+def _fake_into(q: Tensor, k: Tensor | None = None, **named: Any) -> None:
+    _fake(_general.FORM, *_values({"q": q, "k": k, **named}))
+
+
+def _fake_new(q: Tensor, k: Tensor | None = None, **named: Any) -> tuple[Tensor, ...]:
+    tensors, options = _values({"q": q, "k": k, **named})
+    _fake(_general.FORM, tensors, options)
+    return _results(q, _with_outputs(tensors, options))
+
+
+_FUSED_SCHEMA = (
+    "fused_qk_norm_rope(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, "
+    "Tensor q_weight, Tensor k_weight, float base, bool is_neox, Tensor position_ids, float factor, float low, "
+    "float high, float attention_factor, int? rotary_dim=None, *, str? library=None) -> ()"
+)
+
+
+def _fused_values(*given: Any, library: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    qkv, *heads, q_weight, k_weight, base, is_neox, position_ids = given[:11]
+    return (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *given[11:], library)
+
+
+def _fused_op(
     qkv: Tensor,
     num_heads_q: int,
     num_heads_k: int,
@@ -184,16 +215,26 @@ def _fake(
     *,
     library: str | None = None,
 ) -> None:
-    """What can be told of tensors without data, so that a trace fails where the call would."""
-    heads = (int(num_heads_q), int(num_heads_k), int(num_heads_v), int(head_dim))
-    rotary = int(head_dim if rotary_dim is None else rotary_dim)
-    numbers = Numbers(*heads, eps, base, is_neox, factor, low, high, attention_factor, rotary)
-    require_no_grad(qkv=qkv, q_weight=q_weight, k_weight=k_weight)
-    check_fake(numbers, qkv, q_weight, k_weight, position_ids)
+    heads = (num_heads_q, num_heads_k, num_heads_v, head_dim, eps)
+    ramp = (factor, low, high, attention_factor, rotary_dim)
+    launch(_fused.FORM, (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *ramp, library))
+
+
+def _fused_fake(*given: Any, rotary_dim: int | None = None, library: str | None = None) -> None:
+    rotary = given[15] if len(given) > 15 else rotary_dim
+    _fake(_fused.FORM, *_fused_values(*given[:15], rotary, library=library))
 
 
 _registration = torch.library.Library("normrope", "FRAGMENT")
-_registration.define(_SCHEMA)
-for _device in ("CPU", "CUDA"):
-    _registration.impl("fused_qk_norm_rope", launch, _device)
-torch.library.register_fake("normrope::fused_qk_norm_rope", _fake, lib=_registration)
+_results_of_sides = f"({', '.join('Tensor' for _ in _general.OUTPUTS)})"
+for _definition, _implementation, _fake_of in (
+    (_FUSED_SCHEMA, _fused_op, _fused_fake),
+    (_schema("qk_norm_rope", "", _results_of_sides), _new, _fake_new),
+    (_schema("qk_norm_rope_", "in", "()"), _into, _fake_into),
+    (_schema("qk_norm_rope_out", "out", "()"), _into, _fake_into),
+):
+    _registration.define(_definition)
+    _name = _definition.partition("(")[0]
+    for _device in ("CPU", "CUDA"):
+        _registration.impl(_name, _implementation, _device)
+    torch.library.register_fake(f"normrope::{_name}", _fake_of, lib=_registration)

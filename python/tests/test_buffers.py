@@ -150,8 +150,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"qkv": [1, 2]}, "qkv is a list of 2. qkv must be a buffer"),
     ({"qkv": array("i", [0] * 384)}, "qkv is a buffer of int32. qkv must be of bf16 or f16"),
     ({"qkv": array("f", [0] * 384)}, 'qkv is a buffer of type "f"'),
-    ({"qkv": bytes(768)}, "qkv is a buffer that is read-only"),
-    ({"q_weight": ones("bf16", 32)}, "q_weight is a buffer of 32 elements. q_weight must be 64 long"),
+    ({"qkv": memoryview(bytes(768)).cast("H")}, "qkv is a buffer that is read-only"),
+    ({"q_weight": ones("bf16", 32)}, "q_weight is a buffer of 32 elements. q_weight must be [64] or [1, 64]: [head_dim]"),
     ({"k_weight": array("i", [0] * 64)}, "k_weight is a buffer of int32. k_weight must be bf16"),
     ({"q_weight": None}, "q_weight is None"),
     ({"q_weight": memoryview(ones("bf16", 128))[::2]}, "q_weight is a buffer with a stride of 2"),
@@ -218,9 +218,9 @@ class Refusals(NormropeCase):
     def test_memory_that_is_read_and_written(self) -> None:
         given = good()
         flat = memoryview(given["qkv"])
-        positions = flat.cast("B").cast("i")[-2:]
-        for name, value in (("q_weight", flat[:64]), ("k_weight", flat[-64:]), ("position_ids", positions)):
-            with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is in the memory of qkv"):
+        positions = flat.cast("B").cast("i")[:2]
+        for name, value in (("q_weight", flat[:64]), ("k_weight", flat[256:320]), ("position_ids", positions)):
+            with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is over the output of"):
                 normrope.fused_qk_norm_rope(**{**given, name: value}, **self.options)
 
     @unittest.skipIf(numpy is None, "needs numpy")

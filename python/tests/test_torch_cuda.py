@@ -74,7 +74,7 @@ class Cuda(Cases):
         call, other = self.call(base=1234.5), self.call()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            with self.refuses("device-error", "the RoPE table of", "Call it once with the same parameters before"):
+            with self.refuses("device-error", "the table RopeTable(", "Call it once with the same parameters before"):
                 call.run()
             other.run()  # the capture goes on
         graph.replay()

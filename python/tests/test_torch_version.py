@@ -13,7 +13,7 @@ from unittest import mock
 import normrope
 from built import REPOSITORY, build
 from case import BufferCall, NormropeCase
-from normrope import _op
+from normrope import _dispatch
 from normrope._torch_version import OLDEST, why_unfit
 from reference import Style
 
@@ -54,7 +54,7 @@ class Version(NormropeCase):
     def test_tensors_are_refused_and_buffers_are_not(self) -> None:
         old = types.SimpleNamespace(__version__="2.3.1", Tensor=Tensor)
         said = "torch is 2.3.1, and the op on tensors needs 2.4 or newer"
-        with mock.patch.dict(sys.modules, torch=old), mock.patch.object(_op, "_torch_op", None):
+        with mock.patch.dict(sys.modules, torch=old), mock.patch.object(_dispatch, "_torch_op", None):
             with self.refuses("torch-unsupported", said):
                 normrope.fused_qk_norm_rope(Tensor(), *range(14))
             self.assertIn(said, normrope.why_not(64, True, "bf16", device="cuda") or "")

@@ -6,9 +6,10 @@
  */
 import { join } from "node:path";
 import { type ArrowFunction, type Expression, Node, Project, type Statement, SyntaxKind } from "ts-morph";
-import { SCALINGS } from "../runtime/rope_scalings.js";
-import { internalError } from "./diagnostics.js";
-import { PACKAGE_ROOT } from "./package_root.js";
+import { SCALINGS } from "../../runtime/rope_scalings.js";
+import { internalError } from "../diagnostics.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+import { snake } from "./snake.js";
 
 const SOURCE = "runtime/rope_scalings.ts";
 
@@ -27,7 +28,7 @@ Values = Mapping[str, float]
 
 /** The operators that Python writes otherwise; those that are the same; and the functions of Math. */
 const OPERATORS: Readonly<Record<string, string>> = { "===": "==", "!==": "!=", "&&": "and", "||": "or" };
-const SAME = ["+", "-", "*", "/", "**", "<", "<=", ">", ">="];
+const SAME = ["+", "-", "*", "/", "<", "<=", ">", ">="];
 const FUNCTIONS: ReadonlyMap<string, string> = new Map([
   ...["floor", "ceil", "log", "sqrt"].map((name) => [`Math.${name}`, `math.${name}`] as const),
   ...["min", "max"].map((name) => [`Math.${name}`, name] as const),
@@ -110,6 +111,7 @@ function expression(node: Node | undefined): string {
   }
   if (Node.isBinaryExpression(node)) {
     const token = node.getOperatorToken().getText();
+    if (token === "**") return `math.pow(${expression(node.getLeft())}, ${expression(node.getRight())})`;
     const operator = SAME.includes(token) ? token : OPERATORS[token];
     const operands = [node.getLeft(), node.getRight()];
     // Python reads `a < b == c` as two comparisons.
@@ -148,5 +150,3 @@ function literal(value: unknown): string {
 const entry = (name: string, text: string) => `${JSON.stringify(snake(name))}: ${text}`;
 
 const functionName = (type: string, part: string) => `_${type.replace("-", "_")}_${snake(part)}`;
-
-const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -1,0 +1,96 @@
+/**
+ * The table of inputs and an op's axes → what the template of Python's functions reads.
+ *
+ * In: rows of dsl/inputs.ts, axes. Out: the parameters of `qk_norm_rope`, with their types and texts. Pure.
+ */
+import { join } from "node:path";
+import type { Axis } from "../../dsl/axes.js";
+import { ARGS_BEHIND, HEADS, type Input, TAKEN_SIDES, type TensorDtype } from "../../dsl/inputs.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+import type { View } from "../view.js";
+import { snake } from "./snake.js";
+
+export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_op.py");
+
+interface Parameter extends Record<string, string> {
+  readonly name: string;
+  readonly type: string;
+  readonly default: string;
+  readonly docs: string;
+}
+
+/** What follows from q and the table is no argument of its own. */
+const IMPLIED = ["headDim", "rotaryDim", "dtype"];
+
+const DTYPES: Readonly<Record<TensorDtype, string>> = {
+  kernel: "of q's dtype",
+  position: "int32 or int64",
+  uint64: "uint64",
+};
+
+export function pythonOpView(axes: readonly Axis[]): View {
+  const tensors = [
+    ...TAKEN_SIDES.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, side))),
+    ...ARGS_BEHIND.flatMap((input) => tensorsOf(input)),
+  ];
+  const numbers = ARGS_BEHIND.filter(({ type }) => type === "float").map(numberOf);
+  const free = axes.filter(({ name }) => !IMPLIED.includes(name)).map(axisOf);
+  const heads = new Set<string>(TAKEN_SIDES);
+  const named = tensors.filter(({ name }) => !heads.has(name));
+  const parameters = [...named, ...numbers, ...free].sort(byWhetherItHasADefault);
+  const isOutput = ({ name }: { name: string }) => name.endsWith("_out");
+  const namesOf = (all: readonly Parameter[]) => all.map(({ name }) => name).join(", ");
+  return {
+    parameters,
+    inPlace: parameters.filter((parameter) => !isOutput(parameter)),
+    tensors: namesOf(tensors),
+    inPlaceTensors: tensors.map((tensor) => (isOutput(tensor) ? "None" : tensor.name)).join(", "),
+    options: namesOf([...numbers, ...free]),
+    outputs: tensors
+      .filter(isOutput)
+      .map(({ name }) => name)
+      .join(" and "),
+  };
+}
+
+/** What a caller must say comes first. */
+const byWhetherItHasADefault = (a: Parameter, b: Parameter) =>
+  Number(a.default !== "") - Number(b.default !== "");
+
+function tensorsOf({ name, rule }: Input, side?: string): Parameter[] {
+  if (rule.kind !== "tensor") return [];
+  const ownName = side === undefined ? name : name === "in" ? side : `${side}_${name}`;
+  const [first = "", ...others] = rule.shape;
+  const shapes =
+    rule.strides.num_heads !== undefined && first === "num_heads" ? [others, rule.shape] : [rule.shape];
+  const shape = shapes.map((sizes) => `\`[${sizes.join(", ")}]\``).join(" or ");
+  const docs =
+    name === "out"
+      ? `Where the results of ${side} go, of ${side}'s shape; default: a new tensor.`
+      : name === "rope_table"
+        ? "The angles: a `RopeTable`; or its turns, [rotary_dim / 2] uint64, as `normrope_rope_table` makes them."
+        : `${shape}, ${DTYPES[rule.dtype]}${name === "positions" ? ", also with a batch in front; any value, angles are reduced exactly" : ""}.`;
+  return [{ name: ownName, type: "Any", default: " = None", docs }];
+}
+
+function numberOf({ name, docs }: Input): Parameter {
+  const text = `${docs.charAt(0).toUpperCase()}${docs.slice(1)}.`;
+  // The table of angles knows it.
+  if (name === "attention_factor")
+    return { name, type: "float | None", default: " = None", docs: `${text} Default: the table's.` };
+  return { name, type: "float", default: "", docs: text };
+}
+
+function axisOf(axis: Axis): Parameter {
+  const type = axis.kind === "enum" ? "str" : "int";
+  const values =
+    axis.kind === "enum"
+      ? `One of ${axis.values.join(", ")}`
+      : `A multiple of ${axis.step} from ${axis.min} to ${axis.max}`;
+  return {
+    name: snake(axis.name),
+    ...(axis.default === undefined
+      ? { type, default: "", docs: `${values}.` }
+      : { type: `${type} | None`, default: " = None", docs: `${values}; default ${axis.default}.` }),
+  };
+}

@@ -1,0 +1,182 @@
+"""What the caller passes, matched to the table of inputs.
+
+In: the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the dimensions
+that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that must agree,
+dtypes and devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ._inputs import TENSORS, TensorInput
+from ._memory import Layout, Memory
+from ._point import DTYPES, Point, complete
+from ._rope import RopeTable
+from .errors import unfit_argument
+
+_POSITIONS = ("int32", "int64")
+
+Require = Callable[[Any, Callable[[], Exception]], None]
+
+
+@dataclass
+class Sizes:
+    """What the dimensions of a call are as large as."""
+
+    #: `[tokens]` or `[batch, tokens]`, by q.
+    tokens: tuple[int, ...]
+    head_dim: int
+    #: Of a side.
+    num_heads: dict[str, int]
+    #: Elements of the table.
+    rotary_pairs: int
+
+    def of(self, tensor: TensorInput, dimension: str) -> tuple[int, ...]:
+        if dimension == "num_tokens":
+            return self.tokens
+        if dimension == "num_heads":
+            return (self.num_heads[tensor.side],)
+        return (self.head_dim if dimension == "head_dim" else self.rotary_pairs,)
+
+    def names(self, tensor: TensorInput) -> list[str]:
+        batch = ["batch"] if len(self.tokens) > 1 and tensor.shape[0] == "num_tokens" else []
+        return [*batch, *tensor.shape]
+
+    def shape(self, tensor: TensorInput) -> tuple[int, ...]:
+        return tuple(size for dimension in tensor.shape for size in self.of(tensor, dimension))
+
+
+def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
+    if not condition:
+        raise error()
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a call's arguments are to the table of inputs."""
+
+    point: Point
+    sizes: Sizes
+    #: By the names of inputs, with the dimensions that the table has for them.
+    memories: dict[str, Memory]
+    #: By the names of inputs.
+    numbers: dict[str, Any]
+    pdl: Any
+    library: Any
+    #: Where the table is no memory of the caller's.
+    table: RopeTable | None
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Which of the caller's addresses are written to."""
+        outputs = (self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written)
+        return tuple(dict.fromkeys(memory.source for memory in outputs if memory is not None))
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A function's own way to take its arguments."""
+
+    #: Of what is memory, in the order in which a call has it.
+    names: tuple[str, ...]
+    #: Memory by those names, and all else, to what it is to the table of inputs.
+    match: Callable[[Mapping[str, Memory], tuple[Any, ...], Require], Matched]
+    #: What the caller calls the fields that this way of calling has other names for.
+    renames: Mapping[str, str] = field(default_factory=dict)
+
+
+def match(
+    memories: Mapping[str, Memory],
+    layout: Layout,
+    axes: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    table: RopeTable | None,
+    require: Require = raise_unless,
+    pdl: Any = False,
+    library: Any = None,
+) -> Matched:
+    """Checks what can be told of memory without its addresses. A size may be a symbol of a trace, which `require` then
+    looks at. `axes` are those that do not follow from the memory. Raises `invalid-argument`, `kernel-not-found`."""
+    own = {
+        tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
+        for tensor in TENSORS
+        if tensor.name in memories
+    }
+    q = own["q"]
+    require_half("q", q)
+    pairs = _rotary_pairs(own.get("rope_table"), table)
+    heads = {tensor.side: own[tensor.name].shape[-2] for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
+    sizes = Sizes(q.shape[:-2], q.shape[-1], heads, pairs)
+    for tensor in TENSORS:
+        if tensor.name not in own:
+            continue
+        memory = own[tensor.name]
+        if tensor.side not in ("", *heads):
+            raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
+        _require_kind(tensor, memory, q)
+        own[tensor.name] = _expanded(tensor, memory, sizes, require)
+    for tensor in (tensor for tensor in TENSORS if tensor.is_written):
+        name = tensor.name if tensor.name in own else tensor.side
+        if name in own and own[name].is_read_only:
+            raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
+    point = complete({"headDim": sizes.head_dim, "rotaryDim": 2 * pairs, "dtype": q.dtype, **axes})
+    return Matched(point, sizes, own, dict(numbers), pdl, library, table)
+
+
+def _rotary_pairs(memory: Memory | None, table: RopeTable | None) -> int:
+    if table is not None:
+        return table.rotary_dim // 2
+    if memory is None:
+        return 0
+    if len(memory.shape) == 1:
+        return memory.shape[0]
+    raise unfit_argument("rope_table", memory.described, "a RopeTable, or its turns: [rotary_dim / 2]")
+
+
+def require_half(name: str, memory: Memory) -> None:
+    """A dtype that kernels are made for."""
+    if memory.dtype not in DTYPES:
+        raise unfit_argument(name, f"a {memory.kind} of {memory.dtype}", f"of {' or '.join(DTYPES)}")
+
+
+def _require_kind(tensor: TensorInput, memory: Memory, q: Memory) -> None:
+    """Dtype and device. The point says which dtypes q may have."""
+    wanted = {"kernel": (q.dtype,), "position": _POSITIONS}.get(tensor.dtype, ("uint64", "int64"))
+    if memory.dtype not in wanted:
+        raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", " or ".join(wanted))
+    if memory.device != q.device:
+        raise unfit_argument(tensor.name, f"on {memory.device}", f"where q is, on {q.device}")
+
+
+def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
+    """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where all
+    of it has the same positions."""
+    wanted, names = sizes.shape(tensor), sizes.names(tensor)
+    optional = _optional_leading(tensor, sizes)
+
+    def unfit() -> Exception:
+        allowed = range(optional, -1, -1)
+        shapes = " or ".join(str(list(wanted[i:])) for i in allowed)
+        named = " or ".join(f"[{', '.join(names[i:])}]" for i in allowed)
+        return unfit_argument(tensor.name, memory.described, f"{shapes}: {named}")
+
+    missing = len(wanted) - len(memory.shape)
+    if not 0 <= missing <= optional:
+        raise unfit()
+    shape, strides = [*wanted[:missing], *memory.shape], [*[0] * missing, *memory.strides]
+    for i in range(missing, len(wanted)):
+        # A batch of one is what torch's broadcasting makes of it.
+        if i == 0 and len(wanted) > 1 and tensor.shape == ("num_tokens",) and shape[0] == 1:
+            shape[0], strides[0] = wanted[0], 0
+        else:
+            require(shape[i] == wanted[i], unfit)
+    return replace(memory, shape=tuple(shape), strides=tuple(strides))
+
+
+def _optional_leading(tensor: TensorInput, sizes: Sizes) -> int:
+    if tensor.shape[0] == "num_heads":
+        return 1
+    return len(sizes.tokens) - 1 if tensor.shape == ("num_tokens",) else 0

@@ -1,0 +1,100 @@
+"""A launch on torch tensors, past torch's dispatcher.
+
+In: a form of call, tensors and options. Out: one launch on the current stream of the tensors' device. A call that looks
+like an earlier one costs a look into a dictionary, a few words patched in an argument struct and one call into the
+library; all that comes before a first call is in `_torch_plan`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ._match import Form
+from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
+from ._torch_plan import Plan, make_plan, require_no_grad
+from ._torch_version import require_version
+from .errors import NormropeError
+
+require_version(torch)
+
+#: What no code of somebody else's stands behind, and what is left out.
+_PLAIN = frozenset((Tensor, Parameter, type(None)))
+
+#: A model has one for each kind of layer and number of tokens. When there are more, all are made anew.
+_PLANS_KEPT = 1024
+
+is_compiling = torch.compiler.is_compiling
+_is_grad_enabled = torch.is_grad_enabled
+_is_inference_mode_enabled = torch.is_inference_mode_enabled
+
+
+class _Plans(threading.local):
+    """Of one thread, so that none patches a struct that another is about to pass."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Any, Plan] = {}
+
+
+_plans = _Plans()
+os.register_at_fork(after_in_child=lambda: _plans.by_key.clear())  # whether a device can be used there is asked anew
+
+
+def is_watched(tensors: Sequence[Any]) -> bool:
+    """Whether somebody traces, wraps or watches the call: it then goes through torch's dispatcher."""
+    if is_compiling() or dispatch_modes() != 0 or is_transformed() or is_tracing() or is_profiled():
+        return True
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN and isinstance(tensor, Tensor):
+            return True
+    return False
+
+
+def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    """The call itself. The docstrings of `_op` and `_fused` have the arguments and the errors."""
+    try:
+        _launch(form, tensors, options)
+    except NormropeError as error:
+        raise error.renamed(form.renames) from error.__cause__
+
+
+def _launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    key: Any
+    try:
+        # To a dictionary True is 1, so types are part of the key.
+        looks = [None if t is None else (t.shape, t.stride(), t.dtype, t.device, t.is_neg()) for t in tensors]
+        key = (form, options, *map(type, options), *looks)
+        plan = _plans.by_key.get(key)
+    except (AttributeError, RuntimeError, TypeError):
+        key = plan = None  # an argument is of another kind: make_plan says which
+    if plan is None:
+        plan = make_plan(form, tensors, options)
+        _keep(key, plan)
+    if _is_grad_enabled():
+        require_no_grad(form.names, tensors)
+    if not _is_inference_mode_enabled():
+        for written in plan.written:
+            if tensors[written].is_inference():
+                _refuse_inference(form.names[written])
+    plan.launch([0 if t is None else t.data_ptr() for t in tensors])
+    # As torch's own ops in place do: autograd may have saved it for something else.
+    increment_versions([tensors[written] for written in plan.written])
+
+
+def _refuse_inference(name: str) -> None:
+    fix = f"Call it under torch.inference_mode(), or pass {name}.clone()"
+    raise NormropeError("invalid-argument", f"{name} is a tensor of inference mode, which is off", fix)
+
+
+def _keep(key: Any, plan: Plan) -> None:
+    if key is None:
+        return
+    if len(_plans.by_key) >= _PLANS_KEPT:
+        _plans.by_key.clear()
+    _plans.by_key[key] = plan
