@@ -43,6 +43,8 @@ interface Role {
   readonly aliases?: Readonly<Record<string, string>> | undefined;
   /** Whether ids and the canonical order begin with the axis. */
   readonly leads?: boolean | undefined;
+  /** Whether the tensors of a call say the value, so that it is no argument of its own. */
+  readonly isImplied?: boolean | undefined;
 }
 
 /** An axis: a row of the table, or of an op that narrows it. */
@@ -63,9 +65,12 @@ const axis = <R extends Range, const O extends Role>(range: R, role: O): R & O =
 
 const TABLE = {
   /** Elements of one head. */
-  headDim: axis(multipleOf(8, { min: 16, max: 1024 }), { tag: "d" }),
+  headDim: axis(multipleOf(8, { min: 16, max: 1024 }), { tag: "d", isImplied: true }),
   /** Leading elements of a head that are rotated; the rest passes through. Default: `headDim`. */
-  rotaryDim: axis(multipleOf(2, { min: 2, max: 1024 }), { tag: "r", within: "headDim", follows: "headDim" }),
+  rotaryDim: axis(multipleOf(2, { min: 2, max: 1024 }), {
+    ...{ tag: "r", within: "headDim", follows: "headDim" },
+    isImplied: true,
+  }),
   /** Which elements rotate together: NeoX `(i, i + rotaryDim/2)`, interleaved `(2i, 2i + 1)`. */
   rope: axis(oneOf("neox", "interleaved"), {
     aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
@@ -74,6 +79,7 @@ const TABLE = {
   dtype: axis(oneOf("bf16", "f16"), {
     aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
     leads: true,
+    isImplied: true,
   }),
 };
 

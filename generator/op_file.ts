@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, SIDES, TAKEN_SIDES } from "../dsl/inputs.js";
+import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, type Rule, SIDES, TAKEN_SIDES } from "../dsl/inputs.js";
 import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
@@ -20,13 +20,20 @@ export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json
 /** Each field: of a side, and of the arguments before the sides and behind them. */
 export function inputsData() {
   const fieldsOf = (inputs: readonly Input[]) =>
-    inputs.map(({ name, type, count = 1, rule }) => ({ name, type, count, rule }));
+    inputs.map(({ name, type, count, rule }) => ({ name, type, count, ...tensorOf(rule) }));
   return {
     heads: fieldsOf(HEADS),
     before: fieldsOf(ARGS_BEFORE),
     ...{ sides: SIDES, taken: TAKEN_SIDES },
     behind: fieldsOf(ARGS_BEHIND),
   };
+}
+
+/** Of what is checked, Python reads where a tensor's dimensions go. */
+function tensorOf(rule: Rule) {
+  if (rule.kind !== "tensor") return {};
+  const { shape, strides, dtype } = rule;
+  return { tensor: { shape, strides, dtype } };
 }
 
 /** The same text, for the compiler and for Python. */

@@ -1,8 +1,9 @@
 """`PYTHONPATH=python python3 python/bench_overhead.py [--runs 101] [--calls 500]`: host time of a call, as JSON.
 
 In: a GPU where torch sees one, else the CPU; a library as `normrope` finds it. Out: microseconds for each call, medians
-over runs of many calls each, in turns: of the function, of the registered op, and of empty ops of the same signature.
-On the GPU a call of one token is timed, in front of a synchronisation that is not. On the CPU a call of no tokens.
+over runs of many calls each, in turns: of the functions, of the registered ops, and of empty ops of the same
+signatures. On the GPU a call of one token is timed, in front of a synchronisation that is not. On the CPU a call of no
+tokens.
 """
 
 from __future__ import annotations
@@ -56,19 +57,37 @@ def main() -> None:
     weight = torch.ones(HEAD_DIM, device=device).bfloat16()
     positions = torch.zeros(tokens, dtype=torch.int32, device=device)
     arguments = (qkv, *HEADS, HEAD_DIM, 1e-6, weight, weight, 1e6, True, positions, 1.0, 0.0, 0.0, 1.0)
-    functions = {
-        "normrope.fused_qk_norm_rope": normrope.fused_qk_norm_rope,
-        "torch.ops.normrope.fused_qk_norm_rope": torch.ops.normrope.fused_qk_norm_rope,
-        "empty op of torch.library.Library": empty_library_op(),
-        "empty op of torch.library.custom_op": empty_custom_op(),
+    q, k, _ = (part.unflatten(1, (-1, HEAD_DIM)) for part in qkv.split([count * HEAD_DIM for count in HEADS], 1))
+    table = normrope.RopeTable(base=1e6, rotary_dim=HEAD_DIM)
+    turns = torch.zeros(HEAD_DIM // 2, dtype=torch.int64, device=device)
+    fused, fused_op = normrope.fused_qk_norm_rope, torch.ops.normrope.fused_qk_norm_rope
+    in_place, new = torch.ops.normrope.qk_norm_rope_, torch.ops.normrope.qk_norm_rope
+    empty, empty_custom = empty_library_op(), empty_custom_op()
+    calls: dict[str, Callable[[], Any]] = {
+        "normrope.qk_norm_rope_": lambda: normrope.qk_norm_rope_(
+            q, k, q_weight=weight, k_weight=weight, positions=positions, rope_table=table, eps=1e-6, rope="neox"
+        ),
+        "normrope.qk_norm_rope": lambda: normrope.qk_norm_rope(
+            q, k, q_weight=weight, k_weight=weight, positions=positions, rope_table=table, eps=1e-6, rope="neox"
+        ),
+        "torch.ops.normrope.qk_norm_rope_": lambda: in_place(
+            q, k, q_weight=weight, k_weight=weight, positions=positions, rope_table=turns, eps=1e-6, rope="neox"
+        ),
+        "torch.ops.normrope.qk_norm_rope": lambda: new(
+            q, k, q_weight=weight, k_weight=weight, positions=positions, rope_table=turns, eps=1e-6, rope="neox"
+        ),
+        "normrope.fused_qk_norm_rope": lambda: fused(*arguments),
+        "torch.ops.normrope.fused_qk_norm_rope": lambda: fused_op(*arguments),
+        "empty op of torch.library.Library": lambda: empty(*arguments),
+        "empty op of torch.library.custom_op": lambda: empty_custom(*arguments),
     }
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     with torch.inference_mode():
-        for function in functions.values():
-            function(*arguments)
+        for call in calls.values():
+            call()
         for _ in range(chosen.runs):
-            for name, function in functions.items():
-                times[name].append(time_calls(function, arguments, chosen.calls))
+            for name, call in calls.items():
+                times[name].append(time_calls(call, chosen.calls))
                 if on_gpu:
                     torch.cuda.synchronize()
     report = {
@@ -82,11 +101,11 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def time_calls(function: Callable[..., None], arguments: tuple[Any, ...], count: int) -> float:
+def time_calls(call: Callable[[], Any], count: int) -> float:
     """Microseconds for each."""
     start = time.perf_counter()
     for _ in range(count):
-        function(*arguments)
+        call()
     return (time.perf_counter() - start) / count * 1e6
 
 

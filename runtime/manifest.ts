@@ -78,6 +78,7 @@ const roleShape = {
   tag: z.string().optional(),
   tags: z.record(z.string(), z.string()).optional(),
   aliases: z.record(z.string(), z.string()).optional(),
+  isImplied: z.boolean().optional(),
   leads: z.boolean().optional(),
 };
 const axisSchema: z.ZodType<Axis> = z.discriminatedUnion("kind", [

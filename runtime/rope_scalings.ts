@@ -252,6 +252,7 @@ type Optional<T extends ScalingType> = {
   [P in keyof Rules<T>]: Rules<T>[P] extends { default: number } ? P : never;
 }[keyof Rules<T>];
 
+/** The kinds of scaling. */
 export type ScalingType = keyof typeof SCALINGS;
 
 /** What a scaling of a type is given. */

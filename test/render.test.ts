@@ -1,10 +1,12 @@
 /** Templates and their views fit, and what does not fit throws. */
 import Handlebars from "handlebars";
 import { describe, expect, it, test } from "vitest";
+import { AXES } from "../dsl/axes.js";
 import { InternalError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
-import { render, renderReport, targetRenderer } from "../generator/render.js";
+import { pythonOpView } from "../generator/python/op_view.js";
+import { render, renderPython, renderReport, targetRenderer } from "../generator/render.js";
 import { reportView } from "../generator/report_view.js";
 import { readTemplates } from "../generator/templates.js";
 import {
@@ -23,6 +25,7 @@ const templates = readTemplates();
 const compilations = CONFIG_FILES.map(compile);
 const fileSets = compilations.map(emit);
 const reportViews = sampleReports().map(reportView);
+const pythonViews = [pythonOpView(AXES)];
 
 /** What a template reads of one kind of view: names by where in the view they are, `stages[].partial`. */
 interface Reads {
@@ -147,6 +150,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
   ["headerView", [["", "include/normrope.h"]], [headerView()]],
   ["bindingsView", [["", "ts/kernels.ts"]], views(({ ops, plans }) => [bindingsView(ops, plans)])],
   ["reportView", [["report/", "report.html"]], reportViews],
+  ["pythonOpView", [["python/", "op.py"]], pythonViews],
 ])("%s and its templates", (_, readers, all) => {
   const reads: Reads = { names: new Set(), unknown: new Set(), conditions: new Map() };
   for (const [folder, template] of readers) collectReads(folder, template, all, reads);
@@ -171,6 +175,7 @@ it.each([...templates.keys()].filter((path) => path.endsWith(".hbs")))("%s is us
   const renderAll = () => [
     compilations.map(({ ops, plans }) => render(broken, ops, plans, "test")),
     reportViews.map((view) => renderReport(broken, view)),
+    pythonViews.map((view) => renderPython(broken, view)),
   ];
   expect(renderAll).toThrow(InternalError);
 });

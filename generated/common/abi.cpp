@@ -344,7 +344,10 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
-  const Scope sides[] = {{kernel, args, bytes_of(args.q), "q", &args.q}, {kernel, args, bytes_of(args.k), "k", &args.k}};
+  const auto side_of = [&](const char *name, const normrope_heads &heads) {
+    return Scope{kernel, args, bytes_of(heads), name, &heads};
+  };
+  const Scope sides[] = {side_of("q", args.q), side_of("k", args.k)};
   for (const Scope &side : sides) {
     if (int status = check_heads(side)) return status;
   }

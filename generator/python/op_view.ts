@@ -19,9 +19,6 @@ interface Parameter extends Record<string, string> {
   readonly docs: string;
 }
 
-/** What follows from q and the table is no argument of its own. */
-const IMPLIED = ["headDim", "rotaryDim", "dtype"];
-
 const DTYPES: Readonly<Record<TensorDtype, string>> = {
   kernel: "of q's dtype",
   position: "int32 or int64",
@@ -34,17 +31,24 @@ export function pythonOpView(axes: readonly Axis[]): View {
     ...ARGS_BEHIND.flatMap((input) => tensorsOf(input)),
   ];
   const numbers = ARGS_BEHIND.filter(({ type }) => type === "float").map(numberOf);
-  const free = axes.filter(({ name }) => !IMPLIED.includes(name)).map(axisOf);
+  const free = axes.filter(({ isImplied }) => !isImplied).map(axisOf);
   const heads = new Set<string>(TAKEN_SIDES);
   const named = tensors.filter(({ name }) => !heads.has(name));
   const parameters = [...named, ...numbers, ...free].sort(byWhetherItHasADefault);
   const isOutput = ({ name }: { name: string }) => name.endsWith("_out");
+  // Apart from the others: it may be no memory.
+  const inCall = tensors.filter(({ name }) => name !== "rope_table");
   const namesOf = (all: readonly Parameter[]) => all.map(({ name }) => name).join(", ");
+  const registered = parameters.map(({ name, default: own }) => ({
+    name,
+    default: name === "attention_factor" ? " = 1.0" : own,
+  }));
   return {
     parameters,
-    inPlace: parameters.filter((parameter) => !isOutput(parameter)),
-    tensors: namesOf(tensors),
-    inPlaceTensors: tensors.map((tensor) => (isOutput(tensor) ? "None" : tensor.name)).join(", "),
+    registered,
+    inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
+    tensors: namesOf(inCall),
+    inPlaceTensors: inCall.map((tensor) => (isOutput(tensor) ? "None" : tensor.name)).join(", "),
     options: namesOf([...numbers, ...free]),
     outputs: tensors
       .filter(isOutput)
@@ -68,7 +72,7 @@ function tensorsOf({ name, rule }: Input, side?: string): Parameter[] {
     name === "out"
       ? `Where the results of ${side} go, of ${side}'s shape; default: a new tensor.`
       : name === "rope_table"
-        ? "The angles: a `RopeTable`; or its turns, [rotary_dim / 2] uint64, as `normrope_rope_table` makes them."
+        ? "The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`."
         : `${shape}, ${DTYPES[rule.dtype]}${name === "positions" ? ", also with a batch in front; any value, angles are reduced exactly" : ""}.`;
   return [{ name: ownName, type: "Any", default: " = None", docs }];
 }

@@ -23,7 +23,7 @@ _C_TYPES: dict[str, Any] = {"int64_t": c_int64, "uint32_t": c_uint32, "float": c
 
 def _fields(inputs: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     """As ctypes takes them; `in` is a word of Python's."""
-    types = [(field["name"], _C_TYPES.get(field["type"], c_void_p), field["count"]) for field in inputs]
+    types = [(field["name"], _C_TYPES.get(field["type"], c_void_p), field.get("count", 1)) for field in inputs]
     return [("in_" if name == "in" else name, type_ * count if count > 1 else type_) for name, type_, count in types]
 
 
@@ -108,8 +108,8 @@ class Functions:
         setattr(self, name, function)
 
     def require(self, status: int, names: Callable[[str], str] | None = None) -> None:
-        """Raises for every status but 0, with the library's own account of it; `names` has what the caller calls a field
-        of the arguments, and says None for NULL."""
+        """Raises for every status but 0, with the library's own account of it; `names` has what the caller calls a
+        field of the arguments, and says None for NULL."""
         if status == 0:
             return
         field = self.last_error_field().decode(errors="replace")

@@ -64,7 +64,7 @@ def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], 
         table = None if matched.table is None else matched.table.on("cpu", functions)
         if table is not None:
             call.set_table(ctypes.addressof(table))
-        call.run(functions, kernel.index, addresses, None)
+        call.bound(functions, kernel.index)(addresses, None)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """A call, packed into C structs.
 
-In: matched arguments. Out: argument structs that are complete but for addresses, and where these go. The C library checks
-them. Must not know of torch: a tensor comes as `Memory`.
+In: matched arguments. Out: argument structs that are complete but for addresses, and where these go. The C library
+checks them. Must not know of torch: a tensor comes as `Memory`.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ._abi import Args, Functions, Heads
@@ -24,9 +24,10 @@ class Call:
     """Arguments that are complete but for addresses."""
 
     def __init__(self, args: Args, launches: Sequence[Sequence[tuple[int, int, int]]]) -> None:
-        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind it."""
+        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind
+        it."""
         self._args = args
-        self._words = (ctypes.c_int64 * (ctypes.sizeof(Args) // _WORD_BYTES)).from_buffer(args)
+        self._words = memoryview(args).cast("B").cast("q")
         self._address = ctypes.addressof(args)
         self._launches = launches
 
@@ -34,15 +35,18 @@ class Call:
         """Of a table that is the same each time."""
         self._args.rope_table = address
 
-    def run(self, functions: Functions, kernel: int, addresses: Sequence[int], stream: int | None) -> None:
-        """Launches with the caller's addresses. Raises what the C library refuses."""
-        words = self._words
-        for launch in self._launches:
-            for word, source, offset in launch:
-                words[word] = addresses[source] + offset
-            status = functions.run(kernel, self._address, stream)
-            if status != 0:
-                functions.require(status, caller_field)
+    def bound(self, functions: Functions, kernel: int) -> Callable[[Sequence[int], int | None], None]:
+        """What launches with the caller's addresses on a stream. It raises what the C library refuses."""
+        words, launches, run, args = self._words, self._launches, functions.run, self._address
+        def launch(addresses: Sequence[int], stream: int | None) -> None:
+            for places in launches:
+                for word, source, offset in places:
+                    words[word] = addresses[source] + offset
+                status = run(kernel, args, stream)
+                if status != 0:
+                    functions.require(status, caller_field)
+
+        return launch
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def pack(matched: Matched) -> Call:
     args = Args()
     args.struct_size = ctypes.sizeof(Args)
     args.flags = _PDL if pdl else 0
+    args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
     for name, number in matched.numbers.items():
         setattr(args, name, require_float32(name, number))
     for side, count in sizes.num_heads.items():

@@ -26,10 +26,15 @@ def find_torch_op() -> Any:
     return _torch_op
 
 
-def torch_op_for(first: Any) -> Any:
-    """The module where the first argument is a tensor; else None. Raises `torch-unsupported`."""
+def torch_op_for(first: Any, dtype: Any) -> Any:
+    """The module where the first argument is a tensor; else None. `dtype` is what bit patterns are.
+
+    Raises `torch-unsupported`, `invalid-argument`.
+    """
     op = _torch_op or find_torch_op()
     if op is not None and isinstance(first, op.Tensor):
+        if dtype is not None:
+            raise unfit_argument("dtype", "given", "left out: a tensor has its own")
         return op
     torch = sys.modules.get("torch")
     if op is None and isinstance(first, getattr(torch, "Tensor", ())):
@@ -39,10 +44,9 @@ def torch_op_for(first: Any) -> Any:
 
 def run(form: Form, values: tuple[Any, ...], options: tuple[Any, ...], dtype: Any) -> None:
     """`values` are by the names of the form; `dtype` is what bit patterns are."""
-    op = torch_op_for(values[0])
-    if op is None:
+    if _torch_op is not None and dtype is None and isinstance(values[0], _torch_op.Tensor):  # as in nearly all calls
+        _torch_op.run(form, values, options)
+    elif (op := torch_op_for(values[0], dtype)) is not None:
+        op.run(form, values, options)
+    else:
         run_on_buffers(form, values, options, dtype)
-        return
-    if dtype is not None:
-        raise unfit_argument("dtype", "given", "left out: a tensor has its own")
-    op.run(form, values, options)

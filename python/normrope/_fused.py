@@ -110,7 +110,9 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
         raise invalid_argument(missing, None, "given")
     qkv, positions = memories["qkv"], memories["position_ids"]
     if len(positions.shape) != 1:
-        raise unfit_argument("position_ids", positions.described, "[num_tokens]: mRoPE, with several rows, is not this op")
+        raise unfit_argument(
+            "position_ids", positions.described, "[num_tokens]: mRoPE, with several rows, is not this op"
+        )
     require_half("qkv", qkv)
     point = point_of(head_dim, rotary_dim, is_neox, qkv.dtype)
     if point.impossible is not None:  # who looks for the kernel says so

@@ -49,13 +49,13 @@ class TensorInput:
 
 
 def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
-    taken = [field for field in fields if field["rule"]["kind"] == "tensor"]
     return [
         TensorInput(
-            *(_name_of(side, field["name"]), side, field["name"], tuple(field["rule"]["shape"])),
-            *(field["rule"]["strides"], field["rule"]["dtype"]),
+            *(_name_of(side, field["name"]), side, field["name"], tuple(tensor["shape"])),
+            *(tensor["strides"], tensor["dtype"]),
         )
-        for field in taken
+        for field in fields
+        if (tensor := field.get("tensor")) is not None
     ]
 
 
@@ -65,11 +65,11 @@ def _name_of(side: str, field: str) -> str:
     return side if field == "in" else f"{side}_{field}"
 
 
-#: Of the sides that a kernel may take.
+#: Of the sides that a kernel may take, and of the whole call; the table of angles last, which may be no memory.
 TENSORS: tuple[TensorInput, ...] = tuple(
     tensor
     for side, fields in (*((side, TABLE["heads"]) for side in TABLE["taken"]), ("", TABLE["behind"]))
-    for tensor in _tensors(side, fields)
+    for tensor in sorted(_tensors(side, fields), key=lambda tensor: tensor.field == "rope_table")
 )
 
 #: Names of numbers, as C's float32.

@@ -1,8 +1,8 @@
 """What the caller passes, matched to the table of inputs.
 
 In: the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the dimensions
-that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that must agree,
-dtypes and devices.
+that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that must
+agree, dtypes and devices.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Matched:
     @property
     def written(self) -> tuple[int, ...]:
         """Which of the caller's addresses are written to."""
-        outputs = (self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written)
+        outputs = (
+            self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written
+        )
         return tuple(dict.fromkeys(memory.source for memory in outputs if memory is not None))
 
 
@@ -108,8 +110,11 @@ def match(
     q = own["q"]
     require_half("q", q)
     pairs = _rotary_pairs(own.get("rope_table"), table)
-    heads = {tensor.side: own[tensor.name].shape[-2] for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
-    sizes = Sizes(q.shape[:-2], q.shape[-1], heads, pairs)
+    heads = {
+        tensor.side: own[tensor.name].shape[-2] for tensor in TENSORS if tensor.field == "in" and tensor.name in own
+    }
+    # A kernel is for one head_dim: of a symbol of a trace, the value.
+    sizes = Sizes(q.shape[:-2], int(q.shape[-1]), heads, int(pairs))
     for tensor in TENSORS:
         if tensor.name not in own:
             continue
@@ -122,7 +127,7 @@ def match(
         name = tensor.name if tensor.name in own else tensor.side
         if name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
-    point = complete({"headDim": sizes.head_dim, "rotaryDim": 2 * pairs, "dtype": q.dtype, **axes})
+    point = complete({"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": q.dtype, **axes})
     return Matched(point, sizes, own, dict(numbers), pdl, library, table)
 
 
@@ -148,12 +153,12 @@ def _require_kind(tensor: TensorInput, memory: Memory, q: Memory) -> None:
     if memory.dtype not in wanted:
         raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", " or ".join(wanted))
     if memory.device != q.device:
-        raise unfit_argument(tensor.name, f"on {memory.device}", f"where q is, on {q.device}")
+        raise unfit_argument(tensor.name, f"on {memory.device}", f"on {q.device}, as q is")
 
 
 def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
-    """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where all
-    of it has the same positions."""
+    """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where
+    all of it has the same positions."""
     wanted, names = sizes.shape(tensor), sizes.names(tensor)
     optional = _optional_leading(tensor, sizes)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._general import apply, apply_in_place
+from ._general import apply, apply_in_place, table_of
 from ._kernels import Place
 
 
@@ -46,11 +46,12 @@ def qk_norm_rope(
         k_out: Where the results of k go, of k's shape; default: a new tensor.
         k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
         positions: `[num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
-        rope_table: The angles: a `RopeTable`; or its turns, [rotary_dim / 2] uint64, as `normrope_rope_table` makes them.
+        rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
         head_dim: Elements of a head, where q and k are rows: `[tokens, heads * dim]` or `[batch, tokens, heads * dim]`.
-        heads_dim: The dimension of the heads in q, k and what is written: -3 where they are in front of the tokens, as in
-            `[batch, heads, tokens, dim]`. A batch whose tokens no one stride reaches is launched sequence by sequence.
+        heads_dim: The dimension of the heads in q, k and what is written: -3 where they are in front of the tokens,
+            as in `[batch, heads, tokens, dim]`. A batch whose tokens no one stride reaches is launched sequence by
+            sequence.
         dtype: "bf16" or "f16": what the bit patterns of plain buffers are, where their type does not tell.
         pdl: Programmatic dependent launch: no kernel that may still be unfinished, back to the last ordinary launch in
             the stream, may write the weights or the table.
@@ -58,7 +59,8 @@ def qk_norm_rope(
             `./build`. What it lacks comes from the cache, or is compiled into it.
 
     Returns:
-        The results for q and for k: q_out and k_out where they were given, else new tensors; None for a k that there is not.
+        The results for q and for k: q_out and k_out where they were given, else new tensors; None for a k that there is
+        not.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
@@ -66,7 +68,8 @@ def qk_norm_rope(
             launched or written.
     """
     return apply(
-        (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
+        (q, q_out, q_weight, k, k_out, k_weight, positions),
+        rope_table,
         (attention_factor, eps, rope, head_dim, heads_dim, pdl, library),
         dtype,
     )
@@ -91,7 +94,34 @@ def qk_norm_rope_(
 ) -> None:
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(
-        (q, None, q_weight, k, None, k_weight, positions, rope_table),
+        (q, None, q_weight, k, None, k_weight, positions),
+        rope_table,
         (attention_factor, eps, rope, head_dim, heads_dim, pdl, library),
         dtype,
+    )
+
+
+def arguments(
+    q: Any,
+    k: Any = None,
+    *,
+    eps: Any,
+    rope: Any,
+    q_out: Any = None,
+    q_weight: Any = None,
+    k_out: Any = None,
+    k_weight: Any = None,
+    positions: Any = None,
+    rope_table: Any = None,
+    attention_factor: Any = 1.0,
+    head_dim: Any = None,
+    heads_dim: Any = -2,
+    pdl: Any = False,
+    library: Any = None,
+    inv_freq: Any = None,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Tensors and options of the registered ops, which torch calls without what is at its default."""
+    return (
+        (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
+        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library, inv_freq and table_of(tuple(inv_freq))),
     )

@@ -1,8 +1,8 @@
 """Points of the config space: what a kernel is specialised for, how it is called, and which can be made.
 
-In: head_dim, rotary_dim, style and dtype as a caller gave them, and op.json, the op with its axes. Out: a point, a kernel
-id, or the reason why there can be no such kernel, in the words of runtime/support.ts. Spells the names of axes only where
-an argument of the op is one. Pure.
+In: head_dim, rotary_dim, style and dtype as a caller gave them, and op.json, the op with its axes. Out: a point, a
+kernel id, or the reason why there can be no such kernel, in the words of runtime/support.ts. Spells the names of axes
+only where an argument of the op is one. Pure.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ OP: dict[str, Any] = json.loads(Path(__file__).with_name("op.json").read_text(en
 _AXES: list[Axis] = OP["axes"]
 #: Those that kernels are made for.
 DTYPES: tuple[str, ...] = tuple(next(axis["values"] for axis in _AXES if axis["name"] == "dtype"))
-#: What follows from the memory of a call, and is no argument of its own.
-_IMPLIED = ("headDim", "rotaryDim", "dtype")
-#: The names of the others in a config and as arguments, and whether they must be given.
+#: Those that the memory of a call does not say: their names in a config and as arguments, and whether they must be
+#: given.
 FREE_AXES: tuple[tuple[str, str, bool], ...] = tuple(
     (axis["name"], re.sub("[A-Z]", lambda letter: f"_{str(letter[0]).lower()}", axis["name"]), "default" not in axis)
     for axis in _AXES
-    if axis["name"] not in _IMPLIED
+    if not axis.get("isImplied", False)
 )
 #: What torch and numpy call the values of the axis.
 _ALIASES: dict[str, str] = next(axis["aliases"] for axis in _AXES if axis["name"] == "dtype")

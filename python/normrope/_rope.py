@@ -1,8 +1,8 @@
 """RoPE parameters → the table that the kernels read.
 
-In: base, rotary dim and a scaling, frequencies of the caller's own, or a model's config. Out: frequencies in float64, by the
-formulas of `_rope_scalings`; and on each device the turns for each step of position, which the C library makes of
-them. Must not know of torch: who owns the memory of a device says how it gets there.
+In: base, rotary dim and a scaling, frequencies of the caller's own, or a model's config. Out: frequencies in float64,
+by the formulas of `_rope_scalings`; and on each device the turns for each step of position, which the C library makes
+of them. Must not know of torch: who owns the memory of a device says how it gets there.
 """
 
 from __future__ import annotations
@@ -80,11 +80,12 @@ class RopeTable:
         """Of a model's config, as transformers or a config.json has it.
 
         Args:
-            config: An object or a mapping with `rope_theta` and `rope_scaling`, or `rope_parameters`; a model of text and
-                pictures has them in `text_config`, which is found.
+            config: An object or a mapping with `rope_theta` and `rope_scaling`, or `rope_parameters`; a model of text
+                and pictures has them in `text_config`, which is found.
             layer_type: Where the parameters are by type of layer, such as "full_attention".
             head_dim: Default: the config's, else `hidden_size / num_attention_heads`.
-            length: Tokens of the sequence, for `dynamic` and `longrope`; default: a table for what the model was trained on.
+            length: Tokens of the sequence, for `dynamic` and `longrope`; default: a table for what the model was
+                trained on.
 
         Raises:
             NormropeError: `invalid-argument`, for what the config lacks or has wrong.
@@ -127,7 +128,9 @@ class RopeTable:
 def _scaled(base: float, rotary_dim: int, scaling: Mapping[str, Any] | None) -> tuple[list[float], float]:
     """Frequencies and attention factor. The checks are those of runtime/rope_frequencies.ts, by the same table."""
     row = _row_of(scaling)
-    given = {} if scaling is None else {name: value for name, value in scaling.items() if name not in ("rope_type", "type")}
+    given = (
+        {} if scaling is None else {name: value for name, value in scaling.items() if name not in ("rope_type", "type")}
+    )
     unknown = next((name for name in given if name not in row["parameters"]), None)
     if unknown is not None:
         known = ", ".join(["rope_type", *row["parameters"]])
@@ -135,7 +138,7 @@ def _scaled(base: float, rotary_dim: int, scaling: Mapping[str, Any] | None) -> 
     values = _parameters(row, rotary_dim // 2, given)
     for name, refused in row.get("refuses", {}).items():
         if {"base": base, "rotary_dim": rotary_dim}[name] == refused:
-            raise invalid_argument(name, refused, f"other than {refused} for rope_type {_type_of(scaling)}")
+            raise invalid_argument(name, refused, f"other than {refused} for scaling.rope_type {_type_of(scaling)}")
     one_of = row.get("one_of", [])
     if one_of and all(given.get(name) is None for name in one_of):
         raise unfit_argument(f"scaling.{one_of[0]}", "None", f"given, or one of {', '.join(one_of[1:])}")
@@ -178,7 +181,8 @@ def _parameters(row: dict[str, Any], count: int, given: Mapping[str, Any]) -> di
     for name, rule in row["parameters"].items():
         least = rule.get("at_least")
         if least is not None and values[name] < values[least]:
-            raise invalid_argument(f"scaling.{name}", values[name], f"at least {least}, {values[least]}")
+            said = {**values, **given}
+            raise invalid_argument(f"scaling.{name}", said[name], f"at least {least}, {said[least]}")
     return values
 
 

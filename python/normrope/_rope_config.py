@@ -1,9 +1,9 @@
 """A model's config → what its RoPE table is made from.
 
-In: a config of transformers, or a config.json as a mapping. Out: base, rotary dim and scaling, as `RopeTable` takes them. Old
-fields (`rope_theta`, `rope_scaling`) and new ones (`rope_parameters`, for all layers or by layer type) are read as
-transformers 5.18.0 does, `modeling_rope_utils.py`. What a config leaves out is asked for, never guessed: transformers'
-own classes fill it in.
+In: a config of transformers, or a config.json as a mapping. Out: base, rotary dim and scaling, as `RopeTable` takes
+them. Old fields (`rope_theta`, `rope_scaling`) and new ones (`rope_parameters`, for all layers or by layer type) are
+read as transformers 5.18.0 does, `modeling_rope_utils.py`. What a config leaves out is asked for, never guessed:
+transformers' own classes fill it in.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ def rope_of_config(config: Any, layer_type: str | None, head_dim: int | None, le
     rope_type = given.get("rope_type", given.get("type")) or "default"
     scaling = _scaling(rope_type, given, around if is_by_type else None, read, length)
     partial = given.get("partial_rotary_factor") or read("partial_rotary_factor") or 1
-    width = _head_dim(read) if head_dim is None else head_dim
+    width = _head_dim(read, layer_type) if head_dim is None else head_dim
     # The factor of `proportional` says how many of the whole head's pairs have a frequency.
-    part = width if rope_type == "proportional" else int(width * require_positive("config.partial_rotary_factor", partial))
+    part = (
+        width if rope_type == "proportional" else int(width * require_positive("config.partial_rotary_factor", partial))
+    )
     return {"base": base, "rotary_dim": read("rotary_dim") or part, "scaling": scaling}
 
 
@@ -71,7 +73,9 @@ def _of_type(around: Mapping[str, Any], layer_type: str | None) -> Mapping[str, 
     raise invalid_argument("layer_type", layer_type, f"one of {', '.join(types)}")
 
 
-def _head_dim(read: Read) -> int:
+def _head_dim(read: Read, layer_type: str | None) -> int:
+    if layer_type == "full_attention" and read("global_head_dim"):  # of Gemma 4
+        return require_count("config.global_head_dim", read("global_head_dim"))
     if read("head_dim") is not None:
         return require_count("config.head_dim", read("head_dim"))
     heads, hidden = read("num_attention_heads"), read("hidden_size")
@@ -104,7 +108,11 @@ def _scaling(
     }
     known = SCALINGS[rope_type]["parameters"]
     own = {name: value for name, value in given.items() if name in known and value is not None}
-    scaling: dict[str, Any] = {**{name: value for name, value in beside.items() if name in known}, **own, "rope_type": rope_type}
+    scaling: dict[str, Any] = {
+        **{name: value for name, value in beside.items() if name in known},
+        **own,
+        "rope_type": rope_type,
+    }
     if "original_max_position_embeddings" in known:
         scaling["original_max_position_embeddings"] = original
     if rope_type == "yarn":

@@ -50,51 +50,63 @@ def is_watched(tensors: Sequence[Any]) -> bool:
     """Whether somebody traces, wraps or watches the call: it then goes through torch's dispatcher."""
     if is_compiling() or dispatch_modes() != 0 or is_transformed() or is_tracing() or is_profiled():
         return True
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN and isinstance(tensor, Tensor):
-            return True
-    return False
+    return not _PLAIN.issuperset(map(type, tensors)) and any(
+        isinstance(tensor, Tensor) and type(tensor) not in _PLAIN for tensor in tensors
+    )
 
 
 def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
     """The call itself. The docstrings of `_op` and `_fused` have the arguments and the errors."""
-    try:
-        _launch(form, tensors, options)
-    except NormropeError as error:
-        raise error.renamed(form.renames) from error.__cause__
-
-
-def _launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
     key: Any
     try:
-        # To a dictionary True is 1, so types are part of the key.
-        looks = [None if t is None else (t.shape, t.stride(), t.dtype, t.device, t.is_neg()) for t in tensors]
-        key = (form, options, *map(type, options), *looks)
+        # To a dictionary True is 1, so types are part of the key. All of a call's tensors are on the first one's
+        # device.
+        looks = [t if t is None else (t.shape, t.stride(), t.dtype, t.get_device()) for t in tensors]
+        key = (form, tensors[0].device, options, *map(type, options), *looks)
         plan = _plans.by_key.get(key)
     except (AttributeError, RuntimeError, TypeError):
         key = plan = None  # an argument is of another kind: make_plan says which
-    if plan is None:
-        plan = make_plan(form, tensors, options)
-        _keep(key, plan)
-    if _is_grad_enabled():
-        require_no_grad(form.names, tensors)
-    if not _is_inference_mode_enabled():
-        for written in plan.written:
-            if tensors[written].is_inference():
-                _refuse_inference(form.names[written])
-    plan.launch([0 if t is None else t.data_ptr() for t in tensors])
+    try:
+        if plan is None:
+            plan = _keep(key, make_plan(form, tensors, options))
+        if plan.may_be_negated:
+            _require_plain(form, tensors, options)
+        if _is_grad_enabled():
+            require_no_grad(form.names, tensors)
+        if not _is_inference_mode_enabled():
+            _require_normal(form, tensors, plan)
+        plan.launch([0 if t is None else t.data_ptr() for t in tensors])
+    except NormropeError as error:
+        # Of tensors that look like those of an earlier call make_plan may know more.
+        raise (_refusal(form, tensors, options) or error).renamed(form.renames) from error.__cause__
     # As torch's own ops in place do: autograd may have saved it for something else.
     increment_versions([tensors[written] for written in plan.written])
 
 
-def _refuse_inference(name: str) -> None:
-    fix = f"Call it under torch.inference_mode(), or pass {name}.clone()"
-    raise NormropeError("invalid-argument", f"{name} is a tensor of inference mode, which is off", fix)
+def _refusal(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> NormropeError | None:
+    try:
+        make_plan(form, tensors, options)
+    except NormropeError as error:
+        return error
+    return None
 
 
-def _keep(key: Any, plan: Plan) -> None:
-    if key is None:
-        return
+def _require_plain(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    if any(tensor is not None and tensor.is_neg() for tensor in tensors):
+        make_plan(form, tensors, options)  # which says which
+
+
+def _require_normal(form: Form, tensors: Sequence[Any], plan: Plan) -> None:
+    for written in plan.written:
+        if tensors[written].is_inference():
+            name = form.names[written]
+            fix = f"Call it under torch.inference_mode(), or pass {form.renames.get(name, name)}.clone()"
+            raise NormropeError("invalid-argument", f"{name} is a tensor of inference mode, which is off", fix)
+
+
+def _keep(key: Any, plan: Plan) -> Plan:
     if len(_plans.by_key) >= _PLANS_KEPT:
         _plans.by_key.clear()
-    _plans.by_key[key] = plan
+    if key is not None:
+        _plans.by_key[key] = plan
+    return plan

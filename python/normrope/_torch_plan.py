@@ -1,15 +1,15 @@
 """What comes before a first launch on tensors: checks, the kernel, the table on the device, and an argument struct.
 
-In: a form of call, tensors and options. Out: a plan, which launches for all tensors of the same shapes, strides, dtypes and
-device. On a CUDA device a first call loads the kernel there and uploads the table: neither can be done while a graph is
-captured, so it is then refused.
+In: a form of call, tensors and options. Out: a plan, which launches for all tensors of the same shapes, strides, dtypes
+and device. On a CUDA device a first call loads the kernel there and uploads the table: neither can be done while a
+graph is captured, so it is then refused.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
@@ -35,32 +35,45 @@ _DEFAULT_STREAM = 0
 class Plan:
     """A call that is complete but for the addresses of tensors."""
 
-    __slots__ = ("_call", "_functions", "_index", "_is_captured", "_kernel", "_streams", "_table", "written")
+    __slots__ = (
+                "_functions",
+        "_index",
+        "_is_captured",
+        "_run",
+        "_streams",
+        "_table",
+        "launch",
+        "may_be_negated",
+        "written",
+    )
 
-    def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, written: tuple[int, ...]) -> None:
+    def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, matched: Matched) -> None:
         """`index` is that of a CUDA device, -1 for the CPU; `table` is what holds its memory."""
-        self._call = call
         self._functions = kernel.library.functions
-        self._kernel = kernel.index
+        self._run = call.bound(self._functions, kernel.index)
         self._index = index
         self._table = table
         #: Streams that are known to read the table.
         self._streams = {_DEFAULT_STREAM}
         self._is_captured = table is None
         #: Which of the tensors are written to.
-        self.written = written
+        self.written = matched.written
+        #: torch has complex numbers of f16, whose parts may be views that are negated when they are read.
+        self.may_be_negated = matched.point.values["dtype"] == "f16"
+        #: Launches with the addresses of the tensors.
+        self.launch: Callable[[Sequence[int]], None] = self._launch_on_cpu
+        if index >= 0:
+            self.launch = self._launch_on_device if torch.cuda.device_count() == 1 else self._launch_on_its_device
 
-    def launch(self, addresses: Sequence[int]) -> None:
+    def _launch_on_cpu(self, addresses: Sequence[int]) -> None:
+        self._run(addresses, None)
+
+    def _launch_on_its_device(self, addresses: Sequence[int]) -> None:
         index = self._index
-        if index < 0:
-            self._call.run(self._functions, self._kernel, addresses, None)
-        elif _device_count() == 1:
+        with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
+            # The library has a CUDA runtime of its own, which need not know torch's current device.
+            self._functions.require(self._functions.device_set(index))
             self._launch_on_device(addresses)
-        else:
-            with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
-                # The library has a CUDA runtime of its own, which need not know torch's current device.
-                self._functions.require(self._functions.device_set(index))
-                self._launch_on_device(addresses)
 
     def _launch_on_device(self, addresses: Sequence[int]) -> None:
         stream = stream_of(self._index)
@@ -69,7 +82,7 @@ class Plan:
         if not self._is_captured and torch.cuda.is_current_stream_capturing():
             self._is_captured = True
             _captured.append(self._table)
-        self._call.run(self._functions, self._kernel, addresses, stream)
+        self._run(addresses, stream)
 
     def _note_stream(self, stream: int) -> None:
         """The memory of the table is used again only after what the stream reads of it, by torch's allocator."""
@@ -85,7 +98,11 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`.
     """
     first: Tensor = tensors[0]
-    given = [(i, name, tensor) for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True)) if tensor is not None]
+    given = [
+        (i, name, tensor)
+        for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True))
+        if tensor is not None
+    ]
     matched = form.match({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options, raise_unless)
     target, arch = target_of(first.device)
     kernel = kernel_for(matched.point, target, arch, matched.library)
@@ -94,7 +111,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
         host = None if matched.table is None else matched.table.on("cpu", functions)
         if host is not None:
             call.set_table(ctypes.addressof(host))
-        return Plan(call, kernel, -1, host, matched.written)
+        return Plan(call, kernel, -1, host, matched)
     with torch.cuda.device(first.device):
         index = torch.cuda.current_device()
         functions.require(functions.device_set(index))
@@ -102,14 +119,16 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
         table = None if matched.table is None else _on_device(matched.table, str(first.device), functions)
         if table is not None:
             call.set_table(table.data_ptr())
-    return Plan(call, kernel, index, table, matched.written)
+    return Plan(call, kernel, index, table, matched)
 
 
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
     """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
     given = [(name, tensor) for name, tensor in zip(form.names, tensors, strict=True) if tensor is not None]
     faked = {
-        name: Memory("tensor", _dtype_of(tensor), tuple(tensor.shape), (0,) * tensor.dim(), 0, device=str(tensor.device))
+        name: Memory(
+            "tensor", _dtype_of(tensor), tuple(tensor.shape), (0,) * tensor.dim(), 0, device=str(tensor.device)
+        )
         for name, tensor in given
     }
     matched = form.match(faked, options, require)
@@ -208,9 +227,3 @@ def _require_no_capture(what: str) -> None:
     if torch.cuda.is_current_stream_capturing():
         message = f"{what} is not on the device, and cannot be brought there while a CUDA graph is captured"
         raise NormropeError("device-error", message, "Call it once with the same parameters before the capture")
-
-
-@functools.cache
-def _device_count() -> int:
-    count: int = torch.cuda.device_count()
-    return count

@@ -60,9 +60,7 @@ def why_not(
     return ask(head_dim, is_neox, dtype, rotary_dim, device, library)
 
 
-def answer(
-    head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: Place
-) -> str | None:
+def answer(head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: Place) -> str | None:
     """What `why_not` says."""
     try:
         if not isinstance(is_neox, bool):

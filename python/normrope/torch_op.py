@@ -6,7 +6,6 @@ registers the ops.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +15,8 @@ from torch import Tensor
 from . import _fused, _general
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched
+from ._op import arguments
 from ._point import FREE_AXES
-from ._rope import RopeTable
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import make_plan, match_fake, require_no_grad, target_of
@@ -25,9 +24,6 @@ from .errors import renaming
 from .support import answer
 
 __all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of", "why_not_as_constant"]
-
-#: Tables of frequencies that an op was given as numbers.
-_TABLES_KEPT = 64
 
 
 def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
@@ -95,7 +91,8 @@ def _why_not(*question: Any) -> str | None:
 why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
-# The registered ops. Their arguments are those of the table of inputs: q first, k second, and all others by their names.
+# The registered ops. Their arguments are those of the table of inputs: q first, k second, and all others by their
+# names.
 
 _OPTIONS = (*NUMBERS, *(name for _, name, _ in FREE_AXES), "head_dim", "heads_dim", "pdl", "library")
 
@@ -105,6 +102,8 @@ def _by_name(given: dict[str, Any], options: tuple[Any, ...], with_outputs: bool
     outputs = {tensor.name for tensor in TENSORS if tensor.is_written}
     own = {name: value for name, value in given.items() if with_outputs or name not in outputs}
     named = {**own, **dict(zip(_OPTIONS, values, strict=True))}
+    if named["attention_factor"] is None:
+        named["attention_factor"] = 1.0 if table is None else table.attention_factor
     named["library"] = None if named["library"] is None else str(named["library"])
     named["inv_freq"] = None if table is None else list(table.inv_freq)
     return named
@@ -131,39 +130,22 @@ def _schema(name: str, written: str, result: str) -> str:
     return f"{name}({', '.join([*first, '*', *others, 'float[]? inv_freq=None', *options])}) -> {result}"
 
 
-@functools.lru_cache(_TABLES_KEPT)
-def _table(inv_freq: tuple[float, ...]) -> RopeTable:
-    return RopeTable.from_inv_freq(inv_freq)
-
-
-def _values(named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Tensors and options of an op's arguments."""
-    tensors = tuple(named.get(tensor.name) for tensor in TENSORS)
-    inv_freq = named.get("inv_freq")
-    table = None if inv_freq is None else _table(tuple(inv_freq))
-    return tensors, (*(named.get(option, _DEFAULTS.get(option)) for option in _OPTIONS), table)
-
-
-_DEFAULTS = {"attention_factor": 1.0, "heads_dim": -2, "pdl": False}
-
-
-def _into(q: Tensor, k: Tensor | None = None, **named: Any) -> None:
+def _into(*given: Any, **named: Any) -> None:
     """`qk_norm_rope_` and `qk_norm_rope_out`."""
-    tensors, options = _values({"q": q, "k": k, **named})
-    launch(_general.FORM, tensors, options)
+    launch(_general.FORM, *arguments(*given, **named))
 
 
-def _new(q: Tensor, k: Tensor | None = None, **named: Any) -> tuple[Tensor, ...]:
+def _new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
     """`qk_norm_rope`: of a side that there is not, an empty tensor."""
-    tensors, options = _values({"q": q, "k": k, **named})
+    tensors, options = arguments(*given, **named)
     filled = _with_outputs(tensors, options)
     launch(_general.FORM, filled, options)
-    return _results(q, filled)
+    return _results(filled)
 
 
-def _results(q: Tensor, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
+def _results(filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
     results = (filled[out] for out, _, _ in _general.OUTPUTS)
-    return tuple(q.new_empty(0) if result is None else result for result in results)
+    return tuple(filled[0].new_empty(0) if result is None else result for result in results)
 
 
 def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
@@ -173,14 +155,14 @@ def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Match
         return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
 
 
-def _fake_into(q: Tensor, k: Tensor | None = None, **named: Any) -> None:
-    _fake(_general.FORM, *_values({"q": q, "k": k, **named}))
+def _fake_into(*given: Any, **named: Any) -> None:
+    _fake(_general.FORM, *arguments(*given, **named))
 
 
-def _fake_new(q: Tensor, k: Tensor | None = None, **named: Any) -> tuple[Tensor, ...]:
-    tensors, options = _values({"q": q, "k": k, **named})
+def _fake_new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
+    tensors, options = arguments(*given, **named)
     _fake(_general.FORM, tensors, options)
-    return _results(q, _with_outputs(tensors, options))
+    return _results(_with_outputs(tensors, options))
 
 
 _FUSED_SCHEMA = (

@@ -151,7 +151,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"qkv": array("i", [0] * 384)}, "qkv is a buffer of int32. qkv must be of bf16 or f16"),
     ({"qkv": array("f", [0] * 384)}, 'qkv is a buffer of type "f"'),
     ({"qkv": memoryview(bytes(768)).cast("H")}, "qkv is a buffer that is read-only"),
-    ({"q_weight": ones("bf16", 32)}, "q_weight is a buffer of 32 elements. q_weight must be [64] or [1, 64]: [head_dim]"),
+    (
+        {"q_weight": ones("bf16", 32)},
+        "q_weight is a buffer of 32 elements. q_weight must be [64] or [1, 64]: [head_dim]",
+    ),
     ({"k_weight": array("i", [0] * 64)}, "k_weight is a buffer of int32. k_weight must be bf16"),
     ({"q_weight": None}, "q_weight is None"),
     ({"q_weight": memoryview(ones("bf16", 128))[::2]}, "q_weight is a buffer with a stride of 2"),

@@ -57,7 +57,7 @@ class Frequencies(NormropeCase):
         self.assertEqual((table.inv_freq, table.attention_factor, table.rotary_dim), ((1.0, 0.5, 0.0), 1.5, 6))
         again = pickle.loads(pickle.dumps(table))
         self.assertEqual((again.inv_freq, again.attention_factor), (table.inv_freq, table.attention_factor))
-        bad = {"inv_freq[1] is -1.0": [1, -1.0], "inv_freq[0] is nan": [math.nan], "inv_freq[0] is \"1\"": ["1"]}
+        bad = {"inv_freq[1] is -1.0": [1, -1.0], "inv_freq[0] is nan": [math.nan], 'inv_freq[0] is "1"': ["1"]}
         for message, frequencies in {**bad, "inv_freq is empty": [], "inv_freq is 7": 7}.items():
             with self.subTest(message), self.refuses("invalid-argument", message):
                 RopeTable.from_inv_freq(frequencies)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from built import build
 from forked import said_by_child
 from normrope import _torch_launch, _torch_names, torch_op
 from reference import Style
+from general_cases import GeneralCases
 from torch_cases import Cases, TensorCall
 
 #: In a process of its own, where a tensor that is made without a device is to lie on the GPU.
@@ -89,6 +90,9 @@ class Cpu(Cases):
             wrong = [value if i == index else given for i, given in enumerate(arguments)]
             with self.subTest(index=index), self.refuses("invalid-argument", f"is {value}"):
                 normrope.fused_qk_norm_rope(*wrong)
+        good = TensorCall(Style(64, 64, True, "f16"), 4, self.device)
+        arguments, weight = good.arguments(), good.weights[0]
+        normrope.fused_qk_norm_rope(*arguments)
         for index in (6, 7):
             wrong = [torch._neg_view(weight) if i == index else given for i, given in enumerate(arguments)]
             with self.subTest(index=index), self.refuses("invalid-argument", "that torch negates", ".resolve_neg()"):
@@ -173,7 +177,15 @@ class Cpu(Cases):
         self.assertEqual(said_by_child(call.run), "")
 
 
-del Cases  # a base, and no test of its own
+class General(GeneralCases):
+    device = "cpu"
+
+    def setUp(self) -> None:
+        super().setUp()
+        os.environ["NORMROPE_LIBRARY"] = str(build())
+
+
+del Cases, GeneralCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

@@ -18,6 +18,7 @@ import normrope
 from built import build
 from normrope import _torch_names, _torch_plan
 from reference import Style
+from general_cases import GeneralCall, GeneralCases
 from torch_cases import Cases, TensorCall
 
 STYLE = Style(128, 128, True, base=1e6)
@@ -170,7 +171,7 @@ class Cuda(Cases):
             call = self.call()
             arguments = list(call.arguments())
             arguments[at] = arguments[at].cpu()
-            with self.refuses("invalid-argument", f"{name} is on cpu. {name} must be where qkv is, on cuda:0"):
+            with self.refuses("invalid-argument", f"{name} is on cpu. {name} must be on cuda:0"):
                 normrope.fused_qk_norm_rope(*arguments)
 
     def test_rows_past_2_to_the_31_elements(self) -> None:
@@ -198,7 +199,45 @@ class Cuda(Cases):
                 self.assertLessEqual(call.errors()[0], 1)
 
 
-del Cases  # a base, and no test of its own
+class General(GeneralCases):
+    device = "cuda"
+
+    def setUp(self) -> None:
+        super().setUp()
+        os.environ["NORMROPE_LIBRARY"] = str(build(target="cuda"))
+
+    def test_capture_and_replay(self) -> None:
+        call = GeneralCall(self.device)
+        q, k, given = call.heads["q"], call.heads["k"], call.options()
+        into = {"q_out": torch.zeros_like(q), "k_out": torch.zeros_like(k)}
+        normrope.qk_norm_rope(q, k, **given, **into)  # warms up
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            normrope.qk_norm_rope(q, k, **given, **into)
+            new = normrope.qk_norm_rope(q, k, **given)
+        for shift in (0, 1, 100_000):
+            call.positions.add_(shift)
+            for output in (*into.values(), *new):
+                output.zero_()
+            graph.replay()
+            torch.cuda.synchronize()
+            for q_out, k_out in (tuple(into.values()), new):
+                self.assertLessEqual(call.error("q", q_out), 1)
+                self.assertLessEqual(call.error("k", k_out), 1)
+
+    def test_dependent_launches_in_a_row(self) -> None:
+        call = GeneralCall(self.device)
+        q, k = call.heads["q"], call.heads["k"]
+        want = [q, k]
+        for _ in range(3):
+            want = list(normrope.qk_norm_rope(want[0], want[1], **call.options()))
+        got = [q, k]
+        for _ in range(3):
+            got = list(normrope.qk_norm_rope(got[0], got[1], **call.options(pdl=True)))
+        self.assertTrue(all(torch.equal(a, b) for a, b in zip(want, got, strict=True)))
+
+
+del Cases, GeneralCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

@@ -251,7 +251,10 @@ class Cases(NormropeCase):
             ({6: weight[:32]}, "q_weight is a tensor of shape [32]. q_weight must be [64] or [4, 64]: [head_dim]"),
             ({6: weight[None]}, "q_weight is a tensor of shape [1, 64]"),
             ({7: weight.half()}, "k_weight is a tensor of f16. k_weight must be bf16"),
-            ({7: zeros[:128:2]}, "k_weight is a tensor with a stride of 2 between elements. k_weight must be contiguous"),
+            (
+                {7: zeros[:128:2]},
+                "k_weight is a tensor with a stride of 2 between elements. k_weight must be contiguous",
+            ),
             ({6: [1.0] * 64}, "q_weight is a list of 64. q_weight must be a tensor"),
             ({8: 0.0}, "base is 0.0"),
             ({9: 1}, "is_neox is 1"),

@@ -20,14 +20,22 @@ def expected(
 ) -> tuple[Tensor, Tensor]:
     """`[tokens, q + k heads, head_dim]` by the equations in `dtype`, and the magnitudes that went into each element."""
     num_q, num_k, _ = heads
-    x = qkv.unflatten(1, (-1, style.head_dim))[:, : num_q + num_k].to(dtype)
+    x = qkv.unflatten(1, (-1, style.head_dim))[:, : num_q + num_k]
+    weight = torch.cat([weights[0].expand(num_q, -1), weights[1].expand(num_k, -1)])
+    return expected_heads(style, x, weight, positions, dtype)
+
+
+def expected_heads(
+    style: Style, heads: Tensor, weight: Tensor, positions: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """The same of `[tokens, heads, head_dim]`, with `[head_dim]` or `[heads, head_dim]` of weights."""
+    x = heads.to(dtype)
     y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + style.eps)
-    weight = torch.cat([weights[0].expand(num_q, -1), weights[1].expand(num_k, -1)]).to(dtype)
-    y = y * weight
+    y = y * weight.to(dtype)
     half = style.rotary_dim // 2
     ramp = (style.factor, style.low, style.high)
     steps = [frequency(style.base, style.rotary_dim, i, *ramp) for i in range(half)]
-    angle = (positions.to(dtype)[:, None] * torch.tensor(steps, dtype=dtype, device=qkv.device))[:, None]
+    angle = (positions.to(dtype)[:, None] * torch.tensor(steps, dtype=dtype, device=heads.device))[:, None]
     cos, sin = angle.cos() * style.attention_factor, angle.sin() * style.attention_factor
     if style.is_neox:
         first, second = torch.arange(half), torch.arange(half, 2 * half)
