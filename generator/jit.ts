@@ -129,7 +129,7 @@ function keyOf({ target, path, identity, compileArgs, linkArgs }: TargetCompiler
 
 /** The modules that decide the emitted text: all that `plan`, `render` and `templates` import, as the tests see. */
 export const EMITTERS = [
-  ...["dsl/axes", "dsl/inputs", "dsl/points"],
+  ...["dsl/axes", "dsl/functions", "dsl/inputs", "dsl/points"],
   ...["name", "op_file", "plan", "render", "spelling", "templates", "view"].map(
     (name) => `generator/${name}`,
   ),

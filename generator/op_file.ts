@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { FUNCTION_NAMES, kindsOf } from "../dsl/functions.js";
 import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, type Rule, SIDES, TAKEN_SIDES } from "../dsl/inputs.js";
 import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
@@ -17,7 +18,7 @@ const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
 /** The fields of the C structs, for Python. */
 export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json");
 
-/** Each field: of a side, and of the arguments before the sides and behind them. */
+/** Each field, of a side, and of the arguments before the sides and behind them; and what the functions are given. */
 export function inputsData() {
   const fieldsOf = (inputs: readonly Input[]) =>
     inputs.map(({ name, type, count, rule }) => ({ name, type, count, ...tensorOf(rule) }));
@@ -26,6 +27,7 @@ export function inputsData() {
     before: fieldsOf(ARGS_BEFORE),
     ...{ sides: SIDES, taken: TAKEN_SIDES },
     behind: fieldsOf(ARGS_BEHIND),
+    functions: Object.fromEntries(FUNCTION_NAMES.map((name) => [name, kindsOf(name)])),
   };
 }
 

@@ -6,6 +6,7 @@
  * spells what `plan` fixed.
  */
 import { AXES, type ConfigPoint } from "../dsl/axes.js";
+import { FUNCTION_NAMES, prototypeOf } from "../dsl/functions.js";
 import {
   ARGS_BEFORE,
   ARGS_BEHIND,
@@ -125,6 +126,7 @@ export function headerView(): View {
     heads: HEADS.flatMap(declaration),
     before: ARGS_BEFORE.flatMap(declaration),
     behind: ARGS_BEHIND.flatMap(declaration),
+    ...Object.fromEntries(FUNCTION_NAMES.map((name) => [`normrope_${name}`, prototypeOf(name)])),
   };
 }
 

@@ -6,6 +6,7 @@
  * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
 import { Args } from "./args.js";
+import { camelCase } from "./camel_case.js";
 import {
   invalidArgument,
   isA,
@@ -90,8 +91,6 @@ const callerFields = new Map([
   ["rope_table", "rope.turns"],
   ["attention_factor", "rope.attentionFactor"],
 ]);
-
-const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
   ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),

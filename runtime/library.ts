@@ -9,6 +9,8 @@ import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
+import { type FunctionName, kindsOf } from "../dsl/functions.js";
+import { camelCase } from "./camel_case.js";
 import { cpuFeatures } from "./cpu_features.js";
 import { type ErrorCode, NormropeError, quoted, reasonOf, unfitArgument } from "./errors.js";
 import {
@@ -46,8 +48,8 @@ export interface NativeFunctions {
   readonly deviceCount: (count: Uint8Array) => number;
   readonly deviceSet: (device: number) => number;
   readonly deviceGetInfo: (device: number, info: Uint8Array) => number;
-  readonly allocate: (bytes: number, memory: Uint8Array) => number;
-  readonly free: (memory: Address) => number;
+  readonly memoryAllocate: (bytes: number, memory: Uint8Array) => number;
+  readonly memoryFree: (memory: Address) => number;
   readonly copyToDevice: (device: Address, host: Uint8Array, bytes: number, stream: Address) => number;
   readonly copyToHost: (host: Uint8Array, device: Address, bytes: number, stream: Address) => number;
   readonly streamCreate: (stream: Uint8Array) => number;
@@ -62,37 +64,17 @@ export interface NativeFunctions {
 /** Symbol, result and arguments of a C function, in koffi's spelling. */
 export type Signature = readonly [symbol: string, result: string, args: readonly string[]];
 
-const P = "void *";
-/** As normrope.h declares them. */
-export const SIGNATURES: Readonly<Record<keyof NativeFunctions, Signature>> = {
-  abi: ["normrope_abi", "int", []],
-  manifest: ["normrope_manifest", "str", []],
-  find: ["normrope_find", "int", ["str"]],
-  prepare: ["normrope_prepare", "int", ["int"]],
-  check: ["normrope_check", "int", ["int", P]],
-  launchInfo: ["normrope_launch_info", "int", ["int", P, P]],
-  run: ["normrope_run", "int", ["int", P, P]],
-  ropeTable: ["normrope_rope_table", "int", [P, "int", P]],
-  statusText: ["normrope_status_text", "str", ["int"]],
-  lastError: ["normrope_last_error", "str", []],
-  lastErrorField: ["normrope_last_error_field", "str", []],
-  lastErrorValue: ["normrope_last_error_value", "str", []],
-  lastErrorWanted: ["normrope_last_error_wanted", "str", []],
-  deviceCount: ["normrope_device_count", "int", [P]],
-  deviceSet: ["normrope_device_set", "int", ["int"]],
-  deviceGetInfo: ["normrope_device_get_info", "int", ["int", P]],
-  allocate: ["normrope_memory_allocate", "int", ["size_t", P]],
-  free: ["normrope_memory_free", "int", [P]],
-  copyToDevice: ["normrope_copy_to_device", "int", [P, P, "size_t", P]],
-  copyToHost: ["normrope_copy_to_host", "int", [P, P, "size_t", P]],
-  streamCreate: ["normrope_stream_create", "int", [P]],
-  streamDestroy: ["normrope_stream_destroy", "int", [P]],
-  streamSynchronize: ["normrope_stream_synchronize", "int", [P]],
-  eventCreate: ["normrope_event_create", "int", [P]],
-  eventDestroy: ["normrope_event_destroy", "int", [P]],
-  eventRecord: ["normrope_event_record", "int", [P, P]],
-  eventElapsed: ["normrope_event_elapsed", "int", [P, P, P]],
-};
+/** Those that a runtime calls. */
+const BOUND = [
+  ...(["abi", "manifest", "find", "prepare", "check", "launch_info", "run", "rope_table"] as const),
+  ...(["status_text", "last_error", "last_error_field", "last_error_value", "last_error_wanted"] as const),
+  ...(["device_count", "device_set", "device_get_info", "memory_allocate", "memory_free"] as const),
+  ...(["copy_to_device", "copy_to_host", "stream_create", "stream_destroy", "stream_synchronize"] as const),
+  ...(["event_create", "event_destroy", "event_record", "event_elapsed"] as const),
+];
+
+/** How koffi spells what the table of functions has. */
+const KOFFI_TYPES = { int: "int", size_t: "size_t", text: "str", pointer: "void *" } as const;
 
 /**
  * A library that is loaded. It stays mapped until the process ends, because its threads may outlive every use of it:
@@ -122,12 +104,12 @@ export function loadLibrary(path: string): NativeLibrary {
   }
   checkCpu(path, manifest);
   // Before the others: a library of another version may lack some of them.
-  const { abi } = bindFunctions<Pick<NativeFunctions, "abi">>(path, { abi: SIGNATURES.abi });
+  const { abi } = bindNative<Pick<NativeFunctions, "abi">>(path, ["abi"]);
   if (abi() !== ABI_VERSION) {
     const message = `${quoted(path)} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
-  const functions = bindFunctions<NativeFunctions>(path, SIGNATURES);
+  const functions = bindNative<NativeFunctions>(path, BOUND);
   // A kernel is called by its place in the list: in another order, it would be called with another's sizes. And a
   // process keeps what it once loaded from a path, though a build may have replaced the file.
   if (!describesLibrary(manifest, functions.manifest())) {
@@ -151,8 +133,8 @@ export function onDevice(functions: NativeFunctions, device: number): NativeFunc
     prepare: on(functions.prepare),
     launchInfo: on(functions.launchInfo),
     run: on(functions.run),
-    allocate: on(functions.allocate),
-    free: on(functions.free),
+    memoryAllocate: on(functions.memoryAllocate),
+    memoryFree: on(functions.memoryFree),
     copyToDevice: on(functions.copyToDevice),
     copyToHost: on(functions.copyToHost),
     streamCreate: on(functions.streamCreate),
@@ -182,7 +164,7 @@ export function gpuCount(): number {
     const driver = koffi.load("libcuda.so.1");
     const count = new Int32Array(1);
     if (driver.func("cuInit", "int", ["uint"])(0) !== 0) return 0;
-    return driver.func("cuDeviceGetCount", "int", [P])(count) === 0 ? (count[0] ?? 0) : 0;
+    return driver.func("cuDeviceGetCount", "int", [KOFFI_TYPES.pointer])(count) === 0 ? (count[0] ?? 0) : 0;
   } catch {
     return 0; // no driver is installed
   }
@@ -229,6 +211,18 @@ export function bindFunctions<Functions extends object>(
     const message = `${quoted(path)} cannot be loaded: ${reasonOf(cause)}`;
     throw new NormropeError("library-invalid", message, REBUILD, { cause });
   }
+}
+
+/** Those of normrope.h, by their names without `normrope_`, and here as TypeScript writes names. */
+export function bindNative<Functions extends object>(
+  path: string,
+  names: readonly FunctionName[],
+): Functions {
+  const signatures = names.map((name): [string, Signature] => {
+    const [result, ...args] = kindsOf(name).map((kind) => KOFFI_TYPES[kind]);
+    return [camelCase(name), [`normrope_${name}`, result ?? "int", args]];
+  });
+  return bindFunctions(path, Object.fromEntries(signatures) as Record<keyof Functions, Signature>);
 }
 
 function setStack(): void {

@@ -129,9 +129,9 @@ export function allocateBuffer<T extends ElementType>(
 ): DeviceBuffer<T> {
   requireType(type);
   requireLength(length);
-  const { allocate, free } = session.functions;
-  const address = takeHandle(session, (out) => allocate(length * ELEMENT_BYTES[type], out));
-  return new DeviceBuffer(session, type, length, address, free);
+  const { memoryAllocate, memoryFree } = session.functions;
+  const address = takeHandle(session, (out) => memoryAllocate(length * ELEMENT_BYTES[type], out));
+  return new DeviceBuffer(session, type, length, address, memoryFree);
 }
 
 /** Memory that the caller owns and keeps alive: an address on the library's device. */

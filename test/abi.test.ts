@@ -7,11 +7,10 @@ import { argsLayout, FIRST_ARGS_BYTES } from "../dsl/inputs.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { findCxx } from "../generator/toolchain.js";
-import { loadLibrary, type NativeFunctions, SIGNATURES } from "../runtime/library.js";
+import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
 import { type Fields, packedArgs } from "./c_args.js";
 import { buildFixture, CONFIGS } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
-import { python, pythonEnvironment } from "./python.js";
 
 test("the struct is laid out where C reads it", async () => {
   const folder = temporaryFolder();
@@ -42,58 +41,6 @@ async function compileIn(folder: string, ...args: string[]): Promise<void> {
   const cxx = await findCxx();
   execFileSync(cxx?.path ?? "g++", ["-Wall", "-Werror", ...args], { cwd: folder });
 }
-
-/** Result and arguments of each function that the header declares: `text`, `pointer`, or a type of C. */
-function declared(): Map<string, string[]> {
-  const kind = (type: string) =>
-    /^const char \*(?!\*)/.test(type)
-      ? "text"
-      : type.includes("*")
-        ? "pointer"
-        : type.replace(/ ?\w+$/, "").replace("int32_t", "int");
-  const prototypes = header().matchAll(/^(int |const char \*)(normrope_\w+)\(([^)]*)\);/gm);
-  return new Map(
-    [...prototypes].map(([, result = "", name = "", args = ""]) => [
-      name,
-      [kind(`${result}result`), ...(args === "void" ? [] : args.split(", ").map(kind))],
-    ]),
-  );
-}
-
-describe("functions are bound as the header declares them", () => {
-  const inHeader = declared();
-
-  test("by the runtime", () => {
-    const kinds = new Map([
-      ["str", "text"],
-      ["void *", "pointer"],
-    ]);
-    for (const [name, result, args] of Object.values(SIGNATURES)) {
-      expect([name, [result, ...args].map((type) => kinds.get(type) ?? type)]).toEqual([
-        name,
-        inHeader.get(name),
-      ]);
-    }
-    expect(inHeader.get("normrope_copy_to_host")).toEqual(["int", "pointer", "pointer", "size_t", "pointer"]);
-  });
-
-  test.skipIf(python === undefined)("by Python", () => {
-    const program = `
-import json
-from normrope._abi import _SIGNATURES
-kinds = {"c_char_p": "text", "c_void_p": "pointer", "c_int": "int"}
-bound = {name: [kinds[type.__name__] for type in [result, *args]] for name, (result, args) in _SIGNATURES.items()}
-print(json.dumps(bound))`;
-    const env = { ...process.env, ...pythonEnvironment };
-    const bound: Record<string, string[]> = JSON.parse(
-      execFileSync(python?.path ?? "", ["-c", program], { env, encoding: "utf8" }),
-    );
-    for (const [name, kinds] of Object.entries(bound)) {
-      expect([name, kinds]).toEqual([name, inHeader.get(`normrope_${name}`)]);
-    }
-    expect(Object.keys(bound)).toContain("run");
-  });
-});
 
 test("a library whose struct has grown takes callers that were built against this one", async () => {
   const folder = temporaryFolder();
@@ -149,7 +96,7 @@ describe("normrope_run", () => {
     c = loadLibrary((await buildFixture("default", "cpu")).library).functions;
     kernel = c.find("qk_norm_rope__bf16_d64_r64_neox");
     const out = new BigUint64Array(1);
-    expect(c.allocate(4096, new Uint8Array(out.buffer))).toBe(0);
+    expect(c.memoryAllocate(4096, new Uint8Array(out.buffer))).toBe(0);
     memory = out[0] ?? 0n;
   });
 

@@ -1,6 +1,6 @@
 /** Valid arguments of a C call, for tests that change one thing in them; and functions that no runtime calls. */
 import { Args } from "../runtime/args.js";
-import { bindFunctions } from "../runtime/library.js";
+import { bindNative } from "../runtime/library.js";
 
 /** Values of fields by their paths. */
 export type Fields = Readonly<Record<string, number | bigint>>;
@@ -45,14 +45,9 @@ export function argsOf(fields: Fields): Uint8Array {
 /** Functions of the C interface that the runtime does without. */
 export interface OtherFunctions {
   readonly deviceGet: (device: Uint8Array) => number;
-  readonly fill: (memory: bigint, byte: number, bytes: number, stream: bigint) => number;
+  readonly memoryFill: (memory: bigint, byte: number, bytes: number, stream: bigint) => number;
   readonly copyOnDevice: (to: bigint, from: bigint, bytes: number, stream: bigint) => number;
 }
 
-const P = "void *";
 export const otherFunctions = (path: string): OtherFunctions =>
-  bindFunctions<OtherFunctions>(path, {
-    deviceGet: ["normrope_device_get", "int", [P]],
-    fill: ["normrope_memory_fill", "int", [P, "int", "size_t", P]],
-    copyOnDevice: ["normrope_copy_on_device", "int", [P, P, "size_t", P]],
-  });
+  bindNative<OtherFunctions>(path, ["device_get", "memory_fill", "copy_on_device"]);

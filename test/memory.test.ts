@@ -222,7 +222,7 @@ test("what is made from a library is given back, each once, over 10,000 calls", 
   counting.createEvent(); // left to close
   counting.close();
   expect(Object.fromEntries(given)).toMatchObject({
-    ...{ allocate: 21_000, free: 21_000, streamCreate: 10_500, streamDestroy: 10_500 },
+    ...{ memoryAllocate: 21_000, memoryFree: 21_000, streamCreate: 10_500, streamDestroy: 10_500 },
     ...{ eventCreate: 10_501, eventDestroy: 10_501 },
   });
 });

@@ -58,9 +58,9 @@ extern "C" {
  *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);
  *            `normrope explain` shows it.
  * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
- *            that is read or written, of q or of k: that is checked, and where rows of different strides lie in each other
- *            heads that are apart may be refused too. q and k may lie in the same rows. That weights, positions and
- *            table are not written over is for the caller to see. Nothing but the heads is written.
+ *            that is read or written, of q or of k, nor a weight, the positions or the table: that is checked, and where
+ *            rows of different strides lie in each other heads that are apart may be refused too. q and k may lie in
+ *            the same rows. Nothing but the heads is written.
  * NULL or 0  A field that is said to be NULL or 0 is for kernels that are still to come, and must be that. */
 typedef struct normrope_heads {
   const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
@@ -184,14 +184,14 @@ int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table);
  * device, all work is done when a call returns, and streams are NULL. Sizes in bytes. */
 int normrope_device_count(int *count); /* 0 where there is no GPU or no driver */
 int normrope_device_get(int *device);
-int normrope_device_set(int device);   /* for this thread */
+int normrope_device_set(int device); /* for this thread */
 int normrope_device_get_info(int device, normrope_device_info *info);
 
 int normrope_memory_allocate(size_t bytes, void **memory); /* 256-byte aligned; *memory is NULL where it fails */
-int normrope_memory_free(void *memory);                    /* NULL is allowed */
+int normrope_memory_free(void *memory); /* NULL is allowed */
 int normrope_memory_fill(void *memory, int byte, size_t bytes, void *stream);
-int normrope_copy_to_device(void *device, const void *host, size_t bytes, void *stream);   /* returns when done */
-int normrope_copy_to_host(void *host, const void *device, size_t bytes, void *stream);     /* returns when done */
+int normrope_copy_to_device(void *device, const void *host, size_t bytes, void *stream); /* returns when done */
+int normrope_copy_to_host(void *host, const void *device, size_t bytes, void *stream); /* returns when done */
 int normrope_copy_on_device(void *to, const void *from, size_t bytes, void *stream);
 
 int normrope_stream_create(void **stream); /* does not wait for the default stream */

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from ctypes import c_char_p, c_float, c_int, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import c_char_p, c_float, c_int, c_int64, c_uint32, c_void_p
 from typing import Any
 
 from ._inputs import SIDES, TABLE
@@ -43,21 +43,12 @@ class Args(ctypes.Structure):
     ]
 
 
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "abi": (c_int, []),
-    "manifest": (c_char_p, []),
-    "find": (c_int, [c_char_p]),
-    "prepare": (c_int, [c_int]),
-    "check": (c_int, [c_int, c_void_p]),
-    "run": (c_int, [c_int, c_void_p, c_void_p]),
-    "status_text": (c_char_p, [c_int]),
-    "last_error": (c_char_p, []),
-    "last_error_field": (c_char_p, []),
-    "last_error_value": (c_char_p, []),
-    "last_error_wanted": (c_char_p, []),
-    "rope_table": (c_int, [c_void_p, c_int32, c_void_p]),
-    "device_set": (c_int, [c_int]),
-}
+_KINDS: dict[str, Any] = {"int": c_int, "text": c_char_p, "pointer": c_void_p}
+#: Those that are bound. What they are given is in the table.
+_BOUND = (
+    *("abi", "manifest", "find", "prepare", "check", "run", "rope_table", "device_set", "status_text"),
+    *("last_error", "last_error_field", "last_error_value", "last_error_wanted"),
+)
 
 _INVALID_ARGUMENT = -1
 
@@ -93,7 +84,7 @@ class Functions:
             self._bind(library, "abi")  # first: a library of another version may lack some of the others
             version = self.abi()
             if version == ABI_VERSION:
-                for name in _SIGNATURES:
+                for name in _BOUND:
                     self._bind(library, name)
         except (OSError, AttributeError) as cause:
             message = f"{quoted(path)} cannot be loaded: {cause}"
@@ -104,7 +95,7 @@ class Functions:
 
     def _bind(self, library: ctypes.CDLL, name: str) -> None:
         function = getattr(library, f"normrope_{name}")
-        function.restype, function.argtypes = _SIGNATURES[name]
+        function.restype, *function.argtypes = [_KINDS[kind] for kind in TABLE["functions"][name]]
         setattr(self, name, function)
 
     def require(self, status: int, names: Callable[[str], str] | None = None) -> None:

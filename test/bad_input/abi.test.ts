@@ -23,7 +23,7 @@ beforeAll(async () => {
   kernelCount = native.manifest.kernels.length;
   kernel = c.find("qk_norm_rope__bf16_d64_r64_neox");
   const out = new BigUint64Array(1);
-  expect(c.allocate(PAGE, new Uint8Array(out.buffer))).toBe(0);
+  expect(c.memoryAllocate(PAGE, new Uint8Array(out.buffer))).toBe(0);
   memory = out[0] ?? 0n;
   const bytes = new Uint8Array(new Uint16Array(PAGE / 2).fill(0x3f80).buffer);
   expect(c.copyToDevice(memory, bytes, PAGE, 0n)).toBe(0);
@@ -132,14 +132,14 @@ const OTHERS: readonly (readonly [what: string, status: number, names: RegExp, c
   ["facts to NULL", INVALID, /^info is NULL/, () => c.deviceGetInfo(0, null as never)],
   ["a count to NULL", INVALID, /^count is NULL/, () => c.deviceCount(null as never)],
   ["a device to NULL", INVALID, /^device is NULL/, () => c.deviceGet(null as never)],
-  ["memory to NULL", INVALID, /^memory is NULL/, () => c.allocate(8, null as never)],
+  ["memory to NULL", INVALID, /^memory is NULL/, () => c.memoryAllocate(8, null as never)],
   [
     "more memory than there is",
     OUT_OF_MEMORY,
     /^\d+ bytes could not/,
-    () => c.allocate(2 ** 53 - 1, new Uint8Array(8)),
+    () => c.memoryAllocate(2 ** 53 - 1, new Uint8Array(8)),
   ],
-  ["a fill of NULL", INVALID, /^memory is NULL/, () => c.fill(0n, 0, 8, 0n)],
+  ["a fill of NULL", INVALID, /^memory is NULL/, () => c.memoryFill(0n, 0, 8, 0n)],
   ["a copy to NULL", INVALID, /^destination is NULL/, () => c.copyOnDevice(0n, memory, 8, 0n)],
   ["a copy from NULL", INVALID, /^source is NULL/, () => c.copyOnDevice(memory, 0n, 8, 0n)],
   ["a host copy from NULL", INVALID, /^source is NULL/, () => c.copyToDevice(memory, null as never, 8, 0n)],
