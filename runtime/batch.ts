@@ -113,13 +113,13 @@ export function runBatch(
   const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
   const heads = (side: "q" | "k", numHeads: number, weight: typeof qWeight): Heads => {
     const out: HeadsLayout | undefined = output && { ...target[side], buffer: output };
-    const weightHeadStride = batch.weightForEachHead ? headDim : 0;
-    return { ...source[side], buffer: input, numHeads, weight, weightHeadStride, out };
+    const headStride = batch.weightForEachHead ? headDim : 0;
+    return { in: { ...source[side], buffer: input }, numHeads, weight: { buffer: weight, headStride }, out };
   };
   kernel.run({
     q: heads("q", batch.numQHeads, qWeight),
     k: heads("k", batch.numKHeads, kWeight),
-    ...{ numTokens: batch.numTokens, positions, rope, eps: batch.eps, pdl: batch.isDependent },
+    ...{ numTokens: batch.numTokens, positions, ropeTable: rope, eps: batch.eps, pdl: batch.isDependent },
   });
   library.synchronize();
   const after = (output ?? input).read(new Uint16Array(target.length));

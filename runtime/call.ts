@@ -5,6 +5,7 @@
  * that values are of the types that they should be, whose buffers these are, that they are alive and of the right dtype.
  * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
+import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
 import { Args } from "./args.js";
 import { camelCase } from "./camel_case.js";
 import {
@@ -16,8 +17,8 @@ import {
   requireObject,
   unfitArgument,
 } from "./errors.js";
-import { type Heads, type HeadsLayout, requireHeads } from "./heads.js";
-import type { ManifestKernel } from "./manifest.js";
+import type { Heads, HeadsLayout, WeightLayout } from "./heads.js";
+import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -33,7 +34,7 @@ export interface RunOptions {
   /** `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns. */
   readonly positions: DeviceBuffer;
   /** From `library.uploadRope`. */
-  readonly rope: DeviceRope;
+  readonly ropeTable: DeviceRope;
   /** Added to the mean of squares; not negative. */
   readonly eps: number;
   /** Default: the default stream. */
@@ -75,144 +76,173 @@ export function packCall(session: Session, facts: ManifestKernel, options: RunOp
   return reading("options", () => new Packing(session, facts).pack(options));
 }
 
-/** What the caller calls a field of `normrope_args`. */
-export function callerField(field: string): string {
-  const known = callerFields.get(field);
-  if (known !== undefined) return known;
-  const [side, name] = field.split(".");
-  const part = name?.replace(/^in_/, "").replace(/^out_/, "out.");
-  const found =
-    part === undefined ? camelCase(field) : `${side}.${part === "in" ? "buffer" : camelCase(part)}`;
-  callerFields.set(field, found);
-  return found;
-}
-
-const callerFields = new Map([
-  ["rope_table", "rope.turns"],
-  ["attention_factor", "rope.attentionFactor"],
-]);
-
-const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
-  ...(["q", "k", "numTokens", "positions", "rope", "eps", "stream", "pdl"] as const),
-];
-
-/** A tensor's fields. */
-interface TensorFields {
+/** A tensor that a side, or the call, is given. */
+interface Tensor {
+  /** The option that has it. */
+  readonly name: string;
+  /** Its field, and that of its length. */
   readonly path: string;
   readonly length: string;
+  /** What a layout of it may have besides: each stride with its field. */
+  readonly strides: readonly (readonly [option: "tokenStride" | "headStride", path: string])[];
+  readonly layoutFields: readonly string[];
+  readonly dtype: TensorDtype;
+  /** What the caller calls it, where it is a buffer, and where it is a layout of one. */
+  readonly field: string;
+  readonly bufferField: string;
+  /** That of these which it nearly always is. */
+  readonly usualField: string;
 }
 
-const tensorFields = (path: string): TensorFields => ({ path, length: `${path}_length` });
+/** What the caller calls fields. */
+const FIELD_NAMES = new Map([
+  ["rope_table", "ropeTable.turns"],
+  ["attention_factor", "ropeTable.attentionFactor"],
+]);
 
-/** The fields of a side. They are spelled once: a call takes microseconds. */
-const SIDES = { q: sideFields("q"), k: sideFields("k") };
-const POSITIONS = tensorFields("positions");
-const ROPE_TABLE = tensorFields("rope_table");
+/** What the caller calls a field of `normrope_args`. */
+export const callerField = (path: string): string => FIELD_NAMES.get(path) ?? camelCase(path);
 
-function sideFields(side: string) {
-  const place = (name: string) => ({
-    ...tensorFields(`${side}.${name}`),
-    ...{ tokenStride: `${side}.${name}_token_stride`, headStride: `${side}.${name}_head_stride` },
+/** The tensors among rows of the table of inputs. Their fields are spelled once: a call takes microseconds. */
+function tensorsOf(inputs: readonly Input[], side?: string): readonly Tensor[] {
+  const pathOf = (name: string) => (side === undefined ? name : `${side}.${name}`);
+  return inputs.flatMap(({ name, rule }) => {
+    if (rule.kind !== "tensor") return [];
+    const path = pathOf(name);
+    const strideOf = (field: string | undefined, option: "tokenStride" | "headStride") => {
+      if (field === undefined) return [];
+      FIELD_NAMES.set(pathOf(field), `${callerField(path)}.${option}`);
+      return [[option, pathOf(field)] as const];
+    };
+    const strides = [
+      ...strideOf(rule.strides.num_tokens, "tokenStride"),
+      ...strideOf(rule.strides.num_heads, "headStride"),
+    ];
+    const field = callerField(path);
+    const bufferField = `${field}.buffer`;
+    const usualField = strides.length > 1 ? bufferField : field;
+    FIELD_NAMES.set(path, usualField);
+    return {
+      ...{ name: camelCase(name), path, length: `${path}_length`, strides, dtype: rule.dtype },
+      layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
+      ...{ field, bufferField, usualField },
+    };
   });
-  return {
-    ...{ in: place("in"), out: place("out"), weight: tensorFields(`${side}.weight`) },
-    ...{ numHeads: `${side}.num_heads`, weightHeadStride: `${side}.weight_head_stride` },
-  };
+}
+
+const CALL_TENSORS = tensorsOf(ARGS_BEHIND);
+const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k") };
+const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
+const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
+  ...(["q", "k", "numTokens", "positions", "ropeTable", "eps", "stream", "pdl"] as const),
+];
+
+/** Types of elements; undefined for those of the kernel's own. */
+const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
+  position: ["int32", "int64"],
+  uint64: ["uint64"],
+};
+
+/** What an object of the caller's has for a tensor, as far as types tell. */
+type Given = DeviceBuffer | HeadsLayout | WeightLayout | undefined;
+
+/** Each field is read once: a getter may give something else the next time. */
+const optionOf = (options: object, name: string) => (options as Readonly<Record<string, Given>>)[name];
+
+/** @throws NormropeError `invalid-argument` for what is no description of where a tensor lies. */
+function requireLayout({ field, strides, layoutFields }: Tensor, given: Given): Partial<HeadsLayout> {
+  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {
+    throw invalidArgument(field, given, "a buffer of this library");
+  }
+  requireFields(field, given, layoutFields);
+  return given as HeadsLayout;
 }
 
 class Packing {
   readonly #session: Session;
-  readonly #facts: ManifestKernel;
+  readonly #point: ConfigPoint;
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
-  /** Of tensors that begin within a buffer. */
+  /** What the caller calls tensors. */
   readonly #names = new Map<string, string>();
+  readonly #ownTypes: readonly ElementType[];
+  #isEmpty = true;
 
-  constructor(session: Session, facts: ManifestKernel) {
+  constructor(session: Session, { point }: ManifestKernel) {
     this.#session = session;
-    this.#facts = facts;
+    this.#point = point;
+    this.#ownTypes = [point.dtype];
   }
 
   pack(options: RunOptions): PackedCall {
     requireFields("options", options, OPTION_FIELDS);
-    const { q, k, numTokens, positions, rope, eps, stream, pdl = false } = options;
-    requireHeads("q", q);
-    if (k !== undefined) requireHeads("k", k);
-    requireObject("rope", rope);
-    requireFields("rope", rope, ["turns", "attentionFactor"]);
-    const { turns, attentionFactor } = rope;
+    const { q, k, numTokens, ropeTable, eps, stream, pdl = false } = options;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
-    this.#setWhole("num_tokens", numTokens, "numTokens");
+    this.#setSide("q", q, numTokens);
+    if (k !== undefined) this.#setSide("k", k, numTokens);
+    this.#setWhole("num_tokens", numTokens);
     this.#setFloat("eps", eps);
+    requireObject("ropeTable", ropeTable);
+    requireFields("ropeTable", ropeTable, ["turns", "attentionFactor"]);
+    const { turns, attentionFactor } = ropeTable;
     this.#setFloat("attention_factor", attentionFactor);
-    const heads =
-      this.#setHeads("q", q, numTokens) + (k === undefined ? 0 : this.#setHeads("k", k, numTokens));
-    const isEmpty = numTokens === 0 || heads === 0;
-    this.#setTensor(POSITIONS, this.#use("positions", positions, ["int32", "int64"], isEmpty));
-    this.#args.set("position_bits", ELEMENT_BYTES[positions.type] * 8);
-    this.#setTensor(ROPE_TABLE, this.#use("rope.turns", turns, ["uint64"], isEmpty));
+    for (const tensor of CALL_TENSORS) {
+      const given = tensor.path === "rope_table" ? turns : optionOf(options, tensor.name);
+      this.#setTensor(tensor, given, this.#isEmpty);
+    }
     const queue = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
     return {
-      ...{ args: this.#args.bytes, stream: queue, isEmpty, uses: this.#uses },
+      ...{ args: this.#args.bytes, stream: queue, isEmpty: this.#isEmpty, uses: this.#uses },
       callerField: (field) => this.#names.get(field) ?? callerField(field),
     };
   }
 
-  /** Gives the number of heads. */
-  #setHeads(side: "q" | "k", heads: Heads, numTokens: number): number {
-    const { numHeads, weight, weightHeadStride = 0, headDim, out } = heads;
-    const { point } = this.#facts;
-    if (headDim !== undefined && headDim !== point.headDim) {
-      throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${point.headDim}`);
+  #setSide(side: "q" | "k", heads: Heads, numTokens: number): void {
+    requireObject(side, heads);
+    requireFields(side, heads, SIDE_FIELDS);
+    const { numHeads, headDim, in: input, out } = heads;
+    if (headDim !== undefined && headDim !== this.#point.headDim) {
+      throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${this.#point.headDim}`);
     }
-    if (out !== undefined) requireHeads(`${side}.out`, out);
-    const fields = SIDES[side];
-    this.#setWhole(fields.numHeads, numHeads, `${side}.numHeads`);
+    this.#setWhole(`${side}.num_heads`, numHeads);
     const isEmpty = numHeads === 0 || numTokens === 0;
-    const input = this.#placeOf(side, heads, isEmpty);
-    this.#setPlace(fields.in, side, input);
-    this.#nameBuffer(fields.in, side, input);
-    const output = out === undefined ? input : this.#placeOf(`${side}.out`, out, isEmpty);
-    this.#setPlace(fields.out, `${side}.out`, output);
-    if (out !== undefined) this.#nameBuffer(fields.out, `${side}.out`, output);
-    this.#setTensor(fields.weight, this.#use(`${side}.weight`, weight, [point.dtype], isEmpty));
-    this.#setWhole(fields.weightHeadStride, weightHeadStride, `${side}.weightHeadStride`);
-    return numHeads;
+    this.#isEmpty &&= isEmpty;
+    for (const tensor of SIDE_TENSORS[side]) {
+      const { name } = tensor;
+      const isPlace = name === "in" || (name === "out" && out === undefined);
+      this.#setTensor(tensor, isPlace ? input : name === "out" ? out : optionOf(heads, name), isEmpty);
+    }
+    // In place, the caller knows of no output.
+    if (out === undefined)
+      this.#names.set(`${side}.out`, this.#names.get(`${side}.in`) ?? callerField(`${side}.in`));
   }
 
-  /** Where heads lie, with the defaults; each field is read once. */
-  #placeOf(field: string, layout: HeadsLayout, isEmpty: boolean) {
-    const { headDim, dtype } = this.#facts.point;
-    const { buffer, offset = 0, tokenStride, headStride = headDim } = layout;
-    const { address, length } = this.#use(`${field}.buffer`, buffer, [dtype], isEmpty, offset);
-    return { address, length, tokenStride, headStride, offset };
-  }
-
-  #setPlace(
-    fields: TensorFields & { readonly tokenStride: string; readonly headStride: string },
-    field: string,
-    place: Elements & { readonly tokenStride: number; readonly headStride: number },
-  ): void {
-    this.#setTensor(fields, place);
-    this.#setWhole(fields.tokenStride, place.tokenStride, `${field}.tokenStride`);
-    this.#setWhole(fields.headStride, place.headStride, `${field}.headStride`);
-  }
-
-  /** What the caller calls heads that begin within a buffer. */
-  #nameBuffer({ path }: TensorFields, field: string, { offset }: { readonly offset: number }): void {
-    this.#names.set(path, `${field}.buffer${offset === 0 ? "" : ` from offset ${offset} on`}`);
-  }
-
-  #setTensor({ path, length }: TensorFields, elements: Elements): void {
+  #setTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
+    const { path, length, strides, dtype } = tensor;
+    const isBuffer = isA(given, DeviceBuffer);
+    const layout: Partial<HeadsLayout> = isBuffer ? { buffer: given } : requireLayout(tensor, given);
+    const { buffer, offset = 0, tokenStride } = layout;
+    const name = isBuffer ? tensor.field : tensor.bufferField;
+    const elements = this.#use(name, buffer, TYPES[dtype] ?? this.#ownTypes, isEmpty, offset);
+    if (offset !== 0) this.#names.set(path, `${name} from offset ${offset} on`);
+    else if (name !== tensor.usualField) this.#names.set(path, name);
     this.#args.set(path, elements.address);
     this.#args.set(length, elements.length);
+    if (dtype === "position") this.#args.set("position_bits", ELEMENT_BYTES[elements.type] * 8);
+    for (const [option, stridePath] of strides) {
+      // Left out, heads lie side by side where there are tokens, and otherwise over each other.
+      const { headStride = strides.length > 1 ? this.#point.headDim : 0 } = layout;
+      this.#setWhole(stridePath, option === "tokenStride" ? tokenStride : headStride);
+    }
   }
 
   /** JavaScript's numbers hold whole ones up to 2^53. */
-  #setWhole(path: string, value: number, field: string): void {
-    if (!Number.isSafeInteger(value)) throw invalidArgument(field, value, "a whole number");
+  #setWhole(path: string, value: number | undefined): void {
+    if (value === undefined || !Number.isSafeInteger(value)) {
+      throw invalidArgument(callerField(path), value, "a whole number");
+    }
     this.#args.set(path, value);
   }
 
@@ -224,17 +254,17 @@ class Packing {
   /** The elements of a buffer from an offset on. */
   #use(
     field: string,
-    buffer: DeviceBuffer,
+    buffer: DeviceBuffer | undefined,
     types: readonly ElementType[],
     isEmpty: boolean,
-    offset = 0,
+    offset: number,
   ): Elements {
     if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
       throw unfitArgument(field, "a buffer of another library", "of this one");
     buffer.requireAlive(field);
-    if (!types.includes(buffer.type))
-      throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
+    const { type } = buffer;
+    if (!types.includes(type)) throw unfitArgument(field, `a buffer of ${type}`, types.join(" or "));
     // C takes a length of 0 for one that is not known.
     if (!Number.isSafeInteger(offset) || offset < 0 || (offset > 0 && offset >= buffer.length && !isEmpty)) {
       const want = `a whole number from 0, before the buffer's end at ${buffer.length}`;
@@ -244,14 +274,14 @@ class Packing {
     if (length === 0 && !isEmpty)
       throw unfitArgument(field, "a buffer of 0 elements", "of at least 1 element");
     this.#uses.set(field, buffer);
-    const address =
-      offset === 0 ? buffer.address : buffer.address + BigInt(offset * ELEMENT_BYTES[buffer.type]);
-    return { address, length: Math.max(0, length) };
+    const address = offset === 0 ? buffer.address : buffer.address + BigInt(offset * ELEMENT_BYTES[type]);
+    return { address, length: Math.max(0, length), type };
   }
 }
 
-/** An address, and how many elements lie from there on. */
+/** An address, and how many elements of which type lie from there on. */
 interface Elements {
   readonly address: bigint;
   readonly length: number;
+  readonly type: ElementType;
 }

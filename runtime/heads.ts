@@ -4,7 +4,7 @@
  * In: buffers, counts and strides in elements. Out: the same, with names; no layout costs a copy. Whether they fit each
  * other and the kernel is for `call` to check.
  */
-import { invalidArgument, reading, requireFields, requireObject } from "./errors.js";
+import { invalidArgument, reading, requireObject } from "./errors.js";
 import type { DeviceBuffer } from "./memory.js";
 
 /** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
@@ -19,21 +19,31 @@ export interface HeadsLayout {
   readonly headStride?: number | undefined;
 }
 
-/** All the query heads, or all the key heads. */
-export interface Heads extends HeadsLayout {
-  /** Elements of a head: given, it must be the kernel's. */
-  readonly headDim?: number | undefined;
-  /** How many; with 0 nothing of them is read or written. */
-  readonly numHeads: number;
-  /** `[headDim]`, or one for each head with `weightHeadStride`; the kernel's dtype. */
-  readonly weight: DeviceBuffer;
+/** Weights in a buffer: `[headDim]`, or `[numHeads, headDim]` with a stride. */
+export interface WeightLayout {
+  /** Of the kernel's dtype. */
+  readonly buffer: DeviceBuffer;
+  /** In elements; default 0. */
+  readonly offset?: number | undefined;
   /** In elements; default 0: one weight for all heads. */
-  readonly weightHeadStride?: number | undefined;
+  readonly headStride?: number | undefined;
+}
+
+/** All the query heads, or all the key heads: what `normrope_heads` of the C interface is given, by the same names. */
+export interface Heads {
+  /** What is normed and rotated. */
+  readonly in: HeadsLayout;
   /**
    * Where the result goes; default: in place. Otherwise no head that is written may overlap another that is read or
    * written, of q or of k: that is refused.
    */
   readonly out?: HeadsLayout | undefined;
+  /** How many; with 0 nothing of them is read or written. */
+  readonly numHeads: number;
+  /** One for all heads, or a layout with one for each. */
+  readonly weight: DeviceBuffer | WeightLayout;
+  /** Elements of a head: given, it must be the kernel's. */
+  readonly headDim?: number | undefined;
 }
 
 /** The q and k heads of packed rows `[q heads | k heads | v heads]`, in place. */
@@ -55,28 +65,11 @@ function headsOf(packed: Parameters<typeof packedHeads>[0]): { q: Heads; k: Head
   for (const [name, count] of Object.entries({ headDim, numQHeads, numKHeads, numVHeads }))
     requireCount(name, count);
   const tokenStride = (numQHeads + numKHeads + numVHeads) * headDim;
+  const part = (offset: number) => ({ buffer: qkv, offset, tokenStride });
   return {
-    q: { headDim, buffer: qkv, tokenStride, numHeads: numQHeads, weight: qWeight },
-    k: {
-      headDim,
-      buffer: qkv,
-      offset: numQHeads * headDim,
-      tokenStride,
-      numHeads: numKHeads,
-      weight: kWeight,
-    },
+    q: { headDim, in: part(0), numHeads: numQHeads, weight: qWeight },
+    k: { headDim, in: part(numQHeads * headDim), numHeads: numKHeads, weight: kWeight },
   };
-}
-
-const HEADS_FIELDS: readonly (keyof Heads)[] = [
-  ...(["buffer", "offset", "tokenStride", "headStride"] as const),
-  ...(["numHeads", "headDim", "weight", "weightHeadStride", "out"] as const),
-];
-
-/** @throws NormropeError `invalid-argument` for what is no description of heads. */
-export function requireHeads(field: string, heads: object): void {
-  requireObject(field, heads);
-  requireFields(field, heads, HEADS_FIELDS);
 }
 
 /** @throws NormropeError `invalid-argument`. */

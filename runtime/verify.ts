@@ -191,10 +191,13 @@ function launchOf(
   using weight = library.borrow(dtype, { address: 2n ** 45n, length: Math.max(q, k) * headDim });
   using positions = library.borrow("int32", { address: 2n ** 44n, length: numTokens });
   using turns = library.borrow("uint64", { address: 2n ** 43n, length: rotaryDim / 2 });
-  const common = { buffer, tokenStride, weight, weightHeadStride: weightForEachHead ? headDim : 0 };
+  const heads = (numHeads: number, offset: number) => ({
+    ...{ in: { buffer, offset, tokenStride }, numHeads },
+    weight: { buffer: weight, headStride: weightForEachHead ? headDim : 0 },
+  });
   return kernel.launchInfo({
-    ...{ q: { ...common, numHeads: q }, k: { ...common, numHeads: k, offset: k === 0 ? 0 : q * headDim } },
-    ...{ numTokens, positions, rope: { turns, attentionFactor: 1 }, eps: 1e-6 },
+    ...{ q: heads(q, 0), k: heads(k, k === 0 ? 0 : q * headDim) },
+    ...{ numTokens, positions, ropeTable: { turns, attentionFactor: 1 }, eps: 1e-6 },
   });
 }
 

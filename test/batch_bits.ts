@@ -35,10 +35,13 @@ export async function waysThatDiffer(
   const { q, k } = packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
   const run = (token: number, numTokens: number, pdl: boolean) => {
     const from = token * row;
-    const heads = { q: { ...q, offset: from }, k: { ...k, offset: from + numQHeads * headDim } };
+    const heads = {
+      q: { ...q, in: { ...q.in, offset: from } },
+      k: { ...k, in: { ...k.in, offset: from + numQHeads * headDim } },
+    };
     const memory = { address: positions.address + BigInt(4 * token), length: numTokens };
     using own = library.borrow("int32", memory);
-    kernel.run({ ...heads, numTokens, positions: own, rope, eps: 1e-6, stream, pdl });
+    kernel.run({ ...heads, numTokens, positions: own, ropeTable: rope, eps: 1e-6, stream, pdl });
   };
   const bits = (launch: () => void) => {
     qkv.write(data);

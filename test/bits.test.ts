@@ -38,7 +38,7 @@ async function bitsOf(library: Library): Promise<string> {
     using positions = library.upload("int32", Int32Array.from([1, 2, 3, 4].flatMap(() => VERIFY_POSITIONS)));
     using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim, scaling }));
     const heads = packedHeads({ qkv, headDim, ...COUNTS, qWeight, kWeight });
-    kernel.run({ ...heads, numTokens: NUM_TOKENS, positions, rope, eps: 1e-6 });
+    kernel.run({ ...heads, numTokens: NUM_TOKENS, positions, ropeTable: rope, eps: 1e-6 });
     library.synchronize();
     const bytes = bytesOf(qkv.read(new Uint16Array(elements)));
     lines.push(`${kernel.id}  ${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}`);

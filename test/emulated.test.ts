@@ -47,16 +47,17 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       using weight = library.upload(dtype, randomBits(dtype, headDim, random));
       using positions = library.upload("int32", Int32Array.of(3, 4));
       using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
-      const q = { buffer, tokenStride: 3 * headDim, numHeads: 2, weight };
-      const k = { ...q, offset: 2 * headDim, numHeads: 1 };
-      const call = { q, k, numTokens: 2, positions, rope, eps: 1e-6 };
+      const q = { in: { buffer, tokenStride: 3 * headDim }, numHeads: 2, weight };
+      const k = { ...q, in: { ...q.in, offset: 2 * headDim }, numHeads: 1 };
+      const call = { q, k, numTokens: 2, positions, ropeTable: rope, eps: 1e-6 };
       expect([kernel.launchInfo(call), kernel.launchInfo({ ...call, pdl: true })]).toEqual(
         [false, true].map((isDependent) => ({
           ...{ layout: 0, headsPerTask: facts.headsPerWarp, slices: 1, isDependent },
         })),
       );
       // The second reads what the first wrote: too early a read would be reported.
-      for (let i = 0; i < 2; i++) kernel.run({ q, k, numTokens: 2, positions, rope, eps: 1e-6, pdl: true });
+      for (let i = 0; i < 2; i++)
+        kernel.run({ q, k, numTokens: 2, positions, ropeTable: rope, eps: 1e-6, pdl: true });
     }
     const launches = readFileSync(log, "utf8").trim().split("\n");
     expect(launches.map((line) => line.replace(/ \d+ x \d+$/, ""))).toEqual(
@@ -83,8 +84,8 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
         const length = 2 ** 30 * headDim;
         using buffer = library.borrow(dtype, { address: 2n ** 46n, length });
         using positions = library.borrow("int32", { address: 2n ** 45n, length: numTokens });
-        const q = { buffer, tokenStride: numHeads * headDim, numHeads, weight };
-        kernel.run({ q, numTokens, positions, rope, eps: 1e-6 });
+        const q = { in: { buffer, tokenStride: numHeads * headDim }, numHeads, weight };
+        kernel.run({ q, numTokens, positions, ropeTable: rope, eps: 1e-6 });
       }
     }
   });

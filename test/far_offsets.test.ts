@@ -37,8 +37,8 @@ describe.each(["cpu", "cuda"] as const)("offsets past 2^31 elements, target %s",
       heads.forEach((head, i) => {
         buffer.write(head, i * distance);
       });
-      const q = { buffer, tokenStride: distance, headStride: distance, numHeads, weight };
-      kernel.run({ q, numTokens, positions, rope: table, eps: 1e-6 });
+      const q = { in: { buffer, tokenStride: distance, headStride: distance }, numHeads, weight };
+      kernel.run({ q, numTokens, positions, ropeTable: table, eps: 1e-6 });
       return heads.map((_, i) => buffer.read(new Uint16Array(HEAD_DIM), i * distance));
     };
     for (const { numTokens, numHeads } of WAYS) {

@@ -105,11 +105,11 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       using weight = library.upload(dtype, randomBits(dtype, headDim, randomNumbers(7)));
       using positions = library.upload("int32", new Int32Array(2048).fill(131_071));
       using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim }));
-      const q = { buffer, tokenStride: 12 * headDim, numHeads: 9, weight };
-      const k = { ...q, offset: 9 * headDim, numHeads: 2 };
+      const q = { in: { buffer, tokenStride: 12 * headDim }, numHeads: 9, weight };
+      const k = { ...q, in: { ...q.in, offset: 9 * headDim }, numHeads: 2 };
       const runs = Array.from({ length: 100 }, () => {
         buffer.write(data);
-        kernel.run({ q, k, numTokens: 2048, positions, rope, eps: 1e-6 });
+        kernel.run({ q, k, numTokens: 2048, positions, ropeTable: rope, eps: 1e-6 });
         return createHash("sha256")
           .update(buffer.read(new Uint16Array(data.length)))
           .digest("hex");
@@ -132,9 +132,9 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
         using positions = library.upload("int32", at);
         buffer.write(ends.subarray(0, row));
         buffer.write(ends.subarray(row), (numTokens - 1) * row);
-        const q = { buffer, tokenStride: row, numHeads: 56, weight };
-        const k = { ...q, offset: 56 * 128, numHeads: 8 };
-        kernel.run({ q, k, numTokens, positions, rope, eps: 1e-6 });
+        const q = { in: { buffer, tokenStride: row }, numHeads: 56, weight };
+        const k = { ...q, in: { ...q.in, offset: 56 * 128 }, numHeads: 8 };
+        kernel.run({ q, k, numTokens, positions, ropeTable: rope, eps: 1e-6 });
         const first = buffer.read(new Uint16Array(row));
         return [first, buffer.read(new Uint16Array(row), (numTokens - 1) * row)];
       };
@@ -158,8 +158,8 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       BigInt64Array.from({ length: 100 }, (_, i) => 2n ** 40n + BigInt(i)),
     );
     using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 64 }));
-    const q = { buffer, tokenStride: 64, numHeads: 1, weight };
-    const options = { q, numTokens: 100, positions, rope, eps: 1e-6 };
+    const q = { in: { buffer, tokenStride: 64 }, numHeads: 1, weight };
+    const options = { q, numTokens: 100, positions, ropeTable: rope, eps: 1e-6 };
     const prepared = kernel.prepare(options);
     prepared.run();
     const after = owner.read(new Uint16Array(before.length));
@@ -192,12 +192,12 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       using stream = from.createStream();
       using start = from.createEvent();
       using end = from.createEvent();
-      const q = { buffer, tokenStride: 2 * headDim, numHeads: 2, weight };
+      const q = { in: { buffer, tokenStride: 2 * headDim }, numHeads: 2, weight };
       start.record(stream);
-      kernel.run({ q, numTokens: 512, positions, rope, eps: 1e-6, stream });
+      kernel.run({ q, numTokens: 512, positions, ropeTable: rope, eps: 1e-6, stream });
       end.record(stream);
       expect(end.millisecondsSince(start)).toBeGreaterThan(0);
-      kernel.prepare({ q, numTokens: 512, positions, rope, eps: 1e-6, stream, pdl: true }).run();
+      kernel.prepare({ q, numTokens: 512, positions, ropeTable: rope, eps: 1e-6, stream, pdl: true }).run();
       stream.synchronize();
       expect(from.launches.get(kernel.id)).toBe(2);
       return buffer.read(new Uint16Array(x.length));
@@ -219,8 +219,8 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       using stream = library.createStream();
       using event = library.createEvent();
       using buffer = library.allocate("bf16", 2 ** 20);
-      const q = { buffer, tokenStride: 64, numHeads: 1, weight };
-      kernel.run({ q, numTokens: 16, positions, rope, eps: 1e-6, stream });
+      const q = { in: { buffer, tokenStride: 64 }, numHeads: 1, weight };
+      kernel.run({ q, numTokens: 16, positions, ropeTable: rope, eps: 1e-6, stream });
       event.record(stream);
     };
     for (let i = 0; i < 100; i++) once();

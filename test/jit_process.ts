@@ -30,8 +30,8 @@ export const PROGRAM = `
       const [heads, weight] = [ones(), ones()];
       const positions = library.upload("int32", Int32Array.of(1, 1000));
       const rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: headDim }));
-      const q = { buffer: heads, tokenStride: headDim, numHeads: 1, weight };
-      kernel.run({ q, numTokens: 2, positions, rope, eps: 1e-6 });
+      const q = { in: { buffer: heads, tokenStride: headDim }, numHeads: 1, weight };
+      kernel.run({ q, numTokens: 2, positions, ropeTable: rope, eps: 1e-6 });
       library.synchronize();
       said.bits = Buffer.from(heads.read(new Uint16Array(2 * headDim)).buffer).toString("hex");
     }

@@ -170,8 +170,8 @@ test("a head's bits do not depend on the batch that it came in", async () => {
   const run = (bits: Uint16Array, at: Int32Array) => {
     using buffer = library.upload("bf16", bits);
     using where = library.upload("int32", at);
-    const q = { buffer, tokenStride: 64, numHeads: 1, weight };
-    kernel.run({ q, numTokens: at.length, positions: where, rope, eps: 1e-6 });
+    const q = { in: { buffer, tokenStride: 64 }, numHeads: 1, weight };
+    kernel.run({ q, numTokens: at.length, positions: where, ropeTable: rope, eps: 1e-6 });
     return buffer.read(new Uint16Array(bits.length));
   };
   const together = run(data, positions);

@@ -40,17 +40,17 @@ describe("an op", () => {
       name: "qk_norm_rope",
       source: "dsl/qk_norm_rope.op.ts",
       axes: [
-        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d" },
+        { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d", isImplied: true },
         {
           ...{ kind: "integer", name: "rotaryDim", step: 2, min: 2, max: 1024, tag: "r" },
-          ...{ within: "headDim", follows: "headDim" },
+          ...{ within: "headDim", follows: "headDim", isImplied: true },
         },
         {
           ...{ kind: "enum", name: "rope", values: ["neox", "interleaved"] },
           aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
         },
         {
-          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true },
+          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
           aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
         },
       ],

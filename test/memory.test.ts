@@ -44,7 +44,7 @@ function run(qkv: ReturnType<Library["allocate"]>): void {
   using rope = library.uploadRope(TABLE);
   const counts = { headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 };
   const heads = packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
-  kernel.run({ ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6 });
+  kernel.run({ ...heads, numTokens: TOKENS, positions, ropeTable: rope, eps: 1e-6 });
 }
 
 function expected(): Uint16Array {

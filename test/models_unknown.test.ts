@@ -172,7 +172,7 @@ describe("a model that is not known is never guessed:", () => {
       "a weight for each head",
       {},
       [...KNOWN, "--weight-form", "w-per-head"].filter((_, i) => i < 4 || i > 5),
-      /weightHeadStride 128 in q and in k/,
+      /a headStride of 128 in the weights of q and k/,
     ],
     [
       "layers that do not rotate, in a list",

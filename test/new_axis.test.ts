@@ -170,8 +170,8 @@ describe("an axis and a value that are new", () => {
         using weight = library.upload("bf16", ones);
         using positions = library.upload("int32", Int32Array.of(7));
         using rope = library.uploadRope(runtime.ropeTable({ base: 1e4, rotaryDim: 64 }));
-        const q = { buffer: qkv, tokenStride: 64, numHeads: 1, weight };
-        kernel.run({ q, numTokens: 1, positions, rope, eps: 1e-6 });
+        const q = { in: { buffer: qkv, tokenStride: 64 }, numHeads: 1, weight };
+        kernel.run({ q, numTokens: 1, positions, ropeTable: rope, eps: 1e-6 });
         return Array.from(qkv.read(new Uint16Array(64)), (bits) => runtime.decode("bf16", bits));
       }),
     );

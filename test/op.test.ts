@@ -46,7 +46,7 @@ function validCall(): RunOptions {
     ...{ qkv, headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 },
     ...{ qWeight: weight, kWeight: weight },
   });
-  return { ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6 };
+  return { ...heads, numTokens: TOKENS, positions, ropeTable: rope, eps: 1e-6 };
 }
 
 const contents = () => qkv.read(new Uint16Array(TOKENS * ROW));
@@ -68,7 +68,7 @@ test("packed heads: q and k have each their own weight, and v is left alone", ()
   const counts = { headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 };
   const heads = packedHeads({ qkv: packed, ...counts, qWeight: weight, kWeight: twos });
   using start = library.upload("int32", Int32Array.of(0));
-  kernel.run({ ...heads, numTokens: 1, positions: start, rope, eps: 1e-6 });
+  kernel.run({ ...heads, numTokens: 1, positions: start, ropeTable: rope, eps: 1e-6 });
   const values = encodeAll("bf16", [1, 1, 2, 1.5]);
   expect(packed.read(new Uint16Array(ROW))).toEqual(
     Uint16Array.from({ length: ROW }, (_, i) => values[Math.floor(i / HEAD_DIM)] ?? 0),
@@ -78,8 +78,13 @@ test("packed heads: q and k have each their own weight, and v is left alone", ()
 test("strides that nothing is multiplied with may be anything", () => {
   const { q, k } = validCall();
   const out = { buffer: qkv, tokenStride: 1, headStride: HEAD_DIM };
-  kernel.run({ ...validCall(), q: { ...q, tokenStride: 3, out }, k: undefined, numTokens: 1 });
-  if (k !== undefined) kernel.run({ ...validCall(), k: { ...k, headStride: 7 } });
+  kernel.run({
+    ...validCall(),
+    q: { ...q, in: { ...q.in, tokenStride: 3 }, out },
+    k: undefined,
+    numTokens: 1,
+  });
+  if (k !== undefined) kernel.run({ ...validCall(), k: { ...k, in: { ...k.in, headStride: 7 } } });
 });
 
 describe("a library", () => {
@@ -148,7 +153,7 @@ test("a process that has run a kernel ends cleanly: the library stays mapped und
     const weight = library.upload("bf16", new Uint16Array(64).fill(0x3f80));
     const positions = library.upload("int32", new Int32Array(numTokens));
     const rope = library.uploadRope(ropeTable({ base: 10000, rotaryDim: 64 }));
-    kernel.run({ q: { buffer, tokenStride: 64, numHeads: 1, weight }, numTokens, positions, rope, eps: 1e-6 });
+    kernel.run({ q: { in: { buffer, tokenStride: 64 }, numHeads: 1, weight }, numTokens, positions, ropeTable: rope, eps: 1e-6 });
   `;
   for (let run = 0; run < 5; run++) {
     const { exitCode, signal } = await execa(

@@ -86,7 +86,7 @@ const positions = library.upload("int32", Int32Array.of(0));
 const rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 96 }));
 const counts = { headDim: 96, numQHeads: 1, numKHeads: 1, numVHeads: 1 };
 const heads = packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
-kernel.run({ ...heads, numTokens: 1, positions, rope, eps: 0 });
+kernel.run({ ...heads, numTokens: 1, positions, ropeTable: rope, eps: 0 });
 console.log(kernel.id, [...new Set(qkv.read(new Uint16Array(3 * 96)))].map((bits) => bits.toString(16)).join());
 try {
   library.allocate("bf16", -1);

@@ -43,7 +43,7 @@ function callOn(target: Library): Call {
   const positions = target.upload("int32", Int32Array.of(5, 131072, -7));
   const rope = target.uploadRope(ropeTable({ base: 1e6, rotaryDim: HEAD_DIM }));
   const stream = target.createStream();
-  const options = { ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6, stream };
+  const options = { ...heads, numTokens: TOKENS, positions, ropeTable: rope, eps: 1e-6, stream };
   return { options, qkv, weight, positions, stream };
 }
 
@@ -103,7 +103,10 @@ describe("is refused, and nothing is written,", () => {
     const array = data();
     const kernel = await library.kernel(POINT);
     const { q, ...rest } = callOn(library).options;
-    const prepared = kernel.prepare({ ...rest, q: { ...q, buffer: library.borrow("bf16", array) } });
+    const prepared = kernel.prepare({
+      ...rest,
+      q: { ...q, in: { ...q.in, buffer: library.borrow("bf16", array) } },
+    });
     prepared.run();
     giveAway(array);
     expect(() => prepared.run()).toThrow(expect.objectContaining({ code: "closed" }));
@@ -115,9 +118,8 @@ describe("is refused, and nothing is written,", () => {
     const before = contents(call);
     expect(() => kernel.prepare({ ...call.options, eps: Number.NaN })).toThrow("eps is NaN");
     expect(() => kernel.prepare({ ...call.options, eps: 1e300 })).toThrow("eps is 1e+300");
-    expect(() => kernel.prepare({ ...call.options, q: { ...call.options.q, tokenStride: 0 } })).toThrow(
-      "q.out",
-    );
+    const q = { ...call.options.q, in: { ...call.options.q.in, tokenStride: 0 } };
+    expect(() => kernel.prepare({ ...call.options, q })).toThrow("q.in");
     expect(() => kernel.prepare({ ...call.options, numTokens: TOKENS + 1 })).toThrow(
       expect.objectContaining({ code: "invalid-argument" }),
     );

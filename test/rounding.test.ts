@@ -26,8 +26,8 @@ describe.each(["cpu", "cuda"] as const)("target %s", (target) => {
         using buffer = library.upload(dtype, ones);
         using rope = library.uploadRope(tableOf(new Float64Array(rotaryDim / 2).fill(1), factor));
         kernel.run({
-          q: { buffer, tokenStride: headDim, numHeads: 1, weight },
-          ...{ numTokens: 1, positions, rope, eps: 0 },
+          q: { in: { buffer, tokenStride: headDim }, numHeads: 1, weight },
+          ...{ numTokens: 1, positions, ropeTable: rope, eps: 0 },
         });
         const after = Array.from(buffer.read(new Uint16Array(headDim)), (bits) => decode(dtype, bits));
         const expected = Array.from(ones, (bits, i) => decode(dtype, bits) * (i < rotaryDim ? even : 1));

@@ -105,8 +105,19 @@ async function measureCase(
   const firstElement = (i: number) => (i % copies) * rowElements * tokens;
   const calls = Array.from({ length: copies }, (_, i) => {
     const from = firstElement(i);
-    const shifted = { q: { ...q, offset: from }, k: { ...k, offset: from + heads.q * headDim } };
-    return kernel.prepare({ ...shifted, numTokens: tokens, positions, rope, eps: EPS, stream, pdl });
+    const shifted = {
+      q: { ...q, in: { ...q.in, offset: from } },
+      k: { ...k, in: { ...k.in, offset: from + heads.q * headDim } },
+    };
+    return kernel.prepare({
+      ...shifted,
+      numTokens: tokens,
+      positions,
+      ropeTable: rope,
+      eps: EPS,
+      stream,
+      pdl,
+    });
   });
   const floorRows = {
     rowVectors: ((heads.q + heads.k) * headDim * ELEMENT_BYTES) / VECTOR_BYTES,

@@ -37,7 +37,7 @@ export function reportLines(model: Model, outcomes: readonly Outcome[]): string[
 
 function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] {
   if (problem !== undefined) return [leftOut({ layers, id, problem })];
-  const stride = `[num_heads, head_dim]: weightHeadStride ${layers.headDim} in q and in k`;
+  const stride = `[num_heads, head_dim]: a headStride of ${layers.headDim} in the weights of q and k`;
   return [
     titleOf(layers),
     `  kernel   ${id}`,

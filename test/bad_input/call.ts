@@ -39,9 +39,11 @@ export function validCall(): RunOptions {
     ...{ qkv, headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 },
     ...{ qWeight: weight, kWeight: weight },
   });
-  return { ...heads, numTokens: TOKENS, positions, rope, eps: 1e-6 };
+  return { ...heads, numTokens: TOKENS, positions, ropeTable: rope, eps: 1e-6 };
 }
 
+export const withIn = (change: object, other: object = {}) =>
+  withQ({ in: { ...validCall().q.in, ...change }, ...other });
 export const withQ = (change: object) => ({ q: { ...validCall().q, ...change } });
 
 /** Something that a caller's own code does. */

@@ -22,6 +22,7 @@ import {
   tableFor,
   validCall,
   weight,
+  withIn,
   withQ,
 } from "./call.js";
 import { expectRefusal, leaving } from "./unchanged.js";
@@ -35,13 +36,13 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["positions of another type", "positions", () => ({ positions: weight })],
   ["positions that are no buffer", "positions", () => ({ positions: Int32Array.of(1, 2, 3) })],
   ["no positions", "positions", () => ({ positions: undefined })],
-  ["a table that is too short", "rope.turns", () => ({ rope: tableFor(HEAD_DIM - 2) })],
+  ["a table that is too short", "ropeTable.turns", () => ({ ropeTable: tableFor(HEAD_DIM - 2) })],
   [
     "a table at an address between pairs of entries",
-    "rope.turns",
-    () => ({ rope: { ...rope, turns: betweenEntries() } }),
+    "ropeTable.turns",
+    () => ({ ropeTable: { ...rope, turns: betweenEntries() } }),
   ],
-  ["a table for a larger rotaryDim", "rope.turns", () => ({ rope: tableFor(2 * HEAD_DIM) })],
+  ["a table for a larger rotaryDim", "ropeTable.turns", () => ({ ropeTable: tableFor(2 * HEAD_DIM) })],
   ["an eps that no float32 holds", "eps", () => ({ eps: 1e300 })],
   [
     "q over its own input, a head further on",
@@ -57,7 +58,8 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["heads of another head_dim", "q.headDim", () => withQ({ headDim: 2 * HEAD_DIM })],
   ["a misspelt option", "options.epsilon", () => ({ epsilon: 1e-6 })],
   ["a misspelt k", "options.K", () => ({ K: validCall().k })],
-  ["a misspelt offset", "q.ofset", () => withQ({ ofset: HEAD_DIM })],
+  ["a misspelt offset", "q.in.ofset", () => withIn({ ofset: HEAD_DIM })],
+  ["a misspelt weight", "q.wieght", () => withQ({ wieght: weight })],
   [
     "a misspelt field of the output",
     "q.out.headstride",
@@ -65,42 +67,46 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ],
   [
     "a misspelt field of the table",
-    "rope.attentionfactor",
-    () => ({ rope: { ...rope, attentionfactor: 1 } }),
+    "ropeTable.attentionfactor",
+    () => ({ ropeTable: { ...rope, attentionfactor: 1 } }),
   ],
-  ["k on the heads of q", "q.out", () => ({ k: validCall().q })],
+  ["k on the heads of q", "q.in.buffer", () => ({ k: validCall().q })],
   [
     "k half over the last head of q",
-    "q.out",
-    () => ({ k: { ...validCall().q, offset: 1.5 * HEAD_DIM, numHeads: 1 } }),
+    "q.in.buffer",
+    () => ({ k: { ...withIn({ offset: 1.5 * HEAD_DIM }).q, numHeads: 1 } }),
   ],
   [
     "k over the q of the next token",
-    "q.out",
-    () => ({ k: { ...validCall().q, offset: 3 * HEAD_DIM }, numTokens: 2 }),
+    "q.in.buffer",
+    () => ({ k: withIn({ offset: 3 * HEAD_DIM }).q, numTokens: 2 }),
   ],
-  ["no rope", "rope", () => ({ rope: undefined })],
+  ["no table", "ropeTable", () => ({ ropeTable: undefined })],
   ["no q", "q", () => ({ q: undefined })],
   ["a stream that is none", "stream", () => ({ stream: 7 })],
   ["a stream of another library", "stream", () => ({ stream: other.createStream() })],
-  ["q of another dtype", "q.buffer", () => withQ({ buffer: library.allocate("f16", TOKENS * ROW) })],
-  ["q in another library", "q.buffer", () => withQ({ buffer: other.allocate("bf16", TOKENS * ROW) })],
-  ["q beyond its buffer", "q.buffer", () => withQ({ offset: HEAD_DIM * 3 })],
-  ["a row stride beyond the buffer", "q.buffer", () => withQ({ tokenStride: 2 * ROW })],
-  ["a head stride beyond the buffer", "q.buffer", () => withQ({ headStride: 4 * HEAD_DIM })],
-  ["more heads than the buffer holds", "q.buffer", () => withQ({ numHeads: 5 })],
-  ["a misaligned offset", "q.buffer", () => withQ({ offset: 2 })],
-  ["a negative row stride", "q.tokenStride", () => withQ({ tokenStride: -ROW })],
-  ["a NaN row stride", "q.tokenStride", () => withQ({ tokenStride: Number.NaN })],
+  ["q of another dtype", "q.in.buffer", () => withIn({ buffer: library.allocate("f16", TOKENS * ROW) })],
+  ["q in another library", "q.in.buffer", () => withIn({ buffer: other.allocate("bf16", TOKENS * ROW) })],
+  ["q beyond its buffer", "q.in.buffer", () => withIn({ offset: HEAD_DIM * 3 })],
+  ["a row stride beyond the buffer", "q.in.buffer", () => withIn({ tokenStride: 2 * ROW })],
+  ["a head stride beyond the buffer", "q.in.buffer", () => withIn({ headStride: 4 * HEAD_DIM })],
+  ["more heads than the buffer holds", "q.in.buffer", () => withQ({ numHeads: 5 })],
+  ["a misaligned offset", "q.in.buffer", () => withIn({ offset: 2 })],
+  ["a negative row stride", "q.in.tokenStride", () => withIn({ tokenStride: -ROW })],
+  ["a NaN row stride", "q.in.tokenStride", () => withIn({ tokenStride: Number.NaN })],
   ["a weight that is too short", "q.weight", () => withQ({ weight: library.allocate("bf16", HEAD_DIM - 1) })],
   ["a weight of nothing", "q.weight", () => withQ({ weight: library.allocate("bf16", 0) })],
   ["an eps that float32 holds as 0", "eps", () => ({ eps: 1e-50 })],
   ["an eps that float32 holds as -0", "eps", () => ({ eps: -1e-50 })],
-  ["an offset that is a bigint", "q.offset", () => withQ({ offset: 4n })],
-  ["an offset at the buffer's end", "q.offset", () => withQ({ offset: TOKENS * ROW })],
-  ["an offset beyond the buffer's end", "q.offset", () => withQ({ offset: TOKENS * ROW + 4 })],
+  ["an offset that is a bigint", "q.in.offset", () => withIn({ offset: 4n })],
+  ["an offset at the buffer's end", "q.in.offset", () => withIn({ offset: TOKENS * ROW })],
+  ["an offset beyond the buffer's end", "q.in.offset", () => withIn({ offset: TOKENS * ROW + 4 })],
   ["a weight of another dtype", "q.weight", () => withQ({ weight: library.allocate("f16", HEAD_DIM) })],
-  ["one weight where each head has its own", "q.weight", () => withQ({ weightHeadStride: HEAD_DIM })],
+  [
+    "one weight where each head has its own",
+    "q.weight.buffer",
+    () => withQ({ weight: { buffer: weight, headStride: HEAD_DIM } }),
+  ],
   [
     "an output beyond its buffer",
     "q.out.buffer",
@@ -109,25 +115,25 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["a pdl that is no boolean", "pdl", () => ({ pdl: "no" })],
   [
     "heads at an address between vectors",
-    "q.buffer",
-    () => withQ({ buffer: between(qkv), offset: 0, numHeads: 1 }),
+    "q.in.buffer",
+    () => withIn({ buffer: between(qkv), offset: 0 }, { numHeads: 1 }),
   ],
   ["a weight at an address between vectors", "q.weight", () => withQ({ weight: between(weight) })],
-  ["rows that are written over each other", "q.out", () => withQ({ tokenStride: HEAD_DIM })],
+  ["rows that are written over each other", "q.in.buffer", () => withIn({ tokenStride: HEAD_DIM })],
   ["a misaligned output", "q.out.buffer", () => withQ({ out: { buffer: qkv, offset: 1, tokenStride: ROW } })],
-  ["a row stride past 2^53", "q.tokenStride", () => withQ({ tokenStride: 2 ** 53 })],
-  ["a row stride that overflows", "q.buffer", () => withQ({ tokenStride: 2 ** 52 })],
-  ["an offset past 2^53", "q.offset", () => withQ({ offset: 2 ** 60 })],
+  ["a row stride past 2^53", "q.in.tokenStride", () => withIn({ tokenStride: 2 ** 53 })],
+  ["a row stride that overflows", "q.in.buffer", () => withIn({ tokenStride: 2 ** 52 })],
+  ["an offset past 2^53", "q.in.offset", () => withIn({ offset: 2 ** 60 })],
   [
     "an attention factor that no float32 holds",
-    "rope.attentionFactor",
-    () => ({ rope: { ...rope, attentionFactor: 1e39 } }),
+    "ropeTable.attentionFactor",
+    () => ({ ropeTable: { ...rope, attentionFactor: 1e39 } }),
   ],
-  ["a proxy of a buffer", "q.buffer", () => withQ({ buffer: new Proxy(qkv, {}) })],
+  ["a proxy of a buffer", "q.in.buffer", () => withIn({ buffer: new Proxy(qkv, {}) })],
   [
     "a buffer by its prototype only",
-    "q.buffer",
-    () => withQ({ buffer: Object.create(Object.getPrototypeOf(qkv)) }),
+    "q.in.buffer",
+    () => withIn({ buffer: Object.create(Object.getPrototypeOf(qkv)) }),
   ],
   ["a proxy of a stream", "stream", () => ({ stream: new Proxy(library.createStream(), {}) })],
   [
@@ -188,9 +194,10 @@ function spoilt(changed: BadArgs[3]): RunOptions {
 }
 
 /** Objects of its own, around the same buffers. */
-const structuredCloneOf = ({ q, k, rope, ...rest }: RunOptions): Record<string, unknown> => ({
-  ...{ ...rest, q: { ...q }, k: { ...k }, rope: { ...rope } },
-});
+const structuredCloneOf = ({ q, k, ropeTable, ...rest }: RunOptions): Record<string, unknown> => {
+  const own = (heads = q) => ({ ...heads, in: { ...heads.in }, weight: { buffer: heads.weight } });
+  return { ...rest, q: own(), k: own(k), ropeTable: { ...ropeTable } };
+};
 
 describe("what C refuses, the runtime refuses by its own name of the field:", () => {
   test("that is most of what a caller can say", () => expect(SAID.length).toBeGreaterThanOrEqual(30));
@@ -232,7 +239,7 @@ test("an option that says something else each time it is asked is read once", as
 describe("what was freed or closed is refused, and nothing is written:", () => {
   const closed = "closed";
   test.each<[string, () => object, string]>([
-    ["heads", () => withQ({ buffer: freed("bf16", TOKENS * ROW) }), "q.buffer was freed"],
+    ["heads", () => withIn({ buffer: freed("bf16", TOKENS * ROW) }), "q.in.buffer was freed"],
     [
       "an output",
       () => withQ({ out: { buffer: freed("bf16", TOKENS * ROW), tokenStride: ROW } }),
@@ -240,7 +247,11 @@ describe("what was freed or closed is refused, and nothing is written:", () => {
     ],
     ["a weight", () => withQ({ weight: freed("bf16", HEAD_DIM) }), "q.weight was freed"],
     ["positions", () => ({ positions: freed("int32", TOKENS) }), "positions was freed"],
-    ["a table", () => ({ rope: { ...rope, turns: freed("uint64", HEAD_DIM / 2) } }), "rope.turns was freed"],
+    [
+      "a table",
+      () => ({ ropeTable: { ...rope, turns: freed("uint64", HEAD_DIM / 2) } }),
+      "ropeTable.turns was freed",
+    ],
     ["a stream", () => ({ stream: freedStream() }), "the stream was freed"],
   ])("%s", async (_, change, message) => {
     for (const launch of ["run", "prepare"] as const) {

@@ -4,7 +4,7 @@ import { decode, encode, encodeAll } from "../../runtime/dtype.js";
 import { packedHeads } from "../../runtime/heads.js";
 import { open } from "../../runtime/open.js";
 import { ropeTable, tableOf } from "../../runtime/rope_table.js";
-import { bits, kernel, library, NO_VALUES, POINT, rope, validCall, weight, withQ } from "./call.js";
+import { bits, kernel, library, NO_VALUES, POINT, rope, validCall, weight, withIn, withQ } from "./call.js";
 import { expectRefusal } from "./unchanged.js";
 
 const run = (change: object) => () => kernel.run({ ...validCall(), ...change });
@@ -31,26 +31,26 @@ const EMPTY = [
 
 /** Where a value can be given. */
 const PLACES: readonly Place[] = [
-  ...["q", "k", "numTokens", "positions", "rope", "stream", "pdl"].map((field) =>
+  ...["q", "k", "numTokens", "positions", "ropeTable", "stream", "pdl"].map((field) =>
     at(`run: ${field}`, field, (value) => run({ [field]: value })),
   ),
   at("run: eps", "eps", (value) => run({ eps: value })),
-  ...[
-    "buffer",
-    "offset",
-    "tokenStride",
-    "headStride",
-    "numHeads",
-    "headDim",
-    "weight",
-    "weightHeadStride",
-    "out",
-  ].map((field) => at(`run: q.${field}`, `q.${field}`, (value) => run(withQ({ [field]: value })))),
-  at("run: rope.turns", "rope.turns", (value) => run({ rope: { ...rope, turns: value } })),
+  ...["buffer", "offset", "tokenStride", "headStride"].map((field) =>
+    at(`run: q.in.${field}`, `q.in.${field}`, (value) => run(withIn({ [field]: value }))),
+  ),
+  ...["in", "numHeads", "headDim", "weight", "out"].map((field) =>
+    at(`run: q.${field}`, `q.${field}`, (value) => run(withQ({ [field]: value }))),
+  ),
+  ...["buffer", "offset", "headStride"].map((field) =>
+    at(`run: q.weight.${field}`, `q.weight.${field}`, (value) =>
+      run(withQ({ weight: { buffer: weight, [field]: value } })),
+    ),
+  ),
+  at("run: ropeTable.turns", "ropeTable.turns", (value) => run({ ropeTable: { ...rope, turns: value } })),
   at(
-    "run: rope.attentionFactor",
-    "rope.attentionFactor",
-    (value) => run({ rope: { ...rope, attentionFactor: value } }),
+    "run: ropeTable.attentionFactor",
+    "ropeTable.attentionFactor",
+    (value) => run({ ropeTable: { ...rope, attentionFactor: value } }),
     ["-1"],
   ),
   at("run", "(options|q)", (value) => () => kernel.run(value as never)),

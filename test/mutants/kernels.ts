@@ -185,8 +185,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k, packed by the runtime",
       file: "runtime/call.ts",
-      find: 'this.#setHeads("k", k, numTokens)',
-      replace: 'this.#setHeads("k", { ...k, tokenStride: q.tokenStride }, numTokens)',
+      find: 'this.#setSide("k", k, numTokens)',
+      replace: 'this.#setSide("k", { ...k, in: { ...k.in, tokenStride: q.in.tokenStride } }, numTokens)',
       killedBy: "test/random_configs.test.ts",
     },
     {
