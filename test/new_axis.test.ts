@@ -190,6 +190,8 @@ describe("an axis and a value that are new", () => {
   it.skipIf(pythonFound === undefined)("are found from Python, and missing ones said", async () => {
     const program = `
 import json, sys
+from array import array
+import normrope
 from normrope._kernels import kernel_for
 from normrope._point import complete
 from normrope.errors import NormropeError
@@ -202,13 +204,24 @@ point = {"headDim": 64, "rope": "neox", "dtype": "bf16"}
 print(json.dumps([answer(**point), answer(**point, gain="two"), answer(**point, gain="three"),
                   answer(**{**point, "headDim": 96}, gain="two"),
                   answer(**{**point, "dtype": "f16"}), answer(**{**point, "dtype": "f16"}, gain="two")]))
+def run(**axes):
+    q = array("H", range(0x3f80, 0x3fc0))
+    given = dict(q_weight=array("H", [0x3f80] * 64), positions=array("i", [7]), eps=1e-6, dtype="bf16")
+    table = normrope.RopeTable(base=1e4, rotary_dim=64)
+    rows = memoryview(q).cast("B").cast("H", (1, 64))
+    normrope.qk_norm_rope_(rows, head_dim=64, rope_table=table, rope="neox", library=sys.argv[1], **given, **axes)
+    return [bits - 128 for bits in q] if axes.get("gain") == "two" else list(q)
+print(json.dumps(run(gain="two") == run(gain="one") == run()))
 `;
     const env = {
       ...{ ...pythonEnvironment, PYTHONPATH: join(copy, "python"), NORMROPE_JIT: "0" },
       NORMROPE_CACHE_DIR: join(root, "no cache"),
     };
     const { stdout } = await execa(pythonFound?.path ?? "", ["-c", program, join(project, "build")], { env });
-    expect(JSON.parse(stdout)).toEqual([
+    const [answers = "", isTwice] = stdout.split("\n");
+    // Of bf16, one in the exponent is a factor of two.
+    expect(isTwice).toBe("true");
+    expect(JSON.parse(answers)).toEqual([
       PLAIN,
       `${PLAIN}_x2`,
       expect.stringContaining('gain is "three", and must be one of "one", "two"'),
