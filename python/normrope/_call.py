@@ -14,6 +14,7 @@ from ._abi import Args, Functions, Heads
 from ._inputs import ELEMENT_BYTES, TENSORS, TensorInput, caller_field
 from ._match import Matched
 from ._memory import Memory
+from ._regions import Region, require_apart
 from .errors import invalid_argument, require_float32, unfit_argument
 
 _WORD_BYTES = 8
@@ -23,30 +24,57 @@ _PDL = 1
 class Call:
     """Arguments that are complete but for addresses."""
 
-    def __init__(self, args: Args, launches: Sequence[Sequence[tuple[int, int, int]]]) -> None:
-        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind
-        it."""
+    def __init__(
+        self,
+        args: Args,
+        launches: Sequence[Sequence[tuple[int, int, int]]],
+        regions: Sequence[Region],
+        in_place: Sequence[str],
+    ) -> None:
+        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind it.
+        `regions` are of the tensors that several launches work on, `in_place` the sides whose output is their input."""
         self._args = args
         self._words = memoryview(args).cast("B").cast("q")
         self._address = ctypes.addressof(args)
         self._launches = launches
+        self._regions = regions
+        self._in_place = in_place
 
     def set_table(self, address: int) -> None:
         """Of a table that is the same each time."""
         self._args.rope_table = address
 
-    def bound(self, functions: Functions, kernel: int) -> Callable[[Sequence[int], int | None], None]:
-        """What launches with the caller's addresses on a stream. It raises what the C library refuses."""
-        words, launches, run, args = self._words, self._launches, functions.run, self._address
-        def launch(addresses: Sequence[int], stream: int | None) -> None:
-            for places in launches:
-                for word, source, offset in places:
-                    words[word] = addresses[source] + offset
-                status = run(kernel, args, stream)
-                if status != 0:
-                    functions.require(status, caller_field)
+    def _name_of(self, field: str) -> str:
+        """What the caller calls a field: in place, of no output is known."""
+        side, _, name = field.partition(".")
+        return caller_field(f"{side}.{name.replace('out', 'in', 1)}" if side in self._in_place else field)
 
-        return launch
+    def bound(self, functions: Functions, kernel: int) -> Callable[[Sequence[int], int | None], None]:
+        """What launches with the caller's addresses on a stream. It raises what the C library refuses, before anything is
+        launched."""
+        words, launches, run, args = self._words, self._launches, functions.run, self._address
+
+        def place(addresses: Sequence[int], places: Sequence[tuple[int, int, int]]) -> None:
+            for word, source, offset in places:
+                words[word] = addresses[source] + offset
+
+        def launch_one(addresses: Sequence[int], stream: int | None) -> None:
+            for word, source, offset in launches[0]:
+                words[word] = addresses[source] + offset
+            status = run(kernel, args, stream)
+            if status != 0:
+                functions.require(status, self._name_of)
+
+        def launch_several(addresses: Sequence[int], stream: int | None) -> None:
+            require_apart(self._regions, addresses)
+            for places in launches:
+                place(addresses, places)
+                functions.require(functions.check(kernel, args), self._name_of)
+            for places in launches:
+                place(addresses, places)
+                functions.require(run(kernel, args, stream), self._name_of)
+
+        return launch_one if len(launches) == 1 else launch_several
 
 
 @dataclass(frozen=True)
@@ -96,7 +124,20 @@ def pack(matched: Matched) -> Call:
         if each.tensor.dtype == "position":
             args.position_bits = 8 * ELEMENT_BYTES[each.memory.dtype]
     places = [(_word(each.tensor), each) for each in placed]
-    return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)])
+    in_place = [each.tensor.side for each in placed if each.tensor.is_written and each.tensor.name not in memories]
+    own = [each for each in placed if each.tensor.name in memories] if launches > 1 else []
+    regions = [_region(each, batch, tokens, each.tensor.name in in_place) for each in own]
+    return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)], regions, in_place)
+
+
+def _region(each: _Placed, batch: int, tokens: int, is_in_place: bool) -> Region:
+    memory, has_tokens = each.memory, "num_tokens" in each.tensor.shape
+    outer = [(batch, each.batch_stride), (tokens, each.token_stride)] if has_tokens else []
+    counts = [*outer, *zip(each.shape, each.strides, strict=True)]
+    size = ELEMENT_BYTES[memory.dtype]
+    dimensions = [(count, stride * size) for count, stride in counts if count > 1]
+    is_written = each.tensor.is_written or is_in_place
+    return Region(each.tensor.name, is_written, memory.source, memory.offset * size, size, dimensions)
 
 
 def _address(word: int, each: _Placed, sequence: int) -> tuple[int, int, int]:

@@ -73,7 +73,7 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
     shown = f"`normrope {' '.join(call)}`"
     command = _command()
     if command is None:
-        fix = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add()}"
+        fix = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add}"
         raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", fix)
     key = (*command, *call, frozenset(os.environ.items()))
     failed_at, said = _failures.get(key, (-math.inf, ""))
@@ -86,7 +86,7 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
     said_fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
     code: ErrorCode = "compile-failed" if said.startswith("error [compile-") else "kernel-not-found"
-    raise NormropeError(code, message, _sentence(said_fix[1]) if said_fix else point.how_to_add())
+    raise NormropeError(code, message, _sentence(said_fix[1]) if said_fix else point.how_to_add)
 
 
 def _run(command: list[str]) -> Path | str:

@@ -63,8 +63,7 @@ def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
     if unfit:
         reason += f"; not taken from the cache: {'; '.join(unfit)}"
     if os.environ.get("NORMROPE_JIT") == "0":
-        held = () if named is None else named.kernels
-        raise NormropeError("kernel-not-found", reason, point.how_to_add(held))
+        raise NormropeError("kernel-not-found", reason, point.how_to_add)
     try:
         return _kernel_of(compiled_library(point, target, arch), point)
     except NormropeError as error:

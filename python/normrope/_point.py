@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import numbers
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,9 @@ class Point:
         """The entry of a config that makes the kernel."""
         return f"{{ {', '.join(f'{name}: [{show(value)}]' for name, value in self._written.items())} }}"
 
-    def how_to_add(self, held: Iterable[Point] = ()) -> str:
-        """The command that adds the kernel to a config with the points `held`, where one value does; and the entry."""
-        own = self._written
-        differing = [
-            [axis["name"] for axis in _AXES if own.get(axis["name"]) != other.get(axis["name"])]
-            for other in (point._written for point in held)
-        ]
-        only = next((names[0] for names in differing if len(names) == 1), None)
-        if only is not None:
-            add = f"Run `normrope add {only} {self.values[only]}`, or add the entry"
-            return f"{add} {self.config_line} to normrope.config.ts, and run `normrope build`"
+    @property
+    def how_to_add(self) -> str:
+        """What makes a library hold the kernel."""
         return (
             f"Add the entry {self.config_line} to normrope.config.ts, making a list of it where it is one object, and "
             "run `normrope build`"

@@ -36,7 +36,7 @@ class Plan:
     """A call that is complete but for the addresses of tensors."""
 
     __slots__ = (
-                "_functions",
+        "_functions",
         "_index",
         "_is_captured",
         "_run",

@@ -35,8 +35,8 @@ def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
         (qkv, q_weight, k_weight, positions), heads = tensors, options[:5]
         *ramp, library = options[7:]
         place = None if library is None else str(library)
-        arguments = (qkv, *heads, q_weight, k_weight, *options[5:7], positions, *ramp)
-        torch.ops.normrope.fused_qk_norm_rope(*arguments, library=place)
+        given_in_order = (qkv, *heads, q_weight, k_weight, *options[5:7], positions, *ramp)
+        torch.ops.normrope.fused_qk_norm_rope(*given_in_order, library=place)
         return None
     given = {tensor.name: value for tensor, value in zip(TENSORS, tensors, strict=True)}
     is_in_place = all(given[tensor.name] is None for tensor in TENSORS if tensor.is_written)
@@ -62,7 +62,8 @@ def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...])
 def _require_tensors(form: Form, tensors: Sequence[Any]) -> None:
     """Where one is none, the plan says so."""
     if not all(tensor is None or isinstance(tensor, Tensor) for tensor in tensors):
-        make_plan(form, tensors, ())
+        with renaming(form.renames):
+            make_plan(form, tensors, ())
 
 
 def _with_outputs(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -172,12 +173,7 @@ _FUSED_SCHEMA = (
 )
 
 
-def _fused_values(*given: Any, library: str | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    qkv, *heads, q_weight, k_weight, base, is_neox, position_ids = given[:11]
-    return (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *given[11:], library)
-
-
-def _fused_op(
+def _fused_arguments(
     qkv: Tensor,
     num_heads_q: int,
     num_heads_k: int,
@@ -196,15 +192,19 @@ def _fused_op(
     rotary_dim: int | None = None,
     *,
     library: str | None = None,
-) -> None:
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Tensors and options, as `arguments` gives them of the other ops."""
     heads = (num_heads_q, num_heads_k, num_heads_v, head_dim, eps)
     ramp = (factor, low, high, attention_factor, rotary_dim)
-    launch(_fused.FORM, (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *ramp, library))
+    return (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *ramp, library)
 
 
-def _fused_fake(*given: Any, rotary_dim: int | None = None, library: str | None = None) -> None:
-    rotary = given[15] if len(given) > 15 else rotary_dim
-    _fake(_fused.FORM, *_fused_values(*given[:15], rotary, library=library))
+def _fused_op(*given: Any, **named: Any) -> None:
+    launch(_fused.FORM, *_fused_arguments(*given, **named))
+
+
+def _fused_fake(*given: Any, **named: Any) -> None:
+    _fake(_fused.FORM, *_fused_arguments(*given, **named))
 
 
 _registration = torch.library.Library("normrope", "FRAGMENT")

@@ -37,6 +37,7 @@ LAYOUTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "[tokens, heads, dim]": (lambda t: t.flatten(0, 1).contiguous(), {}),
     "[heads, tokens, dim]": (lambda t: t.flatten(0, 1).transpose(0, 1).contiguous(), {"heads_dim": 0}),
     "rows": (lambda t: t.flatten(0, 1).flatten(1).contiguous(), {"head_dim": 64}),
+    "[tokens, batch, heads, dim], as a view": (lambda t: t.transpose(0, 1).contiguous().transpose(0, 1), {}),
     "every other token": (lambda t: t.flatten(0, 1).repeat_interleave(2, 0)[::2], {}),
 }
 
@@ -126,6 +127,12 @@ class GeneralCases(NormropeCase):
         for between in (slice(0, 1), slice(5, 6), slice(8, 9)):
             self.assertTrue(torch.equal(rows[:, :, between], before[:, :, between]))
         self.assertFalse(torch.equal(q, before[:, :, 1:5]))
+
+    def test_q_and_k_of_packed_rows_with_tokens_in_front(self) -> None:
+        call = GeneralCall(self.device)
+        rows = torch.cat([call.heads["q"], call.heads["k"]], 2).transpose(0, 1).contiguous().transpose(0, 1)
+        normrope.qk_norm_rope_(rows[:, :, :4], rows[:, :, 4:], **call.options())
+        self.assert_right(call, rows[:, :, :4], rows[:, :, 4:], {})
 
     def test_positions_of_a_whole_batch(self) -> None:
         call = GeneralCall(self.device)
@@ -220,68 +227,3 @@ class GeneralCases(NormropeCase):
             ):
                 with self.subTest(change=list(change)), self.assertRaises(RuntimeError):
                     normrope.qk_norm_rope(fake["q"], fake["k"], **{**given, **change})
-
-    def test_grad_is_refused_in_words(self) -> None:
-        call = GeneralCall(self.device)
-        call.heads["k"].requires_grad_()
-        for run in (normrope.qk_norm_rope, normrope.qk_norm_rope_):
-            with self.refuses("invalid-argument", "k is a tensor that requires grad", "torch.no_grad()"):
-                run(call.heads["q"], call.heads["k"], **call.options())
-        with torch.no_grad():
-            normrope.qk_norm_rope(call.heads["q"], call.heads["k"], **call.options())
-
-    def test_refusals_also_after_a_good_call(self) -> None:
-        call = GeneralCall(self.device)
-        q, k = call.heads["q"], call.heads["k"]
-        refused: list[tuple[dict[str, Any], str]] = [
-            ({"q": q.float()}, "q is a tensor of torch.float32. q must be of bf16 or f16"),
-            ({"q": q[0, 0, 0]}, "q is a tensor of shape [64]. q must be of rank 3 or 4"),
-            (
-                {"q": q[..., :60], "q_weight": call.weights["q"][:60], "k": None, "k_weight": None},
-                "headDim 60",
-            ),
-            ({"q": q[None]}, "q is a tensor of shape [1, 2, 6, 4, 64]"),
-            ({"q": q.flatten(2)}, "q_weight is a tensor of shape [64]. q_weight must be [256] or [6, 256]"),
-            ({"q": q.flatten(1), "head_dim": None}, "of rank 3 or 4, or come with head_dim"),
-            ({"heads_dim": 5}, "heads_dim is 5"),
-            ({"heads_dim": -1}, "heads_dim is -1"),
-            ({"k": k.half()}, "k is a tensor of f16. k must be bf16"),
-            (
-                {"k": k[:, 1:]},
-                "k is a tensor of shape [2, 5, 2, 64]. k must be [2, 6, 2, 64]: [batch, num_tokens, num_heads",
-            ),
-            ({"k": None}, "k_weight is given. k_weight must be left out, as k is"),
-            ({"q_weight": None}, "q_weight is None. q_weight must be given"),
-            (
-                {"q_weight": call.weights["q"].repeat(3, 1)},
-                "q_weight must be [64] or [4, 64]: [head_dim] or [num_heads, head",
-            ),
-            ({"positions": None}, "positions is None. positions must be given"),
-            (
-                {"positions": call.positions[:, :3]},
-                "positions is a tensor of shape [2, 3]. positions must be [6] or [2, 6]",
-            ),
-            (
-                {"positions": call.positions.short()},
-                "positions is a tensor of torch.int16. positions must be int32 or int64",
-            ),
-            ({"rope_table": None}, "rotaryDim is 0"),
-            ({"rope_table": 1e4}, "rope_table is 10000.0"),
-            ({"rope_table": torch.zeros(32, device=self.device)}, "rope_table is a tensor of torch.float32"),
-            ({"rope": "neo"}, 'rope is "neo"'),
-            ({"eps": True}, "eps is True"),
-            ({"eps": float("nan")}, "eps is nan"),
-            ({"attention_factor": float("inf")}, "attention_factor is inf"),
-            ({"pdl": 1}, "pdl is 1. pdl must be True or False"),
-            ({"q_out": q[:, :3], "k_out": k.clone()}, "q_out is a tensor of shape [2, 3, 4, 64]"),
-            ({"q_out": q.clone()}, "k_out is None. k_out must be given, as q_out is"),
-            ({"q_out": q[:, :, :2].repeat(1, 1, 2, 1)[..., :64], "k_out": q[:, :, :2]}, "k_out is over the input of q"),
-            ({"dtype": "bf16"}, "dtype is given. dtype must be left out"),
-        ]
-        for _ in range(2):
-            for change, message in refused:
-                given = {"q": q, "k": k, **call.options(), **change}
-                with self.subTest(message=message), self.assertRaises(normrope.NormropeError) as caught:
-                    normrope.qk_norm_rope(given.pop("q"), given.pop("k"), **given)
-                self.assertIn(message, str(caught.exception))
-            normrope.qk_norm_rope(q, k, **call.options())

@@ -14,6 +14,7 @@ from case import NormropeCase, ones
 from normrope._inputs import NUMBERS, TENSORS
 from normrope._library import load_library
 from normrope._point import FREE_AXES
+from normrope._regions import Region, require_apart
 from reference import Style, decode, expected_head, largest_error, random_bits
 
 STYLE = Style(64, 32, False, base=1e6)
@@ -123,6 +124,39 @@ class Layouts(NormropeCase):
             normrope.qk_norm_rope_(shaped(q.bits, 6, 3, 64), **{**own, "rope_table": array("i", [1] * 16)})
         with self.refuses("kernel-not-found", "rotaryDim 6"):
             normrope.qk_norm_rope_(shaped(q.bits, 6, 3, 64), **{**own, "rope_table": memoryview(turns)[:3]})
+
+
+class Regions(unittest.TestCase):
+    """Of tensors that several launches work on, against the sets of their bytes."""
+
+    def test_what_is_taken_is_apart(self) -> None:
+        generator = random.Random(3)
+        taken = 0
+        for _ in range(20_000):
+            strides = generator.sample([8, 16, 24, 48, 96, -16, -48], 2)
+            own = [self.region(generator, "q", True, strides)]
+            own.append(self.region(generator, "k", generator.random() < 0.5, strides))
+            try:
+                require_apart(own, [1000, 1000])
+            except normrope.NormropeError:
+                continue
+            taken += 1
+            q, k = (self.bytes_of(region) for region in own)
+            self.assertEqual(len(q), len(set(q)), own)
+            self.assertFalse(set(q) & set(k), own)
+        self.assertGreater(taken, 2_000)
+
+    @staticmethod
+    def region(generator: random.Random, name: str, is_written: bool, strides: list[int]) -> Region:
+        dimensions = [(generator.randint(2, 3), stride) for stride in strides] + [(generator.choice([2, 4]), 2)]
+        return Region(name, is_written, "qk".index(name), 8 * generator.randint(0, 24), 2, dimensions)
+
+    @staticmethod
+    def bytes_of(region: Region) -> list[int]:
+        places = [1000 + region.offset]
+        for count, stride in region.dimensions:
+            places = [place + i * stride for place in places for i in range(count)]
+        return [place + i for place in places for i in range(region.size)]
 
 
 class Functions(NormropeCase):

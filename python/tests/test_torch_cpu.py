@@ -28,6 +28,7 @@ from forked import said_by_child
 from normrope import _torch_launch, _torch_names, torch_op
 from reference import Style
 from general_cases import GeneralCases
+from general_refused import GeneralRefusals
 from torch_cases import Cases, TensorCall
 
 #: In a process of its own, where a tensor that is made without a device is to lie on the GPU.
@@ -177,7 +178,7 @@ class Cpu(Cases):
         self.assertEqual(said_by_child(call.run), "")
 
 
-class General(GeneralCases):
+class General(GeneralCases, GeneralRefusals):
     device = "cpu"
 
     def setUp(self) -> None:
@@ -185,7 +186,7 @@ class General(GeneralCases):
         os.environ["NORMROPE_LIBRARY"] = str(build())
 
 
-del Cases, GeneralCases  # bases, and no tests of their own
+del Cases, GeneralCases, GeneralRefusals  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

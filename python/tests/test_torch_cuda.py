@@ -19,6 +19,7 @@ from built import build
 from normrope import _torch_names, _torch_plan
 from reference import Style
 from general_cases import GeneralCall, GeneralCases
+from general_refused import GeneralRefusals
 from torch_cases import Cases, TensorCall
 
 STYLE = Style(128, 128, True, base=1e6)
@@ -199,7 +200,7 @@ class Cuda(Cases):
                 self.assertLessEqual(call.errors()[0], 1)
 
 
-class General(GeneralCases):
+class General(GeneralCases, GeneralRefusals):
     device = "cuda"
 
     def setUp(self) -> None:
@@ -237,7 +238,7 @@ class General(GeneralCases):
         self.assertTrue(all(torch.equal(a, b) for a, b in zip(want, got, strict=True)))
 
 
-del Cases, GeneralCases  # bases, and no tests of their own
+del Cases, GeneralCases, GeneralRefusals  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,73 @@
+"""Whether tensors that several launches work on lie over each other.
+
+In: where their elements are. Out: an error, where a launch might read or write what another writes. The C library checks
+each launch for itself. What cannot be told to be apart is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import unfit_argument
+
+
+@dataclass(frozen=True)
+class Region:
+    """The elements of a tensor; everything in bytes."""
+
+    name: str
+    is_written: bool
+    #: Which of the caller's addresses it is from, and how far behind it.
+    source: int
+    offset: int
+    #: Of an element.
+    size: int
+    #: Counts from 2 on, and strides.
+    dimensions: Sequence[tuple[int, int]]
+
+    def start(self, addresses: Sequence[int]) -> int:
+        """The first byte of all."""
+        back = sum((count - 1) * stride for count, stride in self.dimensions if stride < 0)
+        return addresses[self.source] + self.offset + back
+
+    def reach(self, below: float = float("inf")) -> int:
+        """From the first byte to the last, over dimensions whose stride is smaller than `below`."""
+        strides = ((count, abs(stride)) for count, stride in self.dimensions)
+        return self.size + sum((count - 1) * stride for count, stride in strides if stride < below)
+
+    @property
+    def is_apart_from_itself(self) -> bool:
+        """Whether no two elements are one, by strides that each reach over what is within them."""
+        return all(abs(stride) >= self.reach(abs(stride)) for _, stride in self.dimensions) and self._has_no_twins
+
+    @property
+    def _has_no_twins(self) -> bool:
+        strides = [abs(stride) for _, stride in self.dimensions]
+        return len(set(strides)) == len(strides)
+
+
+def require_apart(regions: Sequence[Region], addresses: Sequence[int]) -> None:
+    """Raises `invalid-argument` where a written region lies over itself or another; in place it is its own input."""
+    for written in (region for region in regions if region.is_written):
+        if not written.is_apart_from_itself:
+            raise unfit_argument(written.name, "in memory that lies over itself", "of elements that are apart")
+        for other in (region for region in regions if region is not written):
+            is_same = other.source == written.source and other.offset == written.offset
+            is_in_place = is_same and list(other.dimensions) == list(written.dimensions)
+            if not is_in_place and not _are_apart(written, other, addresses):
+                raise unfit_argument(written.name, f"over {other.name}", "apart from what else is read or written")
+
+
+def _are_apart(a: Region, b: Region, addresses: Sequence[int]) -> bool:
+    """As a whole; or in rows that both have, of which each takes a part."""
+    distance = b.start(addresses) - a.start(addresses)
+    if distance >= a.reach() or -distance >= b.reach():
+        return True
+    strides = sorted({abs(stride) for region in (a, b) for _, stride in region.dimensions})
+    for row in strides:
+        are_rows = all(stride % row == 0 for stride in strides if stride > row)
+        within = distance % row if row > 0 else 0
+        if are_rows and within >= a.reach(row) and within + b.reach(row) <= row:
+            return True
+    return False
