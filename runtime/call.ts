@@ -103,8 +103,8 @@ const FIELD_NAMES = new Map([
 /** What the caller calls a field of `normrope_args`. */
 export const callerField = (path: string): string => FIELD_NAMES.get(path) ?? camelCase(path);
 
-/** The tensors among rows of the table of inputs. Their fields are spelled once: a call takes microseconds. */
-function tensorsOf(inputs: readonly Input[], side?: string): readonly Tensor[] {
+/** The tensors among rows of the table of inputs, whose names go into FIELD_NAMES. All are spelled once: a call takes microseconds. */
+function registerTensors(inputs: readonly Input[], side?: string): readonly Tensor[] {
   const pathOf = (name: string) => (side === undefined ? name : `${side}.${name}`);
   return inputs.flatMap(({ name, rule }) => {
     if (rule.kind !== "tensor") return [];
@@ -130,8 +130,8 @@ function tensorsOf(inputs: readonly Input[], side?: string): readonly Tensor[] {
   });
 }
 
-const CALL_TENSORS = tensorsOf(ARGS_BEHIND);
-const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k") };
+const CALL_TENSORS = registerTensors(ARGS_BEHIND);
+const SIDE_TENSORS = { q: registerTensors(HEADS, "q"), k: registerTensors(HEADS, "k") };
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
   ...(["q", "k", "numTokens", "positions", "ropeTable", "eps", "stream", "pdl"] as const),

@@ -15,7 +15,7 @@ from ._inputs import ELEMENT_BYTES, TENSORS, TensorInput, caller_field
 from ._match import Matched
 from ._memory import Memory
 from ._regions import Region, require_apart
-from .errors import invalid_argument, require_float32, unfit_argument
+from .errors import unfit_argument
 
 _WORD_BYTES = 8
 _PDL = 1
@@ -45,19 +45,20 @@ class Call:
         self._args.rope_table = address
 
     def _name_of(self, field: str) -> str:
-        """What the caller calls a field: in place, of no output is known."""
+        """What the caller calls a field: a call in place has no output argument."""
         side, _, name = field.partition(".")
         return caller_field(f"{side}.{name.replace('out', 'in', 1)}" if side in self._in_place else field)
 
     def bound(self, functions: Functions, kernel: int) -> Callable[[Sequence[int], int | None], None]:
-        """What launches with the caller's addresses on a stream. It raises what the C library refuses, before anything is
-        launched."""
+        """What launches with the caller's addresses on a stream. It raises what the C library refuses, before anything
+        is launched."""
         words, launches, run, args = self._words, self._launches, functions.run, self._address
 
         def place(addresses: Sequence[int], places: Sequence[tuple[int, int, int]]) -> None:
             for word, source, offset in places:
                 words[word] = addresses[source] + offset
 
+        # Spelled out once more, because every call pays for it.
         def launch_one(addresses: Sequence[int], stream: int | None) -> None:
             for word, source, offset in launches[0]:
                 words[word] = addresses[source] + offset
@@ -90,18 +91,20 @@ class _Placed:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    @property
+    def has_stride_over_tokens(self) -> bool:
+        return "num_tokens" in self.tensor.strides
+
 
 def pack(matched: Matched) -> Call:
     """The call, but for addresses. A batch whose tokens no one stride reaches is launched sequence by sequence."""
-    sizes, memories, pdl = matched.sizes, matched.memories, matched.pdl
-    if not isinstance(pdl, bool):
-        raise invalid_argument("pdl", pdl, "True or False")
+    sizes, memories = matched.sizes, matched.memories
     args = Args()
     args.struct_size = ctypes.sizeof(Args)
-    args.flags = _PDL if pdl else 0
+    args.flags = _PDL if matched.pdl else 0
     args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
     for name, number in matched.numbers.items():
-        setattr(args, name, require_float32(name, number))
+        setattr(args, name, number)
     for side, count in sizes.num_heads.items():
         getattr(args, side).num_heads = count
     placed = [
@@ -113,7 +116,7 @@ def pack(matched: Matched) -> Call:
     batch, tokens = (1, *sizes.tokens)[-2:]
     launches, args.num_tokens = batch, tokens
     with_tokens = [each for each in placed if "num_tokens" in each.tensor.shape]
-    if tokens == 1:
+    if tokens == 1 and all(each.has_stride_over_tokens or each.batch_stride == 1 for each in with_tokens):
         placed = [replace(each, token_stride=each.batch_stride) for each in placed]
         launches, args.num_tokens = 1, batch
     elif batch == 1 or all(each.batch_stride == tokens * each.token_stride for each in with_tokens):
@@ -125,8 +128,8 @@ def pack(matched: Matched) -> Call:
             args.position_bits = 8 * ELEMENT_BYTES[each.memory.dtype]
     places = [(_word(each.tensor), each) for each in placed]
     in_place = [each.tensor.side for each in placed if each.tensor.is_written and each.tensor.name not in memories]
-    own = [each for each in placed if each.tensor.name in memories] if launches > 1 else []
-    regions = [_region(each, batch, tokens, each.tensor.name in in_place) for each in own]
+    own = [each for each in placed if each.tensor.name in memories and 0 not in each.memory.shape]
+    regions = [_region(each, batch, tokens, each.tensor.name in in_place) for each in own if launches > 1]
     return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)], regions, in_place)
 
 
@@ -135,9 +138,9 @@ def _region(each: _Placed, batch: int, tokens: int, is_in_place: bool) -> Region
     outer = [(batch, each.batch_stride), (tokens, each.token_stride)] if has_tokens else []
     counts = [*outer, *zip(each.shape, each.strides, strict=True)]
     size = ELEMENT_BYTES[memory.dtype]
-    dimensions = [(count, stride * size) for count, stride in counts if count > 1]
     is_written = each.tensor.is_written or is_in_place
-    return Region(each.tensor.name, is_written, memory.source, memory.offset * size, size, dimensions)
+    dimensions = [(count, stride * size) for count, stride in counts if count > 1 and (is_written or stride != 0)]
+    return Region(each.tensor.name, is_written, each.tensor.side, memory.source, memory.offset * size, size, dimensions)
 
 
 def _address(word: int, each: _Placed, sequence: int) -> tuple[int, int, int]:

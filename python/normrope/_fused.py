@@ -6,6 +6,7 @@ In: what the caller passes. Out: a call of the general kind, whose q and k are p
 from __future__ import annotations
 
 import functools
+from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -94,17 +95,25 @@ def fused_qk_norm_rope(
     )
 
 
+#: What a call says besides its tensors.
+OPTIONS = (
+    *("num_heads_q", "num_heads_k", "num_heads_v", "head_dim", "eps", "base", "is_neox"),
+    *("factor", "low", "high", "attention_factor", "rotary_dim", "library"),
+)
+Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
+
+
+def by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
+    """As the registered op takes it."""
+    named = {**dict(zip(FORM.names, tensors, strict=True)), **dict(zip(OPTIONS, options, strict=True))}
+    return {**named, "library": None if named["library"] is None else str(named["library"])}
+
+
 def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Require) -> Matched:
-    heads, (head_dim, eps, base, is_neox, factor, low, high, attention_factor, rotary_dim, library) = (
-        options[:3],
-        options[3:],
-    )
-    counts = [
-        require_count(name, count)
-        for name, count in zip(("num_heads_q", "num_heads_k", "num_heads_v"), heads, strict=True)
-    ]
-    if not isinstance(is_neox, bool):
-        raise invalid_argument("is_neox", is_neox, "True or False")
+    said: Any = Options._make(options)
+    counts = [require_count(name, getattr(said, name)) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
+    if not isinstance(said.is_neox, bool):
+        raise invalid_argument("is_neox", said.is_neox, "True or False")
     missing = next((name for name in FORM.names if name not in memories), None)
     if missing is not None:
         raise invalid_argument(missing, None, "given")
@@ -114,9 +123,9 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
             "position_ids", positions.described, "[num_tokens]: mRoPE, with several rows, is not this op"
         )
     require_half("qkv", qkv)
-    point = point_of(head_dim, rotary_dim, is_neox, qkv.dtype)
+    point = point_of(said.head_dim, said.rotary_dim, said.is_neox, qkv.dtype)
     if point.impossible is not None:  # who looks for the kernel says so
-        return Matched(point, Sizes((), 0, {}, 0), {}, {}, False, library, None)
+        return Matched(point, Sizes((), 0, {}, 0), {}, {}, False, said.library, None)
     head_dim = point.values["headDim"]
     rows = _rows(qkv, positions.shape[0], counts, head_dim, require)
     num_q, num_k, _ = counts
@@ -126,15 +135,18 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
         **{name: memories[name] for name in ("q_weight", "k_weight")},
         "positions": positions,
     }
-    require_positive("attention_factor", attention_factor)
-    ramp = tuple(require_number(name, value) for name, value in (("factor", factor), ("low", low), ("high", high)))
-    table = _table(require_positive("base", base), point.values["rotaryDim"], *ramp)
-    found = match(
-        *(inputs, Layout(head_dim=head_dim), {"rope": point.values["rope"]}),
-        *({"eps": eps, "attention_factor": attention_factor}, table, require),
-        library=library,
+    require_positive("attention_factor", said.attention_factor)
+    base = require_positive("base", said.base)
+    factor, low, high = (require_number(name, getattr(said, name)) for name in ("factor", "low", "high"))
+    return match(
+        inputs,
+        Layout(head_dim=head_dim),
+        {"rope": point.values["rope"]},
+        {"eps": said.eps, "attention_factor": said.attention_factor},
+        _table(base, point.values["rotaryDim"], factor, low, high),
+        require=require,
+        library=said.library,
     )
-    return found
 
 
 def _rows(qkv: Memory, tokens: int, counts: list[int], head_dim: int, require: Require) -> Memory:

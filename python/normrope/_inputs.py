@@ -51,8 +51,12 @@ class TensorInput:
 def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
     return [
         TensorInput(
-            *(_name_of(side, field["name"]), side, field["name"], tuple(tensor["shape"])),
-            *(tensor["strides"], tensor["dtype"]),
+            name=_name_of(side, field["name"]),
+            side=side,
+            field=field["name"],
+            shape=tuple(tensor["shape"]),
+            strides=tensor["strides"],
+            dtype=tensor["dtype"],
         )
         for field in fields
         if (tensor := field.get("tensor")) is not None

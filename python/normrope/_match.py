@@ -15,7 +15,7 @@ from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
 from ._point import DTYPES, Point, complete
 from ._rope import RopeTable
-from .errors import unfit_argument
+from .errors import invalid_argument, require_float32, unfit_argument
 
 _POSITIONS = ("int32", "int64")
 
@@ -82,9 +82,9 @@ class Matched:
 class Form:
     """A function's own way to take its arguments."""
 
-    #: Of what is memory, in the order in which a call has it.
+    #: Names of the arguments that are memory, in the order of a call.
     names: tuple[str, ...]
-    #: Memory by those names, and all else, to what it is to the table of inputs.
+    #: Takes memory by those names, and all else that a call says, and matches it to the table of inputs.
     match: Callable[[Mapping[str, Memory], tuple[Any, ...], Require], Matched]
     #: What the caller calls the fields that this way of calling has other names for.
     renames: Mapping[str, str] = field(default_factory=dict)
@@ -100,8 +100,11 @@ def match(
     pdl: Any = False,
     library: Any = None,
 ) -> Matched:
-    """Checks what can be told of memory without its addresses. A size may be a symbol of a trace, which `require` then
-    looks at. `axes` are those that do not follow from the memory. Raises `invalid-argument`, `kernel-not-found`."""
+    """Checks what can be told of a call without addresses. A size may be a symbol of a trace, which `require` then
+    looks at. `axes` are those that do not follow from the memory. Raises `invalid-argument`."""
+    if not isinstance(pdl, bool):
+        raise invalid_argument("pdl", pdl, "True or False")
+    floats = {name: require_float32(name, number) for name, number in numbers.items()}
     own = {
         tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
         for tensor in TENSORS
@@ -128,14 +131,14 @@ def match(
         if name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
     point = complete({"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": q.dtype, **axes})
-    return Matched(point, sizes, own, dict(numbers), pdl, library, table)
+    return Matched(point, sizes, own, floats, pdl, library, table)
 
 
 def _rotary_pairs(memory: Memory | None, table: RopeTable | None) -> int:
     if table is not None:
         return table.rotary_dim // 2
     if memory is None:
-        return 0
+        raise invalid_argument("rope_table", None, "given")
     if len(memory.shape) == 1:
         return memory.shape[0]
     raise unfit_argument("rope_table", memory.described, "a RopeTable, or its turns: [rotary_dim / 2]")

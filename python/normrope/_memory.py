@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ._point import as_int
 from .errors import invalid_argument, unfit_argument
 
 
@@ -57,28 +58,28 @@ class Layout:
 
     #: The dimension of the heads: -2 of `[…, tokens, heads, dim]`, -3 of `[…, heads, tokens, dim]`.
     heads_dim: int = -2
-    #: Elements of a head; of rows, in which heads lie side by side, it must be told.
+    #: Elements of a head, where these are rows, in which heads lie side by side; else None.
     head_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("heads_dim", "head_dim"):
+            object.__setattr__(self, name, as_int(getattr(self, name)))
+        if self.head_dim is not None and (type(self.head_dim) is not int or self.head_dim < 1):
+            raise invalid_argument("head_dim", self.head_dim, "a positive whole number, or left out")
 
     def of(self, name: str, memory: Memory) -> Memory:
         """`[tokens, heads, dim]`, or `[batch, tokens, heads, dim]`."""
         rank = len(memory.shape)
-        if rank > 0 and self._is_rows(memory):
-            if self.head_dim is None:
-                raise unfit_argument(name, memory.described, "of rank 3 or 4, or come with head_dim")
-            if memory.shape[-1] % self.head_dim != 0:
-                raise unfit_argument(name, memory.described, f"rows of heads of {self.head_dim}")
-            memory = memory.split(rank - 1, self.head_dim)
-        elif rank in (3, 4):
-            if not isinstance(self.heads_dim, int) or not -rank <= self.heads_dim < rank - 1 or self.heads_dim == -1:
-                raise invalid_argument("heads_dim", self.heads_dim, "-2, or -3 where the heads come before the tokens")
-            heads = self.heads_dim % rank
-            others = [dimension for dimension in range(rank - 1) if dimension != heads]
-            memory = memory.permuted([*others, heads, rank - 1])
-        if len(memory.shape) in (3, 4):
-            return memory
-        raise unfit_argument(name, memory.described, "of rank 3 or 4, or rows of rank 2 or 3")
-
-    def _is_rows(self, memory: Memory) -> bool:
-        is_whole = self.head_dim is not None and memory.shape[-1] != self.head_dim
-        return len(memory.shape) < 3 or (is_whole and len(memory.shape) == 3)
+        if self.head_dim is not None:
+            if rank not in (2, 3) or memory.shape[-1] % self.head_dim != 0:
+                row = f"heads * {self.head_dim}]"
+                want = f"[tokens, {row} or [batch, tokens, {row}, as head_dim is given"
+                raise unfit_argument(name, memory.described, want)
+            return memory.split(rank - 1, self.head_dim)
+        if rank not in (3, 4):
+            raise unfit_argument(name, memory.described, "of rank 3 or 4, or rows with head_dim")
+        if type(self.heads_dim) is not int or not -rank <= self.heads_dim < rank - 1 or self.heads_dim == -1:
+            raise invalid_argument("heads_dim", self.heads_dim, "-2, or -3 where the heads come before the tokens")
+        heads = self.heads_dim % rank
+        others = [dimension for dimension in range(rank - 1) if dimension != heads]
+        return memory.permuted([*others, heads, rank - 1])

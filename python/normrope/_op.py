@@ -32,9 +32,10 @@ def qk_norm_rope(
 ) -> tuple[Any, ...]:
     """RMSNorm of every head of q and k, then RoPE, out of place.
 
-    Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`, in any strides but that of a head, which is
-    contiguous: a slice of packed rows is taken as it is. Tensors are worked on where they lie, on the current stream of
-    their device; plain buffers on the CPU. Sizes named here are those of the call. There is no backward.
+    Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are any
+    multiples of the kernel's vector, at most 4 elements, so a slice of packed rows is taken as it is. Tensors are worked
+    on where they lie, on the current stream of their device; plain buffers on the CPU. Sizes named here are those of the
+    call. There is no backward.
 
     Args:
         q: Heads, bf16 or f16.
@@ -48,7 +49,8 @@ def qk_norm_rope(
         positions: `[num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
         rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
-        head_dim: Elements of a head, where q and k are rows: `[tokens, heads * dim]` or `[batch, tokens, heads * dim]`.
+        head_dim: Elements of a head. It says that q, k and what is written are rows, `[tokens, heads * dim]` or
+            `[batch, tokens, heads * dim]`.
         heads_dim: The dimension of the heads in q, k and what is written: -3 where they are in front of the tokens,
             as in `[batch, heads, tokens, dim]`. A batch whose tokens no one stride reaches is launched sequence by
             sequence.
@@ -121,7 +123,8 @@ def arguments(
     inv_freq: Any = None,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Tensors and options of the registered ops, which torch calls without what is at its default."""
+    table = None if inv_freq is None else table_of(tuple(inv_freq))
     return (
         (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
-        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library, inv_freq and table_of(tuple(inv_freq))),
+        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library, table),
     )

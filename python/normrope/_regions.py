@@ -1,7 +1,7 @@
 """Whether tensors that several launches work on lie over each other.
 
-In: where their elements are. Out: an error, where a launch might read or write what another writes. The C library checks
-each launch for itself. What cannot be told to be apart is refused.
+In: where their elements are. Out: an error, where a launch might read or write what another writes. The C library
+checks each launch for itself. What cannot be told to be apart is refused.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ class Region:
 
     name: str
     is_written: bool
+    #: The side that it is of; empty for the whole call's.
+    side: str
     #: Which of the caller's addresses it is from, and how far behind it.
     source: int
     offset: int
     #: Of an element.
     size: int
-    #: Counts from 2 on, and strides.
+    #: Counts from 2 on, and strides. Of what is only read, those of stride 0 are left out: it is the same again.
     dimensions: Sequence[tuple[int, int]]
 
     def start(self, addresses: Sequence[int]) -> int:
@@ -39,12 +41,8 @@ class Region:
     @property
     def is_apart_from_itself(self) -> bool:
         """Whether no two elements are one, by strides that each reach over what is within them."""
-        return all(abs(stride) >= self.reach(abs(stride)) for _, stride in self.dimensions) and self._has_no_twins
-
-    @property
-    def _has_no_twins(self) -> bool:
         strides = [abs(stride) for _, stride in self.dimensions]
-        return len(set(strides)) == len(strides)
+        return len(set(strides)) == len(strides) and all(stride >= self.reach(stride) for stride in strides)
 
 
 def require_apart(regions: Sequence[Region], addresses: Sequence[int]) -> None:
@@ -53,8 +51,8 @@ def require_apart(regions: Sequence[Region], addresses: Sequence[int]) -> None:
         if not written.is_apart_from_itself:
             raise unfit_argument(written.name, "in memory that lies over itself", "of elements that are apart")
         for other in (region for region in regions if region is not written):
-            is_same = other.source == written.source and other.offset == written.offset
-            is_in_place = is_same and list(other.dimensions) == list(written.dimensions)
+            is_same = other.start(addresses) == written.start(addresses) and other.dimensions == written.dimensions
+            is_in_place = is_same and other.name == written.side
             if not is_in_place and not _are_apart(written, other, addresses):
                 raise unfit_argument(written.name, f"over {other.name}", "apart from what else is read or written")
 
@@ -67,7 +65,7 @@ def _are_apart(a: Region, b: Region, addresses: Sequence[int]) -> bool:
     strides = sorted({abs(stride) for region in (a, b) for _, stride in region.dimensions})
     for row in strides:
         are_rows = all(stride % row == 0 for stride in strides if stride > row)
-        within = distance % row if row > 0 else 0
+        within = distance % row
         if are_rows and within >= a.reach(row) and within + b.reach(row) <= row:
             return True
     return False

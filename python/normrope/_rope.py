@@ -16,7 +16,7 @@ from ._abi import Functions
 from ._point import as_int
 from ._rope_config import rope_of_config
 from ._rope_scalings import SCALINGS
-from .errors import invalid_argument, require_number, require_positive, unfit_argument
+from .errors import invalid_argument, require_finite, require_number, require_positive, unfit_argument
 
 #: More than any head has.
 ROTARY_DIM_MAX = 65536
@@ -28,8 +28,8 @@ _WORD_BYTES = 8
 class RopeTable:
     """The angles of a model, made once: `qk_norm_rope` takes it as `rope_table`.
 
-    It is read only. What it keeps on a device, 8 bytes for each pair, lives as long as it does; what a CUDA graph has
-    captured, as long as the process.
+    It is read only. What it keeps on a device, 8 bytes for each pair, lives as long as it does or the package remembers
+    a call with it; what a CUDA graph has captured, as long as the process.
     """
 
     #: Leading elements of a head that rotate.
@@ -46,8 +46,8 @@ class RopeTable:
             base: `rope_theta`.
             rotary_dim: Leading elements of a head that rotate, even.
             scaling: `rope_type` (`linear`, `dynamic`, `alpha`, `yarn`, `yarn-ramp`, `llama3`, `longrope`,
-                `proportional`), and the parameters of that one. docs/runtime.md lists them. `dynamic` takes `length`,
-                the tokens of the sequence, and so does `longrope`, where the long list is wanted. Default: none.
+                `proportional`), and the parameters of that one, in snake_case: docs/python.md lists them. Default:
+                none.
 
         Raises:
             NormropeError: `invalid-argument`.
@@ -66,9 +66,11 @@ class RopeTable:
             NormropeError: `invalid-argument`.
         """
         listed = getattr(inv_freq, "tolist", None)
-        values = inv_freq if listed is None else listed()
-        if not isinstance(values, (list, tuple)):
-            raise invalid_argument("inv_freq", inv_freq, "numbers, one for each pair of a head that rotates")
+        try:
+            values = list(inv_freq if listed is None else listed())
+        except TypeError as cause:
+            want = "numbers, one for each pair of a head that rotates"
+            raise invalid_argument("inv_freq", inv_freq, want) from cause
         table = cls.__new__(cls)
         table._keep([require_number(f"inv_freq[{i}]", value) for i, value in enumerate(values)], attention_factor)
         return table
@@ -100,6 +102,7 @@ class RopeTable:
             if not 0 <= frequency < 2**64:
                 raise invalid_argument(f"inv_freq[{i}]", frequency, "a number from 0 up to below 2^64")
         self.attention_factor = require_number("attention_factor", attention_factor)
+        require_finite("attention_factor", self.attention_factor)
         self.rotary_dim = 2 * len(self.inv_freq)
         #: What holds the table on a device, by the device's name.
         self._memory: dict[str, Any] = {}
@@ -181,7 +184,7 @@ def _parameters(row: dict[str, Any], count: int, given: Mapping[str, Any]) -> di
     for name, rule in row["parameters"].items():
         least = rule.get("at_least")
         if least is not None and values[name] < values[least]:
-            said = {**values, **given}
+            said = {**values, **{own: value for own, value in given.items() if value is not None}}
             raise invalid_argument(f"scaling.{name}", said[name], f"at least {least}, {said[least]}")
     return values
 

@@ -30,20 +30,20 @@ def rope_of_config(config: Any, layer_type: str | None, head_dim: int | None, le
     base = given.get("rope_theta") or read("rope_theta")
     local = read("rope_local_base_freq")
     if local is not None and not is_by_type:  # of Gemma 3, whose sliding layers have a base of their own and no scaling
-        if layer_type is None:
+        if layer_type not in ("sliding_attention", "full_attention"):
             want = '"sliding_attention" or "full_attention": their angles differ'
-            raise invalid_argument("layer_type", None, want)
+            raise invalid_argument("layer_type", layer_type, want)
         base, given = (local, {}) if layer_type == "sliding_attention" else (base, given)
     if base is None:
         raise unfit_argument("config.rope_theta", "missing", "given: the base of RoPE")
     rope_type = given.get("rope_type", given.get("type")) or "default"
+    if not isinstance(rope_type, str):
+        raise invalid_argument("config.rope_type", rope_type, "a word")
     scaling = _scaling(rope_type, given, around if is_by_type else None, read, length)
-    partial = given.get("partial_rotary_factor") or read("partial_rotary_factor") or 1
-    width = _head_dim(read, layer_type) if head_dim is None else head_dim
+    partial = _partial(given, read)
+    width = _head_dim(read, layer_type) if head_dim is None else require_count("head_dim", head_dim)
     # The factor of `proportional` says how many of the whole head's pairs have a frequency.
-    part = (
-        width if rope_type == "proportional" else int(width * require_positive("config.partial_rotary_factor", partial))
-    )
+    part = width if rope_type == "proportional" else int(width * partial)
     return {"base": base, "rotary_dim": read("rotary_dim") or part, "scaling": scaling}
 
 
@@ -73,15 +73,30 @@ def _of_type(around: Mapping[str, Any], layer_type: str | None) -> Mapping[str, 
     raise invalid_argument("layer_type", layer_type, f"one of {', '.join(types)}")
 
 
+def _partial(given: Mapping[str, Any], read: Read) -> float:
+    said = given.get("partial_rotary_factor")
+    said = read("partial_rotary_factor") if said is None else said
+    if said is None:
+        return 1
+    partial = require_positive("config.partial_rotary_factor", said)
+    if partial <= 1:
+        return partial
+    raise invalid_argument("config.partial_rotary_factor", said, "a number above 0 and at most 1")
+
+
 def _head_dim(read: Read, layer_type: str | None) -> int:
-    if layer_type == "full_attention" and read("global_head_dim"):  # of Gemma 4
-        return require_count("config.global_head_dim", read("global_head_dim"))
-    if read("head_dim") is not None:
-        return require_count("config.head_dim", read("head_dim"))
+    # Of Gemma 4's full layers, and of models whose heads have a part of their own that rotates, such as DeepSeek-V3.
+    wider = "global_head_dim" if layer_type == "full_attention" else "head_dim"
+    for name in (wider, "qk_rope_head_dim", "head_dim"):
+        if read(name) is not None:
+            return require_count(f"config.{name}", read(name))
     heads, hidden = read("num_attention_heads"), read("hidden_size")
-    if not heads or not hidden:
+    if heads is None or hidden is None:
         raise unfit_argument("config.head_dim", "missing", "given, here or as head_dim")
-    return require_count("config.hidden_size", hidden) // require_count("config.num_attention_heads", heads)
+    count, width = require_count("config.num_attention_heads", heads), require_count("config.hidden_size", hidden)
+    if count > 0 and width % count == 0:
+        return width // count
+    raise invalid_argument("config.hidden_size", hidden, f"a multiple of num_attention_heads, {heads}")
 
 
 def _scaling(
@@ -96,6 +111,8 @@ def _scaling(
     if rope_type not in SCALINGS:
         raise invalid_argument("config.rope_type", rope_type, f"one of default, {', '.join(SCALINGS)}")
     longest = read("max_position_embeddings")
+    if longest is not None:
+        require_positive("config.max_position_embeddings", longest)
     # Beside parameters of all layers the original length has priority over the one among them.
     original = (None if around is not None else read("original_max_position_embeddings")) or given.get(
         "original_max_position_embeddings", longest
@@ -104,7 +121,7 @@ def _scaling(
         "max_position_embeddings": longest,
         "original_max_position_embeddings": original,
         "length": length if length is not None or rope_type == "longrope" else longest,
-        "partial_rotary_factor": read("partial_rotary_factor") or 1,
+        "partial_rotary_factor": _partial(given, read),
     }
     known = SCALINGS[rope_type]["parameters"]
     own = {name: value for name, value in given.items() if name in known and value is not None}
@@ -119,6 +136,6 @@ def _scaling(
         flags = given if around is None else around
         # transformers takes None for a no, and looks for it beside the types where there are such.
         scaling["truncate"] = flags.get("truncate", True) or False
-        if "factor" not in scaling and longest and original:
-            scaling["factor"] = longest / original
+        if "factor" not in scaling and longest is not None:
+            scaling["factor"] = longest / require_positive("config.original_max_position_embeddings", original)
     return scaling

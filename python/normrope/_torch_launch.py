@@ -24,10 +24,10 @@ from .errors import NormropeError
 
 require_version(torch)
 
-#: What no code of somebody else's stands behind, and what is left out.
+#: Types that run torch's own code alone, and that of an argument that is left out.
 _PLAIN = frozenset((Tensor, Parameter, type(None)))
 
-#: A model has one for each kind of layer and number of tokens. When there are more, all are made anew.
+#: A model has one for each kind of layer and number of tokens. When there are more, the oldest goes.
 _PLANS_KEPT = 1024
 
 is_compiling = torch.compiler.is_compiling
@@ -36,7 +36,7 @@ _is_inference_mode_enabled = torch.is_inference_mode_enabled
 
 
 class _Plans(threading.local):
-    """Of one thread, so that none patches a struct that another is about to pass."""
+    """Each thread has plans of its own, because a call patches its plan's struct."""
 
     def __init__(self) -> None:
         self.by_key: dict[Any, Plan] = {}
@@ -106,7 +106,7 @@ def _require_normal(form: Form, tensors: Sequence[Any], plan: Plan) -> None:
 
 def _keep(key: Any, plan: Plan) -> Plan:
     if len(_plans.by_key) >= _PLANS_KEPT:
-        _plans.by_key.clear()
+        del _plans.by_key[next(iter(_plans.by_key))]
     if key is not None:
         _plans.by_key[key] = plan
     return plan

@@ -124,13 +124,12 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
 
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
     """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
-    given = [(name, tensor) for name, tensor in zip(form.names, tensors, strict=True) if tensor is not None]
-    faked = {
-        name: Memory(
-            "tensor", _dtype_of(tensor), tuple(tensor.shape), (0,) * tensor.dim(), 0, device=str(tensor.device)
-        )
-        for name, tensor in given
-    }
+    faked: dict[str, Memory] = {}
+    for name, tensor in zip(form.names, tensors, strict=True):
+        if tensor is not None:
+            _require_tensor(name, tensor)
+            shape, device = tuple(tensor.shape), str(tensor.device)
+            faked[name] = Memory("tensor", _dtype_of(tensor), shape, (0,) * len(shape), 0, device=device)
     matched = form.match(faked, options, require)
     impossible = matched.point.impossible
     if impossible is not None:
@@ -182,9 +181,13 @@ def _dtype_of(tensor: Tensor) -> str:
     return _DTYPES.get(tensor.dtype, str(tensor.dtype))
 
 
-def _memory_of(name: str, value: Any, source: int) -> Memory:
+def _require_tensor(name: str, value: Any) -> None:
     if not isinstance(value, Tensor):
         raise invalid_argument(name, value, "a tensor, as the first is")
+
+
+def _memory_of(name: str, value: Any, source: int) -> Memory:
+    _require_tensor(name, value)
     if value.layout != torch.strided:
         raise unfit_argument(name, f"a tensor of layout {value.layout}", "a dense one")
     if value.is_neg():

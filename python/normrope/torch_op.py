@@ -14,12 +14,12 @@ from torch import Tensor
 
 from . import _fused, _general
 from ._inputs import NUMBERS, TENSORS
-from ._match import Form, Matched
+from ._match import Form, Matched, raise_unless
 from ._op import arguments
 from ._point import FREE_AXES
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
-from ._torch_plan import make_plan, match_fake, require_no_grad, target_of
+from ._torch_plan import match_fake, require_no_grad, target_of
 from .errors import renaming
 from .support import answer
 
@@ -30,20 +30,14 @@ def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
     """A call that writes into what it was given. The docstrings of `_op` and `_fused` have arguments and errors."""
     if not is_watched(tensors):
         return launch(form, tensors, options)
-    _require_tensors(form, tensors)
+    _check_watched(form, tensors, options)
     if form is _fused.FORM:
-        (qkv, q_weight, k_weight, positions), heads = tensors, options[:5]
-        *ramp, library = options[7:]
-        place = None if library is None else str(library)
-        given_in_order = (qkv, *heads, q_weight, k_weight, *options[5:7], positions, *ramp)
-        torch.ops.normrope.fused_qk_norm_rope(*given_in_order, library=place)
-        return None
-    given = {tensor.name: value for tensor, value in zip(TENSORS, tensors, strict=True)}
-    is_in_place = all(given[tensor.name] is None for tensor in TENSORS if tensor.is_written)
-    if is_in_place:
-        torch.ops.normrope.qk_norm_rope_(**_by_name(given, options, with_outputs=False))
+        torch.ops.normrope.fused_qk_norm_rope(**_fused.by_name(tensors, options))
+    elif all(tensors[out] is None for out, _, _ in _general.OUTPUTS):
+        torch.ops.normrope.qk_norm_rope_(**_by_name(tensors, options, with_outputs=False))
     else:
-        torch.ops.normrope.qk_norm_rope_out(**_by_name(given, options, with_outputs=True))
+        torch.ops.normrope.qk_norm_rope_out(**_by_name(tensors, options, with_outputs=True))
+    return None
 
 
 def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -52,25 +46,24 @@ def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...])
         filled = _with_outputs(tensors, options)
         launch(form, filled, options)
         return tuple(filled[out] for out, _, _ in _general.OUTPUTS)
-    _require_tensors(form, tensors)
-    given = {tensor.name: value for tensor, value in zip(TENSORS, tensors, strict=True)}
-    results = torch.ops.normrope.qk_norm_rope(**_by_name(given, options, with_outputs=False))
+    _check_watched(form, tensors, options)
+    results = torch.ops.normrope.qk_norm_rope(**_by_name(tensors, options, with_outputs=False))
     sides = [side for _, side, _ in _general.OUTPUTS]
     return tuple(None if tensors[side] is None else result for side, result in zip(sides, results, strict=True))
 
 
-def _require_tensors(form: Form, tensors: Sequence[Any]) -> None:
-    """Where one is none, the plan says so."""
-    if not all(tensor is None or isinstance(tensor, Tensor) for tensor in tensors):
+def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    """What torch's dispatcher would say in other words, or not at all. A trace comes to the fake implementation."""
+    if not is_compiling():
         with renaming(form.renames):
-            make_plan(form, tensors, ())
+            match_fake(form, tensors, options, raise_unless)
 
 
 def _with_outputs(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
-    heads_dim = options[len(NUMBERS) + len(FREE_AXES) + 1]
+    heads_dim = options[_HEADS_DIM]
     filled = list(tensors)
     for out, side, _ in _general.OUTPUTS:
-        if tensors[side] is not None:
+        if isinstance(tensors[side], Tensor):  # of others the plan says what they are
             filled[out] = _empty_like(tensors[side], heads_dim)
     return tuple(filled)
 
@@ -95,17 +88,18 @@ why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_
 # The registered ops. Their arguments are those of the table of inputs: q first, k second, and all others by their
 # names.
 
-_OPTIONS = (*NUMBERS, *(name for _, name, _ in FREE_AXES), "head_dim", "heads_dim", "pdl", "library")
+_HEADS_DIM = _general.OPTIONS.index("heads_dim")
 
 
-def _by_name(given: dict[str, Any], options: tuple[Any, ...], with_outputs: bool) -> dict[str, Any]:
-    *values, table = options
-    outputs = {tensor.name for tensor in TENSORS if tensor.is_written}
-    own = {name: value for name, value in given.items() if with_outputs or name not in outputs}
-    named = {**own, **dict(zip(_OPTIONS, values, strict=True))}
+def _by_name(tensors: Sequence[Any], options: tuple[Any, ...], with_outputs: bool) -> dict[str, Any]:
+    named = dict(zip(_general.OPTIONS, options, strict=True))
+    for tensor, value in zip(TENSORS, tensors, strict=True):
+        if with_outputs or not tensor.is_written:
+            named[tensor.name] = value
+    table, library = named.pop("table"), named["library"]
     if named["attention_factor"] is None:
         named["attention_factor"] = 1.0 if table is None else table.attention_factor
-    named["library"] = None if named["library"] is None else str(named["library"])
+    named["library"] = None if library is None else str(library)
     named["inv_freq"] = None if table is None else list(table.inv_freq)
     return named
 
@@ -120,14 +114,12 @@ def _schema(name: str, written: str, result: str) -> str:
 
     def tensor(field: str, of: str, i: int) -> str:
         mark = f"({'abcdefgh'[i]}!)" if field == written else ""
-        return f"Tensor{mark}{'' if of == 'q' or of == 'q_out' else '?'} {of}"
+        return f"Tensor{mark} {of}" if of in ("q", "q_out") else f"Tensor{mark}? {of}=None"
 
     own = [t for t in TENSORS if not t.is_written or written == "out"]
     first = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name in ("q", "k")]
     others = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name not in ("q", "k")]
-    others = [other + "=None" if other.startswith("Tensor?") else other for other in others]
-    first = [each + "=None" if each.startswith("Tensor?") else each for each in first]
-    options = [kinds[option] for option in _OPTIONS]
+    options = [kinds[option] for option in _general.OPTIONS if option != "table"]
     return f"{name}({', '.join([*first, '*', *others, 'float[]? inv_freq=None', *options])}) -> {result}"
 
 

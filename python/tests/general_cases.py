@@ -134,6 +134,16 @@ class GeneralCases(NormropeCase):
         normrope.qk_norm_rope_(rows[:, :, :4], rows[:, :, 4:], **call.options())
         self.assert_right(call, rows[:, :, :4], rows[:, :, 4:], {})
 
+    def test_what_lies_between_sequences_and_no_heads(self) -> None:
+        size = 4 * TOKENS * 64
+        big = torch.randn(2, size + 64, device=self.device).bfloat16()
+        q = big.as_strided((2, 4, TOKENS, 64), (size + 64, TOKENS * 64, 64, 1))  # each sequence is launched
+        given = {**GeneralCall(self.device).options(k_weight=None), "heads_dim": 1}
+        given["positions"] = torch.arange(TOKENS, device=self.device)
+        want, _ = normrope.qk_norm_rope(q, **{**given, "q_weight": big[0, size:].clone()})
+        normrope.qk_norm_rope_(q[:, 2:2], q, **{**given, "k_weight": big[0, size:]})
+        self.assertTrue(torch.equal(q, want))
+
     def test_positions_of_a_whole_batch(self) -> None:
         call = GeneralCall(self.device)
         call.positions = call.positions[:1].expand(BATCH, -1)

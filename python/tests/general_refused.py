@@ -40,6 +40,24 @@ class GeneralRefusals(NormropeCase):
             )
         self.assertTrue(bool((odd == 3).all()) and torch.equal(wide, before))
 
+    def test_the_registered_ops_refuse_half_of_the_outputs_and_two_tables(self) -> None:
+        call, ops = GeneralCall(self.device), torch.ops.normrope
+        q, k, before = call.heads["q"], call.heads["k"], call.heads["k"].clone()
+        given = call.options()
+        given["inv_freq"] = list(given.pop("rope_table").inv_freq)
+        with self.refuses("invalid-argument", "k_out is None. k_out must be given, as q_out is"):
+            ops.qk_norm_rope_out(q, k, q_out=torch.empty_like(q), **given)
+        turns = torch.zeros(32, dtype=torch.int64, device=self.device)
+        with self.refuses("invalid-argument", "inv_freq is given. inv_freq must be left out, as rope_table is given"):
+            ops.qk_norm_rope_(q, k, rope_table=turns, **given)
+        with self.refuses("invalid-argument", "inv_freq is empty"):
+            ops.qk_norm_rope_(q, k, **{**given, "inv_freq": []})
+        with self.refuses("invalid-argument", "k is a list of 2. k must be a tensor"):
+            normrope.qk_norm_rope(q, [1, 2], **call.options())
+        with torch.profiler.profile(), self.refuses("invalid-argument", "pdl is 1. pdl must be True or False"):
+            normrope.qk_norm_rope(q, k, **call.options(pdl=1))
+        self.assertTrue(torch.equal(k, before))
+
     def test_grad_is_refused_in_words(self) -> None:
         call = GeneralCall(self.device)
         call.heads["k"].requires_grad_()
@@ -61,7 +79,7 @@ class GeneralRefusals(NormropeCase):
             ),
             ({"q": q[None]}, "q is a tensor of shape [1, 2, 6, 4, 64]"),
             ({"q": q.flatten(2)}, "q_weight is a tensor of shape [64]. q_weight must be [256] or [6, 256]"),
-            ({"q": q.flatten(1), "head_dim": None}, "of rank 3 or 4, or come with head_dim"),
+            ({"q": q.flatten(1), "head_dim": None}, "of rank 3 or 4, or rows with head_dim"),
             ({"heads_dim": 5}, "heads_dim is 5"),
             ({"heads_dim": -1}, "heads_dim is -1"),
             ({"k": k.half()}, "k is a tensor of f16. k must be bf16"),
@@ -84,7 +102,7 @@ class GeneralRefusals(NormropeCase):
                 {"positions": call.positions.short()},
                 "positions is a tensor of torch.int16. positions must be int32 or int64",
             ),
-            ({"rope_table": None}, "rotaryDim is 0"),
+            ({"rope_table": None}, "rope_table is None. rope_table must be given"),
             ({"rope_table": 1e4}, "rope_table is 10000.0"),
             ({"rope_table": torch.zeros(32, device=self.device)}, "rope_table is a tensor of torch.float32"),
             ({"rope": "neo"}, 'rope is "neo"'),

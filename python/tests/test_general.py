@@ -133,7 +133,7 @@ class Regions(unittest.TestCase):
         generator = random.Random(3)
         taken = 0
         for _ in range(20_000):
-            strides = generator.sample([8, 16, 24, 48, 96, -16, -48], 2)
+            strides = generator.sample([0, 8, 16, 24, 48, 96, -16, -48], 2)
             own = [self.region(generator, "q", True, strides)]
             own.append(self.region(generator, "k", generator.random() < 0.5, strides))
             try:
@@ -148,8 +148,9 @@ class Regions(unittest.TestCase):
 
     @staticmethod
     def region(generator: random.Random, name: str, is_written: bool, strides: list[int]) -> Region:
-        dimensions = [(generator.randint(2, 3), stride) for stride in strides] + [(generator.choice([2, 4]), 2)]
-        return Region(name, is_written, "qk".index(name), 8 * generator.randint(0, 24), 2, dimensions)
+        own = [stride for stride in strides if is_written or stride != 0]
+        dimensions = [(generator.randint(2, 3), stride) for stride in own] + [(generator.choice([2, 4]), 2)]
+        return Region(name, is_written, name, "qk".index(name), 8 * generator.randint(0, 24), 2, dimensions)
 
     @staticmethod
     def bytes_of(region: Region) -> list[int]:
@@ -157,6 +158,40 @@ class Regions(unittest.TestCase):
         for count, stride in region.dimensions:
             places = [place + i * stride for place in places for i in range(count)]
         return [place + i for place in places for i in range(region.size)]
+
+
+class Batches(NormropeCase):
+    """Of which no one stride reaches all tokens: `[batch, heads, tokens, dim]`."""
+
+    def test_positions_of_all_and_in_place_said_otherwise(self) -> None:
+        shape, positions = (2, 4, 5, 64), array("i", range(5))
+        given = {**options(q_weight=ones("bf16", 64), heads_dim=-3), "positions": positions}
+        bits = array("H", random_bits("bf16", 2 * 4 * 5 * 64, random.Random(2)))
+        own, into = array("H", bits), array("H", bits)
+        normrope.qk_norm_rope_(shaped(own, *shape), **given)
+        q = shaped(into, *shape)
+        normrope.qk_norm_rope(q, q_out=q, **given)
+        self.assertEqual(own, into)
+        self.assertNotEqual(own, bits)
+
+    def test_one_token_of_each_sequence(self) -> None:
+        head = Heads("q", 3 * 64, 64)
+        want = array("H", head.bits)
+        one = {"positions": array("q", [4097]), "q_weight": head.weight, "heads_dim": -2}
+        normrope.qk_norm_rope_(shaped(want, 6, 3, 64), **options(**{**one, "positions": array("q", [4097] * 6)}))
+        for positions in (array("q", [4097]), shaped(array("q", [4097]), 1, 1)):
+            own = array("H", head.bits)
+            normrope.qk_norm_rope_(shaped(own, 6, 1, 3, 64), **options(**{**one, "positions": positions}))
+            self.assertEqual(own, want)
+
+    def test_rows_of_one_head(self) -> None:
+        q, k = array("H", ones("bf16", 2 * 5 * 128)), array("H", ones("bf16", 2 * 5 * 64))
+        given = options(
+            q_weight=ones("bf16", 64), k_weight=ones("bf16", 64), positions=array("i", range(5)), head_dim=64
+        )
+        normrope.qk_norm_rope_(shaped(q, 2, 5, 128), shaped(k, 2, 5, 64), **given)
+        self.assertEqual(list(q[:64]), list(q[64:128]))
+        self.assertEqual((q[128:192], q[640:704]), (k[64:128], k[0:64]))
 
 
 class Functions(NormropeCase):
@@ -180,7 +215,7 @@ class Functions(NormropeCase):
                 {"q_out": shaped(array("H", q.bits), 3, 6, 64)},
                 "q_out is a buffer of shape [3, 6, 64]. q_out must be [6, 3",
             ),
-            ({"q": q.bits}, "q is a buffer of 1152 elements. q must be of rank 3 or 4, or come with head_dim"),
+            ({"q": q.bits}, "q is a buffer of 1152 elements. q must be of rank 3 or 4, or rows with head_dim"),
             ({"q": [1.0]}, "q is a list of 1. q must be a buffer"),
             ({"q": None}, "q is None. q must be given"),
             ({"dtype": None}, "dtype is None, and bit patterns do not tell what they are"),
@@ -190,6 +225,11 @@ class Functions(NormropeCase):
             ),
             ({"k_weight": ones("bf16", 64)}, "k_weight is given. k_weight must be left out, as k is"),
             ({"k_out": heads}, "k_out is given. k_out must be left out, as k is"),
+            ({"head_dim": 0}, "head_dim is 0. head_dim must be a positive whole number"),
+            ({"head_dim": "64"}, 'head_dim is "64"'),
+            ({"head_dim": 64}, "positions is a buffer of 6 elements. positions must be [3] or [6, 3]"),
+            ({"heads_dim": True}, "heads_dim is True"),
+            ({"rope_table": None}, "rope_table is None. rope_table must be given"),
         ):
             given = {**good, **change}
             if given["q_out"] is None and change:

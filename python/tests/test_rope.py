@@ -125,8 +125,13 @@ class Configs(NormropeCase):
         full, sliding = (RopeTable.from_hf_config(config, f"{name}_attention") for name in ("full", "sliding"))
         self.assertEqual(full.inv_freq, RopeTable(base=1e6, rotary_dim=256, scaling=scaling).inv_freq)
         self.assertEqual(sliding.inv_freq, RopeTable(base=1e4, rotary_dim=256).inv_freq)
-        with self.refuses("invalid-argument", "layer_type is None", "their angles differ"):
-            RopeTable.from_hf_config(config)
+        for layer_type, shown in ((None, "None"), ("sliding", '"sliding"')):
+            with self.refuses("invalid-argument", f"layer_type is {shown}", "their angles differ"):
+                RopeTable.from_hf_config(config, layer_type)
+
+    def test_a_head_of_which_a_part_of_its_own_rotates(self) -> None:
+        deepseek = {"rope_theta": 1e4, "hidden_size": 7168, "num_attention_heads": 128, "qk_rope_head_dim": 64}
+        self.assertEqual(RopeTable.from_hf_config(deepseek).rotary_dim, 64)
 
     def test_a_table_for_a_length(self) -> None:
         config = {"head_dim": 64, "rope_theta": 1e4, "max_position_embeddings": 2048}
@@ -144,6 +149,20 @@ class Configs(NormropeCase):
             ({"rope_theta": -1, "head_dim": 64}, "base is -1"),
             ({"rope_theta": 1e4, "head_dim": 64, "rope_scaling": {"type": "linear"}}, "scaling.factor is None"),
             ({"rope_theta": 1e4, "head_dim": 64, "partial_rotary_factor": "half"}, "partial_rotary_factor is"),
+            ({"rope_theta": 1e4, "head_dim": 64, "partial_rotary_factor": 0}, "partial_rotary_factor is 0"),
+            ({"rope_theta": 1e4, "head_dim": 64, "partial_rotary_factor": 2}, "partial_rotary_factor is 2"),
+            ({"rope_theta": 1e4, "head_dim": "64"}, 'config.head_dim is "64"'),
+            ({"rope_theta": 1e4, "hidden_size": 100, "num_attention_heads": 3}, "config.hidden_size is 100"),
+            ({"rope_theta": 1e4, "head_dim": 64, "rope_scaling": {"type": ["yarn"]}}, "config.rope_type is a list"),
+            (
+                {
+                    "rope_theta": 1e4,
+                    "head_dim": 64,
+                    "rope_scaling": {"type": "yarn"},
+                    "max_position_embeddings": "4096",
+                },
+                'config.max_position_embeddings is "4096"',
+            ),
         ):
             with self.subTest(message), self.refuses("invalid-argument", message):
                 RopeTable.from_hf_config(config)

@@ -288,8 +288,7 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
 
 // A tensor that is only read, apart from all that is written: elsewhere, or in a gap of its rows.
 int check_read(const Scope &scope, const Input &input) {
-  const bool is_heads = scope.heads != nullptr && (input.offset == offsetof(normrope_heads, in) || input.offset == offsetof(normrope_heads, out));
-  if (is_heads) return NORMROPE_OK;
+  if (input.strided[0].size == Size::num_tokens) return NORMROPE_OK;  // heads, which check_apart looks at
   int64_t first = 0, last = scope.size(input.contiguous) - 1;  // in its elements, from its address on
   for (const Strided &dimension : input.strided) {
     const int64_t count = scope.size(dimension.size);
