@@ -47,8 +47,8 @@ export interface HeadContext {
 }
 
 /** Root mean square norm: `x * rsqrt(mean(x^2) + eps) * weight`. Source: Zhang and Sennrich 2019, eq. 4. */
-export function rmsNorm(x: Head, args: { weight: Weight; eps: Eps }): Head {
-  return apply(x, "rmsNorm", args);
+export function norm(x: Head, args: { weight: Weight; eps: Eps }): Head {
+  return apply(x, "norm", args);
 }
 
 /**

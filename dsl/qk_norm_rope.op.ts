@@ -1,10 +1,10 @@
 /** The op: RMSNorm of every q and k head, then rotary embedding, in one pass. */
-import { defineOp, rmsNorm, rotate } from "./language.js";
+import { defineOp, norm, rotate } from "./language.js";
 
 /** `y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)` for every head of q and k. */
 export const qkNormRope = defineOp({
   name: "qk_norm_rope",
   ranges: {},
   head: (x, { axes, weight, eps, angle }) =>
-    rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }),
+    rotate(norm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }),
 });

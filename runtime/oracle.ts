@@ -35,7 +35,7 @@ type StageFunction = (head: OracleHead, args: StageArgs, inputs: OracleInputs) =
 
 /** One function for each stage of the DSL, by its name there. */
 const STAGES: Readonly<Record<string, StageFunction>> = {
-  rmsNorm({ y }, _args, { weight, eps }) {
+  norm({ y }, _args, { weight, eps }) {
     const meanSquare = y.reduce((sum, x) => sum + x * x, 0) / y.length;
     const scale = 1 / Math.sqrt(meanSquare + eps);
     const normed = y.map((x, i) => x * scale * at(weight, i));

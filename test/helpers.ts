@@ -104,14 +104,14 @@ const OP_PARTS = {
   rope: 'oneOf("neox", "interleaved")',
   dtype: 'oneOf("bf16", "f16")',
   head: `(x, { axes, weight, eps, angle }) =>
-    rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`,
+    rotate(norm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`,
   entry: '{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }',
 };
 
 /** A config with an op of its own, from the parts that differ from the shipped op. */
 export function opConfig(changed: Partial<typeof OP_PARTS> = {}): string {
   const { name, headDim, rotaryDim, rope, dtype, head, entry } = { ...OP_PARTS, ...changed };
-  return `import { defineOp, defineSpace, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";
+  return `import { defineOp, defineSpace, multipleOf, oneOf, norm, rotate } from "normrope/dsl";
 const myOp = defineOp({
   name: ${name},
   ranges: { headDim: ${headDim}, rotaryDim: ${rotaryDim}, rope: ${rope}, dtype: ${dtype} },

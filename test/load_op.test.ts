@@ -22,7 +22,7 @@ describe("an op", () => {
   const own = (changed: Parameters<typeof opConfig>[0]) => onlyOp(load(writeConfig(opConfig(changed))));
   const EXPECTED_STAGES = [
     {
-      name: "rmsNorm",
+      name: "norm",
       args: { weight: { kind: "input", name: "weight" }, eps: { kind: "input", name: "eps" } },
     },
     {
@@ -64,14 +64,14 @@ describe("an op", () => {
       "destructured and renamed",
       {
         head: `(h, { axes: a, weight: w, eps: e, angle: t }) =>
-    rotate(rmsNorm(h, { weight: w, eps: e }), { angle: t, pairs: a.rope, dim: a.rotaryDim })`,
+    rotate(norm(h, { weight: w, eps: e }), { angle: t, pairs: a.rope, dim: a.rotaryDim })`,
       },
     ],
     [
       "not destructured",
       {
         head: `(x, c) =>
-    rotate(rmsNorm(x, { weight: c.weight, eps: c.eps }), { angle: c.angle, pairs: c.axes.rope, dim: c.axes.rotaryDim })`,
+    rotate(norm(x, { weight: c.weight, eps: c.eps }), { angle: c.angle, pairs: c.axes.rope, dim: c.axes.rotaryDim })`,
       },
     ],
   ])("of the user's own is read from a context that is %s", (_, changed) => {
@@ -96,7 +96,7 @@ describe("an op", () => {
       "rope, dim: sizes.rotaryDim",
     ],
   ])("of the user's own is read from a context that is %s", (_, parameters, norm, rotation) => {
-    const head = `${parameters} rotate(rmsNorm(x, ${norm}), { angle, pairs: ${rotation} })`;
+    const head = `${parameters} rotate(norm(x, ${norm}), { angle, pairs: ${rotation} })`;
     expect(own({ head }).stages).toEqual(EXPECTED_STAGES);
   });
 
@@ -134,7 +134,7 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
     const [plan] = compileText(
       opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })", dtype: 'oneOf("f16")', entry }),
     ).plans;
-    expect(plan?.id).toBe("my_op_aa2da29f__f16_d48_r48_neox");
+    expect(plan?.id).toBe("my_op_83f43df0__f16_d48_r48_neox");
     const outside = opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })" });
     expect(pointsOf(outside)).toEqual(neox(64));
     expect(diagnosticsOf(() => compileText(outside.replace("[64]", "[56]")))).toMatchObject([
@@ -144,14 +144,14 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
 
   it("names the file it is imported from, as seen from the config", () => {
     const [, ...lines] = opConfig().split("\n");
-    const op = `import { defineOp, multipleOf, oneOf, rmsNorm, rotate } from "normrope/dsl";\nexport ${lines
+    const op = `import { defineOp, multipleOf, oneOf, norm, rotate } from "normrope/dsl";\nexport ${lines
       .slice(0, -2)
       .join("\n")}\n`;
     const text = `import { defineSpace } from "normrope/dsl";\nimport { myOp } from "./ops/mine.js";
 export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
     const { ops, plans } = compileText(text, { "ops/mine.ts": op });
     expect(ops[0]?.source).toBe("ops/mine.ts");
-    expect(plans.map(({ id }) => id)).toEqual(["my_op_aa2da29f__bf16_d64_r64_neox"]);
+    expect(plans.map(({ id }) => id)).toEqual(["my_op_83f43df0__bf16_d64_r64_neox"]);
   });
 
   it.each([
@@ -176,7 +176,7 @@ export function softcap(x: Head, args: { cap: number; weight?: Weight }): Head {
 `;
   /** The op of a config whose language has the stage. */
   function opWith(args: string): Op {
-    const stages = `softcap(rotate(rmsNorm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }), ${args})`;
+    const stages = `softcap(rotate(norm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }), ${args})`;
     const head = `(x, { axes, weight, eps, angle }) => ${stages}`;
     const text = opConfig({ head }).replace("rotate }", "rotate, softcap }");
     const config = parseConfig("softcap.config.ts", text);

@@ -53,7 +53,7 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
     const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
     const other = { ...op, name: "capped", stages: [...op.stages, { name: "softcap", args: {} }] };
     expect(problemOf(other, point)).toBe(
-      "the config's op, capped, is rmsNorm, rotate, softcap, and the model's is rmsNorm, rotate",
+      "the config's op, capped, is norm, rotate, softcap, and the model's is norm, rotate",
     );
     expect(problemOf(op, point)).toBeUndefined();
   });

@@ -46,17 +46,17 @@ const STAGES: readonly Change[] = [
     "args: { weight: Weight; eps: Eps }",
     'args: { weight: Weight; eps: Eps; gain: ValueOn<AxisValues["gain"]> }',
   ],
-  ["dsl/qk_norm_rope.op.ts", "rmsNorm(x, { weight, eps })", "rmsNorm(x, { weight, eps, gain: axes.gain })"],
-  ["runtime/oracle.ts", "rmsNorm({ y }, _args,", "rmsNorm({ y }, { gain },"],
+  ["dsl/qk_norm_rope.op.ts", "norm(x, { weight, eps })", "norm(x, { weight, eps, gain: axes.gain })"],
+  ["runtime/oracle.ts", "norm({ y }, _args,", "norm({ y }, { gain },"],
   ["runtime/oracle.ts", "const scale = 1 / Math", 'const scale = (gain === "two" ? 2 : 1) / Math'],
   ["runtime/oracle.ts", 'pairs === "interleaved"', 'pairs !== "neox"'],
   ["generator/view.ts", 'interleaved: point.rope === "interleaved"', 'interleaved: point.rope !== "neox"'],
   [
-    "templates/cpu/stages/rmsNorm.hbs",
+    "templates/cpu/stages/norm.hbs",
     "const float scale = measured[head - first];",
     "[[maybe_unused]] const float one = 1.0f, two = 2.0f;\nconst float scale = measured[head - first]{{#if @root.gain}} * {{@root.gain}}{{/if}};",
   ],
-  ["templates/cuda/stages/rmsNorm.hbs", "a[i] *= scale, b[i] *= scale;", "// gain {{@root.gain}}"],
+  ["templates/cuda/stages/norm.hbs", "a[i] *= scale, b[i] *= scale;", "// gain {{@root.gain}}"],
 ];
 
 function change([file, find, replace]: Change): void {

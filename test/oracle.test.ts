@@ -8,7 +8,7 @@ import { angleAt, oracleHead } from "../runtime/oracle.js";
 import { ropeTable } from "../runtime/rope_table.js";
 
 const input = (name: "weight" | "eps" | "angle") => ({ kind: "input", name }) as const;
-const NORM: Stage = { name: "rmsNorm", args: { weight: input("weight"), eps: input("eps") } };
+const NORM: Stage = { name: "norm", args: { weight: input("weight"), eps: input("eps") } };
 const ROTATE: Stage = {
   name: "rotate",
   args: {

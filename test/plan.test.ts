@@ -142,7 +142,7 @@ it("fixes all that decides the bits of a result", () => {
     layouts: 1,
     point,
     stages: [
-      { name: "rmsNorm", constants: {} },
+      { name: "norm", constants: {} },
       { name: "rotate", constants: {} },
     ],
     vectorElements: 4,

@@ -65,7 +65,7 @@ export function openForPoints(
 }
 
 /** What a model's layers are: another op computes something else. */
-const MODEL_STAGES = "rmsNorm, rotate";
+const MODEL_STAGES = "norm, rotate";
 
 const stagesOf = ({ stages }: Op) => stages.map(({ name }) => name).join(", ");
 

@@ -38,9 +38,7 @@ export function readHead(head: Property, report: Report): Stage[] | undefined {
     const stage = call && stageFunction(call);
     const [inner] = call?.getArguments() ?? [];
     if (call === undefined || stage === undefined || !Node.isExpression(inner)) {
-      report(
-        unsupported(current, "a stage function of normrope/dsl around the head, such as `rmsNorm(x, …)`"),
-      );
+      report(unsupported(current, "a stage function of normrope/dsl around the head, such as `norm(x, …)`"));
       return undefined;
     }
     const args = readStageArgs(call, stage, paths, report);
@@ -99,10 +97,10 @@ function stageProblem(stages: readonly Stage[]): { message: string; fix: string 
     return { message: "`pairs` of rotate is not `axes.rope`", fix };
   if (dim?.kind !== "axis" || dim.axis !== "rotaryDim")
     return { message: "`dim` of rotate is not `axes.rotaryDim`", fix };
-  const norms = stages.filter(({ name }) => name === "rmsNorm");
+  const norms = stages.filter(({ name }) => name === "norm");
   if (norms.length === 1 && stages[0] === norms[0]) return undefined;
   return {
-    message: "rmsNorm is not the first stage, and the only norm",
-    fix: "apply rmsNorm to x itself, and only there",
+    message: "norm is not the first stage, and the only norm",
+    fix: "apply norm to x itself, and only there",
   };
 }

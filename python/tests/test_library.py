@@ -104,7 +104,7 @@ class Place(NormropeCase):
             (lambda manifest: manifest.update(abi=3), "library-invalid", "of version 3 of the C interface"),
             (lambda manifest: manifest["kernels"].reverse(), "library-invalid", "lists other kernels than"),
             (lambda manifest: manifest.pop("kernels"), "library-invalid", "is not a manifest of this version"),
-            (lambda manifest: manifest["ops"][0]["stages"].reverse(), "library-invalid", "the stages rotate, rmsNorm"),
+            (lambda manifest: manifest["ops"][0]["stages"].reverse(), "library-invalid", "the stages rotate, norm"),
             *(
                 (lambda manifest, part=part, key=key, odd=odd: part(manifest).update({key: odd}), "library-invalid", "")
                 for part, key in (

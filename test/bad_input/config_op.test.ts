@@ -33,7 +33,7 @@ const CASES: readonly ConfigCase[] = [
   [
     "an op that does not rotate",
     "bad-op",
-    opConfig({ head: head("rmsNorm(x, { weight, eps })") }).replace("head:", "▸head:"),
+    opConfig({ head: head("norm(x, { weight, eps })") }).replace("head:", "▸head:"),
     "rotated 0 times",
   ],
   [
@@ -66,18 +66,18 @@ const CASES: readonly ConfigCase[] = [
     "an op that norms what it has rotated",
     "bad-op",
     opConfig({
-      head: head("rmsNorm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })"),
+      head: head("norm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })"),
     }).replace("head:", "▸head:"),
-    "rmsNorm is not the first stage",
+    "norm is not the first stage",
   ],
   [
     "an op that norms twice",
     "bad-op",
     opConfig({
-      head: head(`rotate(rmsNorm(rmsNorm(x, { weight, eps }), { weight, eps }),
+      head: head(`rotate(norm(norm(x, { weight, eps }), { weight, eps }),
     { angle, pairs: axes.rope, dim: axes.rotaryDim })`),
     }).replace("head:", "▸head:"),
-    "rmsNorm is not the first stage",
+    "norm is not the first stage",
   ],
   ...(
     [
@@ -115,24 +115,15 @@ const CASES: readonly ConfigCase[] = [
     "the op has no `head`",
   ],
   ...stageCases([
-    [
-      "a constant for an input",
-      "▸eps: 0.5",
-      "`eps` of rmsNorm is `0.5`, and can only be the eps of the call",
-    ],
-    ["a constant for an input, cast", "▸eps: 0.5 as never", "`eps` of rmsNorm is `0.5 as never`"],
-    ["a constant for an input, by a const", "▸eps: half as never", "`eps` of rmsNorm is `half as never`"],
-    ["what would be computed for an input", "▸eps: Math.sqrt(2) as never", "`eps` of rmsNorm"],
-    ["another input", "▸eps: weight as never", "`eps` of rmsNorm is `weight as never`"],
-    ["an axis for an input", "▸eps: axes.headDim as never", "`eps` of rmsNorm is `axes.headDim as never`"],
-    ["an argument too many", "eps, ▸epsilon: 1", 'rmsNorm takes no "epsilon"', "weight, eps"],
-    ["an argument too many, by a spread", "eps, ...{ ▸epsilon: 1 }", 'rmsNorm takes no "epsilon"'],
-    [
-      "a misspelt argument",
-      "eps, ...{ ▸wieght: weight }",
-      'rmsNorm takes no "wieght"',
-      "did you mean weight?",
-    ],
+    ["a constant for an input", "▸eps: 0.5", "`eps` of norm is `0.5`, and can only be the eps of the call"],
+    ["a constant for an input, cast", "▸eps: 0.5 as never", "`eps` of norm is `0.5 as never`"],
+    ["a constant for an input, by a const", "▸eps: half as never", "`eps` of norm is `half as never`"],
+    ["what would be computed for an input", "▸eps: Math.sqrt(2) as never", "`eps` of norm"],
+    ["another input", "▸eps: weight as never", "`eps` of norm is `weight as never`"],
+    ["an axis for an input", "▸eps: axes.headDim as never", "`eps` of norm is `axes.headDim as never`"],
+    ["an argument too many", "eps, ▸epsilon: 1", 'norm takes no "epsilon"', "weight, eps"],
+    ["an argument too many, by a spread", "eps, ...{ ▸epsilon: 1 }", 'norm takes no "epsilon"'],
+    ["a misspelt argument", "eps, ...{ ▸wieght: weight }", 'norm takes no "wieght"', "did you mean weight?"],
   ]),
   [
     "a constant for the angle",
@@ -165,27 +156,27 @@ const CASES: readonly ConfigCase[] = [
   [
     "a constant where no type is checked",
     "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("rotate(rmsNorm(x, { weight, ▸eps: 0.5 }), { angle, pairs: axes.rope, dim: axes.rotaryDim })") })}`,
-    "`eps` of rmsNorm is `0.5`",
+    `// @ts-nocheck\n${opConfig({ head: head("rotate(norm(x, { weight, ▸eps: 0.5 }), { angle, pairs: axes.rope, dim: axes.rotaryDim })") })}`,
+    "`eps` of norm is `0.5`",
   ],
   [
     "a stage without an argument",
     "bad-op",
-    opConfig({ head: head("▸rmsNorm(x, { weight } as never)") }),
-    "rmsNorm is given no `eps`",
+    opConfig({ head: head("▸norm(x, { weight } as never)") }),
+    "norm is given no `eps`",
     "write `eps`",
   ],
   [
     "a stage without arguments",
     "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("▸rmsNorm(x)") })}`,
-    "rmsNorm is given no `weight`",
+    `// @ts-nocheck\n${opConfig({ head: head("▸norm(x)") })}`,
+    "norm is given no `weight`",
   ],
   [
     "a third argument",
     "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("rmsNorm(x, { weight, eps }, ▸0.5)") })}`,
-    "rmsNorm takes no third argument",
+    `// @ts-nocheck\n${opConfig({ head: head("norm(x, { weight, eps }, ▸0.5)") })}`,
+    "norm takes no third argument",
   ],
   [
     "a function that is no stage",
@@ -236,12 +227,12 @@ const CASES: readonly ConfigCase[] = [
   ],
 ];
 
-/** Arguments of rmsNorm beside its weight. */
+/** Arguments of norm beside its weight. */
 function stageCases(
   cases: readonly (readonly [what: string, args: string, shows: string, fix?: string])[],
 ): ConfigCase[] {
   return cases.map(([what, args, shows, fix]) => {
-    const stages = `rotate(rmsNorm(x, { weight, ${args} }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`;
+    const stages = `rotate(norm(x, { weight, ${args} }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`;
     return [what, "bad-op", `const half = 0.5;\n${opConfig({ head: head(stages) })}`, shows, fix ?? ""];
   });
 }

@@ -8,7 +8,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
   ...inClass("collectives", [
     {
       name: "the sum over lanes only where there is a head",
-      file: "templates/cuda/stages/rmsNorm.hbs",
+      file: "templates/cuda/stages/norm.hbs",
       find: "const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
       replace:
         "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
@@ -221,7 +221,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "eps outside the mean",
-      file: "templates/cuda/stages/rmsNorm.hbs",
+      file: "templates/cuda/stages/norm.hbs",
       find: "params.eps * (1.0f * HEAD_DIM / PLACES);",
       replace: "params.eps * (1.0f / PLACES);",
       killedBy: EMULATED,
@@ -249,7 +249,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "CPU: the mean over one element less",
-      file: "templates/cpu/stages/rmsNorm.hbs",
+      file: "templates/cpu/stages/norm.hbs",
       find: "sum / HEAD_DIM + eps",
       replace: "sum / (HEAD_DIM - 1) + eps",
       killedBy: KERNELS,
