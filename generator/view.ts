@@ -45,11 +45,32 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     rotaryPairs,
     blockThreads: plan.blockThreads,
     pairs: `pairs/${point.rope}`,
-    /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
-    turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
     entries: entriesOf(plan),
-    stages: stageViews(plan),
+    /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
+    ...blocksOf(plan, CUDA_BLOCKS, { turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1 }),
   };
+}
+
+/**
+ * The blocks of a stage's CUDA text, in the order in which the skeleton has them: functions of the file; variables; loads of a
+ * slot before the wait of a dependent launch, and reads behind it; what is made of a slot once for all heads of a task;
+ * what is done to each head.
+ */
+const CUDA_BLOCKS = ["functions", "declare", "load", "read", "prepare", "apply"] as const;
+
+/** And of its CPU text: variables; what is measured of a head first; what is made for a head; what is done to it. */
+const CPU_BLOCKS = ["declare", "measure", "prepare", "apply"] as const;
+
+/** For each block the stages, of which each template has the text of that block or none. */
+function blocksOf(plan: KernelPlan, blocks: readonly string[], more: View = {}): View {
+  return Object.fromEntries(
+    blocks.map((block) => {
+      const flags = Object.fromEntries(blocks.map((name) => [name, name === block]));
+      const views = stageViews(plan).map((stage) => ({ ...stage, ...more, ...flags }));
+      // What the last stage needs comes first: its loads have the longest way to go, and the code was timed like this.
+      return [block, block === "load" ? views.reverse() : views];
+    }),
+  );
 }
 
 /** The value on each axis by its name, for a stage's text; empty where an axis means nothing. */
@@ -88,8 +109,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
     interleaved: point.rope === "interleaved",
     partial: point.rotaryDim < point.headDim,
     rotaryPairs: plan.rotaryPairs,
-    measuring: stageViews(plan).map((stage) => ({ ...stage, measuring: true })),
-    applying: stageViews(plan).map((stage) => ({ ...stage, measuring: false })),
+    ...blocksOf(plan, CPU_BLOCKS),
   };
 }
 

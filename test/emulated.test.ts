@@ -44,6 +44,7 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       const { headDim, dtype, rotaryDim } = facts.point;
       const random = randomNumbers(2);
       using buffer = library.upload(dtype, randomBits(dtype, 6 * headDim, random));
+      using other = library.upload(dtype, randomBits(dtype, 6 * headDim, random));
       using weight = library.upload(dtype, randomBits(dtype, headDim, random));
       using positions = library.upload("int32", Int32Array.of(3, 4));
       using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
@@ -55,13 +56,15 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
           ...{ layout: 0, headsPerTask: facts.headsPerWarp, slices: 1, isDependent },
         })),
       );
-      // The second reads what the first wrote: too early a read would be reported.
-      for (let i = 0; i < 2; i++)
-        kernel.run({ q, k, numTokens: 2, positions, ropeTable: rope, eps: 1e-6, pdl: true });
+      // The second reads what the first wrote, and the third takes it for positions: too early a read would be reported.
+      for (let i = 0; i < 2; i++) kernel.run({ ...call, pdl: true });
+      using written = library.borrow("int32", { address: buffer.address, length: 2 });
+      const away = { ...q, in: { ...q.in, buffer: other } };
+      kernel.run({ q: away, numTokens: 2, positions: written, ropeTable: rope, eps: 1e-6, pdl: true });
     }
     const launches = readFileSync(log, "utf8").trim().split("\n");
     expect(launches.map((line) => line.replace(/ \d+ x \d+$/, ""))).toEqual(
-      library.manifest.kernels.flatMap(({ id }) => Array(2).fill(`${id}__dependent dependent`)),
+      library.manifest.kernels.flatMap(({ id }) => Array(3).fill(`${id}__dependent dependent`)),
     );
   });
 

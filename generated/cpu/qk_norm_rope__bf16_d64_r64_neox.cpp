@@ -36,7 +36,8 @@ void run_heads(const normrope_heads &heads, int64_t token, float eps, const floa
   if (heads.num_heads == 0) return;
   const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
   auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
-  float weight_a[PAIRS], weight_b[PAIRS], a[PAIRS], b[PAIRS];
+  float weight_a[PAIRS], weight_b[PAIRS];
+  float a[PAIRS], b[PAIRS];
   for (int64_t first = 0; first < heads.num_heads; first += BLOCK_HEADS) {
     const int64_t end = least(first + BLOCK_HEADS, heads.num_heads);
     float measured[BLOCK_HEADS];

@@ -77,13 +77,13 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   // A lane without a slot loads the last one's, so that no branch is between the loads.
   const auto loaded_slot = [&](int s) { return min(slot_of(s), SLOTS - 1); };
 
-  // The table and the weights do not depend on the kernel before this one. Every load is issued before the first use,
-  // and none is skipped: a lane without a head loads a neighbour's. The weights serve all heads of the lane: where each head
-  // has its own, dispatch gives a lane one.
+  // What does not depend on the kernel before this one, such as weights and the table. Every load is issued before the
+  // first use, and none is skipped: a lane without a head loads a neighbour's.
   if (is_dependent) allow_next_kernel();
-  uint64_t turns[PAIRS_PER_LANE];
+  // The weights serve all heads of the lane: where each head has its own, dispatch gives a lane one.
   Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
+  uint64_t turns[PAIRS_PER_LANE];
 #pragma unroll
   for (int s = 0; s < SLOTS_PER_LANE; ++s) {
     load_turns(params.rope_table, slot_of(s), turns + s * VECTOR_ELEMENTS);
@@ -106,14 +106,14 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
     }
   };
   load_head();
-  const Position position = load_position(params, token);
-
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
+  const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
+
 #pragma unroll
   for (int s = 0; s < SLOTS_PER_LANE; ++s) {
     widen(first_weight[s], second_weight[s], weight_a + s * VECTOR_ELEMENTS, weight_b + s * VECTOR_ELEMENTS);
-#pragma unroll
+    #pragma unroll
     for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
       const int at = s * VECTOR_ELEMENTS + i;
       sincos_of_turns(turns[at], position, sine[at], cosine[at]);

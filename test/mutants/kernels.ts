@@ -24,8 +24,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "lanes without a head leave before the sum",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "  // The table and the weights do not depend",
-      replace: "  if (head >= end_head) return;\n  // The table and the weights do not depend",
+      find: "  // What does not depend on the kernel before",
+      replace: "  if (head >= end_head) return;\n  // What does not depend on the kernel before",
       killedBy: EMULATED,
     },
     {
@@ -200,7 +200,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
   ...inClass("weights and norm", [
     {
       name: "q and k with each other's weights",
-      file: "templates/cuda/kernel.cu.hbs",
+      file: "templates/cuda/stages/norm.hbs",
       find: "const char *const weight = nth(heads.weight,",
       replace: "const char *const weight = nth(params.heads[!is_k].weight,",
       killedBy: EMULATED,
@@ -214,7 +214,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the weight of the wrong half",
-      file: "templates/cuda/kernel.cu.hbs",
+      file: "templates/cuda/stages/norm.hbs",
       find: "load_vector(weight, second_vector(loaded_slot(s)))",
       replace: "load_vector(weight, first_vector(loaded_slot(s)))",
       killedBy: EMULATED,

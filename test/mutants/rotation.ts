@@ -36,14 +36,14 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "what passes through is rotated",
-      file: "templates/cuda/kernel.cu.hbs",
+      file: "templates/cuda/stages/rotate.hbs",
       find: "if (pair >= ROTARY_PAIRS) turns[n] = 0;",
       replace: "if (pair > ROTARY_PAIRS) turns[n] = 0;",
       killedBy: EMULATED,
     },
     {
       name: "the attention factor on what passes through",
-      file: "templates/cuda/kernel.cu.hbs",
+      file: "templates/cuda/stages/rotate.hbs",
       find: "pair_of(slot_of(s), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f",
       replace: "params.attention_factor",
       killedBy: EMULATED,
@@ -170,9 +170,23 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the wait behind the first loads",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "  load_head();\n  const Position position",
-      replace: "  const Position position",
+      find: "  load_head();\n{{#each read}}",
+      replace: "{{#each read}}",
       killedBy: EMULATED,
+    },
+    {
+      name: "a stage that reads before the kernel before has ended",
+      file: "templates/cuda/stages/rotate.hbs",
+      find: "{{#if read}}\nconst Position position",
+      replace: "{{#if declare}}\nconst Position position",
+      killedBy: EMULATED,
+    },
+    {
+      name: "only the first slot of a lane prepared",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "s < SLOTS_PER_LANE; ++s) {\n{{#each prepare}}",
+      replace: "s < 1; ++s) {\n{{#each prepare}}",
+      killedBy: "test/random_configs.test.ts",
     },
   ]),
 ];
