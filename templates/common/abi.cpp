@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "inputs.hpp"
+#include "overlap.hpp"
+#include "turns.hpp"
 
 namespace normrope {
 namespace {
@@ -38,8 +40,6 @@ int refuse(const Text &field, const Text &value, const Text &wanted) {
                 wanted.chars);
   return NORMROPE_ERROR_INVALID_ARGUMENT;
 }
-
-constexpr int64_t ELEMENT_BYTES = 2;
 
 // More than any later version of the struct has: what says so was not filled in.
 constexpr size_t MAX_ARGS_BYTES = 4096;
@@ -200,66 +200,12 @@ int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const S
   return NORMROPE_OK;
 }
 
-// Whether no two heads of one side share an element: heads of a token side by side and tokens behind them, or the
-// other way round. Strides were checked: what is formed here fits an int64.
-bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, int64_t num_heads, int64_t head_dim) {
-  // A stride over one token or head is never used, and may be anything.
-  const int64_t token = num_tokens > 1 ? std::abs(token_stride) : 0, head = num_heads > 1 ? std::abs(head_stride) : 0;
-  if (num_tokens == 1) return num_heads == 1 || head >= head_dim;
-  if (num_heads == 1) return token >= head_dim;
-  if (token < head_dim || head < head_dim) return false;
-  return token >= (num_heads - 1) * head + head_dim || head >= (num_tokens - 1) * token + head_dim;
-}
-
-// The elements of one side's heads, with strides made positive: where they begin, and the reach of a token's heads, of
-// a head's tokens, and of all.
-struct Region {
-  Region(const void *pointer, int64_t in_tokens, int64_t in_heads, int64_t tokens, int64_t heads, int64_t head_dim)
-      : token_stride(tokens > 1 ? std::abs(in_tokens) : 0),
-        head_stride(heads > 1 ? std::abs(in_heads) : 0),
-        heads_reach((heads - 1) * head_stride + head_dim),
-        tokens_reach((tokens - 1) * token_stride + head_dim),
-        reach(heads_reach + tokens_reach - head_dim),
-        first(static_cast<int64_t>(reinterpret_cast<intptr_t>(pointer)) / ELEMENT_BYTES) {
-    if (in_tokens < 0) first -= (tokens - 1) * token_stride;
-    if (in_heads < 0) first -= (heads - 1) * head_stride;
-  }
-  int64_t token_stride, head_stride, heads_reach, tokens_reach, reach, first;
-};
-
 Region input_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
   return {heads.in, heads.in_token_stride, heads.in_head_stride, num_tokens, heads.num_heads, head_dim};
 }
 
 Region output_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
   return {heads.out, heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, head_dim};
-}
-
-// Whether things of one size, `distance` apart and both repeated with a stride, lie between each other.
-bool interleave(int64_t distance, int64_t stride, int64_t size, int64_t other_size) {
-  if (stride == 0) return false;
-  const int64_t offset = (distance % stride + stride) % stride;
-  return offset >= size && offset + other_size <= stride;
-}
-
-// Whether two regions have no element in common, as far as can be told: apart as a whole; in rows of which each takes a
-// part, one row for a token or for a head; or head between head, in rows that hold both.
-bool are_apart(const Region &a, const Region &b, int64_t head_dim) {
-  const int64_t distance = b.first - a.first;
-  if (distance >= a.reach || -distance >= b.reach) return true;
-  const bool same_tokens = a.token_stride == b.token_stride;
-  const bool same_heads = a.head_stride == b.head_stride || a.head_stride == 0 || b.head_stride == 0;
-  const int64_t head_stride = std::max(a.head_stride, b.head_stride);
-  if (same_tokens && interleave(distance, a.token_stride, a.heads_reach, b.heads_reach)) return true;
-  if (same_heads && interleave(distance, head_stride, a.tokens_reach, b.tokens_reach)) return true;
-  if (!same_tokens || !same_heads) return false;
-  const auto joint = [&](int64_t a_reach, int64_t b_reach) {
-    return std::max(a_reach, distance + b_reach) - std::min<int64_t>(0, distance);
-  };
-  const bool in_token_rows = a.token_stride == 0 || joint(a.heads_reach, b.heads_reach) <= a.token_stride;
-  const bool in_head_rows = head_stride == 0 || joint(a.tokens_reach, b.tokens_reach) <= head_stride;
-  return (in_token_rows && interleave(distance, head_stride, head_dim, head_dim)) ||
-         (in_head_rows && interleave(distance, a.token_stride, head_dim, head_dim));
 }
 
 // What is written must be apart from what else is read or written; in place, a side's input is its output.
@@ -365,32 +311,6 @@ int validate(const KernelFacts &kernel, const normrope_args &args) {
     if (int status = check_all(side, HEADS_TENSORS, check_read)) return status;
   }
   return check_all(whole, ARGS_TENSORS, check_read);
-}
-
-// 1 / (2 pi) as a 256-bit fraction, the least significant word first.
-constexpr uint64_t INVERSE_TWO_PI[4] = {0x7f9458eaf7aef158u, 0x36d8a5664f10e410u, 0x7f09d5f47d4d3770u,
-                                        0x28be60db9391054au};
-
-// round(frac(x / 2 pi) * 2^64), exact: the product of x's 53-bit integer and the fraction, and 64 bits cut out of it.
-uint64_t turns_of(double x) {
-  int exponent;
-  const double fraction = std::frexp(x, &exponent);
-  const auto integer = static_cast<uint64_t>(std::ldexp(fraction, 53));  // x = integer * 2^(exponent - 53)
-  uint64_t product[6] = {};
-  uint64_t carry = 0;
-  for (int i = 0; i < 4; ++i) {
-    const unsigned __int128 sum = static_cast<unsigned __int128>(integer) * INVERSE_TWO_PI[i] + carry;
-    product[i] = static_cast<uint64_t>(sum);
-    carry = static_cast<uint64_t>(sum >> 64);
-  }
-  product[4] = carry;
-  // Bit `unit` of the product weighs 2^-64 turns.
-  const int unit = 256 - (exponent - 53) - 64;
-  if (unit > 320) return 0;
-  const auto bit = [&](int n) { return (product[n / 64] >> (n % 64)) & 1; };
-  uint64_t turns = product[unit / 64] >> (unit % 64);
-  if (unit % 64 != 0 && unit / 64 < 5) turns |= product[unit / 64 + 1] << (64 - unit % 64);
-  return turns + bit(unit - 1);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
  */
 import type { RunOptions } from "../../runtime/call.js";
 import { packedHeads } from "../../runtime/heads.js";
+import type { DeviceBuffer } from "../../runtime/memory.js";
 import { open } from "../../runtime/open.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { buildFixture, buildFolder } from "../fixture.js";
@@ -45,6 +46,19 @@ export function validCall(): RunOptions {
 export const withIn = (change: object, other: object = {}) =>
   withQ({ in: { ...validCall().q.in, ...change }, ...other });
 export const withQ = (change: object) => ({ q: { ...validCall().q, ...change } });
+
+/** A buffer that begins one element further on, between vectors. */
+export const between = (buffer: DeviceBuffer) =>
+  library.borrow("bf16", { address: buffer.address + 2n, length: buffer.length - 1 });
+/** Two heads of the packed rows, to `offset` in rows of another buffer. */
+export const outOfPlace = (offset: number) => ({
+  ...{ ...validCall().q, numHeads: 2 },
+  out: { buffer: spare, offset, tokenStride: ROW },
+});
+export const betweenEntries = () => {
+  const { address, length } = library.allocate("uint64", HEAD_DIM);
+  return library.borrow("uint64", { address: address + 8n, length: length / 2 });
+};
 
 /** Something that a caller's own code does. */
 export function fails(): never {

@@ -2,9 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { callerField, type RunOptions } from "../../runtime/call.js";
 import { NormropeError } from "../../runtime/errors.js";
-import type { DeviceBuffer } from "../../runtime/memory.js";
 import { BAD_ARGS, type BadArgs } from "./args.js";
 import {
+  between,
+  betweenEntries,
   bits,
   fails,
   HEAD_DIM,
@@ -12,12 +13,12 @@ import {
   library,
   openAgain,
   other,
+  outOfPlace,
   POINT,
   positions,
   qkv,
   ROW,
   rope,
-  spare,
   TOKENS,
   tableFor,
   validCall,
@@ -148,18 +149,6 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ],
   ["fields that a proxy makes up", "options", () => ({ q: new Proxy(validCall().q, { get: fails }) })],
 ];
-
-const between = (buffer: DeviceBuffer) =>
-  library.borrow("bf16", { address: buffer.address + 2n, length: buffer.length - 1 });
-/** Two heads of the packed rows, to `offset` in rows of another buffer. */
-const outOfPlace = (offset: number) => ({
-  ...{ ...validCall().q, numHeads: 2 },
-  out: { buffer: spare, offset, tokenStride: ROW },
-});
-const betweenEntries = () => {
-  const { address, length } = library.allocate("uint64", HEAD_DIM);
-  return library.borrow("uint64", { address: address + 8n, length: length / 2 });
-};
 
 describe("a call with", () => {
   test.each(BAD)("%s is refused, naming %s, and writes nothing", async (_, field, change) => {

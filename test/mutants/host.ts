@@ -26,7 +26,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "C: heads that lie over each other",
-      file: "templates/common/abi.cpp",
+      file: "templates/common/overlap.hpp",
       find: "if (token < head_dim || head < head_dim) return false;",
       replace: "",
       killedBy: "test/overlap.test.ts",

@@ -109,7 +109,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the table truncated instead of rounded",
-      file: "templates/common/abi.cpp",
+      file: "templates/common/turns.hpp",
       find: "return turns + bit(unit - 1);",
       replace: "return turns;",
       killedBy: "test/rope_table.test.ts",
