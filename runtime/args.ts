@@ -4,9 +4,15 @@
  * In: values by the paths of their fields, such as `eps` and `q.in`. Out: the struct, laid out by the table of inputs, with
  * all that is not set NULL or 0. Checks nothing: the C interface does.
  */
-import { argsLayout } from "../dsl/inputs.js";
+import { argsLayout, type Placed } from "../dsl/inputs.js";
 
 const LAYOUT = argsLayout();
+
+function fieldAt(path: string): Placed {
+  const field = LAYOUT.fields.get(path);
+  if (field === undefined) throw new RangeError(`normrope_args has no ${path}`);
+  return field;
+}
 
 /** One call's arguments. */
 export class Args {
@@ -17,11 +23,14 @@ export class Args {
     this.set("struct_size", LAYOUT.bytes);
   }
 
+  /** The 8 bytes of one field in another. */
+  copy(from: string, to: string): void {
+    this.#view.setBigInt64(fieldAt(to).offset, this.#view.getBigInt64(fieldAt(from).offset, true), true);
+  }
+
   /** Addresses are bigints; numbers of a field of 64 bits are whole. */
   set(path: string, value: number | bigint): void {
-    const field = LAYOUT.fields.get(path);
-    if (field === undefined) throw new RangeError(`normrope_args has no ${path}`);
-    const { offset, input } = field;
+    const { offset, input } = fieldAt(path);
     if (input.type === "float") this.#view.setFloat32(offset, Number(value), true);
     else if (input.type === "uint32_t") this.#view.setUint32(offset, Number(value), true);
     else if (typeof value === "bigint") this.#view.setBigInt64(offset, value, true);

@@ -130,11 +130,25 @@ function registerTensors(inputs: readonly Input[], side?: string): readonly Tens
   });
 }
 
+/** A side's input and output. */
+function placesOf(tensors: readonly Tensor[]): { readonly from: Tensor; readonly to: Tensor } {
+  const [from, to] = ["in", "out"].map((name) => tensors.find((tensor) => tensor.name === name));
+  if (from === undefined || to === undefined) throw new RangeError("a side has an input and an output");
+  return { from, to };
+}
+
 const CALL_TENSORS = registerTensors(ARGS_BEHIND);
 const SIDE_TENSORS = { q: registerTensors(HEADS, "q"), k: registerTensors(HEADS, "k") };
+const SIDE_PLACES = { q: placesOf(SIDE_TENSORS.q), k: placesOf(SIDE_TENSORS.k) };
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
-const OPTION_FIELDS: readonly (keyof RunOptions)[] = [
-  ...(["q", "k", "numTokens", "positions", "ropeTable", "eps", "stream", "pdl"] as const),
+const OPTION_FIELDS = [
+  "q",
+  "k",
+  "numTokens",
+  "eps",
+  "stream",
+  "pdl",
+  ...CALL_TENSORS.map(({ name }) => name),
 ];
 
 /** Types of elements; undefined for those of the kernel's own. */
@@ -202,7 +216,7 @@ class Packing {
   #setSide(side: "q" | "k", heads: Heads, numTokens: number): void {
     requireObject(side, heads);
     requireFields(side, heads, SIDE_FIELDS);
-    const { numHeads, headDim, in: input, out } = heads;
+    const { numHeads, headDim } = heads;
     if (headDim !== undefined && headDim !== this.#point.headDim) {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${this.#point.headDim}`);
     }
@@ -210,13 +224,20 @@ class Packing {
     const isEmpty = numHeads === 0 || numTokens === 0;
     this.#isEmpty &&= isEmpty;
     for (const tensor of SIDE_TENSORS[side]) {
-      const { name } = tensor;
-      const isPlace = name === "in" || (name === "out" && out === undefined);
-      this.#setTensor(tensor, isPlace ? input : name === "out" ? out : optionOf(heads, name), isEmpty);
+      const given = optionOf(heads, tensor.name);
+      if (tensor.name === "out" && given === undefined) this.#copyPlace(SIDE_PLACES[side]);
+      else this.#setTensor(tensor, given, isEmpty);
     }
-    // In place, the caller knows of no output.
-    if (out === undefined)
-      this.#names.set(`${side}.out`, this.#names.get(`${side}.in`) ?? callerField(`${side}.in`));
+  }
+
+  /** In place the output is the input, also by its name. */
+  #copyPlace({ from, to }: { readonly from: Tensor; readonly to: Tensor }): void {
+    this.#args.copy(from.path, to.path);
+    this.#args.copy(from.length, to.length);
+    from.strides.forEach(([, path], i) => {
+      this.#args.copy(path, to.strides[i]?.[1] ?? path);
+    });
+    this.#names.set(to.path, this.#names.get(from.path) ?? callerField(from.path));
   }
 
   #setTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {

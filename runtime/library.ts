@@ -219,8 +219,9 @@ export function bindNative<Functions extends object>(
   names: readonly FunctionName[],
 ): Functions {
   const signatures = names.map((name): [string, Signature] => {
-    const [result, ...args] = kindsOf(name).map((kind) => KOFFI_TYPES[kind]);
-    return [camelCase(name), [`normrope_${name}`, result ?? "int", args]];
+    const [result, ...args] = kindsOf(name);
+    const types = args.map((kind) => KOFFI_TYPES[kind]);
+    return [camelCase(name), [`normrope_${name}`, KOFFI_TYPES[result], types]];
   });
   return bindFunctions(path, Object.fromEntries(signatures) as Record<keyof Functions, Signature>);
 }

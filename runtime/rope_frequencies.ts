@@ -97,7 +97,7 @@ function numberOf(field: string, value: unknown, rule: ParameterRule): number {
 }
 
 /** What a number must be, in words. */
-export function describeRule({ min, isMinExcluded, max }: ParameterRule): string {
+function describeRule({ min, isMinExcluded, max }: ParameterRule): string {
   if (min !== undefined && max !== undefined) return `a number from ${min} to ${max}`;
   if (min === undefined) return "a finite number";
   if (!isMinExcluded) return `a number from ${min}`;

@@ -10,10 +10,11 @@
 
 /** What a parameter may be. */
 export interface ParameterRule {
-  /** Smallest number, and whether it is one itself; default: any that is finite. */
+  /** The bounds of a number; default: any that is finite. */
   readonly min?: number;
-  readonly isMinExcluded?: boolean;
   readonly max?: number;
+  /** Whether a number must be above `min`. */
+  readonly isMinExcluded?: boolean;
   /** The parameter that it must not be below. */
   readonly atLeast?: string;
   /** Where it is left out. A parameter without a default must be given. */
