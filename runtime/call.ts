@@ -5,9 +5,9 @@
  * that values are of the types that they should be, whose buffers these are, that they are alive and of the right dtype.
  * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
-import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
+import type { TensorDtype } from "../dsl/inputs.js";
 import { Args } from "./args.js";
-import { camelCase } from "./camel_case.js";
+import { CALL_TENSORS, callerField, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
 import {
   invalidArgument,
   isA,
@@ -76,70 +76,6 @@ export function packCall(session: Session, facts: ManifestKernel, options: RunOp
   return reading("options", () => new Packing(session, facts).pack(options));
 }
 
-/** A tensor that a side, or the call, is given. */
-interface Tensor {
-  /** The option that has it. */
-  readonly name: string;
-  /** Its field, and that of its length. */
-  readonly path: string;
-  readonly length: string;
-  /** What a layout of it may have besides: each stride with its field. */
-  readonly strides: readonly (readonly [option: "tokenStride" | "headStride", path: string])[];
-  readonly layoutFields: readonly string[];
-  readonly dtype: TensorDtype;
-  /** What the caller calls it, where it is a buffer, and where it is a layout of one. */
-  readonly field: string;
-  readonly bufferField: string;
-  /** That of these which it nearly always is. */
-  readonly usualField: string;
-}
-
-/** What the caller calls fields. */
-const FIELD_NAMES = new Map([
-  ["rope_table", "ropeTable.turns"],
-  ["attention_factor", "ropeTable.attentionFactor"],
-]);
-
-/** What the caller calls a field of `normrope_args`. */
-export const callerField = (path: string): string => FIELD_NAMES.get(path) ?? camelCase(path);
-
-/** The tensors among rows of the table of inputs, whose names go into FIELD_NAMES. All are spelled once: a call takes microseconds. */
-function registerTensors(inputs: readonly Input[], side?: string): readonly Tensor[] {
-  const pathOf = (name: string) => (side === undefined ? name : `${side}.${name}`);
-  return inputs.flatMap(({ name, rule }) => {
-    if (rule.kind !== "tensor") return [];
-    const path = pathOf(name);
-    const strideOf = (field: string | undefined, option: "tokenStride" | "headStride") => {
-      if (field === undefined) return [];
-      FIELD_NAMES.set(pathOf(field), `${callerField(path)}.${option}`);
-      return [[option, pathOf(field)] as const];
-    };
-    const strides = [
-      ...strideOf(rule.strides.num_tokens, "tokenStride"),
-      ...strideOf(rule.strides.num_heads, "headStride"),
-    ];
-    const field = callerField(path);
-    const bufferField = `${field}.buffer`;
-    const usualField = strides.length > 1 ? bufferField : field;
-    FIELD_NAMES.set(path, usualField);
-    return {
-      ...{ name: camelCase(name), path, length: `${path}_length`, strides, dtype: rule.dtype },
-      layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
-      ...{ field, bufferField, usualField },
-    };
-  });
-}
-
-/** A side's input and output. */
-function placesOf(tensors: readonly Tensor[]): { readonly from: Tensor; readonly to: Tensor } {
-  const [from, to] = ["in", "out"].map((name) => tensors.find((tensor) => tensor.name === name));
-  if (from === undefined || to === undefined) throw new RangeError("a side has an input and an output");
-  return { from, to };
-}
-
-const CALL_TENSORS = registerTensors(ARGS_BEHIND);
-const SIDE_TENSORS = { q: registerTensors(HEADS, "q"), k: registerTensors(HEADS, "k") };
-const SIDE_PLACES = { q: placesOf(SIDE_TENSORS.q), k: placesOf(SIDE_TENSORS.k) };
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 const OPTION_FIELDS = [
   "q",
