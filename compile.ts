@@ -5,8 +5,17 @@
  * A command may be running from dist/ meanwhile: the new one is made beside it, and put in its place when it is whole.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
@@ -32,7 +41,20 @@ function filesIn(folder: string, extension: string): string[] {
     .map((path) => join(folder, path));
 }
 
+/** The list of the stages: whoever adds one adds its files, and nothing else. */
+function listStages(): void {
+  const names = filesIn("dsl/stages", ".ts")
+    .map((path) => basename(path, ".ts"))
+    .filter((name) => name !== "index")
+    .sort();
+  const exports = names.map((name) => `export { ${name} } from "./${name}.js";\n`).join("");
+  const text = `/** Every stage. Written by \`npm run compile\` from the files of this folder. */\n${exports}`;
+  const file = join(ROOT, "dsl", "stages", "index.ts");
+  if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+}
+
 function compile(): void {
+  listStages();
   const [made, before] = [`${DIST}.${process.pid}`, `${DIST}.${process.pid}.before`];
   process.on("exit", () => {
     for (const left of [made, before]) rmSync(left, { recursive: true, force: true });

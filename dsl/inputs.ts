@@ -24,7 +24,7 @@ export type CType = keyof typeof C_TYPES;
 export type Dimension = "num_tokens" | "num_heads" | "head_dim" | "rotary_dim / 2";
 
 /** What the elements of a tensor are: of the kernel's dtype, or signed positions of `position_bits`. */
-export type TensorDtype = "kernel" | "position" | "uint64";
+export type TensorDtype = "kernel" | "position" | "uint64" | "float32";
 
 /** What is checked of a field, besides what its type says. */
 export type Rule =
@@ -60,6 +60,8 @@ export interface Input {
   /** Shape, unit, meaning: what the header says. */
   readonly docs: string;
   readonly rule: Rule;
+  /** The input that it is a part of: a length, a stride. A kernel that does not take that takes NULL or 0 here. */
+  readonly of?: string;
 }
 
 const ABSENT: Rule = { kind: "absent" };
@@ -71,6 +73,11 @@ const absent = (name: string, type: Exclude<CType, "uint32_t" | "float">, docs: 
   rule: ABSENT,
 });
 const int64 = (name: string, docs: string, rule: Rule): Input => ({ name, type: "int64_t", docs, rule });
+/** A number that says something of an input. */
+const partOf = (of: string, name: string, docs: string, rule: Rule): Input => ({
+  ...int64(name, docs, rule),
+  of,
+});
 
 /** A tensor, and its length in elements behind it. */
 function tensor(name: string, type: CType, docs: string, rule: Rule): readonly Input[] {
@@ -80,7 +87,10 @@ function tensor(name: string, type: CType, docs: string, rule: Rule): readonly I
     ? "exactly its elements, or 0"
     : `how many elements there are from ${name} on; 0: not known`;
   const length = isAbsent ? "0" : known;
-  return [{ name, type, docs, rule }, int64(`${name}_length`, length, isAbsent ? rule : { kind: "length" })];
+  return [
+    { name, type, docs, rule },
+    partOf(name, `${name}_length`, length, isAbsent ? rule : { kind: "length" }),
+  ];
 }
 
 const STRIDED = (prefix: "in" | "out"): Rule => ({
@@ -88,8 +98,20 @@ const STRIDED = (prefix: "in" | "out"): Rule => ({
   strides: { num_tokens: `${prefix}_token_stride`, num_heads: `${prefix}_head_stride` },
 });
 
-/** All the heads of a side. */
-export const HEADS: readonly Input[] = [
+/** Words of 8 bytes that `normrope_heads` has, for ever: sides lie one behind the other. */
+const HEADS_WORDS = 40;
+
+/** The fields, and behind them those that are left for later. */
+function withReserved(fields: readonly Input[]): readonly Input[] {
+  const count = HEADS_WORDS - placed(fields).end / 8;
+  return [
+    ...fields,
+    { ...absent("reserved", "int64_t", "0: the struct never grows, since k lies behind q"), count },
+  ];
+}
+
+/** All the heads of a side. A new input comes last. */
+export const HEADS: readonly Input[] = withReserved([
   ...tensor(
     "in",
     "const void *",
@@ -97,10 +119,10 @@ export const HEADS: readonly Input[] = [
     STRIDED("in"),
   ),
   ...tensor("out", "void *", "the same shape", STRIDED("out")),
-  int64("in_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
-  int64("in_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
-  int64("out_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
-  int64("out_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
+  partOf("in", "in_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
+  partOf("in", "in_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
+  partOf("out", "out_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
+  partOf("out", "out_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
   int64("num_heads", "from 0, with which all else is ignored", { kind: "count" }),
   absent("heads_per_group", "int64_t", "0: heads lie in no groups"),
   absent("in_group_stride", "int64_t", "0"),
@@ -114,7 +136,7 @@ export const HEADS: readonly Input[] = [
       strides: { num_heads: "weight_head_stride" },
     },
   ),
-  int64("weight_head_stride", "in elements; 0: one weight for all heads", {
+  partOf("weight", "weight_head_stride", "in elements; 0: one weight for all heads", {
     kind: "stride",
     over: "num_heads",
   }),
@@ -130,13 +152,11 @@ export const HEADS: readonly Input[] = [
   ...tensor("row_sum", "float *", "NULL", ABSENT),
   absent("row_sum_stride", "int64_t", "0"),
   absent("norm_width", "int64_t", "0"),
-  { ...absent("reserved", "int64_t", "0: the struct never grows, since k lies behind q"), count: 8 },
-];
+]);
 
 /** The sides of a call, in their order. */
 export const SIDES = ["q", "k", "v"] as const;
-/** Those that a kernel may take. */
-export const TAKEN_SIDES = ["q", "k"] as const;
+export type Side = (typeof SIDES)[number];
 
 /** What comes before the sides in `normrope_args`. */
 export const ARGS_BEFORE: readonly Input[] = [
@@ -146,7 +166,7 @@ export const ARGS_BEFORE: readonly Input[] = [
 
 /** What comes behind them. It grows at its end only. */
 export const ARGS_BEHIND: readonly Input[] = [
-  int64("num_tokens", "from 0, which succeeds at once; times num_heads at most 2^30 for q and for k", {
+  int64("num_tokens", "from 0, which succeeds at once; times num_heads at most 2^30 for each side", {
     kind: "count",
   }),
   ...tensor(
@@ -155,7 +175,7 @@ export const ARGS_BEHIND: readonly Input[] = [
     "[num_tokens], signed; any value: angles are reduced exactly, and the table's rounding adds at most |position| 2^-65 turns",
     { kind: "tensor", shape: ["num_tokens"], strides: {}, alignment: "element", dtype: "position" },
   ),
-  int64("position_bits", "32 or 64", { kind: "bits" }),
+  partOf("positions", "position_bits", "32 or 64", { kind: "bits" }),
   absent("position_axis_stride", "int64_t", "0"),
   ...tensor("pair_axes", "const uint8_t *", "NULL", ABSENT),
   ...tensor(
@@ -189,6 +209,13 @@ export const ARGS_BEHIND: readonly Input[] = [
   absent("slot_bits", "int64_t", "0"),
   absent("block_size", "int64_t", "0"),
 ];
+
+/** The inputs that a kernel takes or does not take, by their names; the others every kernel takes, or none does yet. */
+export function optionalInputs(inputs: readonly Input[]): readonly string[] {
+  return inputs
+    .filter(({ rule, of }) => of === undefined && ["tensor", "finite", "eps"].includes(rule.kind))
+    .map(({ name }) => name);
+}
 
 /** Bytes of the first `normrope_args` of version 2: a caller's may be shorter than the library's, but not than this. */
 export const FIRST_ARGS_BYTES = 1104;

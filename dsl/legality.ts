@@ -1,11 +1,16 @@
 /**
- * Which points there can be: the ranges of the axes, and what they demand of each other.
+ * Which ops and points there can be: what stages demand of each other, the ranges of the axes, and what these demand.
  *
- * In: axes, a value or a point. Out: whether it can be, or the first rule that it breaks, with the reason and the values.
+ * In: stage lists, axes, a value or a point. Out: whether it can be, or the first rule that it breaks, with the reason.
  * Pure. The runtime asks here too, so that "why not" has one answer.
  */
-import type { Axis, AxisValue } from "./axes.js";
+
+import { AXES, STAGES } from "./axes.js";
+import type { Axis, AxisValue } from "./axis.js";
+import type { Side } from "./inputs.js";
 import { hasMeaning, type Values } from "./points.js";
+import { type SideStages, sidesOf } from "./sides.js";
+import type { Stage } from "./stage.js";
 
 /** A combination that a rule forbids. */
 export interface Rejection {
@@ -51,8 +56,36 @@ export function axisOutside(axes: readonly Axis[], point: Values): Axis | undefi
   });
 }
 
+/** What is to be known of an op to say what its points may be. */
+export interface OpRules {
+  readonly axes: readonly Axis[];
+  readonly stages: SideStages;
+}
+
+/** The axes that an op's stages fix, with their values. */
+function fixedBy(stages: SideStages): readonly (readonly [Axis, AxisValue])[] {
+  return sidesOf(stages)
+    .flatMap((side) => stages[side] ?? [])
+    .flatMap(({ args }) =>
+      AXES.flatMap((axis) => {
+        const value = args[axis.name];
+        return value === undefined ? [] : [[axis, value] as const];
+      }),
+    );
+}
+
 /** The first rule that a point breaks whose values are each in their range. */
-export function rejectionOf(axes: readonly Axis[], point: Values): Rejection | undefined {
+export function rejectionOf({ axes, stages }: OpRules, point: Values): Rejection | undefined {
+  const rejected = pointRejection(axes, point);
+  if (rejected !== undefined) return rejected;
+  for (const [axis, value] of fixedBy(stages)) {
+    const found = pointRejection([axis], { ...point, [axis.name]: value });
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function pointRejection(axes: readonly Axis[], point: Values): Rejection | undefined {
   for (const axis of axes) {
     const { name, within, when = {} } = axis;
     const value = point[name];
@@ -81,4 +114,52 @@ function rejection(
   broken: Pick<Rejection, "rule" | "reason">,
 ): Rejection {
   return { ...broken, values: Object.fromEntries(names.map((name) => [name, point[name] ?? ""])) };
+}
+
+/** A rule that the stages of an op break: its name and reason, what to do, and the stage where it shows. */
+export interface StageRejection {
+  readonly rule: string;
+  readonly reason: string;
+  readonly fix: string;
+  /** The side and the stage's index there; not there where it is none's. */
+  readonly at?: { readonly side: Side; readonly index: number };
+}
+
+/** The first rule that stage lists break. It follows from what stages declare, never from a stage's name. */
+export function stageRejection(
+  stages: SideStages,
+  declared: ReadonlyMap<string, Stage> = STAGES,
+): StageRejection | undefined {
+  const calls = sidesOf(stages).flatMap((side) =>
+    (stages[side] ?? []).map((call, index) => ({
+      call,
+      at: { side, index },
+      stage: declared.get(call.name),
+    })),
+  );
+  if (calls.length === 0) {
+    const reason = "no side has a stage, so that a kernel would write nothing";
+    return {
+      rule: "nothing_written",
+      reason,
+      fix: "apply a stage to a side: `head: (x) => rotate(norm(x))`",
+    };
+  }
+  for (const { call, at, stage } of calls) {
+    const before = at.index === 0 ? undefined : stages[at.side]?.[at.index - 1];
+    if (before !== undefined && declared.get(before.name)?.isSink === true) {
+      const reason = `${call.name} comes after ${before.name}, which has written the head`;
+      return { rule: "nothing_after_a_sink", reason, fix: `apply ${call.name} first`, at };
+    }
+    const first = calls.find((other) => other.stage?.scope === "pair");
+    if (
+      stage?.scope === "pair" &&
+      first !== undefined &&
+      Object.keys(stage.axes).some((axis) => first.call.args[axis] !== call.args[axis])
+    ) {
+      const reason = `${call.name} pairs other elements than ${first.call.name} of ${first.at.side} does, and a lane holds one pairing`;
+      return { rule: "one_pairing", reason, fix: "give both the same arguments, or make an op of each", at };
+    }
+  }
+  return undefined;
 }

@@ -4,7 +4,8 @@
  * In: axes, in the order of the table, and values. Out: whole points, what a config writes of one, and one order for all.
  * Pure. Spells the name of no axis.
  */
-import type { Axis, AxisValue, ConfigPoint } from "./axes.js";
+import type { ConfigPoint } from "./axes.js";
+import type { Axis, AxisValue } from "./axis.js";
 
 /** Values of some axes, by name. */
 export type Values = Readonly<Record<string, AxisValue | undefined>>;
@@ -12,10 +13,13 @@ export type Values = Readonly<Record<string, AxisValue | undefined>>;
 /** The value on an axis; undefined where it means nothing. */
 export const valueOn = ({ name }: Axis, values: Values): AxisValue | undefined => values[name];
 
-/** Whether an axis means something beside the values of earlier axes. */
-export function hasMeaning({ when = {} }: Axis, values: Values): boolean {
+/** Whether values are among those that something is bound to. */
+export function isAt(when: Readonly<Record<string, readonly AxisValue[]>> = {}, values: Values): boolean {
   return Object.entries(when).every(([name, allowed]) => allowed.some((value) => value === values[name]));
 }
+
+/** Whether an axis means something beside the values of earlier axes. */
+export const hasMeaning = ({ when }: Axis, values: Values): boolean => isAt(when, values);
 
 /** The value of an axis that is left out beside the values of earlier axes; undefined where it cannot be. */
 export function defaultOf(axis: Axis, values: Values): AxisValue | undefined {

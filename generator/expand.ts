@@ -42,7 +42,7 @@ export function expand({ op, ...space }: Space): Expansion {
     const rejected: RejectedPoint[] = [];
     for (const point of combinations) {
       const id = kernelId(op, point);
-      const rejection = rejectionOf(op.axes, point);
+      const rejection = rejectionOf(op, point);
       if (rejection !== undefined) {
         const found = { ...rejection, id, op: op.name, point };
         rejected.push(found);

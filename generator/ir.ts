@@ -5,11 +5,13 @@
  * The op's axes are of `dsl/axes.ts`; its stages are part of the manifest too, so their types live there.
  */
 import type { Axis, AxisValue, ConfigPoint } from "../dsl/axes.js";
+import type { Side } from "../dsl/inputs.js";
 import type { Rejection } from "../dsl/legality.js";
-import type { ManifestKernel, Stage } from "../runtime/manifest.js";
+import type { SideStages } from "../dsl/sides.js";
+import type { ManifestKernel } from "../runtime/manifest.js";
 import type { Span } from "./diagnostics.js";
 
-export type { Axis, AxisValue, ConfigPoint, Stage };
+export type { Axis, AxisValue, ConfigPoint };
 
 /** Made by `load`. */
 export interface Op {
@@ -18,7 +20,8 @@ export interface Op {
   readonly source: string;
   /** In the order of the table. */
   readonly axes: readonly Axis[];
-  readonly stages: readonly Stage[];
+  /** Of each side that has any. */
+  readonly stages: SideStages;
 }
 
 /** A value and where it is written. */
@@ -57,11 +60,24 @@ export interface RejectedPoint extends Rejection {
   readonly point: ConfigPoint;
 }
 
-/** A stage as the templates see it: its axes and inputs are the kernel's own. Made by `plan`. */
+/** A stage at a point, as the templates see it. Made by `plan`. */
 export interface PlannedStage {
   readonly name: string;
-  /** The arguments that the op gives as constants. */
-  readonly constants: Readonly<Record<string, number>>;
+  /** The value on each of its axes. */
+  readonly values: Readonly<Record<string, AxisValue>>;
+  /** Each of the inputs that it may read, and whether it does. */
+  readonly reads: Readonly<Record<string, boolean>>;
+  /** Whether it measures the head before it changes it. */
+  readonly measures: boolean;
+}
+
+/** What is done to the heads of sides with equal stage lists. Made by `plan`. */
+export interface PlannedBody {
+  readonly sides: readonly Side[];
+  /** As a user writes the stages. */
+  readonly expression: string;
+  /** In the order of application; the last one stores the result. */
+  readonly stages: readonly PlannedStage[];
 }
 
 /** How the slots of a head lie over lanes. Made by `plan`. */
@@ -76,16 +92,12 @@ export interface Layout {
 
 /** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
-  readonly stages: readonly PlannedStage[];
+  /** A kernel works on the sides in their order here. */
+  readonly bodies: readonly PlannedBody[];
   /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
   readonly wide: Layout | undefined;
   /** What the squares of a head are added up over, in every layout: slots, and zeros up to a power of two. */
   readonly places: number;
-  /** Pairs of a head that rotate. */
-  readonly rotaryPairs: number;
-  /** Where the second vector of a rotated slot and of a pass-through slot starts, for slot 0. */
-  readonly secondVectorRotated: number;
-  readonly secondVectorPassThrough: number;
 }
 
 /** One emitted file: its path below generated/ and its text. Made by `render`. */

@@ -16,17 +16,19 @@ const CELL_TOP = 16;
 const HUES = 320;
 
 export function pictureView(kernel: ManifestKernel): View {
-  const { id, point, lanesPerHead, vectorElements, slots } = kernel;
+  const { id, point, pairing, lanesPerHead, vectorElements, slots } = kernel;
   const rows = vectorRows(kernel);
   const pitch = CELL.width + CELL.gap;
-  const passing = point.headDim - point.rotaryDim;
+  const passing = point.headDim - (pairing?.rotaryDim ?? 0);
   return {
     id,
     width: Math.max(...rows.map((row) => row.length)) * pitch,
     height: rows.length * ROW_HEIGHT,
     summary:
       `${2 * slots} vectors of ${vectorElements} (${vectorBytes(kernel)} bytes) over ${lanesPerHead} lanes` +
-      (passing === 0 ? "" : `; ${passing} of ${point.headDim} elements pass through`),
+      (pairing === undefined || passing === 0
+        ? ""
+        : `; ${passing} of ${point.headDim} elements pass through`),
     ticks: rows.flatMap((row, i) =>
       row
         .map(({ element }, column) => ({
@@ -58,8 +60,8 @@ function fillsOf({ rotates }: VectorPlace): View[] {
 }
 
 /** Interleaved: a bar for each pair of neighbours in the vector. */
-function barsOf({ point }: ManifestKernel, { rotates }: VectorPlace): View[] {
-  if (point.rope === "neox") return [];
+function barsOf({ pairing }: ManifestKernel, { rotates }: VectorPlace): View[] {
+  if (pairing?.rope !== "interleaved") return [];
   return [
     { x: 4, kind: rotates === "none" ? "rests" : "turns" },
     { x: 14, kind: rotates === "all" ? "turns" : "rests" },
@@ -67,18 +69,18 @@ function barsOf({ point }: ManifestKernel, { rotates }: VectorPlace): View[] {
 }
 
 /** Which member of its pairs a NeoX vector is. */
-function memberOf({ point }: ManifestKernel, { element, rotates }: VectorPlace): string {
-  if (point.rope === "interleaved" || rotates === "none") return "";
-  return element < point.rotaryDim / 2 ? "a" : "b";
+function memberOf({ pairing }: ManifestKernel, { element, rotates }: VectorPlace): string {
+  if (pairing?.rope !== "neox" || rotates === "none") return "";
+  return element < pairing.rotaryDim / 2 ? "a" : "b";
 }
 
-function titleOf({ point, vectorElements }: ManifestKernel, { element, lane, slot, rotates }: VectorPlace) {
-  const half = point.rotaryDim / 2;
+function titleOf({ pairing, vectorElements }: ManifestKernel, { element, lane, slot, rotates }: VectorPlace) {
+  const half = (pairing?.rotaryDim ?? 0) / 2;
   const range = (start: number) =>
     vectorElements === 1 ? `${start}` : `${start} to ${start + vectorElements - 1}`;
   const what = {
     all:
-      point.rope === "neox"
+      pairing?.rope === "neox"
         ? `rotates with ${range(element < half ? element + half : element - half)}`
         : "pairs of neighbours rotate",
     some: "only the first pair of neighbours rotates",

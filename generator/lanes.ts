@@ -5,7 +5,8 @@
  * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds slots l,
  * l + lanesPerHead, and so on.
  */
-import type { ConfigPoint, ManifestKernel } from "../runtime/manifest.js";
+import type { Pairing } from "../dsl/sides.js";
+import type { ManifestKernel } from "../runtime/manifest.js";
 import { secondVectors } from "./plan.js";
 
 const ELEMENT_BYTES = 2;
@@ -24,12 +25,13 @@ export interface VectorPlace {
 /** The vectors of a head, in memory order. */
 export function vectorPlaces({
   point,
+  pairing,
   slots,
   lanesPerHead,
   vectorElements,
 }: ManifestKernel): readonly VectorPlace[] {
-  const { rotaryDim, rope } = point;
-  const second = secondVectors(point);
+  const { rotaryDim = 0, rope } = pairing ?? {};
+  const second = secondVectors(point.headDim, pairing);
   const place = (element: number, slot: number): VectorPlace => ({
     element,
     lane: slot % lanesPerHead,
@@ -64,7 +66,7 @@ export const RULER_STEP = 4;
 
 /** The vectors of a head as lines of text, at most 100 columns wide; the last line says how to read them. */
 export function lanePicture(kernel: ManifestKernel): readonly string[] {
-  const { point, vectorElements } = kernel;
+  const { point, pairing, vectorElements } = kernel;
   const rows = vectorRows(kernel).flatMap((row) => [
     line(
       "elem",
@@ -76,16 +78,17 @@ export function lanePicture(kernel: ManifestKernel): readonly string[] {
     ),
     line(
       "pair",
-      row.map((place) => pairMark(point, place)),
+      row.map((place) => (pairing === undefined ? "" : pairMark(pairing, place))),
     ),
     "",
   ]);
   const cell = `a cell is ${vectorElements === 1 ? "one element" : `${vectorElements} elements`}`;
+  if (pairing === undefined) return [...rows, `${cell}; nothing rotates`];
   const rotation =
-    point.rope === "neox"
-      ? `the a at e rotates with the b at e + ${point.rotaryDim / 2}, in the same lane`
+    pairing.rope === "neox"
+      ? `the a at e rotates with the b at e + ${pairing.rotaryDim / 2}, in the same lane`
       : "= is a pair of neighbours that rotates";
-  const rest = point.rotaryDim < point.headDim ? "; . passes through" : "";
+  const rest = pairing.rotaryDim < point.headDim ? "; . passes through" : "";
   return [...rows, `${cell}; ${rotation}${rest}`];
 }
 
@@ -96,7 +99,7 @@ function line(label: string, cells: readonly string[]): string {
 }
 
 /** NeoX: the first or the second members of pairs. Interleaved: a mark for each half of the vector. */
-function pairMark({ rope, rotaryDim }: ConfigPoint, { element, rotates }: VectorPlace): string {
+function pairMark({ rope, rotaryDim }: Pairing, { element, rotates }: VectorPlace): string {
   if (rope === "neox") return rotates === "none" ? "." : element < rotaryDim / 2 ? "a" : "b";
   return rotates === "all" ? "==" : rotates === "some" ? "=." : "..";
 }

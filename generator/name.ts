@@ -1,14 +1,13 @@
 /**
  * Kernel ids: file name, C symbol, manifest key and test name in one.
  *
- * In: an op and a point. Out: an id that names the mathematics, and back. Injective: `parseKernelId(kernelId(op, p))` is
- * `{op, p}`. How an axis is spelled is for the table of axes to say.
+ * In: an op and a point. Out: an id that names the mathematics, and back: `parseKernelId(kernelId(op, p))` has the op and all of
+ * `p` that is at no default. How an axis is spelled is for the table of axes to say.
  */
 import { createHash } from "node:crypto";
-import { AXES } from "../dsl/axes.js";
-import { completed, hasMeaning, leadersFirst, valueOn, written } from "../dsl/points.js";
-import type { StageArgument } from "../runtime/manifest.js";
-import { compareText } from "./diagnostics.js";
+import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
+import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
+import { expressionOf, sidesOf } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOp } from "./op_file.js";
 
@@ -28,21 +27,11 @@ export function opId(op: Mathematics): string {
 
 const digests = new WeakMap<Op["stages"], string>();
 
-/**
- * Eight hexadecimal digits; the order in which a stage's arguments are written is of no matter. An axis with a constant
- * default is left out: the rest of an id says its value, and ids stay as they are when a stage comes to take it.
- */
+/** Eight hexadecimal digits; the order in which a stage's arguments are written is of no matter. */
 function digestOf(stages: Op["stages"]): string {
   const known = digests.get(stages);
   if (known !== undefined) return known;
-  const isSpelled = (argument: StageArgument) =>
-    argument.kind !== "axis" || AXES.find(({ name }) => name === argument.axis)?.default === undefined;
-  const list = stages.map(({ name, args }) => [
-    name,
-    Object.entries(args)
-      .filter(([, argument]) => isSpelled(argument))
-      .sort(([a], [b]) => compareText(a, b)),
-  ]);
+  const list = sidesOf(stages).map((side) => [side, expressionOf(stages[side] ?? [])]);
   const digest = createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
   digests.set(stages, digest);
   return digest;
@@ -53,7 +42,7 @@ export function kernelId(op: Mathematics & Pick<Op, "axes">, point: ConfigPoint)
 }
 
 /** The tags of a point's values, but for those at a default that every kernel without the axis has. */
-export function spelledPoint(point: ConfigPoint, axes: readonly Axis[] = AXES): string {
+export function spelledPoint(point: Values, axes: readonly Axis[] = AXES): string {
   return leadersFirst(axes)
     .flatMap((axis) => {
       const value = valueOn(axis, point);
@@ -74,21 +63,20 @@ function tagOf({ tag = "", tags = {} }: Axis, value: AxisValue): string {
 }
 
 /**
- * The op, as `opId` gives it, and the point that an id names, or undefined where it is no kernel id. Whether there can be
- * such a kernel is for `legality` to say.
+ * The op, as `opId` gives it, and the values that an id spells: the others of its op are at their default. Undefined where it
+ * is no kernel id. Whether there can be such a kernel is for `legality` to say.
  */
-export function parseKernelId(id: string): { op: string; point: ConfigPoint } | undefined {
+export function parseKernelId(id: string): { op: string; values: Values } | undefined {
   const [op, spelled, ...rest] = id.split("__");
   if (op === undefined || spelled === undefined || rest.length > 0 || !OP_NAME.test(op)) return undefined;
   const tags = spelled.split("_");
-  const values = AXES.flatMap((axis) => {
-    const found = tags.flatMap((tag) => readTag(axis, tag) ?? []);
-    return found.map((value) => [axis.name, value]);
-  });
-  const point = completed(AXES, Object.fromEntries(values));
-  const lacks = AXES.some((axis) => valueOn(axis, point) === undefined && hasMeaning(axis, point));
-  const isWhole = !lacks && spelledPoint(point) === spelled;
-  return isWhole ? { op, point } : undefined;
+  const found = AXES.flatMap((axis) =>
+    tags.flatMap((tag) => readTag(axis, tag) ?? []).map((value) => [axis.name, value]),
+  );
+  const values: Values = Object.fromEntries(found);
+  const isWhole =
+    OP_AXIS_NAMES.every((name) => values[name] !== undefined) && spelledPoint(values) === spelled;
+  return isWhole ? { op, values } : undefined;
 }
 
 /** The value that a tag spells; undefined where it is none of the axis. */

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { FUNCTION_NAMES, kindsOf } from "../dsl/functions.js";
-import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, type Rule, SIDES, TAKEN_SIDES } from "../dsl/inputs.js";
+import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, type Rule, SIDES } from "../dsl/inputs.js";
 import { opSchema } from "../runtime/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
@@ -25,7 +25,7 @@ export function inputsData() {
   return {
     heads: fieldsOf(HEADS),
     before: fieldsOf(ARGS_BEFORE),
-    ...{ sides: SIDES, taken: TAKEN_SIDES },
+    sides: SIDES,
     behind: fieldsOf(ARGS_BEHIND),
     functions: Object.fromEntries(FUNCTION_NAMES.map((name) => [name, kindsOf(name)])),
   };

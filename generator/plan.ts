@@ -5,8 +5,19 @@
  * Pure. The grid and the heads per warp depend on tokens, heads and the device, and are one formula in the
  * emitted dispatch; nothing after this stage derives a size again.
  */
+import {
+  bodiesOf,
+  expressionOf,
+  inputsOf,
+  kernelInputs,
+  type Pairing,
+  pairingOf,
+  type StageCall,
+  stageNamed,
+  valuesOf,
+} from "../dsl/sides.js";
 import { internalError } from "./diagnostics.js";
-import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage, Stage } from "./ir.js";
+import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage } from "./ir.js";
 import { kernelId } from "./name.js";
 
 const WARP_LANES = 32;
@@ -36,14 +47,17 @@ const WIDE_LANES_MIN = 4;
  * both members of a pair. With r = rotary_dim and D = head_dim, slot j holds
  *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
  *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), which halve what lies behind r;
- *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs.
+ *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs;
+ *   - nothing rotates:           [V·j, …) and the same shifted by D/2.
  */
 export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const id = kernelId(op, point);
-  const { headDim, rotaryDim, rope } = point;
-  const second = secondVectors(point);
+  const { headDim } = point;
+  const pairing = pairingOf(op.stages, point);
   const vectorElements =
-    rope === "neox" ? greatestCommonDivisor(rotaryDim / 2, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
+    pairing?.rope === "neox"
+      ? greatestCommonDivisor(pairing.rotaryDim / 2, VECTOR_ELEMENTS_MAX)
+      : VECTOR_ELEMENTS_MAX;
   const slots = headDim / (2 * vectorElements);
   if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
@@ -52,7 +66,13 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     id,
     op: op.name,
     point,
-    stages: op.stages.map(planStage),
+    bodies: bodiesOf(op.stages).map(({ sides, calls }) => ({
+      sides,
+      expression: expressionOf(calls),
+      stages: [...calls.map((call) => planStage(call, point)), STORE],
+    })),
+    inputs: [...kernelInputs(op.stages, point)],
+    ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
     slots,
     ...layoutOf(slots, lanesPerHead, vectorElements),
@@ -60,9 +80,6 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     wide,
     layouts: wide === undefined ? 1 : 2,
     places: powerOfTwoAtLeast(slots),
-    rotaryPairs: rotaryDim / 2,
-    secondVectorRotated: second.rotated,
-    secondVectorPassThrough: second.passThrough,
   };
 }
 
@@ -89,19 +106,27 @@ function wideLayout(slots: number, lanesPerHead: number, vectorElements: number)
 }
 
 /** How far the second vector of a slot is from V·j: see above. */
-export function secondVectors({ headDim, rotaryDim, rope }: ConfigPoint): {
-  readonly rotated: number;
-  readonly passThrough: number;
-} {
-  return { rotated: rope === "neox" ? rotaryDim / 2 : headDim / 2, passThrough: headDim / 2 };
+export function secondVectors(
+  headDim: number,
+  pairing: Pairing | undefined,
+): { readonly rotated: number; readonly passThrough: number } {
+  const rotated = pairing?.rope === "neox" ? pairing.rotaryDim / 2 : headDim / 2;
+  return { rotated, passThrough: headDim / 2 };
 }
 
-function planStage({ name, args }: Stage): PlannedStage {
-  const constants = Object.entries(args).flatMap(([key, argument]) =>
-    argument.kind === "constant" ? [[key, argument.value] as const] : [],
-  );
-  return { name, constants: Object.fromEntries(constants) };
+function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
+  const { name, inputs, scope } = stageNamed(call.name);
+  const read = inputsOf(call, point);
+  return {
+    name,
+    values: valuesOf(call, point),
+    reads: Object.fromEntries(inputs.map((input) => [input.name, read.includes(input.name)])),
+    measures: scope === "head",
+  };
 }
+
+/** The end of every side: what its expression yields is written to `out`. It has templates, and no word in the language. */
+const STORE: PlannedStage = { name: "out", values: {}, reads: {}, measures: false };
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

@@ -7,16 +7,17 @@
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
+import { sidesOf } from "../dsl/sides.js";
 import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
 import { compareText, internalError, userError } from "./diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
+import { cpuKernelView, cudaKernelView } from "./kernel_view.js";
 import {
   bindingsView,
-  cpuKernelView,
-  cudaKernelView,
   dispatchView,
   headerView,
   inputsView,
+  paramsView,
   type View,
   type ViewValue,
 } from "./view.js";
@@ -45,11 +46,12 @@ export function render(
       text: cpu("kernel.cpp", cpuKernelView(opOf(ops, plan), plan), plan.id),
     })),
     { path: "include/normrope.h", text: other("include/normrope.h", headerView()) },
+    { path: "cuda/params.hpp", text: cuda("params.hpp", paramsView()) },
     { path: "common/inputs.hpp", text: other("common/inputs.hpp", inputsView()) },
   ].sort(byPath);
 
   const manifest = manifestOf(ops, plans, compiler, sources);
-  const tables = dispatchView(plans, manifest);
+  const tables = { ...dispatchView(plans, manifest), ...paramsView() };
   return [
     ...sources,
     { path: "cuda/dispatch.cpp", text: cuda("dispatch.cpp", tables) },
@@ -61,7 +63,8 @@ export function render(
 
 /** A stage that is new in the language needs its text for both targets. */
 function requireStages(templates: Templates, { name, stages }: Op): void {
-  const paths = stages.flatMap((stage) =>
+  const calls = sidesOf(stages).flatMap((side) => stages[side] ?? []);
+  const paths = calls.flatMap((stage) =>
     ["cuda", "cpu"].map((target) => ({ stage: stage.name, path: `${target}/stages/${stage.name}.hbs` })),
   );
   const missing = paths.find(({ path }) => !templates.has(path));
@@ -81,12 +84,14 @@ function manifestOf(
   return {
     abi: ABI_VERSION,
     compiler,
-    ops: ops.map(({ name, axes, stages }) => ({ name, axes: [...axes], stages: [...stages] })),
+    ops: ops.map(({ name, axes, stages }) => ({ name, axes: [...axes], stages })),
     sourcesSha256: hash.digest("hex"),
     kernels: plans.map((plan) => ({
       id: plan.id,
       op: plan.op,
       point: plan.point,
+      inputs: plan.inputs,
+      ...(plan.pairing === undefined ? {} : { pairing: plan.pairing }),
       vectorElements: plan.vectorElements,
       slots: plan.slots,
       lanesPerHead: plan.lanesPerHead,

@@ -6,6 +6,7 @@
  */
 import { AXES } from "../dsl/axes.js";
 import { valueOn } from "../dsl/points.js";
+import { sideTexts } from "../dsl/sides.js";
 import type { BuiltManifest, ManifestKernel } from "../runtime/manifest.js";
 import type { DeviceInfo } from "../runtime/open_library.js";
 import type { KernelResult } from "../runtime/verify.js";
@@ -187,7 +188,7 @@ function facts({ manifest, libraryPath, libraryBytes, devices }: Report): View[]
   const cpu = `${build.cpuArch}: ${build.cpuFeatures.join(" ")}`;
   return [
     ...ops.map((op) => ({
-      ...{ name: "Op", value: `${op.name}: ${op.stages.map(({ name }) => name).join(", then ")}` },
+      ...{ name: "Op", value: `${op.name}: ${sideTexts(op.stages).join("; ")}` },
     })),
     { name: "Target", value: build.target },
     {

@@ -1,11 +1,9 @@
 /**
- * Plans → views: what each template reads.
+ * Tables → views of all templates but the kernels'.
  *
- * In: the op and its plans. Out: one flat record of strings, integers and booleans for each template, lists of such
- * records where a template repeats itself. Pure. A view derives nothing that decides a result: it only names and
- * spells what `plan` fixed.
+ * In: plans, and the tables of inputs and functions. Out: one flat record of strings, integers and booleans for each template,
+ * lists of such records where a template repeats itself. Pure.
  */
-import { AXES, type ConfigPoint } from "../dsl/axes.js";
 import { FUNCTION_NAMES, prototypeOf } from "../dsl/functions.js";
 import {
   ARGS_BEFORE,
@@ -17,107 +15,23 @@ import {
   FIRST_ARGS_BYTES,
   HEADS,
   type Input,
+  optionalInputs,
   type Placed,
   placed,
+  SIDES,
+  type Side,
   type TensorDtype,
 } from "../dsl/inputs.js";
 import { valueOn, written } from "../dsl/points.js";
 import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
 import { internalError } from "./diagnostics.js";
-import type { AxisValue, KernelPlan, Layout, Op } from "./ir.js";
-import { commented, floatLiteral, rawString, vectorType } from "./spelling.js";
+import type { AxisValue, KernelPlan, Op } from "./ir.js";
+import { layoutsOf } from "./kernel_view.js";
+import { commented, rawString } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
 export interface View {
   readonly [name: string]: ViewValue;
-}
-
-export function cudaKernelView(op: Op, plan: KernelPlan): View {
-  const { point, vectorElements, rotaryPairs } = plan;
-  return {
-    id: plan.id,
-    opSource: op.source,
-    ...axisValues(point),
-    vectorType: vectorType(vectorElements),
-    vectorElements,
-    slots: plan.slots,
-    places: plan.places,
-    rotaryPairs,
-    blockThreads: plan.blockThreads,
-    pairs: `pairs/${point.rope}`,
-    entries: entriesOf(plan),
-    /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
-    ...blocksOf(plan, CUDA_BLOCKS, { turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1 }),
-  };
-}
-
-/**
- * The blocks of a stage's CUDA text, in the order in which the skeleton has them: functions of the file; variables; loads of a
- * slot before the wait of a dependent launch, and reads behind it; what is made of a slot once for all heads of a task;
- * what is done to each head.
- */
-const CUDA_BLOCKS = ["functions", "declare", "load", "read", "prepare", "apply"] as const;
-
-/** And of its CPU text: variables; what is measured of a head first; what is made for a head; what is done to it. */
-const CPU_BLOCKS = ["declare", "measure", "prepare", "apply"] as const;
-
-/** For each block the stages, of which each template has the text of that block or none. */
-function blocksOf(plan: KernelPlan, blocks: readonly string[], more: View = {}): View {
-  return Object.fromEntries(
-    blocks.map((block) => {
-      const flags = Object.fromEntries(blocks.map((name) => [name, name === block]));
-      const views = stageViews(plan).map((stage) => ({ ...stage, ...more, ...flags }));
-      // In the order that was timed: the other one changes the machine code of most kernels.
-      return [block, block === "load" ? views.reverse() : views];
-    }),
-  );
-}
-
-/** The value on each axis by its name, for a stage's text; empty where an axis means nothing. */
-function axisValues(point: ConfigPoint): View {
-  return Object.fromEntries(AXES.map((axis) => [axis.name, valueOn(axis, point) ?? ""]));
-}
-
-/** A kernel's layouts, with the names of their entries: without programmatic dependent launch, and with it. */
-function layoutsOf({ id, wide, ...narrow }: KernelPlan) {
-  const named = (layout: Layout, name: string) => ({
-    ...layout,
-    symbol: name,
-    dependentSymbol: `${name}__dependent`,
-  });
-  return [named(narrow, id), ...(wide === undefined ? [] : [named(wide, `${id}__wide`)])];
-}
-
-/** The entries of a kernel's file. */
-function entriesOf(plan: KernelPlan): readonly View[] {
-  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, slotsPerLane, minBlocks }) => {
-    const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
-    const common = { launchBounds, lanesPerHead, slotsPerLane };
-    return [
-      { symbol, isDependent: false, ...common },
-      { symbol: dependentSymbol, isDependent: true, ...common },
-    ];
-  });
-}
-
-export function cpuKernelView(op: Op, plan: KernelPlan): View {
-  const { point } = plan;
-  return {
-    id: plan.id,
-    opSource: op.source,
-    ...axisValues(point),
-    interleaved: point.rope === "interleaved",
-    partial: point.rotaryDim < point.headDim,
-    rotaryPairs: plan.rotaryPairs,
-    ...blocksOf(plan, CPU_BLOCKS),
-  };
-}
-
-function stageViews(plan: KernelPlan): View[] {
-  return plan.stages.map(({ name, constants }) => {
-    const spelled = Object.entries(constants).map(([key, value]) => [key, floatLiteral(value)]);
-    return { ...Object.fromEntries(spelled), partial: `stages/${name}` };
-  });
 }
 
 export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): View {
@@ -127,16 +41,61 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
     kernels: plans.map((plan) => ({
       id: plan.id,
       headDim: plan.point.headDim,
-      rotaryPairs: plan.rotaryPairs,
+      rotaryPairs: (plan.pairing?.rotaryDim ?? 0) / 2,
       vectorElements: plan.vectorElements,
+      ...takenView(plan),
       blockThreads: plan.blockThreads,
       layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, slotsPerLane }) => ({
         symbol,
         dependentSymbol,
+        sideCount: plan.bodies.flatMap(({ sides }) => sides).length,
         headsPerWarp,
         slotsPerLane,
       })),
     })),
+  };
+}
+
+/** The sides of a kernel in its order, and which inputs it takes: a bit for each that is optional. */
+function takenView({ bodies, inputs }: KernelPlan): View {
+  const sides = bodies.flatMap((body) => body.sides);
+  const bits = (of: readonly Input[], pathOf: (name: string) => string) =>
+    optionalInputs(of).reduce((all, name, bit) => all + (inputs.includes(pathOf(name)) ? 2 ** bit : 0), 0);
+  const ofSide = (side: Side) => `${bits(HEADS, (name) => `${side}.${name}`)}`;
+  return {
+    ...{ sides: sides.map((side) => SIDES.indexOf(side)).join(", "), sideCount: sides.length },
+    ...{ qInputs: ofSide("q"), kInputs: ofSide("k"), vInputs: ofSide("v") },
+    callInputs: `${bits(ARGS_BEHIND, (name) => name)}`,
+  };
+}
+
+/** What dispatch hands on to kernels, besides where heads lie and where positions do. */
+export function paramsView(): View {
+  const isTensor = ({ name, rule }: Input) =>
+    rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
+  return {
+    headTensors: HEADS.filter(isTensor).map(tensorParam),
+    callTensors: ARGS_BEHIND.filter(isTensor).map(tensorParam),
+    // In the order that was timed.
+    numbers: ARGS_BEHIND.filter(({ type }) => type === "float")
+      .map(({ name }) => ({ name }))
+      .reverse(),
+    ofEachHead: HEADS.filter(isTensor).flatMap(({ name, rule }) => {
+      if (rule.kind !== "tensor" || !rule.shape.includes("num_heads")) return [];
+      const stride = rule.strides.num_heads;
+      return stride === undefined ? { field: name, none: "nullptr" } : { field: stride, none: "0" };
+    }),
+  };
+}
+
+/** What is of the kernel's dtype is addressed in bytes, as heads are. */
+function tensorParam({ name, type, rule }: Input): View {
+  const dtype = rule.kind === "tensor" ? rule.dtype : "kernel";
+  const strides = rule.kind === "tensor" ? Object.values(rule.strides) : [];
+  const elementBytes = dtype === "kernel" ? TENSOR_ELEMENT_BYTES.kernel : 1;
+  return {
+    ...{ name, type: dtype === "kernel" ? "const char *" : type },
+    strides: strides.map((stride) => ({ stride, elementBytes })),
   };
 }
 
@@ -203,7 +162,12 @@ const typeName = (type: CType) => {
 };
 
 /** 0: of `position_bits`. */
-const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = { kernel: 2, position: 0, uint64: 8 };
+const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = {
+  kernel: 2,
+  position: 0,
+  uint64: 8,
+  float32: 4,
+};
 
 const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
 
@@ -214,12 +178,14 @@ function inputViews(fields: readonly Placed[]): View[] {
     if (field === undefined) throw internalError("view", `no field is called ${name}`);
     return field.offset;
   };
+  const optional = optionalInputs(fields.map(({ input }) => input));
   return fields.map(({ input, offset }) => {
     const { name, type, count = 1, rule } = input;
     const strides = rule.kind === "tensor" ? Object.entries(rule.strides) : [];
     const [first, second] = strides.map(([size, stride]) => ({ size, stride, offset: offsetOf(stride) }));
     const none = { size: "none", stride: "", offset: 0 };
-    const common = { name, offset, bytes: C_TYPES[type] * count, type: typeName(type), rule: rule.kind };
+    const bit = optional.indexOf(input.of ?? name);
+    const common = { name, offset, bytes: C_TYPES[type] * count, type: typeName(type), rule: rule.kind, bit };
     const dimensions = { first: first ?? none, second: second ?? none };
     if (rule.kind !== "tensor") {
       const over = rule.kind === "stride" ? rule.over : "none";

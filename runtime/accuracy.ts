@@ -4,17 +4,12 @@
  * In: outputs, decoded, and the oracle's heads. Out: the largest error as a multiple of what is allowed, and the
  * relative error over all elements. Pure.
  */
+
+import type { ReferenceHead } from "../dsl/stage.js";
 import { type Dtype, ulp } from "./dtype.js";
-import type { OracleHead } from "./oracle.js";
 
 /** Rounding once to nearest, and a little for what float32 does before it, in units in the last place. */
 const ROUNDING_ULPS = 0.51;
-/**
- * What float32 arithmetic and the hardware's sine may add, relative to the larger of a pair; sqrt(2), rounded up,
- * because both of a pair enter each output. Cancellation makes a bound in ulps alone impossible.
- */
-const ARITHMETIC = 2e-6 * 1.4;
-
 /** ‖out − y‖ / ‖y‖ that rounding alone comes to (1.66e-3, 2.1e-4), and a little more. */
 export const REL_ERROR_LIMIT: Readonly<Record<Dtype, number>> = { bf16: 1.7e-3, f16: 2.2e-4 };
 
@@ -33,9 +28,10 @@ export class Accuracy {
     this.dtype = dtype;
   }
 
-  add(output: number, y: number, magnitude: number): void {
+  /** `bound`: how far float32 may be from `y`. Cancellation makes a bound in ulps alone impossible. */
+  add(output: number, y: number, bound: number): void {
     const error = Math.abs(output - y);
-    const allowed = ROUNDING_ULPS * ulp(this.dtype, y) + ARITHMETIC * magnitude;
+    const allowed = ROUNDING_ULPS * ulp(this.dtype, y) + bound;
     const multiple = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / allowed;
     if (multiple > this.maxError) this.maxError = multiple;
     this.#squaredError += error * error;
@@ -43,9 +39,9 @@ export class Accuracy {
     this.elements += 1;
   }
 
-  addHead(output: Float64Array, head: OracleHead): void {
+  addHead(output: Float64Array, head: ReferenceHead): void {
     for (let i = 0; i < output.length; i++) {
-      this.add(output[i] ?? Number.NaN, head.y[i] ?? Number.NaN, head.magnitude[i] ?? 0);
+      this.add(output[i] ?? Number.NaN, head.y[i] ?? Number.NaN, head.error[i] ?? 0);
     }
   }
 

@@ -2,18 +2,21 @@
  * Runs a kernel on one made-up batch and judges all the memory that it could have written.
  *
  * In: a kernel and a batch: where its heads lie, and what is done with them. Out: how far each output is from the
- * oracle's, and whether anything else changed: what no head covers (v, gaps, guards) and inputs of out-of-place calls
- * must keep their bits.
+ * oracle's, and whether anything else changed: what no head covers (other sides, gaps, guards) and inputs must keep their bits.
  */
+import { SIDES, type Side } from "../dsl/inputs.js";
+import { sidesOf } from "../dsl/sides.js";
+import type { ReferenceInputs } from "../dsl/stage.js";
 import { Accuracy } from "./accuracy.js";
+import { CALL_TENSORS, type Tensor } from "./call_inputs.js";
 import { decodingTable } from "./dtype.js";
-import type { Heads, HeadsLayout } from "./heads.js";
-import { type ManifestKernel, opOf, type Stage } from "./manifest.js";
+import { type Counts, headsOf, madeLength, madeOptions, readTensors } from "./made_call.js";
+import { type ManifestKernel, type ManifestOp, opOf } from "./manifest.js";
 import type { DeviceBuffer, ElementType, HostData } from "./memory.js";
 import type { Kernel } from "./op.js";
 import type { Library } from "./open_library.js";
-import { angleAt, oracleHead } from "./oracle.js";
-import { randomBits, randomNumbers, randomWeights } from "./random.js";
+import { oracleHead } from "./oracle.js";
+import { randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
 import type { RopeTable } from "./rope_table.js";
 
 /** Where heads lie in a buffer, in elements. */
@@ -24,20 +27,11 @@ export interface Place {
 }
 
 /** A buffer: where the heads lie in it, and its elements. */
-export interface Region {
-  readonly q: Place;
-  readonly k: Place;
+export interface Region extends Readonly<Record<Side, Place>> {
   readonly length: number;
 }
 
-/** How many there are in a batch. */
-export interface Counts {
-  readonly numTokens: number;
-  readonly numQHeads: number;
-  readonly numKHeads: number;
-}
-
-/** One batch for a kernel. */
+/** One batch for a kernel. What its op has no use for is not given to it. */
 export interface Batch extends Counts {
   readonly name: string;
   readonly source: Region;
@@ -46,7 +40,7 @@ export interface Batch extends Counts {
   readonly positions: Int32Array | BigInt64Array;
   readonly rope: RopeTable;
   readonly eps: number;
-  /** One weight for each head, instead of one for all. */
+  /** One weight for each head, instead of one for all; so for every input that heads can share. */
   readonly weightForEachHead?: boolean;
   /** Whether it is launched as dependent on the launch before; default: not. */
   readonly isDependent?: boolean;
@@ -61,25 +55,28 @@ export interface BatchResult {
 }
 
 /** Rows of q, k and v heads, one for each token, with gaps behind heads and rows and guards around all of it. */
-export function rowsOf(
-  headDim: number,
-  { numTokens, numQHeads, numKHeads }: Counts,
-  { numVHeads = 1, gap = 0, guard = 0 } = {},
-): Region {
+export function rowsOf(headDim: number, counts: Counts, { gap = 0, guard = 0 } = {}): Region {
+  const { q, k, v } = headsOf(counts);
   const headStride = headDim + gap;
-  const tokenStride = (numQHeads + numKHeads + numVHeads) * headStride + 3 * gap;
-  const q = { offset: guard, tokenStride, headStride };
-  const k = { offset: guard + numQHeads * headStride, tokenStride, headStride };
-  return { q, k, length: guard + numTokens * tokenStride + guard };
+  const tokenStride = (q + k + v) * headStride + 3 * gap;
+  const from = (head: number) => ({ offset: guard + head * headStride, tokenStride, headStride });
+  return { q: from(0), k: from(q), v: from(q + k), length: guard + counts.numTokens * tokenStride + guard };
 }
 
 /** Heads one behind the other, each with all its tokens, and a gap behind each token of a head but the very last. */
-export function headsFirst(headDim: number, { numTokens, numQHeads, numKHeads }: Counts, gap = 8): Region {
+export function headsFirst(headDim: number, counts: Counts, gap = 8): Region {
+  const { q, k, v } = headsOf(counts);
   const tokenStride = headDim + gap;
-  const headStride = numTokens * tokenStride;
-  const q = { offset: 0, tokenStride, headStride };
-  const k = { offset: numQHeads * headStride, tokenStride, headStride };
-  return { q, k, length: Math.max(0, (numQHeads + numKHeads) * headStride - gap) };
+  const headStride = counts.numTokens * tokenStride;
+  const from = (head: number) => ({ offset: head * headStride, tokenStride, headStride });
+  return { q: from(0), k: from(q), v: from(q + k), length: Math.max(0, (q + k + v) * headStride - gap) };
+}
+
+/** A tensor that was made up, and what it must be afterwards. */
+interface Made {
+  readonly what: string;
+  readonly buffer: DeviceBuffer;
+  readonly was: HostData[ElementType];
 }
 
 /** Runs one batch, on random data, and judges everything that it could have written. */
@@ -90,116 +87,171 @@ export function runBatch(
   batch: Batch,
   seed: number,
 ): BatchResult {
-  const { headDim, dtype } = facts.point;
+  const { dtype } = facts.point;
   const { source, target = source } = batch;
   const isInPlace = batch.target === undefined;
   const random = randomNumbers(seed);
   const before = randomBits(dtype, source.length, random);
   const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
-  const weights = {
-    q: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numQHeads : 1), random),
-    k: randomWeights(dtype, headDim * (batch.weightForEachHead ? batch.numKHeads : 1), random),
-  };
+  const op = opOf(library.manifest.ops, facts);
 
   using input = library.upload(dtype, before);
   using output = isInPlace ? undefined : library.upload(dtype, overwritten);
-  using qWeight = library.upload(dtype, weights.q);
-  using kWeight = library.upload(dtype, weights.k);
-  using positions =
-    batch.positions instanceof Int32Array
-      ? library.upload("int32", batch.positions)
-      : library.upload("int64", batch.positions);
   using rope = library.uploadRope(batch.rope);
-  const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
-  const heads = (side: "q" | "k", numHeads: number, weight: typeof qWeight): Heads => {
-    const out: HeadsLayout | undefined = output && { ...target[side], buffer: output };
-    const headStride = batch.weightForEachHead ? headDim : 0;
-    return { in: { ...source[side], buffer: input }, numHeads, weight: { buffer: weight, headStride }, out };
-  };
-  kernel.run({
-    q: heads("q", batch.numQHeads, qWeight),
-    k: heads("k", batch.numKHeads, kWeight),
-    ...{ numTokens: batch.numTokens, positions, ropeTable: rope, eps: batch.eps, pdl: batch.isDependent },
-  });
-  library.synchronize();
-  const after = (output ?? input).read(new Uint16Array(target.length));
+  const made = new Map<string, Made>();
+  try {
+    for (const [tensor, type, was] of madeTensors(facts, op, batch, random)) {
+      made.set(tensor.path, { what: tensor.field, buffer: library.upload(type, was), was });
+    }
+    const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
+    const layouts = (region: Region, buffer: DeviceBuffer) =>
+      Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never;
+    const options = madeOptions(facts, op, {
+      counts: batch,
+      in: layouts(source, input),
+      out: output === undefined ? undefined : layouts(target, output),
+      isForEachHead: batch.weightForEachHead ?? false,
+      ropeTable: rope,
+      eps: batch.eps,
+      bufferOf: ({ path }) => (made.get(path) as Made).buffer,
+    });
+    kernel.run({ ...options, pdl: batch.isDependent });
+    library.synchronize();
+    const after = (output ?? input).read(new Uint16Array(target.length));
 
-  const judge = new Judge(facts, opOf(library.manifest.ops, facts).stages, batch, before, after);
-  judge.heads(source.q, target.q, batch.numQHeads, weights.q);
-  judge.heads(source.k, target.k, batch.numKHeads, weights.k);
-  const touched =
-    judge.touched(overwritten) ??
-    (isInPlace ? undefined : changeOf("the input", input, before)) ??
-    changeOf("the weight of q", qWeight, weights.q) ??
-    changeOf("the weight of k", kWeight, weights.k) ??
-    changeOf("the positions", positions, batch.positions) ??
-    changeOf("the RoPE table", rope.turns, turns);
-  return { accuracy: judge.accuracy, touched };
+    const judge = new Judge(facts, op, batch, { before, after, made });
+    for (const side of sidesOf(op.stages)) judge.heads(side, source[side], target[side]);
+    const touched =
+      judge.touched(overwritten) ??
+      (isInPlace ? undefined : changeOf("the input", input, before)) ??
+      [...made.values()].map(({ what, buffer, was }) => changeOf(what, buffer, was)).find((found) => found) ??
+      changeOf("the RoPE table", rope.turns, turns);
+    return { accuracy: judge.accuracy, touched };
+  } finally {
+    for (const { buffer } of made.values()) buffer.free();
+  }
+}
+
+/** Every tensor that the kernel reads besides heads and angles, filled by what its elements are. */
+function* madeTensors(
+  facts: ManifestKernel,
+  { stages }: ManifestOp,
+  batch: Batch,
+  random: () => number,
+): Generator<readonly [Tensor, ElementType, HostData[ElementType]]> {
+  const { headDim, dtype } = facts.point;
+  const { positions, numTokens, weightForEachHead = false } = batch;
+  const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
+    switch (tensor.dtype) {
+      case "kernel":
+        return [tensor, dtype, randomWeights(dtype, length, random)];
+      case "float32":
+        return [tensor, "float32", randomFloats(length, random)];
+      case "position":
+        return [tensor, positions instanceof Int32Array ? "int32" : "int64", positions];
+      case "uint64":
+        throw new RangeError(`${tensor.path}: nothing is made up of uint64 but the RoPE table`);
+      default:
+        return tensor.dtype satisfies never;
+    }
+  };
+  for (const side of sidesOf(stages)) {
+    for (const tensor of readTensors(facts, side)) {
+      yield made(tensor, madeLength(tensor, headDim, headsOf(batch)[side], weightForEachHead).of);
+    }
+  }
+  for (const tensor of CALL_TENSORS) {
+    if (facts.inputs.includes(tensor.path) && tensor.path !== "rope_table") yield made(tensor, numTokens);
+  }
 }
 
 /** Where a buffer is not what it was, in words. */
-function changeOf<T extends ElementType>(
-  what: string,
-  buffer: DeviceBuffer<T>,
-  was: HostData[T],
-): string | undefined {
-  const now = buffer.read(was.slice() as HostData[T]);
+function changeOf(what: string, buffer: DeviceBuffer, was: HostData[ElementType]): string | undefined {
+  const now = buffer.read(was.slice() as never) as HostData[ElementType];
   const element = now.findIndex((bits: number | bigint, i: number) => bits !== was[i]);
   return element < 0 ? undefined : `element ${element} of ${what}`;
+}
+
+interface Data {
+  readonly before: Uint16Array;
+  readonly after: Uint16Array;
+  readonly made: ReadonlyMap<string, Made>;
 }
 
 /** Holds what a batch left against the oracle. */
 class Judge {
   readonly accuracy: Accuracy;
   readonly #facts: ManifestKernel;
-  readonly #stages: readonly Stage[];
+  readonly #op: ManifestOp;
   readonly #batch: Batch;
-  readonly #before: Uint16Array;
-  readonly #after: Uint16Array;
+  readonly #data: Data;
   readonly #covered: Uint8Array;
   readonly #numbers: Float64Array;
 
-  constructor(
-    facts: ManifestKernel,
-    stages: readonly Stage[],
-    batch: Batch,
-    before: Uint16Array,
-    after: Uint16Array,
-  ) {
+  constructor(facts: ManifestKernel, op: ManifestOp, batch: Batch, data: Data) {
     this.accuracy = new Accuracy(facts.point.dtype);
     this.#facts = facts;
-    this.#stages = stages;
+    this.#op = op;
     this.#batch = batch;
-    this.#before = before;
-    this.#after = after;
-    this.#covered = new Uint8Array(after.length);
+    this.#data = data;
+    this.#covered = new Uint8Array(data.after.length);
     this.#numbers = decodingTable(facts.point.dtype);
   }
 
-  heads(from: Place, to: Place, numHeads: number, weights: Uint16Array): void {
-    const { headDim } = this.#facts.point;
-    const { numTokens, positions, rope, eps, judgeEvery = 1 } = this.#batch;
+  heads(side: Side, from: Place, to: Place): void {
+    const { point } = this.#facts;
+    const { numTokens, judgeEvery = 1 } = this.#batch;
+    const numHeads = headsOf(this.#batch)[side];
+    const stages = this.#op.stages[side] ?? [];
+    const inputsOf = this.#inputsOf(side, numHeads);
     for (let token = 0; token < numTokens; token++) {
-      const judged = token % judgeEvery === 0 || token === numTokens - 1;
-      const angle = judged
-        ? angleAt(rope.invFreq, Number(positions[token] ?? 0), rope.attentionFactor)
-        : undefined;
+      const isJudged = token % judgeEvery === 0 || token === numTokens - 1;
       for (let head = 0; head < numHeads; head++) {
         const [source, target] = [startOf(from, token, head), startOf(to, token, head)];
-        this.#covered.fill(1, target, target + headDim);
-        if (angle === undefined) continue;
-        const weightStart = this.#batch.weightForEachHead ? head * headDim : 0;
-        const weight = this.#decode(weights, weightStart, headDim);
-        const x = this.#decode(this.#before, source, headDim);
-        const exact = oracleHead(this.#stages, this.#facts.point, x, { weight, eps, angle });
-        this.accuracy.addHead(this.#decode(this.#after, target, headDim), exact);
+        this.#covered.fill(1, target, target + point.headDim);
+        if (!isJudged) continue;
+        const x = this.#decode(this.#data.before, source, point.headDim);
+        const exact = oracleHead(stages, point, x, inputsOf(token, head));
+        this.accuracy.addHead(this.#decode(this.#data.after, target, point.headDim), exact);
       }
     }
   }
 
+  /** The inputs of one head of one token, as the references take them. */
+  #inputsOf(side: Side, numHeads: number): (token: number, head: number) => ReferenceInputs {
+    const { headDim } = this.#facts.point;
+    const { rope, eps, positions, weightForEachHead = false } = this.#batch;
+    const numbers = new Map([
+      ["eps", eps],
+      ["attention_factor", rope.attentionFactor],
+    ]);
+    const elementsOf = new Map<string, (token: number, head: number) => Float64Array>();
+    elementsOf.set("rope_table", () => rope.invFreq);
+    elementsOf.set("positions", (token) => Float64Array.of(Number(positions[token] ?? Number.NaN)));
+    for (const tensor of readTensors(this.#facts, side)) {
+      const { was } = this.#data.made.get(tensor.path) as Made;
+      const { ofOne, of } = madeLength(tensor, headDim, numHeads, weightForEachHead);
+      const name = tensor.path.slice(side.length + 1);
+      elementsOf.set(name, (_, head) => {
+        const start = of > ofOne ? head * ofOne : 0;
+        if (was instanceof Uint16Array) return this.#decode(was, start, ofOne);
+        return Float64Array.from(was.subarray(start, start + ofOne), Number);
+      });
+    }
+    const found = <T>(name: string, value: T | undefined): T => {
+      if (value === undefined)
+        throw new RangeError(`a reference reads ${name}, which the kernel is not given`);
+      return value;
+    };
+    return (token, head) => ({
+      tensor: (name) => found(name, elementsOf.get(name))(token, head),
+      number: (name) => found(name, numbers.get(name)),
+    });
+  }
+
   /** An element that no head covers and that is not what it was, in words. */
   touched(was: Uint16Array): string | undefined {
-    const element = this.#after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
+    const element = this.#data.after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
     return element < 0 ? undefined : `element ${element} outside the heads`;
   }
 

@@ -5,7 +5,7 @@
  * that values are of the types that they should be, whose buffers these are, that they are alive and of the right dtype.
  * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
-import type { TensorDtype } from "../dsl/inputs.js";
+import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
 import { Args } from "./args.js";
 import { CALL_TENSORS, callerField, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
 import {
@@ -25,18 +25,23 @@ import { type Stream, streamAddress } from "./stream.js";
 
 /** What one call of a kernel is given. */
 export interface RunOptions {
-  /** The query heads. */
-  readonly q: Heads;
-  /** The key heads; default: none. */
+  /** The query heads; default: none. So for the other sides; what the kernel does not work on is left out. */
+  readonly q?: Heads | undefined;
+  /** The key heads. */
   readonly k?: Heads | undefined;
-  /** From 0, with which nothing is launched; times the heads at most 2³⁰, for q and for k. */
+  /** The value heads. */
+  readonly v?: Heads | undefined;
+  /** From 0, with which nothing is launched; times the heads at most 2³⁰, for each side. */
   readonly numTokens: number;
-  /** `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns. */
-  readonly positions: DeviceBuffer;
+  /**
+   * `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns.
+   * A kernel that rotates takes it, and `ropeTable`.
+   */
+  readonly positions?: DeviceBuffer | undefined;
   /** From `library.uploadRope`. */
-  readonly ropeTable: DeviceRope;
-  /** Added to the mean of squares; not negative. */
-  readonly eps: number;
+  readonly ropeTable?: DeviceRope | undefined;
+  /** Added to the mean of squares; not negative. A kernel that norms takes it. */
+  readonly eps?: number | undefined;
   /** Default: the default stream. */
   readonly stream?: Stream | undefined;
   /**
@@ -78,8 +83,7 @@ export function packCall(session: Session, facts: ManifestKernel, options: RunOp
 
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 const OPTION_FIELDS = [
-  "q",
-  "k",
+  ...SIDES,
   "numTokens",
   "eps",
   "stream",
@@ -91,6 +95,7 @@ const OPTION_FIELDS = [
 const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
   position: ["int32", "int64"],
   uint64: ["uint64"],
+  float32: ["float32"],
 };
 
 /** What an object of the caller's has for a tensor, as far as types tell. */
@@ -116,26 +121,34 @@ class Packing {
   /** What the caller calls tensors. */
   readonly #names = new Map<string, string>();
   readonly #ownTypes: readonly ElementType[];
+  /** What the kernel takes. */
+  readonly #inputs: readonly string[];
   #isEmpty = true;
 
-  constructor(session: Session, { point }: ManifestKernel) {
+  constructor(session: Session, { point, inputs }: ManifestKernel) {
     this.#session = session;
     this.#point = point;
+    this.#inputs = inputs;
     this.#ownTypes = [point.dtype];
   }
 
   pack(options: RunOptions): PackedCall {
     requireFields("options", options, OPTION_FIELDS);
-    const { q, k, numTokens, ropeTable, eps, stream, pdl = false } = options;
+    const { numTokens, ropeTable, eps, stream, pdl = false } = options;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
-    this.#setSide("q", q, numTokens);
-    if (k !== undefined) this.#setSide("k", k, numTokens);
+    const sides = SIDES.map((side) => [side, options[side]] as const);
+    for (const [side, heads] of sides) {
+      if (heads !== undefined) this.#setSide(side, heads, numTokens);
+    }
+    if (sides.every(([, heads]) => heads === undefined)) {
+      const [path = ""] = this.#inputs;
+      throw invalidArgument(path.replace(/\..*/, ""), undefined, "given: the heads that the kernel works on");
+    }
     this.#setWhole("num_tokens", numTokens);
     this.#setFloat("eps", eps);
-    requireObject("ropeTable", ropeTable);
-    requireFields("ropeTable", ropeTable, ["turns", "attentionFactor"]);
-    const { turns, attentionFactor } = ropeTable;
+    // Each field is read once.
+    const { turns, attentionFactor } = this.#rope(ropeTable);
     this.#setFloat("attention_factor", attentionFactor);
     for (const tensor of CALL_TENSORS) {
       const given = tensor.path === "rope_table" ? turns : optionOf(options, tensor.name);
@@ -149,7 +162,14 @@ class Packing {
     };
   }
 
-  #setSide(side: "q" | "k", heads: Heads, numTokens: number): void {
+  #rope(given: DeviceRope | undefined): Partial<DeviceRope> {
+    if (given === undefined && !this.#inputs.includes("rope_table")) return {};
+    requireObject("ropeTable", given);
+    requireFields("ropeTable", given, ["turns", "attentionFactor"]);
+    return given;
+  }
+
+  #setSide(side: Side, heads: Heads, numTokens: number): void {
     requireObject(side, heads);
     requireFields(side, heads, SIDE_FIELDS);
     const { numHeads, headDim } = heads;
@@ -178,6 +198,8 @@ class Packing {
 
   #setTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
     const { path, length, strides, dtype } = tensor;
+    // What is given and not taken, C refuses.
+    if (given === undefined && !this.#inputs.includes(path)) return;
     const isBuffer = isA(given, DeviceBuffer);
     const layout: Partial<HeadsLayout> = isBuffer ? { buffer: given } : requireLayout(tensor, given);
     const { buffer, offset = 0, tokenStride } = layout;
@@ -203,7 +225,8 @@ class Packing {
     this.#args.set(path, value);
   }
 
-  #setFloat(path: string, value: number): void {
+  #setFloat(path: string, value: number | undefined): void {
+    if (value === undefined && !this.#inputs.includes(path)) return;
     requireFloat32(callerField(path), value);
     this.#args.set(path, value);
   }

@@ -4,7 +4,7 @@
  * In: the rows of dsl/inputs.ts. Out: the tensors of a side and of the whole call, with the fields that they go in, and what
  * the caller calls each field. All are spelled once: a call takes microseconds.
  */
-import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
+import { ARGS_BEHIND, type Dimension, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
 import { camelCase } from "./camel_case.js";
 
 /** A tensor that a side, or the call, is given. */
@@ -18,6 +18,8 @@ export interface Tensor {
   readonly strides: readonly (readonly [option: "tokenStride" | "headStride", path: string])[];
   readonly layoutFields: readonly string[];
   readonly dtype: TensorDtype;
+  /** Names of the dimensions' sizes. */
+  readonly shape: readonly Dimension[];
   /** What the caller calls it, where it is a buffer, and where it is a layout of one. */
   readonly field: string;
   readonly bufferField: string;
@@ -44,7 +46,8 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
     const field = ELSEWHERE.get(path) ?? camelCase(path);
     const bufferField = `${field}.buffer`;
     return {
-      ...{ name: camelCase(name), path, length: `${path}_length`, strides, dtype: rule.dtype },
+      ...{ name: camelCase(name), path, length: `${path}_length`, strides },
+      ...{ dtype: rule.dtype, shape: rule.shape },
       layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
       ...{ field, bufferField, usualField: strides.length > 1 ? bufferField : field },
     };
@@ -53,9 +56,13 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
 
 /** Those of the whole call, and of each side. */
 export const CALL_TENSORS = tensorsOf(ARGS_BEHIND);
-export const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k") };
+export const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k"), v: tensorsOf(HEADS, "v") };
 /** A side's input and output. */
-export const SIDE_PLACES = { q: placesOf(SIDE_TENSORS.q), k: placesOf(SIDE_TENSORS.k) };
+export const SIDE_PLACES = {
+  q: placesOf(SIDE_TENSORS.q),
+  k: placesOf(SIDE_TENSORS.k),
+  v: placesOf(SIDE_TENSORS.v),
+};
 
 function placesOf(tensors: readonly Tensor[]): { readonly from: Tensor; readonly to: Tensor } {
   const [from, to] = ["in", "out"].map((name) => tensors.find((tensor) => tensor.name === name));
@@ -65,12 +72,12 @@ function placesOf(tensors: readonly Tensor[]): { readonly from: Tensor; readonly
 
 const FIELD_NAMES = new Map([
   ...ELSEWHERE,
-  ...[...CALL_TENSORS, ...SIDE_TENSORS.q, ...SIDE_TENSORS.k].flatMap(
-    ({ path, strides, field, usualField }) => [
+  ...[CALL_TENSORS, ...Object.values(SIDE_TENSORS)]
+    .flat()
+    .flatMap(({ path, strides, field, usualField }) => [
       [path, usualField] as const,
       ...strides.map(([option, stride]) => [stride, `${field}.${option}`] as const),
-    ],
-  ),
+    ]),
 ]);
 
 /** What the caller calls a field of `normrope_args`. */

@@ -6,7 +6,7 @@
 import { invalidArgument, reading } from "./errors.js";
 import type { ConfigPoint } from "./manifest.js";
 
-/** Element type of q, k and the weights. */
+/** Element type of the heads and the weights. */
 export type Dtype = ConfigPoint["dtype"];
 
 /** Bits of the significand that are stored, and the exponent of the smallest normal number. */

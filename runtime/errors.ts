@@ -84,12 +84,12 @@ export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => 
 }
 
 /** @throws NormropeError `invalid-argument` for what has no fields to read. */
-export function requireObject(field: string, value: unknown): void {
+export function requireObject(field: string, value: unknown): asserts value is object {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 
 /** @throws NormropeError `invalid-argument` for what is no finite number in float32, and for what is only 0 there. */
-export function requireFloat32(field: string, value: number): void {
+export function requireFloat32(field: string, value: unknown): asserts value is number {
   const rounded = typeof value === "number" ? Math.fround(value) : Number.NaN;
   if (Number.isFinite(rounded) && (rounded !== 0 || value === 0)) return;
   throw invalidArgument(field, value, "a number that float32 can hold");

@@ -1,5 +1,5 @@
 /**
- * How a caller describes heads: all of q, or all of k, of a batch of tokens.
+ * How a caller describes heads: all those of a side, of a batch of tokens.
  *
  * In: buffers, counts and strides in elements. Out: the same, with names; no layout costs a copy. Whether they fit each
  * other and the kernel is for `call` to check.
@@ -29,19 +29,19 @@ export interface WeightLayout {
   readonly headStride?: number | undefined;
 }
 
-/** All the query heads, or all the key heads: what `normrope_heads` of the C interface is given, by the same names. */
+/** All the heads of a side: what `normrope_heads` of the C interface is given, by the same names. */
 export interface Heads {
-  /** What is normed and rotated. */
+  /** What the kernel's stages are applied to. */
   readonly in: HeadsLayout;
   /**
    * Where the result goes; default: in place. Otherwise no head that is written may overlap another that is read or
-   * written, of q or of k: that is refused.
+   * written, of any side: that is refused.
    */
   readonly out?: HeadsLayout | undefined;
   /** How many; with 0 nothing of them is read or written. */
   readonly numHeads: number;
-  /** One for all heads, or a layout with one for each. */
-  readonly weight: DeviceBuffer | WeightLayout;
+  /** One for all heads, or a layout with one for each. Left out where the kernel takes none. */
+  readonly weight?: DeviceBuffer | WeightLayout | undefined;
   /** Elements of a head: given, it must be the kernel's. */
   readonly headDim?: number | undefined;
 }

@@ -6,15 +6,9 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import {
-  AXES,
-  type AxesOf,
-  type Axis,
-  type AxisValue,
-  type AxisValues,
-  type ConfigPoint,
-} from "../dsl/axes.js";
-import { isSamePoint, type Values } from "../dsl/points.js";
+import { AXES, type Axis, type AxisValues, type ConfigPoint, OP_AXIS_NAMES } from "../dsl/axes.js";
+import { isSamePoint } from "../dsl/points.js";
+import type { StageCall } from "../dsl/sides.js";
 import { NormropeError, quoted } from "./errors.js";
 
 export type { ConfigPoint };
@@ -44,37 +38,24 @@ type PointShape = {
     : z.ZodType<ConfigPoint[Name]>;
 };
 
-const configPointSchema = z.strictObject(
-  Object.fromEntries(
-    AXES.map((axis) => [axis.name, axisValueSchema(axis, axis.when !== undefined)]),
-  ) as PointShape,
-);
-
-/** The fields of a point in a file that is kept: an axis that came later is not there, and at its default. */
-export const keptPointShape = Object.fromEntries(
-  AXES.map((axis) => [
-    axis.name,
-    axisValueSchema(axis, axis.default !== undefined || axis.when !== undefined),
-  ]),
+/** The fields of a point: it has those that its op has and that mean something there. */
+export const pointShape = Object.fromEntries(
+  AXES.map((axis) => [axis.name, axisValueSchema(axis, !OP_AXIS_NAMES.includes(axis.name))]),
 ) as PointShape;
 
-/** What a stage is given: an input of the call, the point's value on an axis, or a constant of the op. */
-const stageArgumentSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("input"), name: z.enum(["weight", "eps", "angle"]) }),
-  z.strictObject({ kind: z.literal("axis"), axis: axisName }),
-  z.strictObject({ kind: z.literal("constant"), value: z.number() }),
-]);
+const axisValue = z.union([z.number(), z.string()]);
 
-/** One step of the op, in the order of application. */
-const stageSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), stageArgumentSchema) });
+/** One step of a side, in the order of application, with the axes that its arguments fix. */
+const stageSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), axisValue) });
+const sideSchema: z.ZodType<readonly StageCall[]> = z.array(stageSchema).min(1);
 
 /** An axis of an op: a row of the table, narrowed or not. */
 const roleShape = {
   name: axisName,
-  default: z.union([z.number(), z.string()]).optional(),
+  default: axisValue.optional(),
   follows: axisName.optional(),
   within: axisName.optional(),
-  when: z.record(z.string(), z.array(z.union([z.number(), z.string()]))).optional(),
+  when: z.record(z.string(), z.array(axisValue)).optional(),
   tag: z.string().optional(),
   tags: z.record(z.string(), z.string()).optional(),
   aliases: z.record(z.string(), z.string()).optional(),
@@ -92,7 +73,8 @@ const axisSchema: z.ZodType<Axis> = z.discriminatedUnion("kind", [
 export const opSchema = z.strictObject({
   name: z.string(),
   axes: z.array(axisSchema),
-  stages: z.array(stageSchema),
+  /** Of each side that has any. */
+  stages: z.strictObject({ q: sideSchema.optional(), k: sideSchema.optional(), v: sideSchema.optional() }),
 });
 
 /** How a head lies over the lanes of a warp (CUDA). `generator/plan.ts` decides it. */
@@ -100,7 +82,11 @@ const kernelSchema = z.strictObject({
   id: z.string(),
   /** The name of its op. */
   op: z.string(),
-  point: configPointSchema,
+  point: z.strictObject(pointShape),
+  /** What it is given, by the paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
+  inputs: z.array(z.string()),
+  /** How elements rotate, where any do. */
+  pairing: z.strictObject({ rope: z.string(), rotaryDim: z.int().positive() }).optional(),
   /** Elements of one memory access. */
   vectorElements: z.int().positive(),
   /** Pairs of vectors that make up a head. */
@@ -154,8 +140,6 @@ const builtManifestSchema = manifestSchema
     ...{ path: ["kernels"], error: "a kernel is of an op that is not there" },
   });
 
-export type StageArgument = z.infer<typeof stageArgumentSchema>;
-export type Stage = z.infer<typeof stageSchema>;
 /** What a kernel computes, over which axes. */
 export type ManifestOp = z.infer<typeof opSchema>;
 export type ManifestKernel = z.infer<typeof kernelSchema>;
@@ -167,7 +151,9 @@ export type BuiltManifest = z.infer<typeof builtManifestSchema>;
 export type Target = BuiltManifest["build"]["target"];
 
 /** A point as a caller writes it: axes at their default may be left out, and the op where a library holds one. */
-export type PointQuery = AxesOf<AxisValues> & {
+export type PointQuery = Pick<AxisValues, "headDim" | "dtype"> & {
+  readonly [Name in keyof AxisValues]?: AxisValues[Name] | undefined;
+} & {
   /** The name of an op of the library. */
   readonly op?: string | undefined;
 };
@@ -196,29 +182,6 @@ export function parseBuiltManifest(text: string, where: string): BuiltManifest {
 export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embedded: string): boolean {
   const own = manifestSchema.safeParse(JSON.parse(embedded));
   return own.success && isDeepStrictEqual(own.data, manifest);
-}
-
-/** The value that each argument of a stage has at a point; inputs of the call stay as their names. */
-export function resolveStageArgs(stage: Stage, point: Values): Record<string, AxisValue> {
-  return Object.fromEntries(
-    Object.entries(stage.args).flatMap(([name, argument]) => {
-      const value = resolveArgument(argument, point);
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
-}
-
-function resolveArgument(argument: StageArgument, point: Values): AxisValue | undefined {
-  switch (argument.kind) {
-    case "input":
-      return argument.name;
-    case "axis":
-      return point[argument.axis];
-    case "constant":
-      return argument.value;
-    default:
-      return argument satisfies never;
-  }
 }
 
 /** What is to be known of an op to find its kernels. */

@@ -10,7 +10,7 @@ import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
 
 /** What a buffer holds, and bytes of one element. */
-export const ELEMENT_BYTES = { bf16: 2, f16: 2, int32: 4, int64: 8, uint64: 8 } as const;
+export const ELEMENT_BYTES = { bf16: 2, f16: 2, float32: 4, int32: 4, int64: 8, uint64: 8 } as const;
 /** What a buffer can hold. */
 export type ElementType = keyof typeof ELEMENT_BYTES;
 
@@ -20,6 +20,7 @@ export interface HostData {
   readonly bf16: Uint16Array;
   /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
+  readonly float32: Float32Array;
   /** Positions. */
   readonly int32: Int32Array;
   /** Positions. */
@@ -31,6 +32,7 @@ export interface HostData {
 const HOST_ARRAYS = {
   bf16: Uint16Array,
   f16: Uint16Array,
+  float32: Float32Array,
   int32: Int32Array,
   int64: BigInt64Array,
   uint64: BigUint64Array,

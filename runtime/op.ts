@@ -47,7 +47,7 @@ export class Kernel {
   }
 
   /**
-   * Normalises and rotates q and k. Returns when the work is launched; the CPU target has finished it.
+   * Applies the op's stages to the heads. Returns when the work is launched; the CPU target has finished it.
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`; nothing was launched.
    */
   run(options: RunOptions): void {

@@ -47,3 +47,8 @@ export function randomBits(dtype: Dtype, length: number, random: () => number): 
 export function randomWeights(dtype: Dtype, length: number, random: () => number): Uint16Array {
   return Uint16Array.from({ length }, () => encode(dtype, 0.5 + random()));
 }
+
+/** Float32 numbers around 1. */
+export function randomFloats(length: number, random: () => number): Float32Array {
+  return Float32Array.from({ length }, () => 0.5 + random());
+}

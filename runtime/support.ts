@@ -4,10 +4,10 @@
  * In: the manifest of a library and a point. Out: the answer, with the line for the config. Pure.
  */
 import type { Axis, ConfigPoint } from "../dsl/axes.js";
-import { aliasOf, axisOutside, describeRange, rejectionOf } from "../dsl/legality.js";
+import { aliasOf, axisOutside, describeRange, type OpRules, rejectionOf } from "../dsl/legality.js";
 import { written } from "../dsl/points.js";
 import { invalidArgument, quoted, show } from "./errors.js";
-import { findKernel, type ManifestKernel, type OpAxes } from "./manifest.js";
+import { findKernel, type ManifestKernel } from "./manifest.js";
 
 /** Why there is no kernel for a point. */
 export interface Absence {
@@ -41,7 +41,7 @@ export function chooseOp<O extends { readonly name: string }>(
 
 /** An op of a library, or of a config, and the kernels there. */
 interface Held {
-  readonly op: OpAxes;
+  readonly op: OpRules & { readonly name: string };
   readonly kernels: readonly Pick<ManifestKernel, "op" | "point">[];
   /** Whether there are other ops, so that it is to be said which is meant. */
   readonly isOneOfSeveral?: boolean;
@@ -82,7 +82,7 @@ export function absenceOf(
     const fix = `None can be made: ${outside.name} is ${show(value)}, and must be ${describeRange(outside)}${meant}`;
     return { reason, fix };
   }
-  const rejection = rejectionOf(axes, point);
+  const rejection = rejectionOf(op, point);
   if (rejection !== undefined) return { reason, fix: `None can be made: ${rejection.reason}` };
   const line = written(axes, point).map(([{ name }, value]) => `${name}: [${JSON.stringify(value)}]`);
   const configLine = `{ ${line.join(", ")} }`;

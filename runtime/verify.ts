@@ -3,9 +3,16 @@
  *
  * In: an open library. Out: for each kernel how many batches ran, the largest error, and whether it passes.
  */
+
+import { SIDES } from "../dsl/inputs.js";
+import { sidesOf } from "../dsl/sides.js";
 import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
-import { type Batch, type Counts, headsFirst, rowsOf, runBatch } from "./batch.js";
-import type { ManifestKernel } from "./manifest.js";
+import { type Batch, headsFirst, rowsOf, runBatch } from "./batch.js";
+import type { Tensor } from "./call_inputs.js";
+import type { Dtype } from "./dtype.js";
+import { type Counts, headsOf, madeLength, madeOptions } from "./made_call.js";
+import { type ManifestKernel, type ManifestOp, opOf } from "./manifest.js";
+import type { DeviceBuffer, ElementType } from "./memory.js";
 import type { Kernel, LaunchInfo } from "./op.js";
 import type { Library } from "./open_library.js";
 import { ropeTable } from "./rope_table.js";
@@ -45,16 +52,17 @@ export async function verifyLibrary(
 
 function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): KernelResult {
   const { dtype } = facts.point;
+  const op = opOf(library.manifest.ops, facts);
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
   const branches =
     library.target === "cuda"
       ? branchesOf(facts, elementsMax(library), (shape, tokens) =>
-          launchOf(library, kernel, facts, shape, tokens),
+          launchOf(library, kernel, facts, op, shape, tokens),
         )
       : [];
   if (library.target === "cuda") failures.push(...unseenBranches(facts, branches));
-  const batches = batchesFor(facts, branches);
+  const batches = batchesFor(facts, op, branches);
   batches.forEach((batch, seed) => {
     const { accuracy, touched } = runBatch(library, kernel, facts, batch, seed + 1);
     pooled.maxError = Math.max(pooled.maxError, accuracy.maxError);
@@ -74,6 +82,8 @@ export interface Sketch {
   readonly tokens: number;
   readonly q: number;
   readonly k: number;
+  /** Default: one, which lies beside the others whether or not the kernel works on it. */
+  readonly v?: number;
   /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
   readonly place?: "rows" | "rows with gaps" | "out of place";
   readonly hasWidePositions?: boolean;
@@ -85,14 +95,14 @@ export interface Sketch {
 
 const SKETCHES: readonly Sketch[] = [
   {
-    ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1 },
+    ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1, v: 3 },
     ...{ place: "rows with gaps", hasWidePositions: true, hasYarn: true },
   },
-  { name: "out of place", tokens: 13, q: 2, k: 7, place: "out of place", hasYarn: true, eps: 1e-5 },
+  { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, place: "out of place", hasYarn: true, eps: 1e-5 },
   { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
-  { name: "no k heads", tokens: 7, q: 3, k: 0 },
-  { name: "no q heads", tokens: 7, q: 0, k: 3, place: "out of place" },
-  { name: "one token", tokens: 1, q: 32, k: 8, hasYarn: true },
+  { name: "no k heads", tokens: 7, q: 3, k: 0, v: 2 },
+  { name: "no q heads, no v heads", tokens: 7, q: 0, k: 3, v: 0, place: "out of place" },
+  { name: "one token", tokens: 1, q: 32, k: 8, v: 8, hasYarn: true },
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
 
@@ -106,15 +116,15 @@ export interface Branch extends Sketch {
 /** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
 type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-/** With 9 groups of q and of k heads each, so that warps take two groups in a row, and four. */
+/** With 9 groups of heads on each side, so that warps take two groups in a row, and four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
   return {
-    every: { name: "filling", q: heads, k: heads },
+    every: { name: "filling", q: heads, k: heads, v: heads },
     last: [
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
-        ...{ q: heads, k: heads, place: "rows with gaps", weightForEachHead: true },
+        ...{ q: heads, k: heads, v: heads, place: "rows with gaps", weightForEachHead: true },
         ...{ hasYarn: true, hasWidePositions: true },
       },
       { name: "filling, out of place, no k heads", q: heads, k: 0, place: "out of place" },
@@ -158,7 +168,8 @@ export function branchesOf(
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
       const tokens = 2 ** n + 1; // so that blocks at the end are not full
-      if (tokens * (shape.q + shape.k) * facts.point.headDim > most) return [...found.values()];
+      if (tokens * (shape.q + shape.k + (shape.v ?? 1)) * facts.point.headDim > most)
+        return [...found.values()];
       const { layout, headsPerTask, slices } = launched(shape, tokens);
       const isSliced = slices > 1;
       const taken = `layout ${layout}, ${headsPerTask} heads a task, ${isSliced ? "in slices" : "in one slice"}`;
@@ -177,40 +188,68 @@ export function branchesOf(
   return [...sketchesOf(every), ...last.flatMap(largestOf)];
 }
 
+const countsOf = ({ q, k, v = 1 }: Shape, numTokens: number) => ({
+  ...{ numTokens, numQHeads: q, numKHeads: k, numVHeads: v },
+});
+
 /** What dispatch decides. Nothing is read, so there need be no memory. */
 function launchOf(
   library: Library,
   kernel: Kernel,
-  { point }: ManifestKernel,
-  { q, k, weightForEachHead = false }: Shape,
+  facts: ManifestKernel,
+  op: ManifestOp,
+  shape: Shape,
   numTokens: number,
 ): LaunchInfo {
-  const { headDim, rotaryDim, dtype } = point;
-  const tokenStride = (q + k) * headDim;
-  using buffer = library.borrow(dtype, { address: 2n ** 46n, length: numTokens * tokenStride });
-  using weight = library.borrow(dtype, { address: 2n ** 45n, length: Math.max(q, k) * headDim });
-  using positions = library.borrow("int32", { address: 2n ** 44n, length: numTokens });
-  using turns = library.borrow("uint64", { address: 2n ** 43n, length: rotaryDim / 2 });
-  const heads = (numHeads: number, offset: number) => ({
-    ...{ in: { buffer, offset, tokenStride }, numHeads },
-    weight: { buffer: weight, headStride: weightForEachHead ? headDim : 0 },
+  const { headDim, dtype } = facts.point;
+  const counts = countsOf(shape, numTokens);
+  const region = rowsOf(headDim, counts);
+  const isForEachHead = shape.weightForEachHead ?? false;
+  const borrowed: DeviceBuffer[] = [];
+  const borrow = (type: ElementType, length: number) => {
+    const address = 2n ** 46n + BigInt(borrowed.length) * 2n ** 40n;
+    const buffer = library.borrow(type, { address, length });
+    borrowed.push(buffer);
+    return buffer;
+  };
+  const buffer = borrow(dtype, region.length);
+  const ofSide = (numHeads: number) => (tensor: Tensor) =>
+    madeLength(tensor, headDim, numHeads, isForEachHead).of;
+  const most = ofSide(Math.max(...Object.values(headsOf(counts))));
+  const options = madeOptions(facts, op, {
+    ...{ counts, isForEachHead, eps: 1e-6 },
+    in: Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never,
+    ropeTable: {
+      turns: borrow("uint64", Math.max(1, (facts.pairing?.rotaryDim ?? 0) / 2)),
+      attentionFactor: 1,
+    },
+    bufferOf: (tensor) =>
+      tensor.dtype === "position" ? borrow("int32", numTokens) : borrow(typeOf(tensor, dtype), most(tensor)),
   });
-  return kernel.launchInfo({
-    ...{ q: heads(q, 0), k: heads(k, k === 0 ? 0 : q * headDim) },
-    ...{ numTokens, positions, ropeTable: { turns, attentionFactor: 1 }, eps: 1e-6 },
-  });
+  try {
+    return kernel.launchInfo(options);
+  } finally {
+    for (const buffer of borrowed) buffer.free();
+  }
 }
 
+const typeOf = ({ dtype }: Tensor, own: Dtype): ElementType =>
+  dtype === "kernel" ? own : dtype === "position" ? "int32" : dtype;
+
 /** The batches that every kernel is run on, and those that a GPU gets for the branches of its dispatch. */
-export function batchesFor({ point }: ManifestKernel, branches: readonly Sketch[]): Batch[] {
-  const { headDim, rotaryDim } = point;
+export function batchesFor(facts: ManifestKernel, op: ManifestOp, branches: readonly Sketch[]): Batch[] {
+  const { headDim } = facts.point;
+  const rotaryDim = facts.pairing?.rotaryDim ?? 2;
   const plain = ropeTable({ base: 10_000, rotaryDim });
   const scaling = { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 } as const;
   const yarn = ropeTable({ base: 1_000_000, rotaryDim, scaling });
-  const pooled = { name: "packed", tokens: Math.ceil(REL_ERROR_MIN_ELEMENTS / (5 * headDim)), q: 3, k: 2 };
+  const packed = { q: 3, k: 2, v: 2 };
+  const heads = sidesOf(op.stages).reduce((sum, side) => sum + packed[side], 0);
+  const tokens = Math.ceil(REL_ERROR_MIN_ELEMENTS / (heads * headDim));
+  const pooled = { name: "packed", tokens, ...packed };
   return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {
-    const { name, tokens, q, k, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
-    const counts = { numTokens: tokens, numQHeads: q, numKHeads: k };
+    const { name, tokens, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
+    const counts = countsOf(sketch, tokens);
     const positions = sketch.hasWidePositions ? widePositions(tokens) : cyclingPositions(tokens);
     const rope = sketch.hasYarn ? yarn : plain;
     const regions = regionsFor(headDim, counts, sketch.place);
@@ -225,7 +264,7 @@ function regionsFor(
 ): Pick<Batch, "source" | "target"> {
   switch (place) {
     case "out of place":
-      return { source: rowsOf(headDim, counts, { numVHeads: 0 }), target: headsFirst(headDim, counts) };
+      return { source: rowsOf(headDim, counts), target: headsFirst(headDim, counts) };
     case "rows with gaps":
       return { source: rowsOf(headDim, counts, { gap: 8, guard: GUARD }) };
     default:

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
 import { completed, type Values } from "../../dsl/points.js";
-import { keptPointShape, type ManifestKernel } from "../../runtime/manifest.js";
+import { type ManifestKernel, pointShape } from "../../runtime/manifest.js";
 import { closest } from "../closest.js";
 import { quoted, show, userError } from "../diagnostics.js";
 import { GEOMETRY } from "./geometry.js";
@@ -69,7 +69,7 @@ function wholeNumber(option: keyof typeof MAX, text: string, least = 1): number 
 }
 
 /** The heads that a kernel is run with where the command line names none: those of the peers' benchmarks. */
-export function usualHeads({ headDim, rotaryDim }: ConfigPoint): readonly HeadCounts[] {
+export function usualHeads({ headDim, rotaryDim = headDim }: ConfigPoint): readonly HeadCounts[] {
   if (headDim > 128) return [{ q: 16, k: 4, v: 4 }];
   const whole = { q: 32, k: 8, v: 8 };
   if (headDim < 128 || rotaryDim < headDim) return [whole];
@@ -81,7 +81,7 @@ const modelSchema = z.strictObject({
   q_heads: z.int().positive(),
   kv_heads: z.int().positive(),
   ...Object.fromEntries(
-    Object.entries(keptPointShape).filter(([name]) => GEOMETRY.some((axis) => axis.name === name)),
+    Object.entries(pointShape).filter(([name]) => GEOMETRY.some((axis) => axis.name === name)),
   ),
 });
 export const modelsSchema = z.record(z.string(), modelSchema);

@@ -5,12 +5,14 @@
  * the same way over the same memory. Buffers are made once and kept until the library is closed.
  */
 import { readFileSync } from "node:fs";
+import { sidesOf } from "../../dsl/sides.js";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
-import { encode, packedHeads, ropeTable } from "../../runtime/index.js";
-import type { ConfigPoint } from "../../runtime/manifest.js";
+import { encode, ropeTable } from "../../runtime/index.js";
+import { madeOptions } from "../../runtime/made_call.js";
+import { type ConfigPoint, type ManifestKernel, opOf } from "../../runtime/manifest.js";
 import { randomBits, randomNumbers } from "../../runtime/random.js";
 import { cacheRoot } from "../cache_folder.js";
-import { userError } from "../diagnostics.js";
+import { internalError, userError } from "../diagnostics.js";
 import { compilerFor } from "../toolchain.js";
 import type { BenchCase } from "./cases.js";
 import { quantile } from "./quantile.js";
@@ -89,38 +91,40 @@ interface Memory {
 
 async function measureCase(
   { library, yardstick, stream, replays }: Bench,
-  { kernel: { id, op, point }, heads, tokens, cache, pdl }: BenchCase,
+  { kernel: { id, op: opName, point }, heads, tokens, cache, pdl }: BenchCase,
   { pool, positions, copies }: Memory,
 ): Promise<BenchRow> {
-  const { headDim, dtype, rotaryDim } = point;
-  const kernel = await library.kernel({ ...point, op });
+  const { headDim, dtype } = point;
+  const kernel = await library.kernel({ ...point, op: opName });
+  const facts = kernelNamed(library, id);
+  const op = opOf(library.manifest.ops, facts);
+  const moved = sidesOf(op.stages).reduce((sum, side) => sum + heads[side], 0);
   // With others than 1, elements that are normalised in place again and again would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
-  using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim }));
-  const { q, k } = packedHeads({
-    ...{ qkv: pool, headDim, qWeight: weights, kWeight: weights },
-    ...{ numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
-  });
+  using floats = library.upload("float32", new Float32Array(Math.max(heads.q, heads.k, heads.v, 1)).fill(1));
+  using rope = library.uploadRope(
+    ropeTable({ base: ROPE_BASE, rotaryDim: facts.pairing?.rotaryDim ?? headDim }),
+  );
   const rowElements = (heads.q + heads.k + heads.v) * headDim;
   const firstElement = (i: number) => (i % copies) * rowElements * tokens;
   const calls = Array.from({ length: copies }, (_, i) => {
     const from = firstElement(i);
-    const shifted = {
-      q: { ...q, in: { ...q.in, offset: from } },
-      k: { ...k, in: { ...k.in, offset: from + heads.q * headDim } },
-    };
-    return kernel.prepare({
-      ...shifted,
-      numTokens: tokens,
-      positions,
-      ropeTable: rope,
-      eps: EPS,
-      stream,
-      pdl,
+    const place = (head: number) => ({
+      buffer: pool,
+      offset: from + head * headDim,
+      tokenStride: rowElements,
     });
+    const options = madeOptions(facts, op, {
+      counts: { numTokens: tokens, numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
+      in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
+      ...{ isForEachHead: false, ropeTable: rope, eps: EPS },
+      bufferOf: (tensor) =>
+        ({ position: positions, kernel: weights, float32: floats, uint64: rope.turns })[tensor.dtype],
+    });
+    return kernel.prepare({ ...options, stream, pdl });
   });
   const floorRows = {
-    rowVectors: ((heads.q + heads.k) * headDim * ELEMENT_BYTES) / VECTOR_BYTES,
+    rowVectors: (moved * headDim * ELEMENT_BYTES) / VECTOR_BYTES,
     rowStride: (rowElements * ELEMENT_BYTES) / VECTOR_BYTES,
     rows: tokens,
   };
@@ -133,11 +137,11 @@ async function measureCase(
   const time = (launch: (i: number) => void) => statistics(yardstick.time(launch, launches, replays));
   const waitedBefore = waitedMs();
   const start = performance.now();
-  const empty = time(() => yardstick.empty(tokens * (heads.q + heads.k), pdl));
+  const empty = time(() => yardstick.empty(tokens * moved, pdl));
   const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
   const own = time((i) => calls[i % copies]?.run());
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
-  const bytes = 2 * tokens * (heads.q + heads.k) * headDim * ELEMENT_BYTES;
+  const bytes = 2 * tokens * moved * headDim * ELEMENT_BYTES;
   return {
     ...{ kernel: id, ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
     us: rounded(own.median),
@@ -148,6 +152,12 @@ async function measureCase(
     spread: rounded(Math.max(own.spread, floor.spread)),
     ...(library.target === "cpu" ? { waited: rounded(waited) } : {}),
   };
+}
+
+function kernelNamed(library: Library, id: string): ManifestKernel {
+  const facts = library.manifest.kernels.find((kernel) => kernel.id === id);
+  if (facts === undefined) throw internalError("bench", "the library lacks the kernel", id);
+  return facts;
 }
 
 /** An operating system promises more memory than there is, and kills who takes it at its word. */

@@ -4,12 +4,12 @@
  * In: the JSON text of such times, and rows. Out: each row's peers. Pure.
  */
 import { z } from "zod";
-import { keptPointShape } from "../../runtime/manifest.js";
+import { pointShape } from "../../runtime/manifest.js";
 import { type BenchRow, kernelOf, parseJson } from "./record.js";
 
 const peerRowSchema = z.looseObject({
   kernel: z.string().optional(),
-  ...keptPointShape,
+  ...pointShape,
   q_heads: z.int(),
   k_heads: z.int(),
   v_heads: z.int(),

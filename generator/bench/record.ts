@@ -7,7 +7,7 @@
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
 import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
-import { type BuiltManifest, keptPointShape, type Resources, type Target } from "../../runtime/manifest.js";
+import { type BuiltManifest, pointShape, type Resources, type Target } from "../../runtime/manifest.js";
 import { quoted, userError } from "../diagnostics.js";
 import { spelledPoint } from "../name.js";
 
@@ -17,7 +17,7 @@ const count = z.int().nonnegative();
 const benchRowSchema = z.looseObject({
   /** Its id. Default: of the op that ships, which all records were of before they said it. */
   kernel: z.string().optional(),
-  ...keptPointShape,
+  ...pointShape,
   q_heads: count,
   k_heads: count,
   v_heads: count,

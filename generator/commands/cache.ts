@@ -2,6 +2,7 @@
 
 import type { Argv } from "yargs";
 import { axisOutside, rejectionOf } from "../../dsl/legality.js";
+import { completed } from "../../dsl/points.js";
 import { loadLibrary } from "../../runtime/library.js";
 import type { Target } from "../../runtime/manifest.js";
 import { chosenTarget } from "../../runtime/open.js";
@@ -128,14 +129,14 @@ async function provide(request: Omit<JitRequest, "load">) {
 function pointOf(id: string | undefined) {
   const fix = "`normrope list` shows the ids of a config's kernels";
   if (id === undefined) throw userError("bad-option", "`normrope cache add` needs a kernel id", fix);
-  const { name, axes } = readShippedOp();
+  const op = readShippedOp();
+  const { name, axes } = op;
   const parsed = parseKernelId(id);
   const problem = `${quoted(id)} is no kernel of ${name}`;
   if (parsed?.op !== name) throw userError("bad-option", problem, fix);
-  const { point } = parsed;
+  const point = completed(axes, parsed.values);
   const outside = axisOutside(axes, point);
-  const reason =
-    outside === undefined ? rejectionOf(axes, point)?.reason : `there is no such ${outside.name}`;
+  const reason = outside === undefined ? rejectionOf(op, point)?.reason : `there is no such ${outside.name}`;
   if (reason !== undefined) throw userError("bad-option", `${problem}: ${reason}`, fix);
   return point;
 }

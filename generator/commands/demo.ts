@@ -56,7 +56,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
       io.note(
         "Checking every element of q and k against the float64 oracle, and every bit of v against the input",
       );
-      const rope = ropeTable({ base: MODEL.base, rotaryDim: MODEL.point.rotaryDim, scaling: MODEL.scaling });
+      const rope = ropeTable({ base: MODEL.base, rotaryDim: MODEL.point.headDim, scaling: MODEL.scaling });
       const batches = [
         batchOf("prefill", PREFILL_TOKENS, 0, rope),
         batchOf("decode", DECODE_TOKENS, DECODE_POSITION - DECODE_TOKENS / 2, rope),
@@ -160,8 +160,8 @@ async function buildOne(target: Target, config: string, files: FileSet, io: Io):
 function batchOf(name: string, numTokens: number, firstPosition: number, rope: RopeTable): Batch {
   const { numQHeads, numKHeads, numVHeads, eps } = MODEL;
   const positions = Int32Array.from({ length: numTokens }, (_, i) => firstPosition + i);
-  const counts = { numTokens, numQHeads, numKHeads };
-  const source = rowsOf(MODEL.point.headDim, counts, { numVHeads });
+  const counts = { numTokens, numQHeads, numKHeads, numVHeads };
+  const source = rowsOf(MODEL.point.headDim, counts);
   return { name, ...counts, source, positions, rope, eps };
 }
 

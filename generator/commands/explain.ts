@@ -1,5 +1,7 @@
 /** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
+import { completed } from "../../dsl/points.js";
+import { listed } from "../../dsl/sides.js";
 import { absenceOf } from "../../runtime/support.js";
 import { closest } from "../closest.js";
 import { show, userError } from "../diagnostics.js";
@@ -44,7 +46,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
             .map(([axis, value]) => `${axis} ${value}`)
             .join(", "),
         ],
-        ["stages", plan.stages.map(({ name }) => name).join(", then ")],
+        ...plan.bodies.map(({ sides, expression }) => [listed(sides), expression]),
         ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
         ["slots", `${plan.slots} of two vectors each; the members of a pair are in one slot, so in one lane`],
         ["lanes", lanesText(plan, plan.slots)],
@@ -78,7 +80,8 @@ function missing(kernel: string, config: string, { ops, plans }: Compilation): n
   const op = ops.find((candidate) => opId(candidate) === parsed?.op);
   if (parsed !== undefined && op !== undefined) {
     const held = { op, kernels: plans, isOneOfSeveral: ops.length > 1 };
-    throw userError("bad-option", message, absenceOf(config, held, parsed.point, config).fix);
+    const point = completed(op.axes, parsed.values);
+    throw userError("bad-option", message, absenceOf(config, held, point, config).fix);
   }
   const ids = plans.map(({ id }) => id);
   const near = closest(kernel, ids);

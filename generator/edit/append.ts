@@ -7,6 +7,7 @@
 import type { SourceFile } from "ts-morph";
 import { axisOutside, describeRange, rejectionOf } from "../../dsl/legality.js";
 import { valueOn, written } from "../../dsl/points.js";
+import { sideTexts } from "../../dsl/sides.js";
 import { internalError } from "../diagnostics.js";
 import type { AxisValue, ConfigPoint, Op, Space } from "../ir.js";
 import { readConfig, spaceCalls } from "../load/index.js";
@@ -65,9 +66,9 @@ export function openForPoints(
 }
 
 /** What a model's layers are: another op computes something else. */
-const MODEL_STAGES = "norm, rotate";
+const MODEL_STAGES = "q and k: rotate(norm(x))";
 
-const stagesOf = ({ stages }: Op) => stages.map(({ name }) => name).join(", ");
+const stagesOf = ({ stages }: Op) => sideTexts(stages).join("; ");
 
 /** The only space, or the only one whose op allows a kernel for some of the points. */
 function chooseSpace(
@@ -89,7 +90,7 @@ export function problemOf(op: Op, point: ConfigPoint): string | undefined {
   if (stagesOf(op) !== MODEL_STAGES)
     return `the config's op, ${op.name}, is ${stagesOf(op)}, and the model's is ${MODEL_STAGES}`;
   const outside = axisOutside(op.axes, point);
-  if (outside === undefined) return rejectionOf(op.axes, point)?.reason;
+  if (outside === undefined) return rejectionOf(op, point)?.reason;
   return `${outside.name} ${valueOn(outside, point)} is not ${describeRange(outside)}`;
 }
 

@@ -7,7 +7,7 @@
 import { type CallExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { type Diagnostic, quoted, UserError } from "../diagnostics.js";
 import type { Space } from "../ir.js";
-import { dslFunction, opDefinition, type Report, readElements, unwrap } from "./literals.js";
+import { dslName, opDefinition, type Report, readElements, unwrap } from "./literals.js";
 import { readOp } from "./op.js";
 import { openConfig, spanOf, typeErrors, withinStack } from "./project.js";
 import { readSpace } from "./space.js";
@@ -116,7 +116,7 @@ export function spaceCalls(config: SourceFile, report: Report): CallExpression[]
 }
 
 function isSpaceCall(node: Node): node is CallExpression {
-  return Node.isCallExpression(node) && dslFunction(node.getExpression())?.getName() === "defineSpace";
+  return Node.isCallExpression(node) && dslName(node.getExpression()) === "defineSpace";
 }
 
 function findOpCall(space: CallExpression): CallExpression | undefined {

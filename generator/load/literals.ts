@@ -7,7 +7,6 @@
  */
 import {
   type Expression,
-  type FunctionDeclaration,
   Node,
   type NumericLiteral,
   type ObjectLiteralExpression,
@@ -60,19 +59,19 @@ function unwrapOnce(expression: Expression): Expression | undefined {
   return isConst ? declaration.getInitializer() : undefined;
 }
 
-/** The DSL function that a call calls, whatever the file imports it as. */
-export function dslFunction(callee: Expression): FunctionDeclaration | undefined {
+/** The name of the DSL's function, or stage, that a call calls, whatever the file imports it as. */
+export function dslName(callee: Expression): string | undefined {
   const symbol = callee.getSymbol();
   const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
-  if (!Node.isFunctionDeclaration(declaration)) return undefined;
-  return isOfDsl(declaration.getSourceFile()) ? declaration : undefined;
+  if (!Node.isFunctionDeclaration(declaration) && !Node.isVariableDeclaration(declaration)) return undefined;
+  return isOfDsl(declaration.getSourceFile()) ? declaration.getName() : undefined;
 }
 
 /** What `defineOp` is given: it returns that, frozen, so that nothing else can have become of it. */
 export function opDefinition(call: Node | undefined): Expression | undefined {
   if (!Node.isCallExpression(call)) return undefined;
   const [definition] = call.getArguments();
-  const isOp = dslFunction(call.getExpression())?.getName() === "defineOp";
+  const isOp = dslName(call.getExpression()) === "defineOp";
   return isOp && Node.isExpression(definition) ? definition : undefined;
 }
 

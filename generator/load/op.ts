@@ -1,16 +1,19 @@
 /**
- * Reads an op: its name and the ranges that it narrows; `head` reads the stages.
+ * Reads an op: its name, the stages of its sides, and the ranges that it narrows.
  *
  * In: the object given to `defineOp`. Out: the op, or undefined and reports.
  */
 import { type CallExpression, Node } from "ts-morph";
-import { AXES } from "../../dsl/axes.js";
+import { AXES, OP_AXIS_NAMES } from "../../dsl/axes.js";
+import { SIDES, type Side } from "../../dsl/inputs.js";
+import { stageRejection } from "../../dsl/legality.js";
+import { type SideStages, type StageCall, sidesOf, stageNamed } from "../../dsl/sides.js";
 import { type Diagnostic, show } from "../diagnostics.js";
 import type { Axis, AxisValue, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
-import { readHead } from "./head.js";
+import { readExpression, type WrittenStage } from "./expression.js";
 import {
-  dslFunction,
+  dslName,
   type Property,
   type Report,
   readElements,
@@ -30,14 +33,15 @@ export function readOp(call: CallExpression, configPath: string, reportTo: Repor
     reportTo(diagnostic);
   };
   const properties = readProperties(definition, report);
-  if (properties === undefined || !areKnown("an op", properties, ["name", "ranges", "head"], report))
+  if (
+    properties === undefined ||
+    !areKnown("an op", properties, ["name", "ranges", "head", ...SIDES], report)
+  )
     return undefined;
-  const [name, head] = [properties.get("name"), properties.get("head")];
-  if (name === undefined || head === undefined) {
-    const missing = name === undefined ? "name" : "head";
-    const message = `the op has no \`${missing}\``;
-    const fix = "give it a name, and a head such as `(x, { … }) => stage(x, …)`";
-    if (isRead) report({ code: "bad-op", message, fix, span: spanOf(definition) });
+  const name = properties.get("name");
+  if (name === undefined) {
+    const fix = 'give it one, such as `name: "my_op"`';
+    if (isRead) report({ code: "bad-op", message: "the op has no `name`", fix, span: spanOf(definition) });
     return undefined;
   }
 
@@ -52,29 +56,78 @@ export function readOp(call: CallExpression, configPath: string, reportTo: Repor
     });
     return undefined;
   }
-  const axes = readRanges(properties.get("ranges"), report);
-  const stages = readHead(head, report);
-  if (axes === undefined || stages === undefined) return undefined;
+  const stages = readSides(definition, properties, report);
+  if (stages === undefined) return undefined;
+  const axes = readRanges(properties.get("ranges"), axesOf(stages), report);
+  if (axes === undefined) return undefined;
   const source = portablePath(call.getSourceFile().getFilePath(), configPath);
   return { name: located.value, source, axes, stages };
 }
 
-/** The table's axes, narrowed where the op says so. */
-function readRanges(ranges: Property | undefined, report: Report): Axis[] | undefined {
-  if (ranges === undefined) return [...AXES];
+/** The stages of each side that has any. */
+function readSides(
+  definition: Node,
+  properties: ReadonlyMap<string, Property>,
+  report: Report,
+): SideStages | undefined {
+  const bad = (node: Node, message: string, fix: string) => {
+    report({ code: "bad-op", message, fix, span: spanOf(node) });
+    return undefined;
+  };
+  const head = properties.get("head");
+  const doubled = head && (properties.get("q") ?? properties.get("k"));
+  if (doubled !== undefined) {
+    const message = `the op has \`head\`, which is short for q and k, and \`${doubled.name}\``;
+    return bad(doubled.node, message, "write `q` and `k`, or `head` alone");
+  }
+  const written = new Map<Side, WrittenStage[]>();
+  for (const side of SIDES) {
+    const property = properties.get(side) ?? (side === "v" ? undefined : head);
+    if (property === undefined) continue;
+    // Both sides of `head` are what it says once.
+    const read = (property === head && written.get("q")) || readExpression(property, report);
+    if (read === undefined) return undefined;
+    if (read.length > 0) written.set(side, read);
+  }
+  const stages: Record<string, StageCall[]> = {};
+  for (const [side, read] of written) stages[side] = read.map(({ call }) => call);
+  const rejection = stageRejection(stages);
+  if (rejection === undefined) return stages;
+  const { rule, reason, fix, at } = rejection;
+  const node = at && written.get(at.side)?.[at.index]?.node;
+  return bad(node ?? definition, `${reason} (rule ${rule})`, fix);
+}
+
+/** Those that every op has, and those of its stages that no argument fixes wherever they are applied. */
+function axesOf(stages: SideStages): Axis[] {
+  const open = sidesOf(stages)
+    .flatMap((side) => stages[side] ?? [])
+    .flatMap(({ name, args }) =>
+      Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
+    );
+  return AXES.filter(({ name }) => OP_AXIS_NAMES.includes(name) || open.includes(name));
+}
+
+/** The op's axes, narrowed where it says so. */
+function readRanges(
+  ranges: Property | undefined,
+  own: readonly Axis[],
+  report: Report,
+): readonly Axis[] | undefined {
+  if (ranges === undefined) return own;
   const narrowed = readProperties(ranges.value, report);
-  const names = AXES.map(({ name }) => name);
+  const names = own.map(({ name }) => name);
   if (narrowed === undefined || !areKnown("an op", narrowed, names, report)) return undefined;
-  const axes = AXES.flatMap((axis) => {
+  const axes = own.flatMap((axis) => {
     const property = narrowed.get(axis.name);
     return (property === undefined ? axis : readRange(axis, property, report)) ?? [];
   });
-  return axes.length === AXES.length ? axes : undefined;
+  return axes.length === own.length ? axes : undefined;
 }
 
 function readRange(axis: Axis, property: Property, report: Report): Axis | undefined {
   const call = unwrap(property.value);
-  const callee = Node.isCallExpression(call) ? dslFunction(call.getExpression())?.getName() : undefined;
+  const callee = Node.isCallExpression(call) ? dslName(call.getExpression()) : undefined;
   if (!Node.isCallExpression(call) || callee === undefined) {
     report(unsupported(call, "`multipleOf(…)` or `oneOf(…)`"));
     return undefined;

@@ -127,7 +127,7 @@ export interface TypeError {
 
 /** Whether a file is one of the package that the language is written in. */
 export function isOfDsl(file: SourceFile): boolean {
-  return dirname(file.getFilePath()) === DSL_FOLDER;
+  return [DSL_FOLDER, join(DSL_FOLDER, "stages")].includes(dirname(file.getFilePath()));
 }
 
 /** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */

@@ -4,7 +4,7 @@
  * In: a config, the row of its type where there is one, and flags. Out: every fact, or an error that names each that
  * the op cannot do, or else each flag that is still needed. Pure.
  */
-import { axisNamed, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
+import { AXES, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
 import { aliasOf } from "../../dsl/legality.js";
 import { type Diagnostic, quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, type Fields, isObject, type ModelConfig } from "./config_file.js";
@@ -128,7 +128,7 @@ function requireRest(config: ModelConfig, row: ModelType | undefined, flags: Att
   throw userError("missing-model-fact", message, `add ${missing.join(" ")}`);
 }
 
-const DTYPE = axisNamed("dtype");
+const DTYPE = AXES.find(({ name }) => name === "dtype");
 
 /** The dtype of the weights and of what runs through them; a text config's own goes first. */
 function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; value: unknown } | undefined {
@@ -142,7 +142,7 @@ function dtypeField({ fields, outer, prefix }: ModelConfig): { name: string; val
 export function dtypeOf(config: ModelConfig, flags: AttentionFlags): ConfigPoint["dtype"] {
   if (flags.dtype !== undefined) return flags.dtype;
   const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
-  const alias = aliasOf(DTYPE, value);
+  const alias = DTYPE && aliasOf(DTYPE, value);
   const dtype = DTYPES.find((name) => name === alias);
   if (dtype !== undefined) return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;

@@ -5,12 +5,15 @@
  */
 import { join } from "node:path";
 import type { Axis } from "../../dsl/axes.js";
-import { ARGS_BEHIND, HEADS, type Input, TAKEN_SIDES, type TensorDtype } from "../../dsl/inputs.js";
+import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../../dsl/inputs.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import type { View } from "../view.js";
 import { snake } from "./snake.js";
 
 export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_op.py");
+
+/** Those of the op that ships. */
+const SHIPPED_SIDES = ["q", "k"] as const;
 
 interface Parameter extends Record<string, string> {
   readonly name: string;
@@ -23,16 +26,17 @@ const DTYPES: Readonly<Record<TensorDtype, string>> = {
   kernel: "of q's dtype",
   position: "int32 or int64",
   uint64: "uint64",
+  float32: "float32",
 };
 
 export function pythonOpView(axes: readonly Axis[]): View {
   const tensors = [
-    ...TAKEN_SIDES.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, side))),
+    ...SHIPPED_SIDES.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, side))),
     ...ARGS_BEHIND.flatMap((input) => tensorsOf(input)),
   ];
   const numbers = ARGS_BEHIND.filter(({ type }) => type === "float").map(numberOf);
   const free = axes.filter(({ isImplied }) => !isImplied).map(axisOf);
-  const heads = new Set<string>(TAKEN_SIDES);
+  const heads = new Set<string>(SHIPPED_SIDES);
   const named = tensors.filter(({ name }) => !heads.has(name));
   const parameters = [...named, ...numbers, ...free].sort(byWhetherItHasADefault);
   const isOutput = ({ name }: { name: string }) => name.endsWith("_out");

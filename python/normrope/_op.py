@@ -24,6 +24,7 @@ def qk_norm_rope(
     positions: Any = None,
     rope_table: Any = None,
     attention_factor: float | None = None,
+    weight: str | None = None,
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
@@ -49,6 +50,7 @@ def qk_norm_rope(
         positions: `[num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
         rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
+        weight: One of plain, one_plus, none; default plain.
         head_dim: Elements of a head. It says that q, k and what is written are rows, `[tokens, heads * dim]` or
             `[batch, tokens, heads * dim]`.
         heads_dim: The dimension of the heads in q, k and what is written: -3 where they are in front of the tokens,
@@ -72,7 +74,7 @@ def qk_norm_rope(
     return apply(
         (q, q_out, q_weight, k, k_out, k_weight, positions),
         rope_table,
-        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library),
+        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library),
         dtype,
     )
 
@@ -88,6 +90,7 @@ def qk_norm_rope_(
     positions: Any = None,
     rope_table: Any = None,
     attention_factor: float | None = None,
+    weight: str | None = None,
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
@@ -98,7 +101,7 @@ def qk_norm_rope_(
     apply_in_place(
         (q, None, q_weight, k, None, k_weight, positions),
         rope_table,
-        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library),
+        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library),
         dtype,
     )
 
@@ -116,6 +119,7 @@ def arguments(
     positions: Any = None,
     rope_table: Any = None,
     attention_factor: Any = 1.0,
+    weight: Any = None,
     head_dim: Any = None,
     heads_dim: Any = -2,
     pdl: Any = False,
@@ -126,5 +130,5 @@ def arguments(
     table = None if inv_freq is None else table_of(tuple(inv_freq))
     return (
         (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
-        (attention_factor, eps, rope, head_dim, heads_dim, pdl, library, table),
+        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library, table),
     )

@@ -1,0 +1,44 @@
+/**
+ * The angles of a position, for the reference.
+ *
+ * In: frequencies in radians for each step of position, and a position. Out: cosines and sines, exact to float64. Pure.
+ */
+
+interface Angles {
+  readonly cosines: Float64Array;
+  readonly sines: Float64Array;
+}
+
+/** Those asked for last: all heads of a token have the same. */
+let last: (Angles & { readonly invFreq: Float64Array; readonly position: number }) | undefined;
+
+/**
+ * Cosine and sine of `position * invFreq[i]`, exact to float64 also where the product is not: its rounding error is found by
+ * Dekker's two-product (1971) and turned by as well. |position| up to 2⁵³.
+ */
+export function angleAt(invFreq: Float64Array, position: number): Angles {
+  if (last !== undefined && last.invFreq === invFreq && last.position === position) return last;
+  const cosines = new Float64Array(invFreq.length);
+  const sines = new Float64Array(invFreq.length);
+  invFreq.forEach((frequency, i) => {
+    const product = position * frequency;
+    const error = productError(position, frequency, product);
+    const [c, s] = [Math.cos(product), Math.sin(product)];
+    cosines[i] = c - s * error;
+    sines[i] = s + c * error;
+  });
+  last = { cosines, sines, invFreq, position };
+  return last;
+}
+
+function productError(x: number, y: number, product: number): number {
+  const [xHigh, yHigh] = [upperHalf(x), upperHalf(y)];
+  const [xLow, yLow] = [x - xHigh, y - yHigh];
+  return xHigh * yHigh - product + xHigh * yLow + xLow * yHigh + xLow * yLow;
+}
+
+/** The upper 26 bits of a float64's significand: Veltkamp's split. */
+function upperHalf(x: number): number {
+  const scaled = 134217729 * x;
+  return scaled - (scaled - x);
+}

@@ -1,0 +1,3 @@
+/** Every stage. Written by `npm run compile` from the files of this folder. */
+export { norm } from "./norm.js";
+export { rotate } from "./rotate.js";

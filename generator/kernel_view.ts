@@ -1,0 +1,186 @@
+/**
+ * Plans → views of the kernel templates.
+ *
+ * In: an op and a plan. Out: flat records of strings, integers and booleans, lists of such records where a template repeats
+ * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
+ */
+import { AXES } from "../dsl/axes.js";
+import { ARGS_BEHIND, HEADS } from "../dsl/inputs.js";
+import { listed } from "../dsl/sides.js";
+import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "./ir.js";
+import { pointWords } from "./name.js";
+import { vectorType } from "./spelling.js";
+import type { View, ViewValue } from "./view.js";
+
+/**
+ * The blocks of a stage's CUDA text. Once a file: functions. Once for the heads of a side, however often the stage is applied:
+ * variables; loads of a slot before the wait of a dependent launch, and reads behind it; what is made of a slot once for all
+ * heads of a task. For each application: what is done to a head; where it is stored.
+ */
+const CUDA_BLOCKS = ["functions", "declare", "load", "read", "prepare", "apply", "store"] as const;
+
+/** And of its CPU text. Once a token: reads. Once a side: variables; what is made for a head. For each application: what is measured of a head first; what is done to it; where it is stored. */
+const CPU_BLOCKS = ["read", "declare", "prepare", "measure", "apply", "store"] as const;
+
+type Block = (typeof CUDA_BLOCKS)[number] | (typeof CPU_BLOCKS)[number];
+
+/** The text of one block of a stage: its template has that of each block or none. */
+function blockOf(block: Block, { name, values, reads }: PlannedStage, more: View = {}): View {
+  const flags = [...CUDA_BLOCKS, ...CPU_BLOCKS].map((other) => [other, other === block]);
+  return { ...more, ...valueViews(values), reads, ...Object.fromEntries(flags), partial: `stages/${name}` };
+}
+
+/** A number as it is; a name as which of the axis's it is, since a template can only ask whether. */
+function valueViews(values: PlannedStage["values"]): View {
+  const views = AXES.flatMap((axis): [string, ViewValue][] => {
+    const value = values[axis.name];
+    if (value === undefined) return [];
+    if (axis.kind === "integer") return [[axis.name, value]];
+    return [[axis.name, Object.fromEntries(axis.values.map((name) => [name, name === value]))]];
+  });
+  return Object.fromEntries(views);
+}
+
+/** One stage for all of a name: what they read together, and the values that they have in common. */
+function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
+  const names = [...new Set(stages.map(({ name }) => name))];
+  return names.map((name): PlannedStage => {
+    const same = stages.filter((stage) => stage.name === name);
+    const [first] = same;
+    const common = Object.entries(first?.values ?? {}).filter(([axis, value]) =>
+      same.every(({ values }) => values[axis] === value),
+    );
+    const inputs = Object.keys(first?.reads ?? {});
+    return {
+      name,
+      values: Object.fromEntries(common),
+      reads: Object.fromEntries(
+        inputs.map((input) => [input, same.some(({ reads }) => reads[input] === true)]),
+      ),
+      measures: same.some(({ measures }) => measures),
+    };
+  });
+}
+
+/** What both targets say of a kernel. */
+function commonView(op: Op, plan: KernelPlan): View {
+  const { point, pairing } = plan;
+  return {
+    id: plan.id,
+    opSource: op.source,
+    point: pointWords(point, op.axes),
+    headDim: point.headDim,
+    dtype: point.dtype,
+    interleaved: pairing?.rope === "interleaved",
+    rotates: pairing !== undefined,
+    partial: pairing !== undefined && pairing.rope !== "interleaved" && pairing.rotaryDim < point.headDim,
+    rotaryPairs: pairing === undefined ? "" : pairing.rotaryDim / 2,
+  };
+}
+
+/** Whether a stage reads more than the heads and numbers: then there is something to load for each slot. */
+const readsTensor = ({ reads }: PlannedStage) =>
+  [...HEADS, ...ARGS_BEHIND].some(({ name, rule }) => rule.kind === "tensor" && reads[name] === true);
+
+const textOf = ({ sides, expression }: PlannedBody) => `${listed(sides)}: ${expression}`;
+const functionOf = ({ sides }: PlannedBody) => `run_${sides.join("_and_")}`;
+
+export function cudaKernelView(op: Op, plan: KernelPlan): View {
+  const { vectorElements, pairing, bodies } = plan;
+  const pairs = (pairing?.rotaryDim ?? 0) / 2;
+  /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
+  const more = { turnsAtOnce: vectorElements > 1 && pairs % 2 === 0 ? 2 : 1 };
+  return {
+    ...commonView(op, plan),
+    vectorType: vectorType(vectorElements),
+    vectorElements,
+    slots: plan.slots,
+    places: plan.places,
+    blockThreads: plan.blockThreads,
+    sideCount: bodies.flatMap(({ sides }) => sides).length,
+    pairs: `pairs/${pairing?.rope ?? "neox"}`,
+    functions: merged(bodies.flatMap(({ stages }) => stages)).map((stage) =>
+      blockOf("functions", stage, more),
+    ),
+    bodies: bodies.map((body, i) => {
+      const once = merged(body.stages);
+      const onceBlock = (block: Block) => once.map((stage) => blockOf(block, stage, more));
+      const eachBlock = (block: Block) => body.stages.map((stage) => blockOf(block, stage, more));
+      return {
+        name: functionOf(body),
+        text: textOf(body),
+        endSide: bodies.slice(0, i + 1).flatMap(({ sides }) => sides).length,
+        others: i + 1 < bodies.length,
+        hasTensors: once.some(readsTensor),
+        declare: onceBlock("declare"),
+        // In the order that was timed: the other one changes the machine code of most kernels.
+        load: onceBlock("load").reverse(),
+        read: onceBlock("read"),
+        prepare: onceBlock("prepare"),
+        apply: eachBlock("apply").slice(0, -1),
+        store: eachBlock("store"),
+      };
+    }),
+    entries: entriesOf(plan),
+  };
+}
+
+/** The names of a layout's entries: without programmatic dependent launch, and with it. */
+export function layoutsOf({ id, wide, ...narrow }: KernelPlan) {
+  const named = (layout: Layout, name: string) => ({
+    ...layout,
+    symbol: name,
+    dependentSymbol: `${name}__dependent`,
+  });
+  return [named(narrow, id), ...(wide === undefined ? [] : [named(wide, `${id}__wide`)])];
+}
+
+/** The entries of a kernel's file. */
+function entriesOf(plan: KernelPlan): readonly View[] {
+  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, slotsPerLane, minBlocks }) => {
+    const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
+    const common = { launchBounds, lanesPerHead, slotsPerLane };
+    return [
+      { symbol, isDependent: false, ...common },
+      { symbol: dependentSymbol, isDependent: true, ...common },
+    ];
+  });
+}
+
+export function cpuKernelView(op: Op, plan: KernelPlan): View {
+  const { bodies } = plan;
+  return {
+    ...commonView(op, plan),
+    read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage)),
+    bodies: bodies.map(cpuBodyView),
+  };
+}
+
+/** To measure a head in the middle of its stages, those in front are applied first, and then once more. */
+function cpuBodyView(body: PlannedBody): View {
+  const { stages } = body;
+  const measuring = stages.filter(({ measures }) => measures);
+  const blocks = (block: Block, of: readonly PlannedStage[]) =>
+    of.map((stage) => blockOf(block, stage, { measured: measuring.indexOf(stage) }));
+  const last = stages.findLastIndex(({ measures }) => measures);
+  const once = merged(stages);
+  const front = stages.slice(0, last + 1);
+  const replay = [
+    ...blocks("prepare", last > 0 ? merged(front.slice(0, -1)) : []),
+    ...front.flatMap((stage, i) => [
+      ...(stage.measures ? blocks("measure", [stage]) : []),
+      ...(i < last ? blocks("apply", [stage]) : []),
+    ]),
+  ];
+  return {
+    name: functionOf(body),
+    text: textOf(body),
+    sides: body.sides.map((side) => ({ side })),
+    measures: measuring.length,
+    declare: blocks("declare", once),
+    prepare: blocks("prepare", once),
+    replay,
+    apply: blocks("apply", stages.slice(0, -1)),
+    store: blocks("store", stages),
+  };
+}
