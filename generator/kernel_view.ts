@@ -68,10 +68,10 @@ function commonView(op: Op, plan: KernelPlan): View {
   return {
     id: plan.id,
     opSource: op.source,
+    summary: plan.bodies.map(textOf).join("; "),
     point: pointWords(point, op.axes),
     headDim: point.headDim,
     dtype: point.dtype,
-    interleaved: pairing?.rope === "interleaved",
     rotates: pairing !== undefined,
     partial: pairing !== undefined && pairing.rope !== "interleaved" && pairing.rotaryDim < point.headDim,
     rotaryPairs: pairing === undefined ? "" : pairing.rotaryDim / 2,
@@ -89,13 +89,13 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const { vectorElements, pairing, bodies } = plan;
   const pairs = (pairing?.rotaryDim ?? 0) / 2;
   /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
-  const more = { turnsAtOnce: vectorElements > 1 && pairs % 2 === 0 ? 2 : 1 };
+  const turnsAtOnce = vectorElements > 1 && pairs % 2 === 0 ? 2 : 1;
+  const more = { turnsAtOnce, places: plan.places };
   return {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
     vectorElements,
     slots: plan.slots,
-    places: plan.places,
     blockThreads: plan.blockThreads,
     sideCount: bodies.flatMap(({ sides }) => sides).length,
     pairs: `pairs/${pairing?.rope ?? "neox"}`,
@@ -110,8 +110,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         name: functionOf(body),
         text: textOf(body),
         endSide: bodies.slice(0, i + 1).flatMap(({ sides }) => sides).length,
-        others: i + 1 < bodies.length,
         hasTensors: once.some(readsTensor),
+        measures: once.some(({ measures }) => measures),
         declare: onceBlock("declare"),
         // In the order that was timed: the other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
@@ -151,6 +151,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   const { bodies } = plan;
   return {
     ...commonView(op, plan),
+    interleaved: plan.pairing?.rope === "interleaved",
     read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage)),
     bodies: bodies.map(cpuBodyView),
   };
@@ -175,7 +176,7 @@ function cpuBodyView(body: PlannedBody): View {
   return {
     name: functionOf(body),
     text: textOf(body),
-    sides: body.sides.map((side) => ({ side })),
+    calls: body.sides.map((side) => ({ name: functionOf(body), side })),
     measures: measuring.length,
     declare: blocks("declare", once),
     prepare: blocks("prepare", once),

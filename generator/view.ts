@@ -74,8 +74,8 @@ export function paramsView(): View {
   const isTensor = ({ name, rule }: Input) =>
     rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
   return {
-    headTensors: HEADS.filter(isTensor).map(tensorParam),
-    callTensors: ARGS_BEHIND.filter(isTensor).map(tensorParam),
+    headTensors: HEADS.filter(isTensor).map((input) => ({ ...paramOf(input), strides: stridesOf(input) })),
+    callTensors: ARGS_BEHIND.filter(isTensor).map((input) => paramOf(input)),
     // In the order that was timed.
     numbers: ARGS_BEHIND.filter(({ type }) => type === "float")
       .map(({ name }) => ({ name }))
@@ -88,15 +88,18 @@ export function paramsView(): View {
   };
 }
 
+const isOfKernel = ({ rule }: Input) => rule.kind === "tensor" && rule.dtype === "kernel";
+
 /** What is of the kernel's dtype is addressed in bytes, as heads are. */
-function tensorParam({ name, type, rule }: Input): View {
-  const dtype = rule.kind === "tensor" ? rule.dtype : "kernel";
-  const strides = rule.kind === "tensor" ? Object.values(rule.strides) : [];
-  const elementBytes = dtype === "kernel" ? TENSOR_ELEMENT_BYTES.kernel : 1;
-  return {
-    ...{ name, type: dtype === "kernel" ? "const char *" : type },
-    strides: strides.map((stride) => ({ stride, elementBytes })),
-  };
+const paramOf = (input: Input): View => ({
+  name: input.name,
+  type: isOfKernel(input) ? "const char *" : input.type,
+});
+
+function stridesOf(input: Input): View[] {
+  const strides = input.rule.kind === "tensor" ? Object.values(input.rule.strides) : [];
+  const elementBytes = isOfKernel(input) ? TENSOR_ELEMENT_BYTES.kernel : 1;
+  return strides.map((stride) => ({ stride, elementBytes }));
 }
 
 export function headerView(): View {

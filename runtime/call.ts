@@ -142,8 +142,8 @@ class Packing {
       if (heads !== undefined) this.#setSide(side, heads, numTokens);
     }
     if (sides.every(([, heads]) => heads === undefined)) {
-      const [path = ""] = this.#inputs;
-      throw invalidArgument(path.replace(/\..*/, ""), undefined, "given: the heads that the kernel works on");
+      const side = SIDES.find((name) => this.#inputs.includes(`${name}.in`)) ?? "q";
+      throw invalidArgument(side, undefined, "given, as the kernel works on these heads");
     }
     this.#setWhole("num_tokens", numTokens);
     this.#setFloat("eps", eps);

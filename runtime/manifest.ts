@@ -70,9 +70,11 @@ const axisSchema: z.ZodType<Axis> = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("enum"), values: z.array(z.string()), ...roleShape }),
 ]);
 
+const axesSchema: z.ZodType<readonly Axis[]> = z.array(axisSchema);
+
 export const opSchema = z.strictObject({
   name: z.string(),
-  axes: z.array(axisSchema),
+  axes: axesSchema,
   /** Of each side that has any. */
   stages: z.strictObject({ q: sideSchema.optional(), k: sideSchema.optional(), v: sideSchema.optional() }),
 });

@@ -167,7 +167,7 @@ export function branchesOf(
   const sketchesOf = (shape: Shape) => {
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
-      const tokens = 2 ** n + 1; // so that blocks at the end are not full
+      const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // so that blocks at the end are not full
       if (tokens * (shape.q + shape.k + (shape.v ?? 1)) * facts.point.headDim > most)
         return [...found.values()];
       const { layout, headsPerTask, slices } = launched(shape, tokens);

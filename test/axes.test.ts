@@ -1,6 +1,7 @@
 /** The table of axes, and what follows from a row: defaults, where an axis means something, ids, order, rejections. */
 import { describe, expect, it } from "vitest";
-import { AXES, type Axis, multipleOf, oneOf } from "../dsl/axes.js";
+import { AXES, type Axis } from "../dsl/axes.js";
+import { multipleOf, oneOf } from "../dsl/axis.js";
 import { axisOutside, rejectionOf } from "../dsl/legality.js";
 import { comparePoints, completed, isSamePoint, withFirst, written } from "../dsl/points.js";
 import { expand } from "../generator/expand.js";
@@ -124,11 +125,11 @@ describe("a point that cannot be", () => {
   ])("%j", (values, outside, reason) => {
     const whole = point(values);
     expect(axisOutside(axes, whole)?.name).toBe(outside);
-    if (outside === undefined) expect(rejectionOf(axes, whole)?.reason).toBe(reason);
+    if (outside === undefined) expect(rejectionOf({ axes, stages: {} }, whole)?.reason).toBe(reason);
   });
 
   it("is said with the axes that it has, and how it is added without those at a default", () => {
-    const op = { name: "op", axes };
+    const op = { name: "op", axes, stages: {} };
     const ask = (values: object) =>
       absenceOf("lib.so", { op, kernels: [{ op: "op", point: point({}) }] }, point(values));
     expect(ask({ norm: "none" })).toMatchObject({

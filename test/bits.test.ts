@@ -36,7 +36,7 @@ async function bitsOf(library: Library): Promise<string> {
     using qWeight = library.upload(dtype, randomWeights(dtype, headDim, random));
     using kWeight = library.upload(dtype, randomWeights(dtype, headDim, random));
     using positions = library.upload("int32", Int32Array.from([1, 2, 3, 4].flatMap(() => VERIFY_POSITIONS)));
-    using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim, scaling }));
+    using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim: rotaryDim ?? headDim, scaling }));
     const heads = packedHeads({ qkv, headDim, ...COUNTS, qWeight, kWeight });
     kernel.run({ ...heads, numTokens: NUM_TOKENS, positions, ropeTable: rope, eps: 1e-6 });
     library.synchronize();

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { randomBits, randomNumbers } from "../runtime/random.js";
-import { ropeTable } from "../runtime/rope_table.js";
 import { verifyLibrary } from "../runtime/verify.js";
+import { anyCall, kernelOf } from "./any_call.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildEmulatedFixture } from "./emulated.js";
 import { CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
@@ -27,9 +27,9 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
   });
 
   test("gives a batch the bits of its tokens one by one, and of dependent launches", async () => {
-    for (const { point } of plans) {
-      const shape = { tokens: 23, numQHeads: 9, numKHeads: 3 };
-      expect(await waysThatDiffer(library, point, shape)).toEqual([]);
+    for (const facts of plans) {
+      const counts = { numTokens: 23, numQHeads: 9, numKHeads: 3, numVHeads: 4 };
+      expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
     }
   });
 
@@ -40,17 +40,14 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       vi.unstubAllEnvs();
     });
     for (const facts of library.manifest.kernels) {
-      const kernel = await library.kernel(facts.point);
-      const { headDim, dtype, rotaryDim } = facts.point;
+      const kernel = await kernelOf(library, facts);
+      const { headDim, dtype } = facts.point;
       const random = randomNumbers(2);
-      using buffer = library.upload(dtype, randomBits(dtype, 6 * headDim, random));
-      using other = library.upload(dtype, randomBits(dtype, 6 * headDim, random));
-      using weight = library.upload(dtype, randomBits(dtype, headDim, random));
+      using buffer = library.upload(dtype, randomBits(dtype, 8 * headDim, random));
+      using other = library.upload(dtype, randomBits(dtype, 8 * headDim, random));
       using positions = library.upload("int32", Int32Array.of(3, 4));
-      using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
-      const q = { in: { buffer, tokenStride: 3 * headDim }, numHeads: 2, weight };
-      const k = { ...q, in: { ...q.in, offset: 2 * headDim }, numHeads: 1 };
-      const call = { q, k, numTokens: 2, positions, ropeTable: rope, eps: 1e-6 };
+      const callOn = anyCall(library, facts, { numTokens: 2, numQHeads: 2, numKHeads: 1, numVHeads: 1 });
+      const call = callOn(buffer, positions);
       expect([kernel.launchInfo(call), kernel.launchInfo({ ...call, pdl: true })]).toEqual(
         [false, true].map((isDependent) => ({
           ...{ layout: 0, headsPerTask: facts.headsPerWarp, slices: 1, isDependent },
@@ -59,8 +56,7 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       // The second reads what the first wrote, and the third takes it for positions: too early a read would be reported.
       for (let i = 0; i < 2; i++) kernel.run({ ...call, pdl: true });
       using written = library.borrow("int32", { address: buffer.address, length: 2 });
-      const away = { ...q, in: { ...q.in, buffer: other } };
-      kernel.run({ q: away, numTokens: 2, positions: written, ropeTable: rope, eps: 1e-6, pdl: true });
+      kernel.run({ ...callOn(other, written), pdl: true });
     }
     const launches = readFileSync(log, "utf8").trim().split("\n");
     expect(launches.map((line) => line.replace(/ \d+ x \d+$/, ""))).toEqual(
@@ -74,10 +70,8 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       vi.unstubAllEnvs();
     });
     for (const facts of library.manifest.kernels) {
-      const kernel = await library.kernel(facts.point);
-      const { headDim, dtype, rotaryDim } = facts.point;
-      using weight = library.upload(dtype, new Uint16Array(headDim));
-      using rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim }));
+      const kernel = await kernelOf(library, facts);
+      const { headDim, dtype } = facts.point;
       for (const [numTokens, numHeads] of [
         [1, 2 ** 30],
         [2 ** 30, 1],
@@ -85,10 +79,11 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       ] as const) {
         // Nothing is read or written, so there need be no memory.
         const length = 2 ** 30 * headDim;
-        using buffer = library.borrow(dtype, { address: 2n ** 46n, length });
-        using positions = library.borrow("int32", { address: 2n ** 45n, length: numTokens });
-        const q = { in: { buffer, tokenStride: numHeads * headDim }, numHeads, weight };
-        kernel.run({ q, numTokens, positions, ropeTable: rope, eps: 1e-6 });
+        using buffer = library.borrow(dtype, { address: 2n ** 43n, length });
+        using positions = library.borrow("int32", { address: 2n ** 42n, length: numTokens });
+        const none = { numQHeads: 0, numKHeads: 0, numVHeads: 0 };
+        const side = facts.inputs.includes("q.in") ? "numQHeads" : "numKHeads";
+        kernel.run(anyCall(library, facts, { numTokens, ...none, [side]: numHeads })(buffer, positions));
       }
     }
   });

@@ -89,7 +89,7 @@ describe("points", () => {
     dtype: fc.subarray(["bf16", "f16"], { minLength: 1 }),
   });
 
-  const written = (values: { [Name in AxisName]: AxisValue[] | undefined }): Written =>
+  const written = (values: { readonly [Name in AxisName]?: readonly AxisValue[] | undefined }): Written =>
     Object.fromEntries(Object.entries(values).filter(([, list]) => list !== undefined));
 
   it.each(["points", "rejections"] as const)("have one order of %s, however the space is written", (part) => {
@@ -115,7 +115,7 @@ describe("points", () => {
         const { headDim, rotaryDim, rope, dtype } = values;
         expect(new Set(all).size).toBe(all.length);
         expect(all.length).toBe(headDim.length * (rotaryDim?.length ?? 1) * rope.length * dtype.length);
-        expect(points.every((point) => rejectionOf(shipped.axes, point) === undefined)).toBe(true);
+        expect(points.every((point) => rejectionOf(shipped, point) === undefined)).toBe(true);
       }),
       { numRuns: 300 },
     );
@@ -125,7 +125,7 @@ describe("points", () => {
 describe("rejections", () => {
   it("name the rule, the reason, the values and the point, and are no errors", () => {
     const { points, rejections, diagnostics } = expandAll({ headDim: [64, 128], rotaryDim: [96], ...REST });
-    expect(points).toEqual([{ headDim: 128, rotaryDim: 96, rope: "neox", dtype: "bf16" }]);
+    expect(points).toEqual([{ headDim: 128, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" }]);
     expect(rejections).toEqual([
       {
         id: "qk_norm_rope__bf16_d64_r96_neox",
@@ -133,7 +133,7 @@ describe("rejections", () => {
         rule: "rotaryDim_within_headDim",
         reason: "rotaryDim 96 is more than headDim 64",
         values: { headDim: 64, rotaryDim: 96 },
-        point: { headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16" },
+        point: { headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" },
       },
     ]);
     expect(diagnostics).toEqual([]);
@@ -147,8 +147,8 @@ describe("rejections", () => {
 
   it("start where rotary_dim exceeds head_dim", () => {
     const point = { headDim: 64, rope: "neox", dtype: "bf16" } as const;
-    expect(rejectionOf(shipped.axes, { ...point, rotaryDim: 64 })).toBeUndefined();
-    expect(rejectionOf(shipped.axes, { ...point, rotaryDim: 66 })?.rule).toBe("rotaryDim_within_headDim");
+    expect(rejectionOf(shipped, { ...point, rotaryDim: 64 })).toBeUndefined();
+    expect(rejectionOf(shipped, { ...point, rotaryDim: 66 })?.rule).toBe("rotaryDim_within_headDim");
   });
 });
 

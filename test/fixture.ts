@@ -16,6 +16,7 @@ import { IS_LONG, temporaryFolder } from "./helpers.js";
 export const CONFIGS = {
   default: join(PACKAGE_ROOT, "normrope.config.ts"),
   geometries: join(PACKAGE_ROOT, "test", "geometries.config.ts"),
+  sentences: join(PACKAGE_ROOT, "test", "sentences.config.ts"),
 } as const;
 export type ConfigName = keyof typeof CONFIGS;
 
@@ -38,19 +39,29 @@ export function needed(compiler: Compiler | undefined): Compiler {
  */
 export function compilationOf(name: ConfigName): Compilation {
   const { plans, ...rest } = compile(CONFIGS[name]);
-  if (name !== "geometries" || IS_LONG || gpu !== undefined) return { plans, ...rest };
+  if (name === "default" || IS_LONG || gpu !== undefined) return { plans, ...rest };
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
   return { ...rest, plans: plans.filter((plan) => kindsOf(plan).filter(isNew).length > 0) };
 }
 
-function kindsOf({ point, slots, lanesPerHead, slotsPerLane, vectorElements, wide }: KernelPlan): string[] {
-  const isPartial = point.rotaryDim < point.headDim;
+function kindsOf({
+  op,
+  point,
+  pairing,
+  slots,
+  lanesPerHead,
+  slotsPerLane,
+  vectorElements,
+  wide,
+}: KernelPlan): string[] {
+  const isPartial = pairing !== undefined && pairing.rotaryDim < point.headDim;
   const lanes = [slotsPerLane > 1, slots < lanesPerHead * slotsPerLane];
   return [
-    [point.rope, wide !== undefined, ...lanes],
-    [point.rope, isPartial, vectorElements],
-    [point.rope, point.dtype],
+    [op, point.rope, wide !== undefined, ...lanes],
+    [op, point.rope, isPartial, vectorElements],
+    [op, point.rope, point.dtype],
+    [op, point.weight],
   ].map(String);
 }
 

@@ -61,9 +61,10 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
         ({ wide }) => config === "default" || wide !== undefined,
       );
       expect(plans.length).toBeGreaterThan(3);
-      for (const { point } of plans) {
-        const tokens = Math.max(4096, Math.ceil(SLICED_BYTES / (2 * 40 * point.headDim)));
-        expect(await waysThatDiffer(library, point, { tokens, numQHeads: 32, numKHeads: 8 })).toEqual([]);
+      for (const facts of plans) {
+        const numTokens = Math.max(4096, Math.ceil(SLICED_BYTES / (2 * 40 * facts.point.headDim)));
+        const counts = { numTokens, numQHeads: 32, numKHeads: 8, numVHeads: 8 };
+        expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
       }
     },
   );
@@ -104,7 +105,7 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       using buffer = library.allocate(dtype, data.length);
       using weight = library.upload(dtype, randomBits(dtype, headDim, randomNumbers(7)));
       using positions = library.upload("int32", new Int32Array(2048).fill(131_071));
-      using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim }));
+      using rope = library.uploadRope(ropeTable({ base: 1e6, rotaryDim: rotaryDim ?? 0 }));
       const q = { in: { buffer, tokenStride: 12 * headDim }, numHeads: 9, weight };
       const k = { ...q, in: { ...q.in, offset: 9 * headDim }, numHeads: 2 };
       const runs = Array.from({ length: 100 }, () => {
@@ -188,7 +189,7 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
         "int32",
         Int32Array.from({ length: 512 }, (_, i) => 1000 * i),
       );
-      using rope = from.uploadRope(ropeTable({ base: 1e6, rotaryDim }));
+      using rope = from.uploadRope(ropeTable({ base: 1e6, rotaryDim: rotaryDim ?? 0 }));
       using stream = from.createStream();
       using start = from.createEvent();
       using end = from.createEvent();

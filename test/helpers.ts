@@ -9,9 +9,8 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Compilation, compile } from "../generator/pipeline.js";
 
 /** The configs that the emitted text is examined over. */
-export const CONFIG_FILES = ["normrope.config.ts", "test/geometries.config.ts"].map((path) =>
-  join(PACKAGE_ROOT, path),
-);
+const CONFIG_NAMES = ["normrope.config.ts", "test/geometries.config.ts", "test/sentences.config.ts"];
+export const CONFIG_FILES = CONFIG_NAMES.map((path) => join(PACKAGE_ROOT, path));
 
 /** `npm run test:long`: more cases, and others each time. Otherwise few, the same each time, so that no run depends on luck. */
 export const IS_LONG = process.env.NORMROPE_LONG === "1";
@@ -103,8 +102,7 @@ const OP_PARTS = {
   rotaryDim: "multipleOf(2, { min: 2, max: 1024 })",
   rope: 'oneOf("neox", "interleaved")',
   dtype: 'oneOf("bf16", "f16")',
-  head: `(x, { axes, weight, eps, angle }) =>
-    rotate(norm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`,
+  head: "(x) => rotate(norm(x))",
   entry: '{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }',
 };
 

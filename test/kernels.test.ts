@@ -36,9 +36,9 @@ describe.each(names)("the %s config on the CPU", (name) => {
 
   const tokens = 64;
   test(`gives a batch of ${tokens} tokens the bits of its tokens one by one`, async () => {
-    for (const { point } of plans) {
-      const shape = { tokens, numQHeads: 3, numKHeads: 1 };
-      expect(await waysThatDiffer(library, point, shape)).toEqual([]);
+    for (const facts of plans) {
+      const counts = { numTokens: tokens, numQHeads: 3, numKHeads: 1, numVHeads: 2 };
+      expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
     }
   });
 
@@ -58,9 +58,9 @@ test("the geometries are at least 40 beyond the default space", () => {
 });
 
 test("the batches take every position, layout and count that the op allows", () => {
-  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
   const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
-  const batches = facts === undefined ? [] : batchesFor(facts, []);
+  const batches = facts === undefined ? [] : batchesFor(facts, readShippedOp(), []);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
   for (const position of VERIFY_POSITIONS) expect(positions).toContain(position);
   expect(new Set(batches.map(({ target }) => target === undefined))).toEqual(new Set([true, false]));
@@ -72,7 +72,7 @@ test("the batches take every position, layout and count that the op allows", () 
 });
 
 describe("the branches of dispatch", () => {
-  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16" } as const;
+  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" } as const;
   const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
   if (facts === undefined) throw new Error("the geometries lack head_dim 96");
   const groupsOf = (tokens: number) => (tokens < 100 ? 1 : tokens < 1000 ? 2 : 4);
@@ -84,7 +84,7 @@ describe("the branches of dispatch", () => {
   test("are each taken by the smallest batch that takes it", () => {
     const branches = branchesOf(facts, 2 ** 26, (_, tokens) => launched(tokens));
     const every = branches.filter(({ name }) => name.startsWith("filling, layout"));
-    expect(every.map(({ tokens }) => tokens)).toEqual([2, 129, 1025, 8193]);
+    expect(every.map(({ tokens }) => tokens)).toEqual([1, 129, 1025, 8193]);
     expect(branches.length).toBe(every.length + 3);
     expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false]);
     expect(unseenBranches(facts, branches)).toEqual([]);
@@ -108,7 +108,7 @@ describe("the judge of a batch", () => {
   });
   afterAll(() => library?.close());
 
-  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
   const batch = {
     name: "small",
     numTokens: 5,

@@ -12,7 +12,7 @@ const op = readShippedOp();
 const pictureOf = (point: Omit<ConfigPoint, "dtype">) => lanePicture(plan(op, { ...point, dtype: "bf16" }));
 
 /** The pairs that rotate, by definition. */
-function pairsOf({ rotaryDim, rope }: ConfigPoint): [number, number][] {
+function pairsOf({ headDim, rotaryDim = headDim, rope }: ConfigPoint): [number, number][] {
   return Array.from({ length: rotaryDim / 2 }, (_, i) =>
     rope === "neox" ? [i, i + rotaryDim / 2] : [2 * i, 2 * i + 1],
   );
@@ -34,7 +34,10 @@ function problemOf(kernel: ManifestKernel): string | undefined {
   }
   for (const { element, lane, slot, rotates } of places) {
     if (lane >= lanesPerHead || slot >= slots) return `lane ${lane}, slot ${slot}`;
-    const rotating = holder.slice(element, Math.min(element + vectorElements, point.rotaryDim)).length;
+    const rotating = holder.slice(
+      element,
+      Math.min(element + vectorElements, kernel.pairing?.rotaryDim ?? 0),
+    ).length;
     const expected = rotating === vectorElements ? "all" : rotating > 0 ? "some" : "none";
     if (rotates !== expected) return `${element} rotates: ${rotates}`;
     if (places.filter((other) => other.slot === slot).length !== 2) return `slot ${slot} is not two vectors`;

@@ -1,14 +1,11 @@
-/** Reading an op: its ranges, its stages, and the constants that these may have. */
-import { join } from "node:path";
+/** Reading an op: its ranges, the stages of its sides, and which axes it has. */
 import { describe, expect, it } from "vitest";
 import type { Op } from "../generator/ir.js";
-import { type LoadedConfig, load, readConfig } from "../generator/load/index.js";
-import { parseConfig } from "../generator/load/project.js";
-import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { type LoadedConfig, load } from "../generator/load/index.js";
 import { CONFIG_FILES, compileText, diagnosticsOf, opConfig, pointsOf, writeConfig } from "./helpers.js";
 
 const neox = (...headDims: number[]) =>
-  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }));
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", weight: "plain" }));
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
 
 function onlyOp({ spaces }: LoadedConfig): Op {
@@ -19,21 +16,11 @@ function onlyOp({ spaces }: LoadedConfig): Op {
 
 describe("an op", () => {
   const shipped = onlyOp(load(CONFIG_FILES[0] ?? ""));
-  const own = (changed: Parameters<typeof opConfig>[0]) => onlyOp(load(writeConfig(opConfig(changed))));
-  const EXPECTED_STAGES = [
-    {
-      name: "norm",
-      args: { weight: { kind: "input", name: "weight" }, eps: { kind: "input", name: "eps" } },
-    },
-    {
-      name: "rotate",
-      args: {
-        angle: { kind: "input", name: "angle" },
-        pairs: { kind: "axis", axis: "rope" },
-        dim: { kind: "axis", axis: "rotaryDim" },
-      },
-    },
+  const side = [
+    { name: "norm", args: {} },
+    { name: "rotate", args: {} },
   ];
+  const EXPECTED_STAGES = { q: side, k: side };
 
   it("ships with the package", () => {
     expect(shipped).toEqual({
@@ -41,6 +28,10 @@ describe("an op", () => {
       source: "dsl/qk_norm_rope.op.ts",
       axes: [
         { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d", isImplied: true },
+        {
+          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
+          aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
+        },
         {
           ...{ kind: "integer", name: "rotaryDim", step: 2, min: 2, max: 1024, tag: "r" },
           ...{ within: "headDim", follows: "headDim", isImplied: true },
@@ -50,8 +41,8 @@ describe("an op", () => {
           aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
         },
         {
-          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
-          aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
+          ...{ kind: "enum", name: "weight", values: ["plain", "one_plus", "none"], default: "plain" },
+          tags: { one_plus: "w1p", none: "noweight" },
         },
       ],
       stages: EXPECTED_STAGES,
@@ -59,45 +50,49 @@ describe("an op", () => {
   });
 
   it.each([
-    ["destructured", {}],
-    [
-      "destructured and renamed",
-      {
-        head: `(h, { axes: a, weight: w, eps: e, angle: t }) =>
-    rotate(norm(h, { weight: w, eps: e }), { angle: t, pairs: a.rope, dim: a.rotaryDim })`,
-      },
-    ],
-    [
-      "not destructured",
-      {
-        head: `(x, c) =>
-    rotate(norm(x, { weight: c.weight, eps: c.eps }), { angle: c.angle, pairs: c.axes.rope, dim: c.axes.rotaryDim })`,
-      },
-    ],
-  ])("of the user's own is read from a context that is %s", (_, changed) => {
-    expect(own(changed)).toMatchObject({
-      name: "my_op",
-      source: "normrope.config.ts",
-      stages: EXPECTED_STAGES,
-    });
+    ["for q and k alike", "head: (x) => rotate(norm(x))"],
+    ["under another name of the head", "head: (y) => rotate(norm(y, {}))"],
+    ["for each side", "k: (x) => rotate(norm(x)), q: (x) => rotate(norm(x))"],
+    ["by consts", "head, v: nothing"],
+  ])("of the user's own is read %s", (_, sides) => {
+    const text = `import { defineOp, defineSpace, type Head, norm, rotate } from "normrope/dsl";
+const head = (x: Head<never>) => rotate(norm(x));
+const nothing = (x: Head<never>) => x;
+export default defineSpace(defineOp({ name: "my_op", ${sides} }), { headDim: [64], ${REST} });\n`;
+    const op = onlyOp(load(writeConfig(text)));
+    expect(op).toMatchObject({ name: "my_op", source: "normrope.config.ts" });
+    expect(op.stages).toEqual(EXPECTED_STAGES);
   });
 
-  it.each([
+  it.each<[string, object, string[]]>([
+    ["head: (x) => norm(x)", { q: ["norm"], k: ["norm"] }, ["headDim", "dtype", "weight"]],
+    ["q: (x) => rotate(x)", { q: ["rotate"] }, ["headDim", "dtype", "rotaryDim", "rope"]],
     [
-      "destructured in depth",
-      "(x, { axes: { rope, rotaryDim: dim }, weight, eps, angle }) =>",
-      "{ weight, eps }",
-      "rope, dim",
+      'head: (x) => rotate(norm(x, { weight: "none" })), v: (x) => norm(x)',
+      { q: ["norm none", "rotate"], k: ["norm none", "rotate"], v: ["norm"] },
+      ["headDim", "dtype", "rotaryDim", "rope", "weight"],
     ],
     [
-      "destructured with a rest",
-      "(x, { axes: { rope, ...sizes }, angle, ...rest }) =>",
-      "{ weight: rest.weight, eps: rest.eps }",
-      "rope, dim: sizes.rotaryDim",
+      'head: (x) => rotate(norm(x, { weight: "one_plus" }), { rotaryDim: 64, rope: "neox" })',
+      { q: ["norm one_plus", "rotate 64 neox"], k: ["norm one_plus", "rotate 64 neox"] },
+      ["headDim", "dtype"],
     ],
-  ])("of the user's own is read from a context that is %s", (_, parameters, norm, rotation) => {
-    const head = `${parameters} rotate(norm(x, ${norm}), { angle, pairs: ${rotation} })`;
-    expect(own({ head }).stages).toEqual(EXPECTED_STAGES);
+    [
+      "head: (x) => norm(rotate(norm(x)))",
+      { q: ["norm", "rotate", "norm"], k: ["norm", "rotate", "norm"] },
+      ["headDim", "dtype", "rotaryDim", "rope", "weight"],
+    ],
+  ])("has the axes that no argument of its stages fixes: %s", (sides, stages, axes) => {
+    const text = `import { defineOp, defineSpace, norm, rotate } from "normrope/dsl";
+const op = defineOp({ name: "my_op", ${sides} });
+export default defineSpace(op as never, { headDim: [64], ${REST} });\n`;
+    const [space] = load(writeConfig(text)).spaces;
+    const texts = Object.entries(space?.op.stages ?? {}).map(([name, calls]) => [
+      name,
+      calls?.map((call) => [call.name, ...Object.values(call.args)].join(" ")),
+    ]);
+    expect(Object.fromEntries(texts)).toEqual(stages);
+    expect(space?.op.axes.map(({ name }) => name)).toEqual(axes);
   });
 
   it.each([
@@ -164,56 +159,5 @@ export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
   ])("whose axes allow %s is refused as the user's mistake", (_, changed, rotary) => {
     const entry = `{ headDim: [${"headDim" in changed ? 30 : 64}], ${rotary}, rope: ["interleaved"], dtype: ["bf16"] }`;
     expect(diagnosticsOf(() => compileText(opConfig({ ...changed, entry })))).toHaveLength(1);
-  });
-});
-
-describe("a stage with a constant of its own", () => {
-  const STAGE = `
-/** A bound. */
-export function softcap(x: Head, args: { cap: number; weight?: Weight }): Head {
-  return apply(x, "softcap", args);
-}
-`;
-  /** The op of a config whose language has the stage. */
-  function opWith(args: string): Op {
-    const stages = `softcap(rotate(norm(x, { weight, eps }), { angle, pairs: axes.rope, dim: axes.rotaryDim }), ${args})`;
-    const head = `(x, { axes, weight, eps, angle }) => ${stages}`;
-    const text = opConfig({ head }).replace("rotate }", "rotate, softcap }");
-    const config = parseConfig("softcap.config.ts", text);
-    const language = config.getProject().addSourceFileAtPath(join(PACKAGE_ROOT, "dsl", "language.ts"));
-    language.replaceWithText(language.getFullText() + STAGE);
-    try {
-      const loaded = readConfig(config);
-      expect(loaded.diagnostics).toEqual([]);
-      return onlyOp(loaded);
-    } finally {
-      language.refreshFromFileSystemSync();
-    }
-  }
-
-  it.each([
-    ["a number", "{ cap: 30 }", { cap: { kind: "constant", value: 30 } }],
-    ["a cast number", "{ cap: 30 as never }", { cap: { kind: "constant", value: 30 } }],
-    [
-      "an argument that may be left out",
-      "{ cap: -0.5, weight }",
-      { cap: { kind: "constant", value: -0.5 }, weight: { kind: "input", name: "weight" } },
-    ],
-  ])("takes %s", (_, args, read) => {
-    expect(opWith(args).stages.at(-1)).toEqual({ name: "softcap", args: read });
-  });
-
-  it.each([
-    ["an input", "{ cap: eps as never }", "`cap` of softcap is `eps as never`, and can only be a number"],
-    ["an axis", "{ cap: axes.headDim as never }", "`cap` of softcap is `axes.headDim as never`"],
-    ["a name", '{ cap: "30" as never }', "`cap` of softcap is"],
-    ["a number past float32", "{ cap: 1e39 }", "`cap` of softcap is `1e39`"],
-    ["what is computed", "{ cap: 3 * 10 }", "`3 * 10` is computed"],
-    ["nothing", "{} as never", "softcap is given no `cap`"],
-    ["another name", "{ kap: 30 } as never", 'softcap takes no "kap"'],
-  ])("does not take %s", (_, args, message) => {
-    expect(diagnosticsOf(() => opWith(args)).map((found) => found.message)).toEqual([
-      expect.stringContaining(message),
-    ]);
   });
 });

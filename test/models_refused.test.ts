@@ -50,10 +50,10 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
 
   it("and a config whose op computes something else", () => {
     const op = readShippedOp();
-    const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16" } as const;
-    const other = { ...op, name: "capped", stages: [...op.stages, { name: "softcap", args: {} }] };
+    const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+    const other = { ...op, name: "turned", stages: { ...op.stages, k: op.stages.q?.toReversed() } };
     expect(problemOf(other, point)).toBe(
-      "the config's op, capped, is norm, rotate, softcap, and the model's is norm, rotate",
+      "the config's op, turned, is q: rotate(norm(x)); k: norm(rotate(x)), and the model's is q and k: rotate(norm(x))",
     );
     expect(problemOf(op, point)).toBeUndefined();
   });

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AXES, type ConfigPoint } from "../dsl/axes.js";
+import type { SideStages } from "../dsl/sides.js";
 import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/name.js";
 import { readShippedOp } from "../generator/op_file.js";
 
@@ -14,50 +15,55 @@ const anyPoint: fc.Arbitrary<ConfigPoint> = fc.integer({ min: 2, max: 128 }).cha
     rotaryDim: fc.integer({ min: 1, max: eighths * 4 }).map((pairs) => pairs * 2),
     rope: fc.constantFrom(...ROPES),
     dtype: fc.constantFrom(...DTYPES),
+    weight: fc.constantFrom("plain", "one_plus", "none"),
   }),
 );
+/** What an id spells of a point. */
+const spelled = ({ weight, ...rest }: ConfigPoint) => (weight === "plain" ? rest : { ...rest, weight });
 /** Ops without a stage: what sets them apart is their name. */
-const anyOp = fc.stringMatching(OP_NAME).map((name) => ({ name, axes: AXES, stages: [] }));
+const anyOp = fc.stringMatching(OP_NAME).map((name) => ({ name, axes: AXES, stages: {} }));
 
 const shipped = readShippedOp();
 
 describe("opId", () => {
-  const [norm, rotate] = shipped.stages;
-  if (norm === undefined || rotate === undefined) throw new Error("the op that ships has two stages");
-  const softcap = (value: number) => ({
-    name: "softcap",
-    args: { cap: { kind: "constant", value } as const },
-  });
+  const norm = { name: "norm", args: {} };
+  const rotate = { name: "rotate", args: {} };
+  const fixed = (args: Record<string, string | number>) => ({ name: "rotate", args });
 
   it("is the name of the op that ships, whatever its ranges", () => {
     expect(opId(shipped)).toBe("qk_norm_rope");
     expect(opId({ ...shipped, axes: [] } as typeof shipped)).toBe("qk_norm_rope");
   });
 
-  it("tells other stages, orders and constants from it and from each other, under any name", () => {
+  it("tells other stages, sides, orders and arguments from it and from each other, under any name", () => {
+    const both = (stages: SideStages["q"]): SideStages => ({ q: stages, k: stages });
     const lists = [
-      [rotate, norm],
-      [norm],
-      [norm, rotate, softcap(30)],
-      [norm, rotate, softcap(50)],
-      [norm, softcap(30), rotate],
+      both([rotate, norm]),
+      both([norm]),
+      both([norm, fixed({ rotaryDim: 64 })]),
+      both([norm, fixed({ rotaryDim: 32 })]),
+      both([norm, fixed({ rope: "neox" })]),
+      { q: [norm, rotate] },
+      { k: [norm, rotate] },
+      { q: [norm], k: [rotate] },
+      { ...both([norm, rotate]), v: [norm] },
     ];
     const ids = ["qk_norm_rope", "mine"].flatMap((name) => lists.map((stages) => opId({ name, stages })));
     expect(new Set(ids).size).toBe(ids.length);
     for (const id of ids) expect(id).toMatch(/^(qk_norm_rope|mine)_[0-9a-f]{8}$/);
-    expect(opId({ ...shipped, name: "mine" })).toBe("mine_83f43df0");
+    expect(opId({ ...shipped, name: "mine" })).toBe("mine_MINE");
   });
 
   it("is of no matter how arguments are ordered where they are written", () => {
-    const args = Object.fromEntries(Object.entries(rotate.args).reverse());
-    expect(Object.keys(args)).not.toEqual(Object.keys(rotate.args));
-    expect(opId({ ...shipped, stages: [norm, { ...rotate, args }] })).toBe("qk_norm_rope");
+    const idOf = (args: Record<string, string | number>) =>
+      opId({ name: "mine", stages: { q: [fixed(args)] } });
+    expect(idOf({ rope: "neox", rotaryDim: 64 })).toBe(idOf({ rotaryDim: 64, rope: "neox" }));
   });
 
   it("is read back from a kernel's id", () => {
     const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
-    const op = { name: "mine", axes: AXES, stages: [norm] };
-    expect(parseKernelId(kernelId(op, point))).toEqual({ op: opId(op), point });
+    const op = { name: "mine", axes: AXES, stages: { q: [norm] } };
+    expect(parseKernelId(kernelId(op, point))).toEqual({ op: opId(op), values: point });
   });
 });
 
@@ -70,7 +76,7 @@ describe("kernelId", () => {
   it("is read back to the op and the point that it names", () => {
     fc.assert(
       fc.property(anyOp, anyPoint, (op, point) => {
-        expect(parseKernelId(kernelId(op, point))).toEqual({ op: opId(op), point });
+        expect(parseKernelId(kernelId(op, point))).toEqual({ op: opId(op), values: spelled(point) });
       }),
       { numRuns: 300 },
     );
@@ -126,7 +132,8 @@ describe("parseKernelId", () => {
     ["a head_dim beyond exact integers", "qk_norm_rope__bf16_d99999999999999999999_r64_neox"],
     ["an unknown rope", "qk_norm_rope__bf16_d128_r64_spiral"],
     ["an unknown dtype", "qk_norm_rope__f32_d128_r64_neox"],
-    ["a missing axis", "qk_norm_rope__bf16_d128_neox"],
+    ["a missing axis", "qk_norm_rope__bf16_r64_neox"],
+    ["a value at its default", "qk_norm_rope__bf16_d128_r64_neox_plain"],
     ["axes in another order", "qk_norm_rope__bf16_r64_d128_neox"],
     ["a space before", " qk_norm_rope__bf16_d128_r64_neox"],
     ["a line break after", "qk_norm_rope__bf16_d128_r64_neox\n"],

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import type { DeviceRope, RunOptions } from "../runtime/call.js";
 import { encodeAll } from "../runtime/dtype.js";
-import { packedHeads } from "../runtime/heads.js";
+import { type Heads, packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
 import { open } from "../runtime/open.js";
@@ -41,7 +41,7 @@ afterAll(() => {
   other?.close();
 });
 
-function validCall(): RunOptions {
+function validCall(): RunOptions & { readonly q: Heads; readonly k: Heads } {
   const heads = packedHeads({
     ...{ qkv, headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 },
     ...{ qWeight: weight, kWeight: weight },

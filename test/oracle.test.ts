@@ -1,22 +1,15 @@
 /** The oracle against what the equations imply, and the accuracy rule against outputs that are wrong on purpose. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { angleAt } from "../dsl/angle.js";
+import type { StageCall } from "../dsl/sides.js";
 import { Accuracy } from "../runtime/accuracy.js";
 import { decode, encode } from "../runtime/dtype.js";
-import type { Stage } from "../runtime/manifest.js";
-import { angleAt, oracleHead } from "../runtime/oracle.js";
+import { oracleHead } from "../runtime/oracle.js";
 import { ropeTable } from "../runtime/rope_table.js";
 
-const input = (name: "weight" | "eps" | "angle") => ({ kind: "input", name }) as const;
-const NORM: Stage = { name: "norm", args: { weight: input("weight"), eps: input("eps") } };
-const ROTATE: Stage = {
-  name: "rotate",
-  args: {
-    angle: input("angle"),
-    pairs: { kind: "axis", axis: "rope" },
-    dim: { kind: "axis", axis: "rotaryDim" },
-  },
-};
+const NORM: StageCall = { name: "norm", args: {} };
+const ROTATE: StageCall = { name: "rotate", args: {} };
 const HEAD_DIM = 12;
 const ROTARY_DIM = 8;
 const elements = fc.double({ min: -8, max: 8, noNaN: true }).map((x) => x + 0); // no -0
@@ -27,15 +20,22 @@ const { invFreq } = ropeTable({ base: 10_000, rotaryDim: ROTARY_DIM });
 const weight = Float64Array.from({ length: HEAD_DIM }, (_, i) => 1 + i / 10);
 
 function run(
-  stages: Stage[],
+  stages: StageCall[],
   x: number[],
   rope: "neox" | "interleaved",
   position: number,
   attentionFactor = 1,
 ) {
-  const point = { headDim: HEAD_DIM, rotaryDim: ROTARY_DIM, rope, dtype: "bf16" } as const;
-  const angle = angleAt(invFreq, position, attentionFactor);
-  return oracleHead(stages, point, Float64Array.from(x), { weight, eps: 1e-6, angle }).y;
+  const point = { headDim: HEAD_DIM, rotaryDim: ROTARY_DIM, rope, dtype: "bf16", weight: "plain" };
+  const tensors = new Map([
+    ["weight", weight],
+    ["rope_table", invFreq],
+    ["positions", Float64Array.of(position)],
+  ]);
+  return oracleHead(stages, point, Float64Array.from(x), {
+    tensor: (name) => tensors.get(name) ?? new Float64Array(0),
+    number: (name) => (name === "eps" ? 1e-6 : attentionFactor),
+  }).y;
 }
 
 const pairOf = (rope: "neox" | "interleaved", i: number): [number, number] =>
@@ -113,8 +113,8 @@ describe("angles", () => {
 
   test("are exact where a plain float64 product is not", () => {
     for (const position of [131071, 2 ** 31 - 1, 2 ** 40 + 12345, -(2 ** 31)]) {
-      const { sine } = angleAt(invFreq, position, 1);
-      sine.forEach((value, i) => {
+      const { sines } = angleAt(invFreq, position);
+      sines.forEach((value, i) => {
         expect(value).toBeCloseTo(exactSine(BigInt(position), invFreq[i] ?? 0), 12);
       });
     }

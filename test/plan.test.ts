@@ -12,13 +12,13 @@ const ROPES = ["neox", "interleaved"] as const;
 
 /** Where the two vectors of slot j start. */
 function vectorsOf({ point, vectorElements: V }: KernelPlan, j: number): [number, number] {
-  const { headDim: D, rotaryDim: r, rope } = point;
+  const { headDim: D, rotaryDim: r = D, rope } = point;
   if (rope === "interleaved") return [V * j, V * j + D / 2];
   return j < r / (2 * V) ? [V * j, V * j + r / 2] : [V * j + r / 2, V * j + D / 2];
 }
 
 /** The element that an element rotates with, or undefined where it passes through. */
-function partnerOf({ rope, rotaryDim }: ConfigPoint, element: number): number | undefined {
+function partnerOf({ headDim, rope, rotaryDim = headDim }: ConfigPoint, element: number): number | undefined {
   if (element >= rotaryDim) return undefined;
   if (rope === "interleaved") return element % 2 === 0 ? element + 1 : element - 1;
   return element < rotaryDim / 2 ? element + rotaryDim / 2 : element - rotaryDim / 2;
@@ -57,7 +57,7 @@ function problemOf(planned: KernelPlan): string | undefined {
     }
   }
   if (slotOf.includes(-1)) return `${slotOf.indexOf(-1)} is in no slot`;
-  for (let element = 0; element < point.rotaryDim; ++element) {
+  for (let element = 0; element < (planned.pairing?.rotaryDim ?? 0); ++element) {
     const partner = partnerOf(point, element) ?? element;
     if (slotOf[element] !== slotOf[partner]) return `${element} and ${partner} are in different slots`;
   }
@@ -75,22 +75,6 @@ describe.each(ROPES)("%s", (rope) => {
       }
     }
     expect(problems.slice(0, 5)).toEqual([]);
-  });
-
-  it("states the starts of the second vectors that the formulas give", () => {
-    const starts = [];
-    const expected = [];
-    for (let headDim = 16; headDim <= 1024; headDim += 72) {
-      for (let rotaryDim = 2; rotaryDim < headDim; rotaryDim += 2) {
-        const planned = plan(op, { headDim, rotaryDim, rope, dtype: "f16" });
-        const { vectorElements: V, rotaryPairs, slots } = planned;
-        starts.push([planned.secondVectorRotated, planned.secondVectorPassThrough]);
-        const last = slots - 1;
-        expected.push([vectorsOf(planned, 0)[1], vectorsOf(planned, last)[1] - V * last]);
-        expect(rotaryPairs).toBe(rotaryDim / 2);
-      }
-    }
-    expect(starts).toEqual(expected);
   });
 });
 
@@ -135,16 +119,34 @@ it.each([
 );
 
 it("fixes all that decides the bits of a result", () => {
-  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16" } as const;
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
   expect(plan(op, point)).toEqual({
     id: "qk_norm_rope__bf16_d128_r64_neox",
     op: "qk_norm_rope",
     layouts: 1,
     point,
-    stages: [
-      { name: "norm", constants: {} },
-      { name: "rotate", constants: {} },
+    bodies: [
+      {
+        sides: ["q", "k"],
+        expression: "rotate(norm(x))",
+        stages: [
+          {
+            name: "norm",
+            ...{ values: { weight: "plain" }, reads: { weight: true, eps: true }, measures: true },
+          },
+          {
+            ...{ name: "rotate", values: { rotaryDim: 64, rope: "neox" }, measures: false },
+            reads: { positions: true, rope_table: true, attention_factor: true },
+          },
+          { name: "out", values: {}, reads: {}, measures: false },
+        ],
+      },
     ],
+    inputs: [
+      ...["positions", "rope_table", "attention_factor", "eps"],
+      ...["q.in", "q.out", "q.weight", "k.in", "k.out", "k.weight"],
+    ],
+    pairing: { rope: "neox", rotaryDim: 64 },
     vectorElements: 4,
     slots: 16,
     lanesPerHead: 16,
@@ -152,8 +154,5 @@ it("fixes all that decides the bits of a result", () => {
     headsPerWarp: 2,
     blockThreads: 128,
     places: 16,
-    rotaryPairs: 32,
-    secondVectorRotated: 32,
-    secondVectorPassThrough: 64,
   });
 });

@@ -1,7 +1,7 @@
 /** Prepared calls: that they do what `run` does, again and again, and refuse what is gone. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunOptions } from "../runtime/call.js";
-import { packedHeads } from "../runtime/heads.js";
+import { type Heads, packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => library?.close());
 
 interface Call {
-  readonly options: RunOptions;
+  readonly options: RunOptions & { readonly q: Heads };
   readonly qkv: DeviceBuffer<"bf16">;
   readonly weight: DeviceBuffer<"bf16">;
   readonly positions: DeviceBuffer<"int32">;

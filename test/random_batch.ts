@@ -5,7 +5,8 @@
  * gaps, in place and not; positions of 32 and 64 bits; every scaling.
  */
 import * as fc from "fast-check";
-import type { Batch, Counts, Place, Region } from "../runtime/batch.js";
+import type { Batch, Place, Region } from "../runtime/batch.js";
+import type { Counts } from "../runtime/made_call.js";
 import type { ConfigPoint, ManifestKernel } from "../runtime/manifest.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 import { VERIFY_POSITIONS } from "../runtime/verify.js";
@@ -41,7 +42,7 @@ type Arbitrated<A> = A extends fc.Arbitrary<infer T> ? T : never;
 
 function regionOf(
   { point: { headDim }, vectorElements }: ManifestKernel,
-  { numTokens, numQHeads, numKHeads }: Counts,
+  { numTokens, numQHeads, numKHeads, numVHeads = 0 }: Counts,
   { hasRows, isKFirst, q, k, middleGap, guard }: Arbitrated<typeof shape>,
 ): Region {
   const elements = (vectors: number) => vectors * vectorElements;
@@ -67,10 +68,11 @@ function regionOf(
     heads === 0 || numTokens === 0
       ? 0
       : offset + (heads - 1) * headStride + (numTokens - 1) * tokenStride + headDim;
-  return {
-    ...places,
-    length: Math.max(end(places.q, numQHeads), end(places.k, numKHeads)) + elements(guard),
-  };
+  const behind = Math.max(end(places.q, numQHeads), end(places.k, numKHeads));
+  // v lies behind both, with rows of its own.
+  const vBlock = block(numVHeads, { ...q, isHeadsFirst: false });
+  const v = { ...vBlock, offset: Math.ceil(behind / vectorElements) * vectorElements + elements(middleGap) };
+  return { ...places, v, length: Math.max(behind, end(v, numVHeads)) + elements(guard) };
 }
 
 const anyFactor = fc.double({ min: 1, max: 64, noNaN: true });
@@ -145,6 +147,7 @@ const randomCounts = fc.record({
   numTokens: fc.oneof(fc.constantFrom(0, 1, 2), fc.integer({ min: 1, max: 40 })),
   numQHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 24 })),
   numKHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 9 })),
+  numVHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 5 })),
 });
 
 export function randomBatch(facts: ManifestKernel): fc.Arbitrary<Batch> {
@@ -157,7 +160,7 @@ export function randomBatch(facts: ManifestKernel): fc.Arbitrary<Batch> {
           { nil: undefined },
         ),
         positions: randomPositions(counts.numTokens),
-        rope: randomRope(facts.point.rotaryDim),
+        rope: randomRope(facts.pairing?.rotaryDim ?? 2),
         eps: fc.double({ min: -12, max: 0, noNaN: true }).map((power) => 10 ** power),
         weightForEachHead: fc.boolean(),
         isDependent: fc.boolean(),

@@ -4,19 +4,13 @@ import { describe, expect, it, test } from "vitest";
 import { AXES } from "../dsl/axes.js";
 import { InternalError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
+import { cpuKernelView, cudaKernelView } from "../generator/kernel_view.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
 import { pythonOpView } from "../generator/python/op_view.js";
 import { render, renderPython, renderReport, targetRenderer } from "../generator/render.js";
 import { reportView } from "../generator/report_view.js";
 import { readTemplates } from "../generator/templates.js";
-import {
-  bindingsView,
-  cpuKernelView,
-  cudaKernelView,
-  dispatchView,
-  headerView,
-  type View,
-} from "../generator/view.js";
+import { bindingsView, dispatchView, headerView, paramsView, type View } from "../generator/view.js";
 import { manifestSchema, opOf } from "../runtime/manifest.js";
 import { CONFIG_FILES } from "./helpers.js";
 import { sampleReports } from "./report_samples.js";
@@ -51,6 +45,7 @@ function collectReads(folder: string, name: string, views: readonly View[], read
   };
 
   const walkProgram = (program: hbs.AST.Program | undefined, context: Context): void => {
+    if (context.views.length === 0) return; // a condition that no view meets is for another test
     for (const statement of program?.body ?? []) {
       if (isMustache(statement)) read(pathOf(statement.path), context);
       else if (isBlock(statement)) walkBlock(statement, context);
@@ -69,8 +64,9 @@ function collectReads(folder: string, name: string, views: readonly View[], read
       const seen = reads.conditions.get(path) ?? new Set();
       for (const value of values) seen.add(Boolean(value));
       reads.conditions.set(path, seen);
-      walkProgram(block.program, context);
-      walkProgram(block.inverse, context);
+      const where = (isTrue: boolean) => context.views.filter((_, i) => Boolean(values[i]) === isTrue);
+      walkProgram(block.program, { ...context, views: where(true) });
+      walkProgram(block.inverse, { ...context, views: where(false) });
     }
   };
 
@@ -94,11 +90,12 @@ function collectReads(folder: string, name: string, views: readonly View[], read
     }
   };
 
-  /** The values of a name in the views of a context. */
+  /** The values of a name in the views of a context; `a.b` is in a record of it. */
   const read = (name: string, { place, views }: Context): readonly unknown[] => {
     reads.names.add(place + name);
-    if (views.length === 0 || !views.every((view) => name in view)) reads.unknown.add(place + name);
-    return views.map((view) => view[name]);
+    const values = views.map((view) => valueAt(view, name.replace(/^\.\.\//, "").split(".")));
+    if (views.length === 0 || values.includes(undefined)) reads.unknown.add(place + name);
+    return values;
   };
 
   walk(name, { place: "", views });
@@ -114,8 +111,14 @@ const pathOf = (node: hbs.AST.Node | undefined): string =>
 const literalOf = (node: hbs.AST.Node | undefined): unknown =>
   node !== undefined && "value" in node ? node.value : undefined;
 
-/** Every key of a view, and of the views in it, by place. */
+function valueAt(view: View, [name = "", ...rest]: readonly string[]): unknown {
+  const value = Object.hasOwn(view, name) ? view[name] : undefined;
+  return rest.length === 0 || value === undefined ? value : valueAt(value as View, rest);
+}
+
+/** Every key of a view, and of the views in it, by place. What a stage declares it need not read. */
 function keysOf(view: View, place = ""): string[] {
+  if ("partial" in view && "reads" in view) return [];
   return Object.entries(view).flatMap(([name, value]) => [
     place + name,
     ...(Array.isArray(value)
@@ -144,8 +147,12 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
     [
       ["cuda/", "dispatch.cpp"],
       ["cpu/", "dispatch.cpp"],
+      ["cuda/", "params.hpp"],
     ],
-    compilations.map(({ plans }, i) => dispatchView(plans, manifestOf(fileSets[i] ?? []))),
+    compilations.map(({ plans }, i) => ({
+      ...dispatchView(plans, manifestOf(fileSets[i] ?? [])),
+      ...paramsView(),
+    })),
   ],
   ["headerView", [["", "include/normrope.h"]], [headerView()]],
   ["bindingsView", [["", "ts/kernels.ts"]], views(({ ops, plans }) => [bindingsView(ops, plans)])],

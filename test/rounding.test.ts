@@ -13,7 +13,7 @@ describe.each(["cpu", "cuda"] as const)("target %s", (target) => {
     const built = target === "cpu" ? buildFixture("geometries", "cpu") : buildEmulatedFixture("geometries");
     using library = await open({ target, path: (await built).library });
     for (const { point } of library.manifest.kernels) {
-      const { headDim, rotaryDim, dtype } = point;
+      const { headDim, rotaryDim = headDim, dtype } = point;
       const kernel = await library.kernel(point);
       // Ones of either sign have a mean square of 1: what is left is the attention factor, exact in float32.
       const ones = Uint16Array.from({ length: headDim }, (_, i) => encode(dtype, i % 3 === 0 ? -1 : 1));

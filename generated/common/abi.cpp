@@ -44,8 +44,10 @@ int refuse(const Text &field, const Text &value, const Text &wanted) {
 // More than any later version of the struct has: what says so was not filled in.
 constexpr size_t MAX_ARGS_BYTES = 4096;
 
-// Of q, or of k, in one call: they are counted in 31 bits.
+// Of a side, in one call: they are counted in 31 bits.
 constexpr int64_t MAX_HEADS = int64_t{1} << 30;
+
+constexpr const char *SIDE_NAMES[SIDES] = {"q", "k", "v"};
 
 constexpr long long printed(int64_t value) { return value; }
 
@@ -56,7 +58,9 @@ struct Scope {
   const char *base;             // the struct
   const char *side;             // its name; NULL for the arguments themselves
   const normrope_heads *heads;  // it, where it is a side
+  uint32_t taken;               // which of its inputs the kernel takes
 
+  bool takes(const Input &input) const { return input.bit < 0 || (taken >> input.bit & 1) != 0; }
   Text name(const char *field) const { return side == nullptr ? Text("%s", field) : Text("%s.%s", side, field); }
 
   template <class T>
@@ -88,12 +92,13 @@ Text value_of(const Scope &scope, const Input &input, size_t offset) {
   return std::isnan(value) ? Text("nan") : Text("%g", value);
 }
 
-// Fields of 8 bytes, as all that are absent are; one may be an array.
+// A field of words of 4 or 8 bytes; one may be an array.
 int check_absent(const Scope &scope, const Input &input) {
-  for (size_t offset = input.offset; offset < input.offset + input.bytes; offset += sizeof(int64_t)) {
-    if (scope.read<int64_t>(offset) == 0) continue;
+  const size_t word = std::min(input.bytes, sizeof(int64_t));
+  for (size_t offset = input.offset; offset < input.offset + input.bytes; offset += word) {
+    if ((word == sizeof(int64_t) ? scope.read<int64_t>(offset) : scope.read<int32_t>(offset)) == 0) continue;
     const char *const zero = input.type == Type::pointer ? "NULL" : "0";
-    return refuse(scope.name(input.name), value_of(scope, input, offset), Text("%s: no kernel of the library takes it", zero));
+    return refuse(scope.name(input.name), value_of(scope, input, offset), Text("%s: this kernel does not take it", zero));
   }
   return NORMROPE_OK;
 }
@@ -195,7 +200,7 @@ int check_number(const Scope &scope, const Input &input) {
 template <size_t N>
 int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
   for (const Input &input : inputs) {
-    if (int status = check(scope, input)) return status;
+    if (int status = scope.takes(input) ? check(scope, input) : check_absent(scope, input)) return status;
   }
   return NORMROPE_OK;
 }
@@ -210,22 +215,22 @@ Region output_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_d
 
 // What is written must be apart from what else is read or written; in place, a side's input is its output.
 int check_apart(const normrope_args &args, int64_t head_dim) {
-  const normrope_heads *const sides[] = {&args.q, &args.k};
-  const char *const names[] = {"q", "k"};
-  const auto refused = [&](int i, const char *over, const char *field) {
-    return refuse(Text("%s.out", names[i]), Text("over the %s of %s", field, over), Text("apart from what else is read or written"));
+  const auto refused = [&](int i, int over, const char *field) {
+    return refuse(Text("%s.out", SIDE_NAMES[i]), Text("over the %s of %s", field, SIDE_NAMES[over]),
+                  Text("apart from what else is read or written"));
   };
-  for (int i = 0; i < 2; ++i) {
-    if (sides[i]->num_heads == 0) continue;
-    const Region out = output_of(*sides[i], args.num_tokens, head_dim);
-    for (int j = 0; j < 2; ++j) {
-      if (sides[j]->num_heads == 0) continue;
-      const bool in_place = sides[j]->in == sides[j]->out;
-      if (!(i == j && in_place) && !are_apart(out, input_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return refused(i, names[j], "input");
+  for (int i = 0; i < SIDES; ++i) {
+    if (heads_of(args, i).num_heads == 0) continue;
+    const Region out = output_of(heads_of(args, i), args.num_tokens, head_dim);
+    for (int j = 0; j < SIDES; ++j) {
+      const normrope_heads &other = heads_of(args, j);
+      if (other.num_heads == 0) continue;
+      const bool in_place = other.in == other.out;
+      if (!(i == j && in_place) && !are_apart(out, input_of(other, args.num_tokens, head_dim), head_dim)) {
+        return refused(i, j, "input");
       }
-      if (i < j && !in_place && !are_apart(out, output_of(*sides[j], args.num_tokens, head_dim), head_dim)) {
-        return refused(j, names[i], "output");
+      if (i < j && !in_place && !are_apart(out, output_of(other, args.num_tokens, head_dim), head_dim)) {
+        return refused(j, i, "output");
       }
     }
   }
@@ -234,6 +239,7 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
 
 // A tensor that is only read, apart from all that is written: elsewhere, or in a gap of its rows.
 int check_read(const Scope &scope, const Input &input) {
+  if (!scope.takes(input)) return NORMROPE_OK;
   if (input.strided[0].size == Size::num_tokens) return NORMROPE_OK;  // heads, which check_apart looks at
   int64_t first = 0, last = scope.size(input.contiguous) - 1;  // in its elements, from its address on
   for (const Strided &dimension : input.strided) {
@@ -245,20 +251,38 @@ int check_read(const Scope &scope, const Input &input) {
   const int64_t bytes = element_bytes(scope, input);
   const auto *const address = scope.read<const char *>(input.offset);
   const Region read(address + first * bytes, 0, 0, 1, 1, (last - first + 1) * bytes / ELEMENT_BYTES);
-  const normrope_heads *const sides[] = {&scope.args.q, &scope.args.k};
-  for (int i = 0; i < 2; ++i) {
-    if (sides[i]->num_heads == 0) continue;
-    const Region out = output_of(*sides[i], scope.args.num_tokens, scope.kernel.head_dim);
+  for (int i = 0; i < SIDES; ++i) {
+    const normrope_heads &heads = heads_of(scope.args, i);
+    if (heads.num_heads == 0) continue;
+    const Region out = output_of(heads, scope.args.num_tokens, scope.kernel.head_dim);
     const int64_t distance = read.first - out.first;
     if (distance >= out.reach || -distance >= read.reach) continue;
     if (interleave(distance, out.token_stride, out.heads_reach, read.reach)) continue;
     if (interleave(distance, out.head_stride, out.tokens_reach, read.reach)) continue;
-    return refuse(scope.name(input.name), Text("over the output of %c", "qk"[i]), Text("apart from what is written"));
+    return refuse(scope.name(input.name), Text("over the output of %s", SIDE_NAMES[i]), Text("apart from what is written"));
+  }
+  return NORMROPE_OK;
+}
+
+// All of a side that the kernel does not work on must be 0.
+int check_no_heads(const Scope &scope) {
+  constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
+  if (are_absent(scope, ALL)) return NORMROPE_OK;
+  if (int status = check_all(scope, HEADS_NUMBERS, check_absent)) return status;
+  if (int status = check_all(scope, HEADS_ABSENT, check_absent)) return status;
+  return check_all(scope, HEADS_TENSORS, check_absent);
+}
+
+template <size_t N>
+int check_reads(const Scope &scope, const Input (&inputs)[N]) {
+  for (const Input &input : inputs) {
+    if (int status = check_read(scope, input)) return status;
   }
   return NORMROPE_OK;
 }
 
 int check_heads(const Scope &scope) {
+  if (scope.taken == 0) return check_no_heads(scope);
   const normrope_heads &heads = *scope.heads;
   const int64_t num_tokens = scope.args.num_tokens;
   if (!is_count(heads.num_heads)) return refuse(scope.name("num_heads"), Text("%lld", printed(heads.num_heads)), Text(COUNT));
@@ -286,31 +310,25 @@ int check_heads(const Scope &scope) {
 
 int validate(const KernelFacts &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
-  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr};
+  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs};
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
-  const auto side_of = [&](const char *name, const normrope_heads &heads) {
-    return Scope{kernel, args, bytes_of(heads), name, &heads};
+  const auto side_of = [&](int i) {
+    const normrope_heads &heads = heads_of(args, i);
+    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.side_inputs[i]};
   };
-  const Scope sides[] = {side_of("q", args.q), side_of("k", args.k)};
+  const Scope sides[SIDES] = {side_of(0), side_of(1), side_of(2)};
   for (const Scope &side : sides) {
     if (int status = check_heads(side)) return status;
-  }
-  const Scope v = {kernel, args, bytes_of(args.v), "v", &args.v};
-  constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
-  if (!are_absent(v, ALL)) {
-    if (int status = check_all(v, HEADS_NUMBERS, check_absent)) return status;
-    if (int status = check_all(v, HEADS_ABSENT, check_absent)) return status;
-    return check_all(v, HEADS_TENSORS, check_absent);
   }
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_apart(args, kernel.head_dim)) return status;
   if (int status = check_all(whole, ARGS_TENSORS, check_tensor)) return status;
   for (const Scope &side : sides) {
     if (side.heads->num_heads == 0) continue;
-    if (int status = check_all(side, HEADS_TENSORS, check_read)) return status;
+    if (int status = check_reads(side, HEADS_TENSORS)) return status;
   }
-  return check_all(whole, ARGS_TENSORS, check_read);
+  return check_reads(whole, ARGS_TENSORS);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ struct KernelFacts {
   int head_dim;
   int rotary_pairs;
   int vector_elements;
+  // Which inputs of each side, and of the whole call, it takes: bits, as inputs.hpp numbers them. None: not that side.
+  uint32_t side_inputs[3], call_inputs;
 };
 
 extern const KernelFacts KERNELS[];
@@ -30,9 +32,15 @@ int check_kernel(int kernel);
 // 0, in `storage`. Reads no data.
 int read_args(int kernel, const normrope_args *&args, normrope_args &storage);
 
+constexpr int SIDES = 3;
+
+inline const normrope_heads &heads_of(const normrope_args &args, int side) {
+  return side == 0 ? args.q : side == 1 ? args.k : args.v;
+}
+
 // Whether valid arguments ask for nothing.
 inline bool is_empty(const normrope_args &args) {
-  return args.num_tokens == 0 || (args.q.num_heads == 0 && args.k.num_heads == 0);
+  return args.num_tokens == 0 || (args.q.num_heads == 0 && args.k.num_heads == 0 && args.v.num_heads == 0);
 }
 
 }  // namespace normrope

@@ -1,6 +1,7 @@
 // qk_norm_rope__bf16_d256_r256_neox
 //
-// Norm and RoPE of every q and k head of a batch of tokens: head_dim 256, rotary_dim 256, neox, bf16.
+// q and k: rotate(norm(x))
+// for every token of a batch, at headDim 256, bf16, neox.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cpu/kernel.cpp.hbs by `normrope emit`: change those, not this file.
 #include "simd.hpp"
 
@@ -13,66 +14,20 @@ constexpr int ROTARY_PAIRS = 128;
 constexpr int PAIRS = HEAD_DIM / 2;
 constexpr int BLOCK_HEADS = 8;
 
-// Pair i is elements i and i + ROTARY_PAIRS.
+// Pair i is elements i and i + PAIRS.
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
-  for (int i = 0; i < ROTARY_PAIRS; ++i) {
+  for (int i = 0; i < PAIRS; ++i) {
     a[i] = widen_bf16(from[i]);
-    b[i] = widen_bf16(from[i + ROTARY_PAIRS]);
+    b[i] = widen_bf16(from[i + PAIRS]);
   }
 }
 
 inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
-  for (int i = 0; i < ROTARY_PAIRS; ++i) {
+  for (int i = 0; i < PAIRS; ++i) {
     to[i] = narrow_bf16(a[i]);
-    to[i + ROTARY_PAIRS] = narrow_bf16(b[i]);
-  }
-}
-
-// All the q heads or all the k heads of one token, in blocks: first what each head of a block must know of all its
-// elements, then the heads themselves, so that none waits for the square root of the one before.
-void run_heads(const normrope_heads &heads, int64_t token, float eps, const float *cosine, const float *sine) {
-  if (heads.num_heads == 0) return;
-  const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
-  auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
-  float weight_a[PAIRS], weight_b[PAIRS];
-  float a[PAIRS], b[PAIRS];
-  for (int64_t first = 0; first < heads.num_heads; first += BLOCK_HEADS) {
-    const int64_t end = least(first + BLOCK_HEADS, heads.num_heads);
-    float measured[BLOCK_HEADS];
-    for (int64_t head = first; head < end; ++head) {
-      prefetch(in + (head + BLOCK_HEADS) * heads.in_head_stride, HEAD_DIM);
-      load_pairs(in + head * heads.in_head_stride, a, b);
-      float sum = 0.0f;
-      #pragma omp simd reduction(+ : sum)
-      for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
-      measured[head - first] = 1.0f / square_root(sum / HEAD_DIM + eps);
-    }
-    for (int64_t head = first; head < end; ++head) {
-      if (head == 0 || heads.weight_head_stride != 0) {
-        load_pairs(static_cast<const uint16_t *>(heads.weight) + head * heads.weight_head_stride, weight_a, weight_b);
-      }
-      load_pairs(in + head * heads.in_head_stride, a, b);
-
-      // y = x * rsqrt(mean(x^2) + eps) * weight
-      const float scale = measured[head - first];
-      #pragma omp simd
-      for (int i = 0; i < PAIRS; ++i) {
-        a[i] *= scale * weight_a[i];
-        b[i] *= scale * weight_b[i];
-      }
-
-      // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
-      #pragma omp simd
-      for (int i = 0; i < ROTARY_PAIRS; ++i) {
-        const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
-        b[i] = b[i] * cosine[i] + a[i] * sine[i];
-        a[i] = rotated_a;
-      }
-
-      store_pairs(a, b, out + head * heads.out_head_stride);
-    }
+    to[i + PAIRS] = narrow_bf16(b[i]);
   }
 }
 
@@ -83,7 +38,59 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args &args, int
   for (int64_t token = first_token; token < end_token; ++token) {
     float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
     angles(args.rope_table, position_of(args, token), args.attention_factor, ROTARY_PAIRS, cosine, sine);
-    run_heads(args.q, token, args.eps, cosine, sine);
-    run_heads(args.k, token, args.eps, cosine, sine);
+    // q and k: rotate(norm(x))
+    // In blocks of heads: first what each head of a block must know of all its elements, then the heads themselves, so that
+    // none waits for the square root of the one before.
+    const auto run_q_and_k = [&](const normrope_heads &heads) {
+      if (heads.num_heads == 0) return;
+      const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
+      auto *const out = static_cast<uint16_t *>(heads.out) + token * heads.out_token_stride;
+      float weight_a[PAIRS], weight_b[PAIRS];
+      float a[PAIRS], b[PAIRS];
+      for (int64_t first = 0; first < heads.num_heads; first += BLOCK_HEADS) {
+        const int64_t end = least(first + BLOCK_HEADS, heads.num_heads);
+        float measured[1][BLOCK_HEADS];
+        for (int64_t head = first; head < end; ++head) {
+          prefetch(in + (head + BLOCK_HEADS) * heads.in_head_stride, HEAD_DIM);
+          load_pairs(in + head * heads.in_head_stride, a, b);
+          {
+            float sum = 0.0f;
+            #pragma omp simd reduction(+ : sum)
+            for (int i = 0; i < PAIRS; ++i) sum += a[i] * a[i] + b[i] * b[i];
+            measured[0][head - first] = 1.0f / square_root(sum / HEAD_DIM + args.eps);
+          }
+        }
+        for (int64_t head = first; head < end; ++head) {
+          if (head == 0 || heads.weight_head_stride != 0) {
+            load_pairs(static_cast<const uint16_t *>(heads.weight) + head * heads.weight_head_stride, weight_a, weight_b);
+          }
+          load_pairs(in + head * heads.in_head_stride, a, b);
+
+          {
+            // y = x * rsqrt(mean(x^2) + eps) * weight
+            const float scale = measured[0][head - first];
+            #pragma omp simd
+            for (int i = 0; i < PAIRS; ++i) {
+              a[i] *= scale * weight_a[i];
+              b[i] *= scale * weight_b[i];
+            }
+          }
+
+          {
+            // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both
+            #pragma omp simd
+            for (int i = 0; i < ROTARY_PAIRS; ++i) {
+              const float rotated_a = a[i] * cosine[i] - b[i] * sine[i];
+              b[i] = b[i] * cosine[i] + a[i] * sine[i];
+              a[i] = rotated_a;
+            }
+          }
+
+          store_pairs(a, b, out + head * heads.out_head_stride);
+        }
+      }
+    };
+    run_q_and_k(args.q);
+    run_q_and_k(args.k);
   }
 }

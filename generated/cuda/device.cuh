@@ -22,13 +22,40 @@ __device__ __forceinline__ char *nth(char *first, uint32_t n, int64_t stride) {
   return first + static_cast<uint64_t>(n) * stride;
 }
 
+// A side, and a block among those that work on it.
+struct Task {
+  uint32_t side, block;
+};
+
+// The blocks of a slice are those of the first side, then those of the next.
+__device__ __forceinline__ Task task_of_block(const Params<1> &params) {
+  return {0, blockIdx.y * params.heads[0].blocks_per_slice + blockIdx.x};
+}
+
+__device__ __forceinline__ Task task_of_block(const Params<2> &params) {
+  const uint32_t first_of_second = params.heads[0].blocks_per_slice;
+  const bool is_second = blockIdx.x >= first_of_second;
+  const uint32_t first = is_second ? first_of_second : 0;
+  return {is_second, blockIdx.y * params.heads[is_second].blocks_per_slice + blockIdx.x - first};
+}
+
+__device__ __forceinline__ Task task_of_block(const Params<3> &params) {
+  const uint32_t first_of_second = params.heads[0].blocks_per_slice;
+  const uint32_t first_of_third = first_of_second + params.heads[1].blocks_per_slice;
+  const bool is_behind_first = blockIdx.x >= first_of_second, is_third = blockIdx.x >= first_of_third;
+  const uint32_t side = is_behind_first + is_third;
+  const uint32_t first = is_third ? first_of_third : is_behind_first ? first_of_second : 0;
+  return {side, blockIdx.y * params.heads[side].blocks_per_slice + blockIdx.x - first};
+}
+
 struct Position {
   uint32_t low, high;
 };
 
 // Both words are loaded whatever the width. With a branch here, or a word that is not always needed, the compiler waits
 // for the position before it loads the data (H100, November 2026: 1.24 times the floor for one token, 1.36 with it).
-__device__ __forceinline__ Position load_position(const Params &params, uint32_t token) {
+template <uint32_t SIDES>
+__device__ __forceinline__ Position load_position(const Params<SIDES> &params, uint32_t token) {
   const char *const at = params.positions + static_cast<uint64_t>(token) * params.position_bytes;
   const auto low = *reinterpret_cast<const uint32_t *>(at);
   const auto word = *reinterpret_cast<const int32_t *>(at + params.position_high_byte);

@@ -9,33 +9,33 @@
 
 // A kernel's symbol on the host is that of a function that launches it: nothing here is for the device compiler, whose
 // passes take a second.
-extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__dependent(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d64_r64_neox(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d64_r64_neox__dependent(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__dependent(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d128_r128_neox(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d128_r128_neox__dependent(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__dependent(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d256_r256_neox(normrope::Params params);
-extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params params);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params<2> params);
 
 namespace normrope {
 
 const KernelFacts KERNELS[] = {
-    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4 },
-    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4 },
-    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4 },
-    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4 },
-    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4 },
-    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4 },
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4, { 7, 7, 0 }, 15 },
 };
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true}],"stages":[{"name":"norm","args":{"weight":{"kind":"input","name":"weight"},"eps":{"kind":"input","name":"eps"}}},{"name":"rotate","args":{"angle":{"kind":"input","name":"angle"},"pairs":{"kind":"axis","axis":"rope"},"dim":{"kind":"axis","axis":"rotaryDim"}}}]}],"sourcesSha256":"3d2a9cd237cff574658995be14374ec04deba958ffae28d0bfaa600b763cc69b","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16"},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"6a3d464dfbe8b20253e0d0447e4f9947fd8a6bebac9c112d8f9050b8e5cd1452","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"dtype":"bf16","rotaryDim":64,"rope":"interleaved","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"dtype":"bf16","rotaryDim":64,"rope":"neox","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"dtype":"bf16","rotaryDim":128,"rope":"interleaved","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"dtype":"bf16","rotaryDim":128,"rope":"neox","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"dtype":"bf16","rotaryDim":256,"rope":"interleaved","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"dtype":"bf16","rotaryDim":256,"rope":"neox","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
 
 namespace {
 
@@ -47,30 +47,32 @@ struct Layout {
 };
 
 struct Launch {
+  int sides[SIDES], side_count;  // those that the kernel works on: 0 is q, 1 is k, 2 is v
   int block_threads;
   Layout narrow;
   Layout wide;  // for many tokens; without a function where there is none
 };
 
-const void *entry(void (*kernel)(Params)) { return reinterpret_cast<const void *>(kernel); }
+template <uint32_t SIDES>
+const void *entry(void (*kernel)(Params<SIDES>)) { return reinterpret_cast<const void *>(kernel); }
 
 const Launch LAUNCHES[] = {
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d64_r64_interleaved), entry(qk_norm_rope__bf16_d64_r64_interleaved__dependent), 4, 1 },
     },
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d64_r64_neox), entry(qk_norm_rope__bf16_d64_r64_neox__dependent), 4, 1 },
     },
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d128_r128_interleaved), entry(qk_norm_rope__bf16_d128_r128_interleaved__dependent), 2, 1 },
     },
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d128_r128_neox), entry(qk_norm_rope__bf16_d128_r128_neox__dependent), 2, 1 },
     },
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d256_r256_interleaved), entry(qk_norm_rope__bf16_d256_r256_interleaved__dependent), 1, 1 },
     },
-    { 128,
+    { { 0, 1 }, 2, 128,
       { entry(qk_norm_rope__bf16_d256_r256_neox), entry(qk_norm_rope__bf16_d256_r256_neox__dependent), 1, 1 },
     },
 };
@@ -105,8 +107,16 @@ uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b -
 
 // Groups of heads of a token: a warp takes one at a time.
 int64_t groups_per_token(const Layout &layout, const normrope_args &args) {
-  return int64_t{divide_up(args.q.num_heads, layout.heads_per_warp)} +
-         divide_up(args.k.num_heads, layout.heads_per_warp);
+  int64_t groups = 0;
+  for (int side = 0; side < SIDES; ++side) groups += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
+  return groups;
+}
+
+// Whether heads have inputs of their own.
+bool differ(const normrope_heads &heads) {
+  if (heads.num_heads == 0) return false;
+  if (heads.weight_head_stride != 0) return true;
+  return false;
 }
 
 int64_t capacity_of(int multiprocessors) {
@@ -129,22 +139,19 @@ const Layout &layout_for(const Launch &launch, const normrope_args &args, int mu
 int heads_per_span(const Layout &layout, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
   const int64_t groups = args.num_tokens * groups_per_token(layout, args);
-  const auto has_weight_for_each_head = [](const normrope_heads &heads) {
-    return heads.num_heads > 0 && heads.weight_head_stride != 0;
-  };
-  const bool weight_for_each_head = has_weight_for_each_head(args.q) || has_weight_for_each_head(args.k);
-  if (weight_for_each_head || 2 * groups < capacity) return layout.heads_per_warp;
+  const bool one_a_lane = differ(args.q) || differ(args.k) || differ(args.v);
+  if (one_a_lane || 2 * groups < capacity) return layout.heads_per_warp;
   return layout.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
 }
 
-// What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, q and then k of each, so
+// What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, side by side in each, so
 // that few places of the memory are in use at a time (H100, November 2026: 16384 tokens of 32 q and 8 k heads of 128
 // take 1.016 times the floor, and 1.040 with all of q before all of k). What fits has no use for it, and ends more
 // evenly on the short blocks of k.
 uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks, int multiprocessors, int l2_bytes) {
   constexpr int64_t BLOCKS_PER_MULTIPROCESSOR = 5;
   constexpr int64_t GRID_Y_MAX = 65535;
-  const int64_t bytes = args.num_tokens * (args.q.num_heads + args.k.num_heads) * head_bytes;
+  const int64_t bytes = args.num_tokens * (args.q.num_heads + args.k.num_heads + args.v.num_heads) * head_bytes;
   if (bytes < l2_bytes / 4 * int64_t{3}) return 1;
   const int64_t blocks_per_slice = BLOCKS_PER_MULTIPROCESSOR * multiprocessors;
   return static_cast<uint32_t>(std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX));
@@ -155,11 +162,11 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.in = static_cast<const char *>(from.in);
   to.out = static_cast<char *>(from.out);
   to.weight = static_cast<const char *>(from.weight);
+  to.weight_head_stride = from.weight_head_stride * 2;
   to.in_token_stride = in_bytes(from.in_token_stride);
   to.in_head_stride = in_bytes(from.in_head_stride);
   to.out_token_stride = in_bytes(from.out_token_stride);
   to.out_head_stride = in_bytes(from.out_head_stride);
-  to.weight_head_stride = in_bytes(from.weight_head_stride);
   to.num_heads = static_cast<uint32_t>(from.num_heads);
   to.spans_per_token = divide_up(from.num_heads, heads_per_span);
   to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
@@ -192,8 +199,10 @@ int decide(int kernel, const normrope_args &args, Decision &decision) {
   decision.layout = &layout_for(launch, args, multiprocessors);
   decision.heads_per_span = heads_per_span(*decision.layout, args, multiprocessors);
   const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
-  const int64_t blocks = blocks_of(args.q, args.num_tokens, decision.heads_per_span, launch.block_threads) +
-                         blocks_of(args.k, args.num_tokens, decision.heads_per_span, launch.block_threads);
+  int64_t blocks = 0;
+  for (int side = 0; side < SIDES; ++side) {
+    blocks += blocks_of(heads_of(args, side), args.num_tokens, decision.heads_per_span, launch.block_threads);
+  }
   decision.slices = slices_of(args, head_bytes, blocks, multiprocessors, l2_bytes);
   return NORMROPE_OK;
 }
@@ -237,21 +246,24 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   Decision decision;
   if (int status = decide(kernel, *args, decision)) return status;
 
-  const int block_threads = LAUNCHES[kernel].block_threads;
-  Params params = {};
-  params.heads_per_span = decision.heads_per_span;
-  const normrope_heads *const sides[] = {&args->q, &args->k};
-  for (int i = 0; i < 2; ++i) {
-    set_heads(params.heads[i], *sides[i], args->num_tokens, decision.heads_per_span);
-    const int64_t blocks = blocks_of(*sides[i], args->num_tokens, decision.heads_per_span, block_threads);
-    params.heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
+  const int side_count = LAUNCHES[kernel].side_count, block_threads = LAUNCHES[kernel].block_threads;
+  Params<SIDES> params = {};
+  Heads *const heads = params.heads + SIDES - side_count;  // a kernel of fewer sides takes the end of what one of all takes
+  uint32_t blocks_per_slice = 0;
+  for (int i = 0; i < side_count; ++i) {
+    const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);
+    set_heads(heads[i], side, args->num_tokens, decision.heads_per_span);
+    const int64_t blocks = blocks_of(side, args->num_tokens, decision.heads_per_span, block_threads);
+    heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
+    blocks_per_slice += heads[i].blocks_per_slice;
   }
+  params.heads_per_span = decision.heads_per_span;
   const bool has_wide_positions = args->position_bits == 64;
   params.positions = static_cast<const char *>(args->positions);
   params.position_bytes = has_wide_positions ? 8 : 4;
   params.position_high_byte = has_wide_positions ? 4 : 0;
   params.position_shift = has_wide_positions ? 0 : 31;
-  params.rope_table = args->rope_table;
+  params.rope_table = static_cast<const uint64_t *>(args->rope_table);
   params.eps = args->eps;
   params.attention_factor = args->attention_factor;
 
@@ -259,12 +271,12 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(params.heads[0].blocks_per_slice + params.heads[1].blocks_per_slice, decision.slices);
+  config.gridDim = dim3(blocks_per_slice, decision.slices);
   config.blockDim = dim3(block_threads);
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
   config.numAttrs = decision.is_dependent ? 1 : 0;
-  void *arguments[] = {&params};
+  void *arguments[] = {heads};
   const Layout &layout = *decision.layout;
   const void *const function = decision.is_dependent ? layout.dependent : layout.function;
   const cudaError_t error = cudaLaunchKernelExC(&config, function, arguments);

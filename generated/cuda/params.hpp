@@ -1,4 +1,4 @@
-// What dispatch gives a kernel. Copied as it is into generated/cuda.
+// What dispatch gives a kernel. Emitted from templates/cuda/params.hpp.hbs and dsl/inputs.ts by `normrope emit`.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ struct Divisor {
   uint32_t shift;
 };
 
-// All the query heads, or all the key heads. Strides are in bytes; a head is contiguous.
+// All the heads of a side. Strides are in bytes; a head is contiguous.
 struct Heads {
   uint32_t blocks_per_slice;  // of those that work on these heads
   uint32_t num_spans;         // a span: the heads of one token that one warp takes
@@ -26,9 +26,11 @@ struct Heads {
   int64_t out_token_stride, out_head_stride;
 };
 
+// What a kernel that works on so many sides is given; what it has no use for is 0.
+template <uint32_t SIDES>
 struct Params {
-  Heads heads[2];               // q, then k
-  const uint64_t *rope_table;   // turns per position as 0.64 fixed point, one for each rotated pair
+  Heads heads[SIDES];           // in the kernel's order
+  const uint64_t *rope_table;
   const char *positions;
   uint32_t position_bytes;      // 4 or 8
   uint32_t position_high_byte;  // where a position's upper half is: 4, or 0 where there is none

@@ -1,11 +1,13 @@
 // qk_norm_rope__bf16_d128_r128_interleaved
 //
-// Norm and RoPE of every q and k head of a batch of tokens: head_dim 128, rotary_dim 128, interleaved, bf16.
+// q and k: rotate(norm(x))
+// for every token of a batch, at headDim 128, bf16, interleaved.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cuda/kernel.cu.hbs by `normrope emit`: change those, not this file.
 #include "device.cuh"
 
 namespace {
 
+constexpr uint32_t SIDES = 2;
 constexpr uint32_t HEAD_DIM = 128;
 constexpr uint32_t ROTARY_PAIRS = 64;
 constexpr uint32_t SLOTS = 16;
@@ -14,6 +16,7 @@ constexpr uint32_t VECTOR_ELEMENTS = 4;
 constexpr uint32_t BLOCK_THREADS = 128;
 
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
+using Params = normrope::Params<SIDES>;
 
 // Slot j of a head is a vector of two pairs in either half of the head.
 __device__ __forceinline__ uint32_t first_vector(uint32_t j) { return VECTOR_ELEMENTS * j; }
@@ -49,19 +52,16 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
   *reinterpret_cast<Vector *>(head + 2 * at) = v;
 }
 
+// q and k: rotate(norm(x))
 // A head lies over LANES_PER_HEAD lanes, each with SLOTS_PER_LANE slots. Every way to lay it out gives the same bits.
 // `is_dependent` says at compile time whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
-__device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, bool is_dependent) {
+__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, bool is_dependent) {
   using namespace normrope;
   constexpr uint32_t PAIRS_PER_LANE = SLOTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
 
-  // Which heads of which token: the same in all lanes of a warp, and q or k in all warps of a block.
-  const uint32_t first_of_k = params.heads[0].blocks_per_slice;
-  const bool is_k = blockIdx.x >= first_of_k;
-  const Heads &heads = params.heads[is_k];
-  const uint32_t block = blockIdx.y * heads.blocks_per_slice + blockIdx.x - (is_k ? first_of_k : 0);
+  // Which heads of which token: the same in all lanes of a warp.
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
   if (warp >= heads.num_spans) return;
   const uint32_t token = divide(warp, heads.by_spans_per_token);
@@ -127,34 +127,38 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
       widen(first[s], second[s], a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS);
     }
 
-    // y = x * rsqrt(mean(x^2) + eps) * weight
-    const float eps_part = params.eps * (1.0f * HEAD_DIM / PLACES);  // each place's part of the eps, which so costs nothing later
-    float sums[SLOTS_PER_LANE];
-    #pragma unroll
-    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-      sums[s] = eps_part;
-    #pragma unroll
-      for (int i = s * VECTOR_ELEMENTS; i < (s + 1) * VECTOR_ELEMENTS; ++i) sums[s] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[s]));
-    }
-    #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
-    const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);
-    const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
-    #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
-
-    // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both. What is fused is said, so that every entry rounds alike.
-    #pragma unroll
-    for (int i = 0; i < PAIRS_PER_LANE; ++i) {
-      const float rotated_a = fmaf(a[i], cosine[i], -(b[i] * sine[i]));
-      b[i] = fmaf(b[i], cosine[i], a[i] * sine[i]);
-      a[i] = rotated_a;
+    {
+      // y = x * rsqrt(mean(x^2) + eps) * weight
+      const float eps_part = params.eps * (1.0f * HEAD_DIM / PLACES);  // each place's part of the eps, which so costs nothing later
+      float sums[SLOTS_PER_LANE];
+      #pragma unroll
+      for (int s = 0; s < SLOTS_PER_LANE; ++s) {
+        sums[s] = eps_part;
+      #pragma unroll
+        for (int i = s * VECTOR_ELEMENTS; i < (s + 1) * VECTOR_ELEMENTS; ++i) sums[s] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[s]));
+      }
+      #pragma unroll
+      for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
+      const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);
+      const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
+      #pragma unroll
+      for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
     }
 
-#pragma unroll
+    {
+      // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both. What is fused is said, so that every entry rounds alike.
+      #pragma unroll
+      for (int i = 0; i < PAIRS_PER_LANE; ++i) {
+        const float rotated_a = fmaf(a[i], cosine[i], -(b[i] * sine[i]));
+        b[i] = fmaf(b[i], cosine[i], a[i] * sine[i]);
+        a[i] = rotated_a;
+      }
+    }
+
+    #pragma unroll
     for (int s = 0; s < SLOTS_PER_LANE; ++s) narrow(a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS, first[s], second[s]);
     if (head < end_head) {
-#pragma unroll
+    #pragma unroll
       for (int s = 0; s < SLOTS_PER_LANE; ++s) {
         if (slot_of(s) < SLOTS) {
           store_vector(out, first_vector(slot_of(s)), first[s]);
@@ -169,14 +173,22 @@ __device__ __forceinline__ void norm_and_rotate(const normrope::Params &params, 
   }
 }
 
+// What a block works on.
+template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
+__device__ __forceinline__ void run(const Params &params, bool is_dependent) {
+  const normrope::Task task = normrope::task_of_block(params);
+  const normrope::Heads &heads = params.heads[task.side];
+  run_q_and_k<LANES_PER_HEAD, SLOTS_PER_LANE>(params, heads, task.block, is_dependent);
+}
+
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
-    qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ normrope::Params params) {
-  norm_and_rotate<16, 1>(params, false);
+    qk_norm_rope__bf16_d128_r128_interleaved(const __grid_constant__ Params params) {
+  run<16, 1>(params, false);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
-    qk_norm_rope__bf16_d128_r128_interleaved__dependent(const __grid_constant__ normrope::Params params) {
-  norm_and_rotate<16, 1>(params, true);
+    qk_norm_rope__bf16_d128_r128_interleaved__dependent(const __grid_constant__ Params params) {
+  run<16, 1>(params, true);
 }

@@ -106,7 +106,7 @@ typedef struct normrope_args {
   uint32_t struct_size;           /* sizeof(normrope_args) */
   uint32_t flags;                 /* 0 or NORMROPE_PDL */
   normrope_heads q, k, v;
-  int64_t num_tokens;             /* from 0, which succeeds at once; times num_heads at most 2^30 for q and for k */
+  int64_t num_tokens;             /* from 0, which succeeds at once; times num_heads at most 2^30 for each side */
   const void *positions;          /* [num_tokens], signed; any value: angles are reduced exactly, and the table's
                                    * rounding adds at most |position| 2^-65 turns */
   int64_t positions_length;       /* how many elements there are from positions on; 0: not known */

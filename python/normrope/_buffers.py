@@ -21,7 +21,7 @@ from .errors import NormropeError, invalid_argument, renaming, show, unfit_argum
 
 #: Sixteen-bit floats: of those in `H`, bit patterns, the caller says which they are.
 _FLOATS = {"H": None, "e": "f16"}
-_INTEGERS = {("i", 4): "int32", ("l", 8): "int64", ("q", 8): "int64", ("l", 4): "int32"} | {
+_OTHERS = {("i", 4): "int32", ("l", 8): "int64", ("q", 8): "int64", ("l", 4): "int32", ("f", 4): "float32"} | {
     (code, 8): "uint64" for code in "LQ"
 }
 
@@ -59,8 +59,8 @@ def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], 
             addresses[source] = view.buf or 0
         matched = form.match(memories, options, raise_unless)
         kernel = kernel_for(matched.point, "cpu", library=matched.library)
-        functions = kernel.library.functions
-        call = pack(matched)
+        functions = kernel.functions
+        call = pack(matched, kernel.inputs)
         table = None if matched.table is None else matched.table.on("cpu", functions)
         if table is not None:
             call.set_table(ctypes.addressof(table))
@@ -92,7 +92,7 @@ def _memory_of(name: str, view: _PyBuffer, dtype: object, own: str | None, sourc
         if dtype is not None and dtype_name(dtype) != element:
             raise unfit_argument("dtype", show(dtype), f"{element}, as {name} is, or left out")
     else:
-        element = _INTEGERS.get((code, view.itemsize), f"type {show(code)}")
+        element = _OTHERS.get((code, view.itemsize), f"type {show(code)}")
     shape = tuple(view.shape[i] for i in range(view.ndim))
     size = view.itemsize or 1  # 0 of numpy's V0
     strides = tuple(view.strides[i] for i in range(view.ndim)) if view.strides else _contiguous(shape, size)

@@ -7,15 +7,15 @@ checks them. Must not know of torch: a tensor comes as `Memory`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ._abi import Args, Functions, Heads
-from ._inputs import ELEMENT_BYTES, TENSORS, TensorInput, caller_field
+from ._inputs import ELEMENT_BYTES, NUMBERS, TENSORS, TensorInput, caller_field
 from ._match import Matched
 from ._memory import Memory
 from ._regions import Region, require_apart
-from .errors import unfit_argument
+from .errors import invalid_argument, unfit_argument
 
 _WORD_BYTES = 8
 _PDL = 1
@@ -96,15 +96,19 @@ class _Placed:
         return "num_tokens" in self.tensor.strides
 
 
-def pack(matched: Matched) -> Call:
-    """The call, but for addresses. A batch whose tokens no one stride reaches is launched sequence by sequence."""
+def pack(matched: Matched, inputs: Collection[str]) -> Call:
+    """The call of a kernel that is given `inputs`, but for addresses. A batch whose tokens no one stride reaches is
+    launched sequence by sequence."""
     sizes, memories = matched.sizes, matched.memories
     args = Args()
     args.struct_size = ctypes.sizeof(Args)
     args.flags = _PDL if matched.pdl else 0
-    args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
-    for name, number in matched.numbers.items():
-        setattr(args, name, number)
+    _require_taken(matched, inputs)
+    for name in NUMBERS:
+        if name in inputs:
+            setattr(args, name, _number(matched, name))
+    if "positions" in inputs:
+        args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
     for side, count in sizes.num_heads.items():
         getattr(args, side).num_heads = count
     placed = [
@@ -131,6 +135,22 @@ def pack(matched: Matched) -> Call:
     own = [each for each in placed if each.tensor.name in memories and 0 not in each.memory.shape]
     regions = [_region(each, batch, tokens, each.tensor.name in in_place) for each in own if launches > 1]
     return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)], regions, in_place)
+
+
+def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
+    """Raises `invalid-argument` for what the caller gave and the kernel is not given."""
+    given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in matched.memories}
+    given |= {name: name for name in matched.numbers} | ({} if matched.table is None else {"rope_table": "rope_table"})
+    for name, path in given.items():
+        if path not in inputs:
+            raise unfit_argument(name, "given", f"left out, as the kernel for {matched.point} does not take it")
+
+
+def _number(matched: Matched, name: str) -> float:
+    number = matched.numbers.get(name, matched.defaults.get(name))
+    if number is None:
+        raise invalid_argument(name, None, "given")
+    return number
 
 
 def _region(each: _Placed, batch: int, tokens: int, is_in_place: bool) -> Region:

@@ -6,6 +6,7 @@ In: a form of call and its arguments. Out: one run. torch is not imported before
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ._buffers import run_on_buffers
@@ -26,6 +27,11 @@ def find_torch_op() -> Any:
     return _torch_op
 
 
+def first_of(values: Sequence[Any]) -> Any:
+    """The first argument that is given: it says where a call runs, and the others must be there too."""
+    return next((value for value in values if value is not None), None)
+
+
 def torch_op_for(first: Any, dtype: Any) -> Any:
     """The module where the first argument is a tensor; else None. `dtype` is what bit patterns are.
 
@@ -44,9 +50,12 @@ def torch_op_for(first: Any, dtype: Any) -> Any:
 
 def run(form: Form, values: tuple[Any, ...], options: tuple[Any, ...], dtype: Any) -> None:
     """`values` are by the names of the form; `dtype` is what bit patterns are."""
-    if _torch_op is not None and dtype is None and isinstance(values[0], _torch_op.Tensor):  # as in nearly all calls
+    first = values[0]
+    if first is None:
+        first = first_of(values)
+    if _torch_op is not None and dtype is None and isinstance(first, _torch_op.Tensor):  # as in nearly all calls
         _torch_op.run(form, values, options)
-    elif (op := torch_op_for(values[0], dtype)) is not None:
+    elif (op := torch_op_for(first, dtype)) is not None:
         op.run(form, values, options)
     else:
         run_on_buffers(form, values, options, dtype)

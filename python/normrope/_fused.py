@@ -15,6 +15,7 @@ from ._dispatch import run
 from ._kernels import Place
 from ._match import Form, Matched, Require, Sizes, match, require_half
 from ._memory import Layout, Memory
+from ._ops import SHIPPED
 from ._point import point_of
 from ._rope import RopeTable
 from .errors import (
@@ -103,7 +104,7 @@ OPTIONS = (
 Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
 
 
-def by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
+def _by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
     """As the registered op takes it."""
     named = {**dict(zip(FORM.names, tensors, strict=True)), **dict(zip(OPTIONS, options, strict=True))}
     return {**named, "library": None if named["library"] is None else str(named["library"])}
@@ -125,7 +126,7 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
     require_half("qkv", qkv)
     point = point_of(said.head_dim, said.rotary_dim, said.is_neox, qkv.dtype)
     if point.impossible is not None:  # who looks for the kernel says so
-        return Matched(point, Sizes((), 0, {}, 0), {}, {}, False, said.library, None)
+        return Matched(point, Sizes((), 0, {}, 0), {}, {}, {}, False, said.library, None)
     head_dim = point.values["headDim"]
     rows = _rows(qkv, positions.shape[0], counts, head_dim, require)
     num_q, num_k, _ = counts
@@ -139,6 +140,7 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
     base = require_positive("base", said.base)
     factor, low, high = (require_number(name, getattr(said, name)) for name in ("factor", "low", "high"))
     return match(
+        SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
         {"rope": point.values["rope"]},
@@ -176,4 +178,6 @@ def _table(base: float, rotary_dim: int, factor: float, low: float, high: float)
     return RopeTable(base=base, rotary_dim=rotary_dim, scaling={"rope_type": "yarn-ramp", **ramp})
 
 
-FORM = Form(("qkv", "q_weight", "k_weight", "position_ids"), _match, _NAMES)
+FORM = Form(
+    "fused_qk_norm_rope", ("qkv", "q_weight", "k_weight", "position_ids"), _match, _by_name, renames=_NAMES
+)

@@ -1,4 +1,4 @@
-"""The op on q and k, wherever they lie: what the functions of `_op` do.
+"""An op on heads, wherever they lie: what the functions of `_op` do, and the calls of `_own_op`.
 
 In: tensors, or buffers, in the order of the table of inputs, and all else that a call says. Out: one call, in place or
 out of place. The names of what it takes come from the tables; `_op` spells them for people and editors.
@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._dispatch import run, torch_op_for
+from ._dispatch import first_of, run, torch_op_for
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched, Require, match
 from ._memory import Layout, Memory
-from ._point import FREE_AXES
+from ._ops import SHIPPED, OpSpec
 from ._rope import RopeTable
 from .errors import invalid_argument, unfit_argument
-
-#: Each output: its index among the tensors, that of the side's input, and its name.
-OUTPUTS = tuple(
-    (i, next(j for j, heads in enumerate(TENSORS) if heads.name == tensor.side), tensor.name)
-    for i, tensor in enumerate(TENSORS)
-    if tensor.is_written
-)
 
 #: Tables of frequencies that an op was given as numbers.
 _TABLES_KEPT = 64
@@ -36,31 +29,45 @@ def table_of(inv_freq: tuple[float, ...]) -> RopeTable:
     return RopeTable.from_inv_freq(inv_freq)
 
 
-#: What a call says besides its tensors. `table` is the `RopeTable`, where it is one. Calls pass a plain tuple, which is
-#: faster to make; who reads one makes it an `Options`.
-OPTIONS = (*NUMBERS, *(name for _, name, _ in FREE_AXES), "head_dim", "heads_dim", "pdl", "library", "table")
+#: What a call says besides its tensors and its op's axes, which come before these. `table` is the `RopeTable`, where it
+#: is one. Calls pass a plain tuple, which is faster to make; who reads one makes it an `Options`.
+OPTIONS = (*NUMBERS, "head_dim", "heads_dim", "pdl", "library", "table")
 Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
 
 
-def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Require) -> Matched:
-    said: Any = Options._make(options)
-    if "q" not in memories:
-        raise invalid_argument("q", None, "given")
+def split(options: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+    """What says op and axes, and the `Options`."""
+    return options[: -len(OPTIONS)], Options._make(options[-len(OPTIONS) :])
+
+
+def names_for(sides: Sequence[str]) -> tuple[str, ...]:
+    """The tensors of a call on these sides."""
+    return tuple(tensor.name for tensor in TENSORS if tensor.side in ("", *sides))
+
+
+def outputs_of(sides: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """What a form says of results."""
+    own = [tensor for tensor in TENSORS if tensor.side in ("", *sides)]
+    names = [tensor.name for tensor in own]
+    return tuple((i, names.index(tensor.side)) for i, tensor in enumerate(own) if tensor.is_written)
+
+
+def match_general(
+    op: OpSpec, axes: Mapping[str, Any], said: Any, memories: Mapping[str, Memory], require: Require
+) -> Matched:
+    """`axes` are by the names of arguments."""
     if said.table is not None and "rope_table" in memories:
         raise unfit_argument("inv_freq", "given", "left out, as rope_table is given")
     given = [tensor.name for tensor in TENSORS if tensor.is_written and tensor.name in memories]
     for tensor in (tensor for tensor in TENSORS if tensor.is_written and given):
         if tensor.side in memories and tensor.name not in memories:
             raise unfit_argument(tensor.name, "None", f"given, as {given[0]} is")
-    numbers = {name: getattr(said, name) for name in NUMBERS}
-    if said.attention_factor is None:
-        numbers["attention_factor"] = 1.0 if said.table is None else said.table.attention_factor
-    axes = {axis: getattr(said, name) for axis, name, _ in FREE_AXES if getattr(said, name) is not None}
     return match(
+        op,
         memories,
         Layout(said.heads_dim, said.head_dim),
-        axes,
-        numbers,
+        {op.arguments[name]["name"]: value for name, value in axes.items()},
+        {name: getattr(said, name) for name in NUMBERS},
         said.table,
         require=require,
         pdl=said.pdl,
@@ -68,30 +75,60 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
     )
 
 
-FORM = Form(tuple(tensor.name for tensor in TENSORS), _match)
+def name_general(names: Sequence[str], tensors: tuple[Any, ...], said: Any) -> dict[str, Any]:
+    """All but op and axes, by the names that registered ops have for it."""
+    named = {name: tensor for name, tensor in zip(names, tensors, strict=True) if tensor is not None}
+    named |= {name: getattr(said, name) for name in OPTIONS if name not in ("table", "library")}
+    named["library"] = None if said.library is None else str(said.library)
+    if said.table is not None:
+        named["inv_freq"] = list(said.table.inv_freq)
+        if said.attention_factor is None:
+            named["attention_factor"] = said.table.attention_factor
+    return named
 
 
-def apply(tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Require) -> Matched:
+    axes, said = split(options)
+    if "q" not in memories:
+        raise invalid_argument("q", None, "given")
+    return match_general(SHIPPED, dict(zip(SHIPPED.arguments, axes, strict=True)), said, memories, require)
+
+
+def _by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
+    axes, said = split(options)
+    return {**name_general(FORM.names, tensors, said), **dict(zip(SHIPPED.arguments, axes, strict=True))}
+
+
+FORM = Form(SHIPPED.name, names_for(SHIPPED.sides), _match, _by_name, outputs_of(SHIPPED.sides))
+
+
+def apply(
+    form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any
+) -> tuple[Any, ...]:
     """Out of place: into what was given, else into new tensors. Gives the results, None of a side that there is not.
 
     `table` is a `RopeTable`, or memory.
     """
     is_made = isinstance(table, RopeTable)
     tensors, options = (*tensors, None if is_made else table), (*options, table if is_made else None)
-    results = tuple(tensors[out] for out, _, _ in OUTPUTS)
+    results = tuple([tensors[out] for out, _ in form.outputs])
     if any(result is not None for result in results):
-        run(FORM, tensors, options, dtype)
+        run(form, tensors, options, dtype)
         return results
-    op = torch_op_for(tensors[0], dtype)
+    first = tensors[0]
+    op = torch_op_for(first_of(tensors) if first is None else first, dtype)
     if op is None:
-        want = "given, as of buffers none can be made. Or call qk_norm_rope_, which works in place"
-        raise invalid_argument("q_out", None, want)
-    return op.run_into_new(FORM, tensors, options)  # type: ignore[no-any-return]
+        out = next((out for out, heads in form.outputs if tensors[heads] is not None), form.outputs[0][0])
+        want = "given, as of buffers none can be made. Or make the call in place"
+        raise invalid_argument(form.names[out], None, want)
+    return op.run_into_new(form, tensors, options)  # type: ignore[no-any-return]
 
 
-def apply_in_place(tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> None:
+def apply_in_place(
+    form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any
+) -> None:
     """`tensors` have None for outputs; `table` is as above."""
     if isinstance(table, RopeTable):
-        run(FORM, tensors + (None,), options + (table,), dtype)
+        run(form, tensors + (None,), options + (table,), dtype)
     else:
-        run(FORM, (*tensors, table), (*options, None), dtype)
+        run(form, (*tensors, table), (*options, None), dtype)

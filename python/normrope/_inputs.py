@@ -18,7 +18,7 @@ TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_
 SIDES: tuple[str, ...] = tuple(TABLE["sides"])
 
 #: Bytes of an element, by its dtype.
-ELEMENT_BYTES = {"bf16": 2, "f16": 2, "int32": 4, "int64": 8, "uint64": 8}
+ELEMENT_BYTES = {"bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TensorInput:
 
     #: As the caller says it: `q`, `q_out`, `q_weight`, `positions`.
     name: str
-    #: `q` or `k`; empty for those of the whole call.
+    #: `q`, `k` or `v`; empty for those of the whole call.
     side: str
     #: Of the struct.
     field: str
@@ -35,8 +35,13 @@ class TensorInput:
     shape: tuple[str, ...]
     #: The field for the stride of a dimension. Elements of other dimensions lie side by side.
     strides: dict[str, str]
-    #: `kernel`, `position` or `uint64`.
+    #: `kernel`, `position`, or a dtype of its own: `uint64`, `float32`.
     dtype: str
+
+    @property
+    def path(self) -> str:
+        """Its field of `normrope_args`, as a manifest spells it: `q.weight`."""
+        return f"{self.side}.{self.field}" if self.side else self.field
 
     @property
     def is_written(self) -> bool:
@@ -69,10 +74,10 @@ def _name_of(side: str, field: str) -> str:
     return side if field == "in" else f"{side}_{field}"
 
 
-#: Of the sides that a kernel may take, and of the whole call; the table of angles last, which may be no memory.
+#: Of each side, and of the whole call; the table of angles last, which may be no memory.
 TENSORS: tuple[TensorInput, ...] = tuple(
     tensor
-    for side, fields in (*((side, TABLE["heads"]) for side in TABLE["taken"]), ("", TABLE["behind"]))
+    for side, fields in (*((side, TABLE["heads"]) for side in SIDES), ("", TABLE["behind"]))
     for tensor in sorted(_tensors(side, fields), key=lambda tensor: tensor.field == "rope_table")
 )
 

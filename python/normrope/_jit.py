@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._library import LIBRARY_NAME, Library, Target, cpu_lacks, load_library, read_manifest
+from ._library import LIBRARY_NAME, Library, Target, cpu_lacks, load_library, ops_of, read_manifest, require_op
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
@@ -181,6 +181,7 @@ def _needs_ptx(root: Path, entry: Path, point: Point, target: Target, arch: str)
     if reason is not None:
         raise _Unfit(f"not to be trusted, because {reason}")
     manifest = read_manifest(entry / "manifest.json")
+    require_op(point.op, ops_of(manifest), entry)
     build = manifest["build"]
     if build["target"] != target:
         raise _Unfit(f"built for {build['target']}")

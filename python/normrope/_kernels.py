@@ -1,35 +1,27 @@
 """Which kernel a call runs: of the library that was named, of the cache, or compiled for it.
 
 In: a point, a target, the device's architecture and the caller's `library`. Out: a kernel, or an error that says why
-not and what would add it. Answers are kept: a miss may take seconds, a hit a look into a dictionary.
+not and what would add it; and an op of the caller's own by its name. Answers are kept: a miss may take seconds, a hit a
+look into a dictionary.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 
 from ._jit import cached_library, compiled_library
-from ._library import Library, Target, named_library
+from ._library import Kernel, Target, named_library, require_op
+from ._ops import OpSpec
 from ._point import Point
-from .errors import NormropeError, invalid_argument, quoted
+from .errors import NormropeError, invalid_argument, quoted, show
 
 Place = str | os.PathLike[str] | None
 
-
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """A kernel of a loaded library."""
-
-    library: Library
-    index: int
-    id: str
-
-
 _found: dict[tuple[object, ...], Kernel] = {}
-#: By kernel id: who knows its kernel need not wait until another's is compiled.
-_locks: dict[str, threading.Lock] = {}
+_ops: dict[tuple[object, ...], OpSpec] = {}
+#: By point: who knows its kernel need not wait until another's is compiled.
+_locks: dict[Point, threading.Lock] = {}
 
 
 def kernel_for(point: Point, target: Target, arch: str = "", library: Place = None) -> Kernel:
@@ -37,39 +29,69 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: Place = No
 
     Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of a library that was named.
     """
-    if library is not None and not isinstance(library, (str, os.PathLike)):
-        raise invalid_argument("library", library, "a path")
-    key = (point, target, arch, library, os.environ.get("NORMROPE_LIBRARY"))
+    key = (point, target, arch, *_named(library))
     if point.impossible is not None:
         return _find(point, target, arch, library)
     if key not in _found:
-        with _locks.setdefault(point.kernel_id, threading.Lock()):
+        with _locks.setdefault(point, threading.Lock()):
             if key not in _found:
                 _found[key] = _find(point, target, arch, library)
     return _found[key]
 
 
+def op_named(name: str, target: Target, library: Place = None) -> OpSpec:
+    """An op of the library that was named, or of `./build`.
+
+    Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of the library.
+    """
+    key = (name, target, *_named(library))
+    if key not in _ops:
+        _ops[key] = _find_op(name, target, library)
+    return _ops[key]
+
+
+def _named(library: Place) -> tuple[object, ...]:
+    """What says which library is meant."""
+    if library is not None and not isinstance(library, (str, os.PathLike)):
+        raise invalid_argument("library", library, "a path")
+    return library, os.environ.get("NORMROPE_LIBRARY")
+
+
 def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
-    named = named_library(place, target)
-    if named is not None and point.impossible is None and point in named.kernels:
-        return _kernel_of(named, point)
+    named, op = named_library(place, target), point.op
+    if named is not None:
+        require_op(op, named.ops, named.path)
+        if point.impossible is None and point in named.kernels:
+            return named.kernels[point]
     who = "no library holds a" if named is None else f"{quoted(named.path)} holds no"
-    reason = f"{who} kernel for {point}"
+    reason = f"{who} kernel {'' if op.is_shipped else f'of {op.name} '}for {point}"
     if point.impossible is not None:
         raise NormropeError("kernel-not-found", reason, f"None can be made: {point.impossible}")
+    if not op.is_shipped:
+        fix = f"{point.how_to_add}: an op of your own is not compiled on first use"
+        raise NormropeError("kernel-not-found", reason, fix)
     cached, unfit = cached_library(point, target, arch)
     if cached is not None:
-        return _kernel_of(cached, point)
+        return cached.kernels[point]
     if unfit:
         reason += f"; not taken from the cache: {'; '.join(unfit)}"
     if os.environ.get("NORMROPE_JIT") == "0":
         raise NormropeError("kernel-not-found", reason, point.how_to_add)
     try:
-        return _kernel_of(compiled_library(point, target, arch), point)
+        return compiled_library(point, target, arch).kernels[point]
     except NormropeError as error:
         raise NormropeError(error.code, f"{reason}; {error.message}", error.fix) from error
 
 
-def _kernel_of(library: Library, point: Point) -> Kernel:
-    index, kernel_id = library.kernels[point]
-    return Kernel(library, index, kernel_id)
+def _find_op(name: str, target: Target, place: Place) -> OpSpec:
+    named = named_library(place, target)
+    build = f"`normrope build --target {target}`"
+    if named is None:
+        message = f"there is no library for {target} that could hold the op {show(name)}"
+        fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
+        raise NormropeError("library-not-found", message, fix)
+    if name in named.ops:
+        return named.ops[name]
+    message = f"{quoted(named.path)} holds no op {show(name)}"
+    fix = f"Its ops are {', '.join(named.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    raise NormropeError("kernel-not-found", message, fix)

@@ -1,8 +1,8 @@
 """The door to shared libraries: finds one, checks all that loading cannot undo, loads it.
 
-In: a place that the caller named, or none. Out: a loaded library with its kernels by their points. The checks are those
-of runtime/library.ts: the file is the one that its manifest describes, this CPU can execute it, the C interface is
-this version's, the op is this one. Must not look into the cache: that is `_jit`.
+In: a place that the caller named, or none. Out: a loaded library with its ops, and its kernels by their points. The
+checks are those of runtime/library.ts: the file is the one that its manifest describes, this CPU can execute it, the C
+interface is this version's. Must not look into the cache: that is `_jit`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._abi import ABI_VERSION, Functions
-from ._point import OP, Point, complete
+from ._ops import OpSpec, listed
+from ._point import Point, complete
 from ._trust import distrust
 from .errors import NormropeError, quoted, show
 
@@ -31,14 +32,25 @@ _NODE_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, eq=False)
+class Kernel:
+    """A kernel of a loaded library."""
+
+    functions: Functions
+    index: int
+    id: str
+    #: What it is given, by the fields of `normrope_args`: `q.in`, `positions`.
+    inputs: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
 class Library:
     """A library that is loaded. It stays mapped until the process ends."""
 
     path: Path
     target: Target
-    functions: Functions
-    #: Index and id of each kernel.
-    kernels: dict[Point, tuple[int, str]]
+    #: By their names.
+    ops: dict[str, OpSpec]
+    kernels: dict[Point, Kernel]
 
 
 _loaded: dict[Path, Library] = {}
@@ -115,40 +127,47 @@ def _load(path: Path) -> Library:
         fix = "Start a new process if it was built anew since; otherwise run `normrope build`"
         raise NormropeError("library-invalid", message, fix)
     kernels = {
-        complete(kernel["point"]): (functions.find(kernel["id"].encode()), kernel["id"])
-        for kernel in own["kernels"]
-        if kernel["op"] in _names_of_op(own)
+        point: Kernel(functions, functions.find(kernel["id"].encode()), kernel["id"], frozenset(kernel["inputs"]))
+        for point, kernel in _kernels_of(own)
     }
-    return Library(path, manifest["build"]["target"], functions, kernels)
+    return Library(path, manifest["build"]["target"], ops_of(own), kernels)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """A built manifest that holds this op. Raises `library-not-found`, `library-invalid`."""
+    """A built manifest. Raises `library-not-found`, `library-invalid`."""
     try:
         manifest: dict[str, Any] = json.loads(_read(path))
         build = manifest["build"]
         needed = [build[key] for key in ("target", "archs", "cpuFeatures", "cpuArch", "librarySha256")]
         version = manifest["abi"]
-        needed += [manifest["compiler"], [(kernel["op"], kernel["point"]) for kernel in manifest["kernels"]]]
-        stages = [", ".join(stage["name"] for stage in op["stages"]) for op in manifest["ops"]]
-        own = _names_of_op(manifest)
-        needed += ["".join([*build["archs"], *build["cpuFeatures"]])]  # texts all
-    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+        needed += [manifest["compiler"], "".join([*build["archs"], *build["cpuFeatures"]])]  # texts all
+        needed += [(kernel["id"], kernel["inputs"], hash(point)) for point, kernel in _kernels_of(manifest)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
         message = f"{quoted(path)} is not a manifest of this version: {type(cause).__name__} {cause}"
         raise NormropeError("library-invalid", message, _REBUILD) from cause
     if version != ABI_VERSION:
         message = f"{quoted(path)} is of version {version} of the C interface, and this is {ABI_VERSION}"
         raise NormropeError("library-invalid", message, _REBUILD)
-    if not own:
-        this = ", ".join(stage["name"] for stage in OP["stages"])
-        message = f"{quoted(path)} is of an op with the stages {' or '.join(stages)}, and this one is {this}"
-        raise NormropeError("library-invalid", message, "Name a library that was built from the op of `normrope/dsl`")
     return manifest
 
 
-def _names_of_op(manifest: dict[str, Any]) -> set[str]:
-    """What a library calls this op: others of it may have other names, and ranges of their own."""
-    return {op["name"] for op in manifest["ops"] if op["stages"] == OP["stages"]}
+def ops_of(manifest: dict[str, Any]) -> dict[str, OpSpec]:
+    """The ops of a manifest, by their names."""
+    return {op["name"]: OpSpec.read(op) for op in manifest["ops"]}
+
+
+def _kernels_of(manifest: dict[str, Any]) -> list[tuple[Point, dict[str, Any]]]:
+    ops = ops_of(manifest)
+    return [(complete(kernel["point"], ops[kernel["op"]]), kernel) for kernel in manifest["kernels"]]
+
+
+def require_op(op: OpSpec, ops: dict[str, OpSpec], path: Path) -> None:
+    """Raises `library-invalid` where an op is not among those of a library, whatever their names."""
+    if op in ops.values():
+        return
+    message = f"{quoted(path)} holds {listed([str(held) for held in ops.values()])}, and not {op.described}"
+    fix = "Name a library that was built from the op of `normrope/dsl`. An op of your own is called by normrope.Op"
+    raise NormropeError("library-invalid", message, fix)
 
 
 def _read(path: Path) -> bytes:

@@ -1,8 +1,8 @@
 """What the caller passes, matched to the table of inputs.
 
-In: the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the dimensions
-that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that must
-agree, dtypes and devices.
+In: an op, and the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the
+dimensions that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that
+must agree, dtypes and devices.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
+from ._ops import OpSpec, listed
 from ._point import DTYPES, Point, complete
 from ._rope import RopeTable
 from .errors import invalid_argument, require_float32, unfit_argument
@@ -26,12 +27,12 @@ Require = Callable[[Any, Callable[[], Exception]], None]
 class Sizes:
     """What the dimensions of a call are as large as."""
 
-    #: `[tokens]` or `[batch, tokens]`, by q.
+    #: `[tokens]` or `[batch, tokens]`, by the first side that is given.
     tokens: tuple[int, ...]
     head_dim: int
     #: Of a side.
     num_heads: dict[str, int]
-    #: Elements of the table.
+    #: Elements of the table; 0 where there is none.
     rotary_pairs: int
 
     def of(self, tensor: TensorInput, dimension: str) -> tuple[int, ...]:
@@ -63,7 +64,9 @@ class Matched:
     #: By the names of inputs, with the dimensions that the table has for them.
     memories: dict[str, Memory]
     #: By the names of inputs.
-    numbers: dict[str, Any]
+    numbers: dict[str, float]
+    #: Of numbers that the caller has left out, what a kernel that takes them is given.
+    defaults: dict[str, float]
     pdl: Any
     library: Any
     #: Where the table is no memory of the caller's.
@@ -82,15 +85,22 @@ class Matched:
 class Form:
     """A function's own way to take its arguments."""
 
+    #: What torch registers it as.
+    name: str
     #: Names of the arguments that are memory, in the order of a call.
     names: tuple[str, ...]
     #: Takes memory by those names, and all else that a call says, and matches it to the table of inputs.
     match: Callable[[Mapping[str, Memory], tuple[Any, ...], Require], Matched]
+    #: Takes the arguments that are memory, and all else that a call says, and names them as the registered op does.
+    by_name: Callable[[tuple[Any, ...], tuple[Any, ...]], dict[str, Any]]
+    #: Of each side that results can be made for: the indices among the names of where they go, and of its heads.
+    outputs: tuple[tuple[int, int], ...] = ()
     #: What the caller calls the fields that this way of calling has other names for.
     renames: Mapping[str, str] = field(default_factory=dict)
 
 
 def match(
+    op: OpSpec,
     memories: Mapping[str, Memory],
     layout: Layout,
     axes: Mapping[str, Any],
@@ -101,44 +111,61 @@ def match(
     library: Any = None,
 ) -> Matched:
     """Checks what can be told of a call without addresses. A size may be a symbol of a trace, which `require` then
-    looks at. `axes` are those that do not follow from the memory. Raises `invalid-argument`."""
+    looks at. `axes` are those that do not follow from the memory; axes and numbers may be None. Raises
+    `invalid-argument`."""
     if not isinstance(pdl, bool):
         raise invalid_argument("pdl", pdl, "True or False")
-    floats = {name: require_float32(name, number) for name, number in numbers.items()}
+    floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}
     own = {
         tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
         for tensor in TENSORS
         if tensor.name in memories
     }
-    q = own["q"]
-    require_half("q", q)
-    pairs = _rotary_pairs(own.get("rope_table"), table)
-    heads = {
-        tensor.side: own[tensor.name].shape[-2] for tensor in TENSORS if tensor.field == "in" and tensor.name in own
-    }
+    heads = {tensor.side: tensor.name for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
+    _require_sides(op, heads)
+    leader = next(iter(heads))
+    first = own[leader]
+    require_half(leader, first)
+    pairs = _rotary_pairs(op, own.get("rope_table"), table)
     # A kernel is for one head_dim: of a symbol of a trace, the value.
-    sizes = Sizes(q.shape[:-2], int(q.shape[-1]), heads, int(pairs))
+    counts = {side: own[name].shape[-2] for side, name in heads.items()}
+    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), counts, int(pairs))
     for tensor in TENSORS:
         if tensor.name not in own:
             continue
         memory = own[tensor.name]
         if tensor.side not in ("", *heads):
             raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
-        _require_kind(tensor, memory, q)
+        _require_kind(tensor, memory, leader, first)
         own[tensor.name] = _expanded(tensor, memory, sizes, require)
     for tensor in (tensor for tensor in TENSORS if tensor.is_written):
         name = tensor.name if tensor.name in own else tensor.side
         if name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
-    point = complete({"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": q.dtype, **axes})
-    return Matched(point, sizes, own, floats, pdl, library, table)
+    implied = {"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": first.dtype}
+    point = complete({**axes, **implied}, op)
+    if point.missing is not None:
+        name, wanted = point.missing
+        raise invalid_argument(name, None, wanted)
+    defaults = {"attention_factor": 1.0 if table is None else table.attention_factor}
+    return Matched(point, sizes, own, floats, defaults, pdl, library, table)
 
 
-def _rotary_pairs(memory: Memory | None, table: RopeTable | None) -> int:
+def _require_sides(op: OpSpec, heads: Mapping[str, str]) -> None:
+    if not heads:
+        raise invalid_argument(op.sides[0], None, f"given, as {op.name} works on {listed(op.sides)}")
+    for side, name in heads.items():
+        if side not in op.sides:
+            raise unfit_argument(name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
+
+
+def _rotary_pairs(op: OpSpec, memory: Memory | None, table: RopeTable | None) -> int:
     if table is not None:
         return table.rotary_dim // 2
     if memory is None:
-        raise invalid_argument("rope_table", None, "given")
+        if op.has("rotaryDim"):
+            raise invalid_argument("rope_table", None, "given")
+        return 0
     if len(memory.shape) == 1:
         return memory.shape[0]
     raise unfit_argument("rope_table", memory.described, "a RopeTable, or its turns: [rotary_dim / 2]")
@@ -150,13 +177,14 @@ def require_half(name: str, memory: Memory) -> None:
         raise unfit_argument(name, f"a {memory.kind} of {memory.dtype}", f"of {' or '.join(DTYPES)}")
 
 
-def _require_kind(tensor: TensorInput, memory: Memory, q: Memory) -> None:
-    """Dtype and device. The point says which dtypes q may have."""
-    wanted = {"kernel": (q.dtype,), "position": _POSITIONS}.get(tensor.dtype, ("uint64", "int64"))
+def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memory) -> None:
+    """Dtype and device. The point says which dtypes the heads may have."""
+    kinds = {"kernel": (first.dtype,), "position": _POSITIONS, "uint64": ("uint64", "int64")}
+    wanted = kinds.get(tensor.dtype, (tensor.dtype,))
     if memory.dtype not in wanted:
         raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", " or ".join(wanted))
-    if memory.device != q.device:
-        raise unfit_argument(tensor.name, f"on {memory.device}", f"on {q.device}, as q is")
+    if memory.device != first.device:
+        raise unfit_argument(tensor.name, f"on {memory.device}", f"on {first.device}, as {leader} is")
 
 
 def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
@@ -186,5 +214,5 @@ def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Requir
 
 def _optional_leading(tensor: TensorInput, sizes: Sizes) -> int:
     if tensor.shape[0] == "num_heads":
-        return 1
+        return 1 if "num_heads" in tensor.strides else 0
     return len(sizes.tokens) - 1 if tensor.shape == ("num_tokens",) else 0

@@ -1,45 +1,31 @@
 """Points of the config space: what a kernel is specialised for, how it is called, and which can be made.
 
-In: head_dim, rotary_dim, style and dtype as a caller gave them, and op.json, the op with its axes. Out: a point, a
-kernel id, or the reason why there can be no such kernel, in the words of runtime/support.ts. Spells the names of axes
-only where an argument of the op is one. Pure.
+In: an op, and values of its axes as a caller gave them. Out: a point, a kernel id, or the reason why there can be no
+such kernel, in the words of runtime/support.ts. Spells the names of axes only where an argument of the op is one. Pure.
 """
 
 from __future__ import annotations
 
-import json
 import numbers
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from ._ops import SHIPPED, Axis, OpSpec
 from .errors import quoted, show
 
-Axis = dict[str, Any]
-
-#: The op that this package is of. `npm run compile` writes the file.
-OP: dict[str, Any] = json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8"))
-
-_AXES: list[Axis] = OP["axes"]
+_DTYPE: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "dtype")
 #: Those that kernels are made for.
-DTYPES: tuple[str, ...] = tuple(next(axis["values"] for axis in _AXES if axis["name"] == "dtype"))
-#: Those that the memory of a call does not say: their names in a config and as arguments, and whether they must be
-#: given.
-FREE_AXES: tuple[tuple[str, str, bool], ...] = tuple(
-    (axis["name"], re.sub("[A-Z]", lambda letter: f"_{str(letter[0]).lower()}", axis["name"]), "default" not in axis)
-    for axis in _AXES
-    if not axis.get("isImplied", False)
-)
+DTYPES: tuple[str, ...] = tuple(_DTYPE["values"])
 #: What torch and numpy call the values of the axis.
-_ALIASES: dict[str, str] = next(axis["aliases"] for axis in _AXES if axis["name"] == "dtype")
+_ALIASES: dict[str, str] = _DTYPE["aliases"]
 
 
 @dataclass(frozen=True)
 class Point:
     """What a kernel is specialised for. The values are what a caller gave: `impossible` says if there can be such."""
 
+    op: OpSpec
     #: Name and value of each axis, in the table's order; an axis that means nothing there is left out.
     items: tuple[tuple[str, Any], ...]
 
@@ -50,11 +36,12 @@ class Point:
 
     @property
     def kernel_id(self) -> str:
-        leaders_first = sorted(_AXES, key=lambda axis: not axis.get("leads", False))
+        """As the op that ships has it. Of others an id has a digest, which a manifest knows."""
+        leaders_first = sorted(self.op.axes, key=lambda axis: not axis.get("leads", False))
         values = self.values
         spelled = [(axis, values[axis["name"]]) for axis in leaders_first if axis["name"] in values]
         tags = [_tag(axis, value) for axis, value in spelled if value != axis.get("default")]
-        return f"{OP['name']}__{'_'.join(tags)}"
+        return f"{self.op.name}__{'_'.join(tags)}"
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {_spelled(value)}" for name, value in self.items)
@@ -63,19 +50,27 @@ class Point:
     def impossible(self) -> str | None:
         """Why no config can have the point; None where one can."""
         values = self.values
-        for axis in _AXES:
+        for axis in self.op.axes:
             name = axis["name"]
             value = values.get(name)
             if _is_outside(axis, values):
                 return f"{name} is {show(value)}, and must be {_describe_range(axis)}"
-        for axis in _AXES:
-            name, bound = axis["name"], axis.get("within")
+        for axis in self.op.axes:
+            name, bound = axis["name"], values.get(axis.get("within", ""))
             if name not in values:
                 continue
             if not _has_meaning(axis, values):
                 return f"{name} means nothing where {' and '.join(f'{on} is {values[on]}' for on in axis['when'])}"
-            if bound is not None and values[name] > values[bound]:
-                return f"{name} {values[name]} is more than {bound} {values[bound]}"
+            if bound is not None and values[name] > bound:
+                return f"{name} {values[name]} is more than {axis['within']} {bound}"
+        return None
+
+    @property
+    def missing(self) -> tuple[str, str] | None:
+        """The argument of an axis that must be given and is not, and what it must be; None where nothing is missing."""
+        for argument, axis in self.op.arguments.items():
+            if axis["name"] not in self.values and _has_meaning(axis, self.values):
+                return argument, _describe_range(axis)
         return None
 
     @property
@@ -86,9 +81,10 @@ class Point:
     @property
     def how_to_add(self) -> str:
         """What makes a library hold the kernel."""
+        config = "normrope.config.ts" if self.op.is_shipped else f"the space of {self.op.name} in normrope.config.ts"
         return (
-            f"Add the entry {self.config_line} to normrope.config.ts, making a list of it where it is one object, and "
-            "run `normrope build`"
+            f"Add the entry {self.config_line} to {config}, making a list of it where it is one object, and run "
+            "`normrope build`"
         )
 
     @property
@@ -97,24 +93,24 @@ class Point:
         values = self.values
         return {
             name: value
-            for axis in _AXES
+            for axis in self.op.axes
             if (name := axis["name"]) in values and (value := values[name]) != _default(axis, values)
         }
 
 
-def complete(values: Mapping[str, Any]) -> Point:
-    """The point with the values and, of axes that are left out or None, the defaults."""
+def complete(values: Mapping[str, Any], op: OpSpec = SHIPPED) -> Point:
+    """The op's point with the values and, of axes that are left out or None, the defaults."""
     point: dict[str, Any] = {}
-    for axis in _AXES:
+    for axis in op.axes:
         value = values.get(axis["name"])
         value = _default(axis, point) if value is None else value
         if value is not None or (axis["name"] in values and _has_meaning(axis, point)):
             point[axis["name"]] = value
-    return Point(tuple(point.items()))
+    return Point(op, tuple(point.items()))
 
 
 def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Point:
-    """The point of the op's arguments. `rotary_dim` is `head_dim` where it is None."""
+    """The point of the arguments of the op that ships. `rotary_dim` is `head_dim` where it is None."""
     return complete(
         {
             "headDim": as_int(head_dim),

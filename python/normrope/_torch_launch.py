@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ._dispatch import first_of
 from ._match import Form
 from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
 from ._torch_plan import Plan, make_plan, require_no_grad
@@ -56,13 +57,15 @@ def is_watched(tensors: Sequence[Any]) -> bool:
 
 
 def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """The call itself. The docstrings of `_op` and `_fused` have the arguments and the errors."""
+    """The call itself. The docstrings of `_op`, `_own_op` and `_fused` have the arguments and the errors."""
     key: Any
     try:
         # To a dictionary True is 1, so types are part of the key. All of a call's tensors are on the first one's
         # device.
         looks = [t if t is None else (t.shape, t.stride(), t.dtype, t.get_device()) for t in tensors]
-        key = (form, tensors[0].device, options, *map(type, options), *looks)
+        first = tensors[0]
+        device = first_of(tensors).device if first is None else first.device
+        key = (form, device, options, *map(type, options), *looks)
         plan = _plans.by_key.get(key)
     except (AttributeError, RuntimeError, TypeError):
         key = plan = None  # an argument is of another kind: make_plan says which

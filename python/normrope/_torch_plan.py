@@ -19,16 +19,20 @@ from torch import Tensor
 
 from ._abi import Functions
 from ._call import Call, pack
-from ._kernels import Kernel, kernel_for
-from ._library import Target
+from ._dispatch import first_of
+from ._kernels import kernel_for
+from ._library import Kernel, Target
 from ._match import Form, Matched, Require, raise_unless
 from ._memory import Memory
 from ._rope import RopeTable
 from ._torch_names import is_in_bad_fork, stream_of
 from .errors import NormropeError, invalid_argument, unfit_argument
 
-_DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.int32: "int32", torch.int64: "int64"}
+_DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "float32"}
+_DTYPES |= {torch.int32: "int32", torch.int64: "int64"}
 _DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
+#: torch has complex numbers of these, whose parts may be views that are negated when they are read.
+_PARTS = ("f16", "float32")
 _DEFAULT_STREAM = 0
 
 
@@ -49,7 +53,7 @@ class Plan:
 
     def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, matched: Matched) -> None:
         """`index` is that of a CUDA device, -1 for the CPU; `table` is what holds its memory."""
-        self._functions = kernel.library.functions
+        self._functions = kernel.functions
         self._run = call.bound(self._functions, kernel.index)
         self._index = index
         self._table = table
@@ -58,8 +62,7 @@ class Plan:
         self._is_captured = table is None
         #: Which of the tensors are written to.
         self.written = matched.written
-        #: torch has complex numbers of f16, whose parts may be views that are negated when they are read.
-        self.may_be_negated = matched.point.values["dtype"] == "f16"
+        self.may_be_negated = any(memory.dtype in _PARTS for memory in matched.memories.values())
         #: Launches with the addresses of the tensors.
         self.launch: Callable[[Sequence[int]], None] = self._launch_on_cpu
         if index >= 0:
@@ -97,7 +100,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     Raises NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
     `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`.
     """
-    first: Tensor = tensors[0]
+    first: Tensor = first_of(tensors)
     given = [
         (i, name, tensor)
         for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True))
@@ -106,7 +109,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     matched = form.match({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options, raise_unless)
     target, arch = target_of(first.device)
     kernel = kernel_for(matched.point, target, arch, matched.library)
-    call, functions = pack(matched), kernel.library.functions
+    call, functions = pack(matched, kernel.inputs), kernel.functions
     if target == "cpu":
         host = None if matched.table is None else matched.table.on("cpu", functions)
         if host is not None:
@@ -202,10 +205,10 @@ _prepared: set[tuple[Functions, int, int]] = set()
 
 def _prepare(kernel: Kernel, index: int) -> None:
     """Loads a kernel on the current device, so that the next call can be captured."""
-    key = (kernel.library.functions, kernel.index, index)
+    key = (kernel.functions, kernel.index, index)
     if key not in _prepared:
         _require_no_capture(f"the kernel {kernel.id}")
-        kernel.library.functions.require(kernel.library.functions.prepare(kernel.index))
+        kernel.functions.require(kernel.functions.prepare(kernel.index))
         _prepared.add(key)
 
 

@@ -1,4 +1,4 @@
-"""The op on torch tensors, and as `torch.ops.normrope.qk_norm_rope` and its like.
+"""Ops on torch tensors, and as `torch.ops.normrope.qk_norm_rope` and its like.
 
 In: tensors of one device, and options. Out: one launch on the current stream of that device. Importing this module
 registers the ops.
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _fused, _general
+from . import _fused, _general, _own_op
+from ._dispatch import first_of
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched, raise_unless
 from ._op import arguments
-from ._point import FREE_AXES
+from ._ops import SHIPPED
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import match_fake, require_no_grad, target_of
@@ -27,28 +28,28 @@ __all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of
 
 
 def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
-    """A call that writes into what it was given. The docstrings of `_op` and `_fused` have arguments and errors."""
+    """A call that writes into what it was given. The docstrings of `_op`, `_own_op` and `_fused` have arguments and
+    errors."""
     if not is_watched(tensors):
         return launch(form, tensors, options)
     _check_watched(form, tensors, options)
     if form is _fused.FORM:
-        torch.ops.normrope.fused_qk_norm_rope(**_fused.by_name(tensors, options))
-    elif all(tensors[out] is None for out, _, _ in _general.OUTPUTS):
-        torch.ops.normrope.qk_norm_rope_(**_by_name(tensors, options, with_outputs=False))
+        kind = ""
     else:
-        torch.ops.normrope.qk_norm_rope_out(**_by_name(tensors, options, with_outputs=True))
+        kind = "_" if all(tensors[out] is None for out, _ in form.outputs) else "_out"
+    getattr(torch.ops.normrope, f"{form.name}{kind}")(**form.by_name(tensors, options))
     return None
 
 
 def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The general call, into tensors that it makes."""
+    """The same, into tensors that it makes."""
     if not is_watched(tensors):
-        filled = _with_outputs(tensors, options)
+        filled = _with_outputs(form, tensors, options)
         launch(form, filled, options)
-        return tuple(filled[out] for out, _, _ in _general.OUTPUTS)
+        return tuple([filled[out] for out, _ in form.outputs])
     _check_watched(form, tensors, options)
-    results = torch.ops.normrope.qk_norm_rope(**_by_name(tensors, options, with_outputs=False))
-    sides = [side for _, side, _ in _general.OUTPUTS]
+    results = getattr(torch.ops.normrope, form.name)(**form.by_name(tensors, options))
+    sides = [side for _, side in form.outputs]
     return tuple(None if tensors[side] is None else result for side, result in zip(sides, results, strict=True))
 
 
@@ -59,10 +60,10 @@ def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...])
             match_fake(form, tensors, options, raise_unless)
 
 
-def _with_outputs(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+def _with_outputs(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
     heads_dim = options[_HEADS_DIM]
     filled = list(tensors)
-    for out, side, _ in _general.OUTPUTS:
+    for out, side in form.outputs:
         if isinstance(tensors[side], Tensor):  # of others the plan says what they are
             filled[out] = _empty_like(tensors[side], heads_dim)
     return tuple(filled)
@@ -85,77 +86,27 @@ def _why_not(*question: Any) -> str | None:
 why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
-# The registered ops. Their arguments are those of the table of inputs: q first, k second, and all others by their
-# names.
+# The registered ops. Their arguments are those of the table of inputs: heads first, and all others by their names.
 
-_HEADS_DIM = _general.OPTIONS.index("heads_dim")
-
-
-def _by_name(tensors: Sequence[Any], options: tuple[Any, ...], with_outputs: bool) -> dict[str, Any]:
-    named = dict(zip(_general.OPTIONS, options, strict=True))
-    for tensor, value in zip(TENSORS, tensors, strict=True):
-        if with_outputs or not tensor.is_written:
-            named[tensor.name] = value
-    table, library = named.pop("table"), named["library"]
-    if named["attention_factor"] is None:
-        named["attention_factor"] = 1.0 if table is None else table.attention_factor
-    named["library"] = None if library is None else str(library)
-    named["inv_freq"] = None if table is None else list(table.inv_freq)
-    return named
+#: From the end, where all forms have the same.
+_HEADS_DIM = _general.OPTIONS.index("heads_dim") - len(_general.OPTIONS)
 
 
-def _schema(name: str, written: str, result: str) -> str:
-    """`written` is the field of a side that is written to, `in` or `out`; empty for none."""
-    kinds = {"head_dim": "int? head_dim=None", "heads_dim": "int heads_dim=-2", "pdl": "bool pdl=False"}
-    kinds |= {"library": "str? library=None"} | {number: f"float {number}=1.0" for number in NUMBERS}
-    kinds |= {"eps": "float eps"} | {
-        axis: f"str {axis}" if is_required else f"str? {axis}=None" for _, axis, is_required in FREE_AXES
+def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str], axes: Sequence[str]) -> str:
+    """`kind` is that of the op: it ends in `_` where the heads are written to, in `_out` where others are."""
+    written = {"": "", "_": "in", "_out": "out"}[kind]
+    own = [tensor for tensor in TENSORS if tensor.name in form.names and (not tensor.is_written or kind == "_out")]
+    marks = iter("abcdefghijkl")
+    spelled = {
+        tensor.name: f"Tensor({next(marks)}!)" if tensor.field == written else "Tensor" for tensor in own
     }
-
-    def tensor(field: str, of: str, i: int) -> str:
-        mark = f"({'abcdefgh'[i]}!)" if field == written else ""
-        return f"Tensor{mark} {of}" if of in ("q", "q_out") else f"Tensor{mark}? {of}=None"
-
-    own = [t for t in TENSORS if not t.is_written or written == "out"]
-    first = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name in ("q", "k")]
-    others = [tensor(t.field, t.name, i) for i, t in enumerate(own) if t.name not in ("q", "k")]
-    options = [kinds[option] for option in _general.OPTIONS if option != "table"]
-    return f"{name}({', '.join([*first, '*', *others, 'float[]? inv_freq=None', *options])}) -> {result}"
-
-
-def _into(*given: Any, **named: Any) -> None:
-    """`qk_norm_rope_` and `qk_norm_rope_out`."""
-    launch(_general.FORM, *arguments(*given, **named))
-
-
-def _new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-    """`qk_norm_rope`: of a side that there is not, an empty tensor."""
-    tensors, options = arguments(*given, **named)
-    filled = _with_outputs(tensors, options)
-    launch(_general.FORM, filled, options)
-    return _results(filled)
-
-
-def _results(filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    results = (filled[out] for out, _, _ in _general.OUTPUTS)
-    return tuple(filled[0].new_empty(0) if result is None else result for result in results)
-
-
-def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
-    """What can be told of tensors without data, so that a trace fails where the call would."""
-    with renaming(form.renames):
-        require_no_grad(form.names, tensors)
-        return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
-
-
-def _fake_into(*given: Any, **named: Any) -> None:
-    _fake(_general.FORM, *arguments(*given, **named))
-
-
-def _fake_new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-    tensors, options = arguments(*given, **named)
-    _fake(_general.FORM, tensors, options)
-    return _results(_with_outputs(tensors, options))
+    said = {name: f"{type_} {name}" if name in required else f"{type_}? {name}=None" for name, type_ in spelled.items()}
+    heads = [said.pop(tensor.name) for tensor in own if tensor.is_heads and not tensor.is_written]
+    numbers = [f"float {name}" if name in required else f"float? {name}=None" for name in NUMBERS]
+    options = ["int? head_dim=None", "int heads_dim=-2", "bool pdl=False", "str? library=None"]
+    others = [*said.values(), "float[]? inv_freq=None", *axes, *numbers, *options]
+    results = f"({', '.join('Tensor' for _ in form.outputs)})" if kind == "" else "()"
+    return f"{form.name}{kind}({', '.join([*head, *heads, '*', *others])}) -> {results}"
 
 
 _FUSED_SCHEMA = (

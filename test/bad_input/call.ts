@@ -3,7 +3,7 @@
  * test files use them.
  */
 import type { RunOptions } from "../../runtime/call.js";
-import { packedHeads } from "../../runtime/heads.js";
+import { type Heads, packedHeads } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
 import { open } from "../../runtime/open.js";
 import { ropeTable } from "../../runtime/rope_table.js";
@@ -35,7 +35,7 @@ export const rope = tableFor(HEAD_DIM);
 /** The bits of everything that a call could write. */
 export const bits = bitsOf(qkv, spare, weight);
 
-export function validCall(): RunOptions {
+export function validCall(): RunOptions & { readonly q: Heads; readonly k: Heads } {
   const heads = packedHeads({
     ...{ qkv, headDim: HEAD_DIM, numQHeads: 2, numKHeads: 1, numVHeads: 1 },
     ...{ qWeight: weight, kWeight: weight },

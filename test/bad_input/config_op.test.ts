@@ -3,15 +3,13 @@ import { expect, it } from "vitest";
 import { opConfig } from "../helpers.js";
 import { type ConfigCase, diagnosticsOfEmit, expectConfigRefused, project } from "./project.js";
 
-const head = (body: string) => `(x, { axes, weight, eps, angle }) => ${body}`;
+const sides = (text: string) => opConfig().replace("head: (x) => rotate(norm(x))", text);
 
 const CASES: readonly ConfigCase[] = [
   [
     "an op's head with a body in braces",
     "unsupported-expression",
-    opConfig({
-      head: "(x, { axes, angle }) => ▸{ return rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }); }",
-    }),
+    opConfig({ head: "(x) => ▸{ return rotate(x); }" }),
     "is a body of statements",
     "one expression",
   ],
@@ -20,7 +18,7 @@ const CASES: readonly ConfigCase[] = [
     "unsupported-expression",
     opConfig({ head: "(x) => ▸((y: typeof x) => y)(x)" }),
     "(y: typeof x)",
-    "a stage function",
+    "a stage of normrope/dsl around the head: `norm(x)`, `rotate(x)`",
   ],
   [
     "an op's axis that is no axis function",
@@ -31,53 +29,47 @@ const CASES: readonly ConfigCase[] = [
   ],
   ["an op whose name is no identifier", "bad-op", opConfig({ name: '▸"my__Op"' }), '"my__Op"'],
   [
-    "an op that does not rotate",
+    "an op that does nothing",
     "bad-op",
-    opConfig({ head: head("norm(x, { weight, eps })") }).replace("head:", "▸head:"),
-    "rotated 0 times",
+    sides("head: (x) => x").replace("defineOp({", "defineOp(▸{"),
+    "no side has a stage, so that a kernel would write nothing (rule nothing_written)",
+    "apply a stage to a side",
+  ],
+  ["an op without sides", "bad-op", sides("").replace("defineOp({", "defineOp(▸{"), "(rule nothing_written)"],
+  [
+    "two pairings on two sides",
+    "bad-op",
+    sides('q: (x) => rotate(x, { rope: "neox" }), k: (x) => ▸rotate(x, { rope: "interleaved" })'),
+    "rotate pairs other elements than rotate of q does, and a lane holds one pairing (rule one_pairing)",
+    "give both the same arguments",
   ],
   [
-    "an op that rotates twice",
+    "two pairings on one side",
     "bad-op",
-    opConfig({
-      head: head(`rotate(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }),
-    { angle, pairs: axes.rope, dim: axes.rotaryDim })`),
-    }).replace("head:", "▸head:"),
-    "rotated 2 times",
+    sides("head: (x) => ▸rotate(norm(rotate(x, { rotaryDim: 64 })), { rotaryDim: 32 })"),
+    "(rule one_pairing)",
   ],
   [
-    "an op that rotates over another axis",
+    "a pairing that is fixed, and one that is not",
     "bad-op",
-    opConfig({ head: head("rotate(x, { angle, pairs: axes.rope, dim: axes.headDim })") }).replace(
-      "head:",
-      "▸head:",
-    ),
-    "`dim` of rotate",
+    sides("q: (x) => rotate(x, { rotaryDim: 64 }), k: (x) => ▸rotate(x)"),
+    "(rule one_pairing)",
   ],
   [
-    "an op that rotates pairs of its own choice",
+    "head beside a side that it is short for",
     "bad-op",
-    opConfig({
-      head: head("rotate(x, { angle, pairs: axes.dtype as never, dim: axes.rotaryDim })"),
-    }).replace("head:", "▸head:"),
-    "`pairs` of rotate",
+    sides("head: (x) => norm(x), ▸k: (x) => rotate(x)")
+      .replace("defineOp({", "defineOp(<any>{")
+      .replace("<any>", ""),
+    "the op has `head`, which is short for q and k, and `k`",
+    "write `q` and `k`, or `head` alone",
   ],
   [
-    "an op that norms what it has rotated",
+    "a side with a second parameter",
     "bad-op",
-    opConfig({
-      head: head("norm(rotate(x, { angle, pairs: axes.rope, dim: axes.rotaryDim }), { weight, eps })"),
-    }).replace("head:", "▸head:"),
-    "norm is not the first stage",
-  ],
-  [
-    "an op that norms twice",
-    "bad-op",
-    opConfig({
-      head: head(`rotate(norm(norm(x, { weight, eps }), { weight, eps }),
-    { angle, pairs: axes.rope, dim: axes.rotaryDim })`),
-    }).replace("head:", "▸head:"),
-    "norm is not the first stage",
+    `// @ts-nocheck\n${opConfig({ head: "(x, ▸{ axes }) => rotate(x, { rope: axes.rope })" })}`,
+    "`head` takes one parameter, the head",
+    "write `(x) => rotate(norm(x))`",
   ],
   ...(
     [
@@ -106,84 +98,69 @@ const CASES: readonly ConfigCase[] = [
     }),
     "leaves out rotaryDim, whose default, 64, the op leaves out",
   ],
-  [
-    "no head",
-    "bad-op",
-    opConfig()
-      .replace(/head: [\s\S]*?\n\}\)/, "} as never)")
-      .replace("defineOp({", "defineOp(▸{"),
-    "the op has no `head`",
-  ],
-  ...stageCases([
-    ["a constant for an input", "▸eps: 0.5", "`eps` of norm is `0.5`, and can only be the eps of the call"],
-    ["a constant for an input, cast", "▸eps: 0.5 as never", "`eps` of norm is `0.5 as never`"],
-    ["a constant for an input, by a const", "▸eps: half as never", "`eps` of norm is `half as never`"],
-    ["what would be computed for an input", "▸eps: Math.sqrt(2) as never", "`eps` of norm"],
-    ["another input", "▸eps: weight as never", "`eps` of norm is `weight as never`"],
-    ["an axis for an input", "▸eps: axes.headDim as never", "`eps` of norm is `axes.headDim as never`"],
-    ["an argument too many", "eps, ▸epsilon: 1", 'norm takes no "epsilon"', "weight, eps"],
-    ["an argument too many, by a spread", "eps, ...{ ▸epsilon: 1 }", 'norm takes no "epsilon"'],
-    ["a misspelt argument", "eps, ...{ ▸wieght: weight }", 'norm takes no "wieght"', "did you mean weight?"],
+  ...argumentCases([
+    [
+      "outside its axis",
+      "value-not-in-axis",
+      '▸"nope" as never',
+      '"nope" is no value of weight, which norm takes',
+    ],
+    ["of another axis's kind", "value-not-in-axis", "▸1 as never", "1 is no value of weight"],
+    [
+      "that was misspelt",
+      "value-not-in-axis",
+      '▸"plian" as never',
+      '"plian" is no value',
+      'did you mean "plain"?',
+    ],
+    ["that is computed", "unsupported-expression", '▸"no".concat("ne") as never', "is the result of a call"],
   ]),
   [
-    "a constant for the angle",
+    "an argument that no stage takes",
     "bad-op",
-    opConfig({ head: head("rotate(x, { ▸angle: 1 as never, pairs: axes.rope, dim: axes.rotaryDim })") }),
-    "`angle` of rotate is `1 as never`, and can only be the angle of the call",
-    "write `angle`",
+    opConfig({ head: "(x) => norm(x, { ...{ ▸epsilon: 1 } })" }),
+    'norm takes no "epsilon"',
+    "it takes weight",
   ],
   [
-    "an input for an axis",
+    "an argument of another stage",
     "bad-op",
-    opConfig({ head: head("rotate(x, { angle, pairs: axes.rope, ▸dim: eps as never })") }),
-    "`dim` of rotate is `eps as never`, and can only be an axis",
+    `// @ts-nocheck\n${opConfig({ head: '(x) => norm(x, { ▸rope: "neox" })' })}`,
+    'norm takes no "rope"',
   ],
   [
-    "a number for an axis",
+    "a misspelt argument",
     "bad-op",
-    opConfig({ head: head("rotate(x, { angle, pairs: axes.rope, ▸dim: 64 as never })") }),
-    "`dim` of rotate is `64 as never`, and can only be an axis",
-  ],
-  [
-    "an axis of a parameter that is not taken apart",
-    "bad-op",
-    opConfig({
-      head: "(x, axes) => rotate(x, { angle: axes.angle, pairs: axes.axes.rope, ▸dim: axes.rotaryDim as never })",
-    }),
-    "`dim` of rotate is `axes.rotaryDim as never`, and can only be an axis",
-    "`head: (x, { axes }) => …` takes them",
-  ],
-  [
-    "a constant where no type is checked",
-    "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("rotate(norm(x, { weight, ▸eps: 0.5 }), { angle, pairs: axes.rope, dim: axes.rotaryDim })") })}`,
-    "`eps` of norm is `0.5`",
-  ],
-  [
-    "a stage without an argument",
-    "bad-op",
-    opConfig({ head: head("▸norm(x, { weight } as never)") }),
-    "norm is given no `eps`",
-    "write `eps`",
-  ],
-  [
-    "a stage without arguments",
-    "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("▸norm(x)") })}`,
-    "norm is given no `weight`",
+    `// @ts-nocheck\n${opConfig({ head: '(x) => norm(x, { ▸wieght: "none" })' })}`,
+    'norm takes no "wieght"',
+    "did you mean weight?",
   ],
   [
     "a third argument",
     "bad-op",
-    `// @ts-nocheck\n${opConfig({ head: head("norm(x, { weight, eps }, ▸0.5)") })}`,
+    `// @ts-nocheck\n${opConfig({ head: "(x) => norm(x, {}, ▸0.5)" })}`,
     "norm takes no third argument",
+  ],
+  [
+    "an argument that no point can have",
+    "entry-without-kernel",
+    sides("head: (x) => rotate(x, { rotaryDim: 96 })")
+      .replace(/ranges: .*,\n/, "")
+      .replace(", {", ", ▸{"),
+    "rotaryDim 96 is more than headDim 64",
+  ],
+  [
+    "a range of an axis that a stage's argument fixes",
+    "bad-op",
+    sides('head: (x) => rotate(norm(x), { rope: "neox" })').replace("rope: oneOf", "▸rope: oneOf"),
+    'an op takes no "rope"',
   ],
   [
     "a function that is no stage",
     "unsupported-expression",
-    opConfig({ head: head("▸multipleOf(x as never, { min: 1, max: 2 }) as never") }),
+    opConfig({ head: "(x) => ▸multipleOf(x as never, { min: 1, max: 2 }) as never" }),
     "multipleOf(x as never",
-    "a stage function",
+    "a stage of normrope/dsl",
   ],
   [
     "a bound that would be ignored",
@@ -203,7 +180,7 @@ const CASES: readonly ConfigCase[] = [
     "bad-op",
     opConfig({ name: '"my_op", ...{ ▸tail: 1 }' }),
     'an op takes no "tail"',
-    "name, ranges, head",
+    "name, ranges, head, q, k, v",
   ],
   [
     "names that no kernel has",
@@ -227,13 +204,11 @@ const CASES: readonly ConfigCase[] = [
   ],
 ];
 
-/** Arguments of norm beside its weight. */
-function stageCases(
-  cases: readonly (readonly [what: string, args: string, shows: string, fix?: string])[],
-): ConfigCase[] {
-  return cases.map(([what, args, shows, fix]) => {
-    const stages = `rotate(norm(x, { weight, ${args} }), { angle, pairs: axes.rope, dim: axes.rotaryDim })`;
-    return [what, "bad-op", `const half = 0.5;\n${opConfig({ head: head(stages) })}`, shows, fix ?? ""];
+/** The weight of norm. */
+function argumentCases(cases: readonly ConfigCase[]): ConfigCase[] {
+  return cases.map(([what, code, weight, shows, fix]): ConfigCase => {
+    const config = opConfig({ head: `(x) => rotate(norm(x, { weight: ${weight} }))` });
+    return [`an argument ${what}`, code, config, shows, fix ?? ""];
   });
 }
 

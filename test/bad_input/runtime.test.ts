@@ -184,9 +184,9 @@ function spoilt(changed: BadArgs[3]): RunOptions {
 }
 
 /** Objects of its own, around the same buffers. */
-const structuredCloneOf = ({ q, k, ropeTable, ...rest }: RunOptions): Record<string, unknown> => {
+const structuredCloneOf = ({ q, k, ropeTable, ...rest }: ReturnType<typeof validCall>) => {
   const own = (heads = q) => ({ ...heads, in: { ...heads.in }, weight: { buffer: heads.weight } });
-  return { ...rest, q: own(), k: own(k), ropeTable: { ...ropeTable } };
+  return { ...rest, q: own(), k: own(k), ropeTable: { ...ropeTable } } as Record<string, unknown>;
 };
 
 describe("what C refuses, the runtime refuses by its own name of the field:", () => {

@@ -41,6 +41,8 @@ __forceinline__ float __shfl_xor_sync(uint32_t lanes, float value, int distance)
   return emulator::exchange(lanes, value, distance);
 }
 
+__forceinline__ void __syncwarp() { emulator::exchange(0xffffffffu, 0, 0); }
+
 // The host's half.
 
 struct dim3 {

@@ -13,12 +13,12 @@ constexpr uint32_t ALL = 0xffffffffu;
 bool is_at_fault() { return blockIdx.x == 1 && threadIdx.x == 37; }
 uint32_t thread() { return blockIdx.x * THREADS + threadIdx.x; }
 
-const float *input(const normrope::Params &params) { return reinterpret_cast<const float *>(params.heads[0].in); }
-float *output(const normrope::Params &params) { return reinterpret_cast<float *>(params.heads[0].out); }
+const float *input(const normrope::Params<2> &params) { return reinterpret_cast<const float *>(params.heads[0].in); }
+float *output(const normrope::Params<2> &params) { return reinterpret_cast<float *>(params.heads[0].out); }
 
 }  // namespace
 
-#define KERNEL(name) extern "C" __global__ void name(const __grid_constant__ normrope::Params params)
+#define KERNEL(name) extern "C" __global__ void name(const __grid_constant__ normrope::Params<2> params)
 
 KERNEL(right) {
   normrope::wait_for_previous_kernel();
@@ -149,7 +149,7 @@ KERNEL(writes_before_the_previous_kernel_ended) {
 }
 
 int main(int, char **arguments) {
-  using Kernel = void (*)(normrope::Params);
+  using Kernel = void (*)(normrope::Params<2>);
 #define NAMED(name) {#name, name}
   const struct {
     const char *name;
@@ -169,7 +169,7 @@ int main(int, char **arguments) {
   cudaMalloc(&in, BYTES), cudaMalloc(&out, BYTES), cudaMalloc(&earlier, BYTES);
   cudaMemcpyAsync(in, ones, BYTES, cudaMemcpyHostToDevice, nullptr);
 
-  normrope::Params params = {};
+  normrope::Params<2> params = {};
   void *launch_arguments[] = {&params};
   cudaLaunchAttribute dependent = {};
   cudaLaunchConfig_t config = {};

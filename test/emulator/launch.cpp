@@ -19,8 +19,10 @@ namespace {
 constexpr uint32_t LANES = 32;
 constexpr size_t STACK_BYTES = 64 * 1024;
 
-// Every kernel takes what params.hpp says.
-using Kernel = void (*)(normrope::Params);
+// What a kernel of all sides takes. One of fewer takes the first bytes of it: a struct by value lies on the stack, where the
+// caller puts it, and what is behind the kernel's own is never looked at.
+using Params = normrope::Params<3>;
+using Kernel = void (*)(Params);
 
 struct Fibre {
   enum { READY, WAITING, ENDED } state;
@@ -47,7 +49,7 @@ jmp_buf scheduler;
 // kernel has anything to destroy), and `started` is cleared for all lanes before the next launch.
 Launch launch = {};
 Kernel kernel;
-const normrope::Params *params;
+const Params *params;
 uint32_t grid_width, block_threads;
 std::string account;
 bool failed;
@@ -226,7 +228,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
   launch.is_dependent = config->numAttrs > 0;
   log_launch(function, grid);
   kernel = reinterpret_cast<Kernel>(reinterpret_cast<uintptr_t>(function));
-  params = static_cast<const normrope::Params *>(arguments[0]);
+  params = static_cast<const Params *>(arguments[0]);
   grid_width = grid.x;
   block_threads = block.x;
   failed = false;

@@ -1,0 +1,90 @@
+"""Ops: what kernels compute, and over which axes.
+
+In: op.json, or an op of a library's manifest. Out: a value with its name, its axes and its stages; the op that this
+package ships is one. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Axis = dict[str, Any]
+#: A stage's name, and the axes that its arguments fix.
+Stage = tuple[str, tuple[tuple[str, Any], ...]]
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """An op. Two are equal where their stages are: their names, and the ranges of their axes, are a config's own."""
+
+    #: Of each side that has any, in the order of application.
+    stages: tuple[tuple[str, tuple[Stage, ...]], ...]
+    name: str = field(compare=False)
+    #: In the table's order.
+    axes: tuple[Axis, ...] = field(compare=False)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> OpSpec:
+        """Of JSON, as a manifest has it."""
+        stages = tuple((side, tuple(_stage(stage) for stage in own)) for side, own in dict(data["stages"]).items())
+        return cls(stages, data["name"], tuple(data["axes"]))
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Those that its kernels work on."""
+        return tuple(side for side, _ in self.stages)
+
+    @cached_property
+    def arguments(self) -> dict[str, Axis]:
+        """The axes that the memory of a call does not say, by their names as arguments."""
+        return {_snake(axis["name"]): axis for axis in self.axes if not axis.get("isImplied", False)}
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is the one that `normrope cache add` compiles."""
+        return self == SHIPPED and self.name == SHIPPED.name
+
+    def has(self, axis: str) -> bool:
+        return any(own["name"] == axis for own in self.axes)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.described})"
+
+    @property
+    def described(self) -> str:
+        """What is done to each side, as a config writes it: `q and k: rotate(norm(x))`."""
+        sides: dict[tuple[Stage, ...], list[str]] = {}
+        for side, stages in self.stages:
+            sides.setdefault(stages, []).append(side)
+        return "; ".join(f"{listed(names)}: {_expression(stages)}" for stages, names in sides.items())
+
+
+def _stage(stage: Mapping[str, Any]) -> Stage:
+    return stage["name"], tuple(sorted(stage["args"].items()))
+
+
+def _expression(stages: tuple[Stage, ...]) -> str:
+    text = "x"
+    for name, fixed in stages:
+        args = ", ".join(f"{axis}: {json.dumps(value)}" for axis, value in fixed)
+        text = f"{name}({text}, {{ {args} }})" if args else f"{name}({text})"
+    return text
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """`q`, `q and k`, `q, k and v`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{str(letter[0]).lower()}", name)
+
+
+#: The op that this package ships. `npm run compile` writes the file.
+SHIPPED = OpSpec.read(json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8")))
