@@ -40,11 +40,11 @@ const ALL = [{ axes: OP_AXES as Axes }, ...Array.from(STAGES.values())]
   .map(({ axes }) => Object.keys(axes).map((name) => ({ name, ...axes[name] }) as Axis))
   .reduce((all, own) => all.concat(own));
 
-/** The rows of the table. Those that every id spells come first: so a new axis with a default changes no id. */
-export const AXES: readonly Axis[] = [
-  ...ALL.filter((row) => row.default === undefined),
-  ...ALL.filter((row) => row.default !== undefined),
-];
+/** Axes with a default come last, so that a new one changes no id. The one that ids begin with is written behind the others. */
+const rankOf = (row: Axis) => (row.default !== undefined ? 2 : row.leads === true ? 1 : 0);
+
+/** The rows of the table, in the order in which configs are written and values listed. */
+export const AXES: readonly Axis[] = ALL.sort((a, b) => rankOf(a) - rankOf(b));
 
 export type OpAxisName = keyof OpTable;
 export type AxisName = keyof Table;

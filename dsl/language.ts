@@ -28,40 +28,35 @@ export interface Op<Open extends AxisName = AxisName, R extends Ranges = Ranges>
   readonly name: string;
   /** Fewer values for some axes than `dsl/axes.ts` allows. Default: all. */
   readonly ranges?: R;
-  /** Short for q and k alike. */
+  /** What is done to each head of q and of k alike. */
   readonly head?: Expression<Open>;
-  /** What is done to each head of a side. A side that is left out is no part of the kernel. */
+  /** What is done to each query head. A side that is left out is no part of the kernel. */
   readonly q?: Expression<Open>;
+  /** What is done to each key head. */
   readonly k?: Expression<Open>;
+  /** What is done to each value head. */
   readonly v?: Expression<Open>;
 }
 
-type Sides<Head extends AxisName, Q extends AxisName, K extends AxisName, V extends AxisName> =
-  | { readonly head: Expression<Head>; readonly q?: never; readonly k?: never; readonly v?: Expression<V> }
-  | {
-      readonly head?: never;
-      readonly q?: Expression<Q>;
-      readonly k?: Expression<K>;
-      readonly v?: Expression<V>;
-    };
+/** Nothing is narrowed. */
+type None = Record<never, never>;
 
 /** Declares an op: the stages of each side, innermost first. */
 export function defineOp<
-  Head extends AxisName = never,
+  H extends AxisName = never,
   Q extends AxisName = never,
   K extends AxisName = never,
   V extends AxisName = never,
-  // biome-ignore lint/complexity/noBannedTypes: nothing is narrowed
-  R extends Ranges = {},
->(
-  op: { readonly name: string; readonly ranges?: R & Ranges<NoInfer<Head | Q | K | V>> } & Sides<
-    Head,
-    Q,
-    K,
-    V
-  >,
-): Op<Head | Q | K | V, R> {
-  return Object.freeze(op) as Op<Head | Q | K | V, R>;
+  R extends Ranges = None,
+>(op: {
+  readonly name: string;
+  readonly ranges?: R & Ranges<NoInfer<H | Q | K | V>>;
+  readonly head?: Expression<H>;
+  readonly q?: Expression<Q>;
+  readonly k?: Expression<K>;
+  readonly v?: Expression<V>;
+}): Op<H | Q | K | V, R> {
+  return Object.freeze(op) as Op<H | Q | K | V, R>;
 }
 
 /** What an entry says of an axis: a list of values, or one value. */
@@ -91,7 +86,7 @@ export interface Space<Open extends AxisName = AxisName, R extends Ranges = Rang
  */
 export function defineSpace<Open extends AxisName, R extends Ranges>(
   op: Op<Open, R>,
-  entries: NoInfer<Entry<Open, R> | readonly Entry<Open, R>[]>,
+  entries: Entry<Open, R> | readonly Entry<Open, R>[],
 ): Space<Open, R> {
   return Object.freeze({ op, entries });
 }

@@ -3,8 +3,8 @@
  *
  * In: stage lists and a point. Out: each stage with the values of its axes, and the inputs of a kernel. Pure.
  */
-import { STAGES } from "./axes.js";
-import type { AxisValue } from "./axis.js";
+import { AXES, OP_AXIS_NAMES, STAGES } from "./axes.js";
+import type { Axis, AxisValue } from "./axis.js";
 import { argsLayout, SIDES, type Side } from "./inputs.js";
 import { isAt, type Values } from "./points.js";
 import type { Stage } from "./stage.js";
@@ -37,6 +37,16 @@ export function valuesOf({ name, args }: StageCall, point: Values): Record<strin
       return value === undefined ? [] : [[axis, value]];
     }),
   );
+}
+
+/** The axes of an op: those that every op has, and those that not every application of its stages fixes. */
+export function openAxes(stages: SideStages): readonly Axis[] {
+  const open = sidesOf(stages)
+    .flatMap((side) => stages[side] ?? [])
+    .flatMap(({ name, args }) =>
+      Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
+    );
+  return AXES.filter(({ name }) => OP_AXIS_NAMES.includes(name) || open.includes(name));
 }
 
 /** The inputs that a stage reads at a point. */

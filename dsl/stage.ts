@@ -57,10 +57,12 @@ export interface Head<out Open extends string = string> {
   readonly open?: Open;
 }
 
+/** They fix no axis. */
+type NoArguments = Record<never, never>;
+
 /** A stage as users write it: an argument fixes an axis and takes it out of the op. */
 export interface StageFunction<A extends Axes> {
-  // biome-ignore lint/complexity/noBannedTypes: no argument, which fixes no axis
-  <Open extends string, const Args extends Partial<ValuesOn<A>> = {}>(
+  <Open extends string, const Args extends Partial<ValuesOn<A>> = NoArguments>(
     x: Head<Open>,
     args?: Args & { readonly [Name in Exclude<keyof Args, keyof A>]: never },
   ): Head<Open | Exclude<keyof A & string, keyof Args>>;

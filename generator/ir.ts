@@ -63,7 +63,7 @@ export interface RejectedPoint extends Rejection {
 /** A stage at a point, as the templates see it. Made by `plan`. */
 export interface PlannedStage {
   readonly name: string;
-  /** The value on each of its axes. */
+  /** The value on each of its axes; empty where the axis means nothing. */
   readonly values: Readonly<Record<string, AxisValue>>;
   /** Each of the inputs that it may read, and whether it does. */
   readonly reads: Readonly<Record<string, boolean>>;

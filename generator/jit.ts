@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
+import { STAGES } from "../dsl/axes.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import {
   type BuiltManifest,
@@ -129,8 +130,11 @@ function keyOf({ target, path, identity, compileArgs, linkArgs }: TargetCompiler
 
 /** The modules that decide the emitted text: all that `plan`, `render` and `templates` import, as the tests see. */
 export const EMITTERS = [
-  ...["dsl/axes", "dsl/functions", "dsl/inputs", "dsl/points"],
-  ...["name", "op_file", "plan", "render", "spelling", "templates", "view"].map(
+  ...["angle", "axes", "axis", "functions", "inputs", "points", "sides", "stage", "stages/index"].map(
+    (name) => `dsl/${name}`,
+  ),
+  ...[...STAGES.keys()].map((name) => `dsl/stages/${name}`),
+  ...["kernel_view", "name", "op_file", "plan", "render", "spelling", "templates", "view"].map(
     (name) => `generator/${name}`,
   ),
 ];

@@ -115,11 +115,12 @@ export function secondVectors(
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
-  const { name, inputs, scope } = stageNamed(call.name);
+  const { name, axes, inputs, scope } = stageNamed(call.name);
   const read = inputsOf(call, point);
+  const values = valuesOf(call, point);
   return {
     name,
-    values: valuesOf(call, point),
+    values: Object.fromEntries(Object.keys(axes).map((axis) => [axis, values[axis] ?? ""])),
     reads: Object.fromEntries(inputs.map((input) => [input.name, read.includes(input.name)])),
     measures: scope === "head",
   };

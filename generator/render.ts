@@ -70,7 +70,7 @@ function requireStages(templates: Templates, { name, stages }: Op): void {
   const missing = paths.find(({ path }) => !templates.has(path));
   if (missing === undefined) return;
   const message = `${name} uses the stage ${missing.stage}, and there is no templates/${missing.path}`;
-  throw userError("bad-op", message, "write it, as the README says under `Add a stage`");
+  throw userError("bad-op", message, "write it, as docs/stages.md says under `Add a stage`");
 }
 
 function manifestOf(

@@ -6,7 +6,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { AXES, type Axis, type AxisValues, type ConfigPoint, OP_AXIS_NAMES } from "../dsl/axes.js";
+import {
+  AXES,
+  type Axis,
+  type AxisValues,
+  type ConfigPoint,
+  OP_AXIS_NAMES,
+  type OpAxisName,
+} from "../dsl/axes.js";
 import { isSamePoint } from "../dsl/points.js";
 import type { StageCall } from "../dsl/sides.js";
 import { NormropeError, quoted } from "./errors.js";
@@ -153,7 +160,7 @@ export type BuiltManifest = z.infer<typeof builtManifestSchema>;
 export type Target = BuiltManifest["build"]["target"];
 
 /** A point as a caller writes it: axes at their default may be left out, and the op where a library holds one. */
-export type PointQuery = Pick<AxisValues, "headDim" | "dtype"> & {
+export type PointQuery = Pick<AxisValues, OpAxisName> & {
   readonly [Name in keyof AxisValues]?: AxisValues[Name] | undefined;
 } & {
   /** The name of an op of the library. */

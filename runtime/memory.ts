@@ -20,6 +20,7 @@ export interface HostData {
   readonly bf16: Uint16Array;
   /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
+  /** Inputs that an op of one's own may have. */
   readonly float32: Float32Array;
   /** Positions. */
   readonly int32: Int32Array;

@@ -10,7 +10,14 @@ import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { type Batch, headsFirst, rowsOf, runBatch } from "./batch.js";
 import type { Tensor } from "./call_inputs.js";
 import type { Dtype } from "./dtype.js";
-import { type Counts, headsOf, madeLength, madeOptions } from "./made_call.js";
+import {
+  type Counts,
+  headsOf,
+  isAlwaysForEachHead,
+  madeLength,
+  madeOptions,
+  readTensors,
+} from "./made_call.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "./manifest.js";
 import type { DeviceBuffer, ElementType } from "./memory.js";
 import type { Kernel, LaunchInfo } from "./op.js";
@@ -137,13 +144,17 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
 const TASKS_MIN = 3;
 
 /** What dispatch was not seen to do, in words. */
-export function unseenBranches({ layouts }: ManifestKernel, branches: readonly Branch[]): string[] {
+export function unseenBranches(facts: ManifestKernel, branches: readonly Branch[]): string[] {
+  const { layouts } = facts;
+  // Where heads can never share an input, each lane has one.
+  const differ = SIDES.some((side) => readTensors(facts, side).some(isAlwaysForEachHead));
+  const tasksMin = differ ? 1 : TASKS_MIN;
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
   const seen = count(({ layout }) => layout);
   return [
     ...(seen < layouts ? [`only ${seen} of ${layouts} layouts was seen`] : []),
-    ...(tasks < TASKS_MIN ? [`only ${tasks} sizes of a task were seen, of ${TASKS_MIN}`] : []),
+    ...(tasks < tasksMin ? [`only ${tasks} sizes of a task were seen, of ${tasksMin}`] : []),
     ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
   ];
 }

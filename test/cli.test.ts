@@ -74,8 +74,8 @@ describe("list", () => {
     const { code, out, err } = await normrope(["list", "--config", config()]);
     expect([code, err]).toEqual([0, sizeOf(3, availableParallelism()).join("\n")]);
     expect(out.split("\n").map((line) => line.split(/ +/))).toEqual([
-      ["kernel", "headDim", "rotaryDim", "rope", "dtype"],
-      ...[16, 32, 64].map((dim) => [neoxId(dim), `${dim}`, `${dim}`, "neox", "bf16"]),
+      ["kernel", "headDim", "rotaryDim", "rope", "dtype", "weight"],
+      ...[16, 32, 64].map((dim) => [neoxId(dim), `${dim}`, `${dim}`, "neox", "bf16", "plain"]),
     ]);
   });
 
@@ -101,6 +101,7 @@ describe("list", () => {
         rotaryDim: headDim,
         rope: "neox",
         dtype: "bf16",
+        weight: "plain",
       })),
     );
   });
@@ -122,6 +123,7 @@ describe("list", () => {
         rotaryDim: 32,
         rope: "neox",
         dtype: "bf16",
+        weight: "plain",
         rule: "rotaryDim_within_headDim",
         reason: "rotaryDim 32 is more than headDim 16",
         values: { headDim: 16, rotaryDim: 32 },
@@ -149,7 +151,7 @@ describe("explain", () => {
     ]);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/^kernel +qk_norm_rope__bf16_d16_r16_neox$/m);
-    expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16$/m);
+    expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16, weight plain$/m);
     expect(out).toMatch(/^vectors +4 elements, 8 bytes/m);
     expect(out).toMatch(/^lanes +2 a head with 1 slots each/m);
     expect(out).toMatch(/^launch +16 heads a warp at once, 128 threads a block$/m);

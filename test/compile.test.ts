@@ -1,5 +1,5 @@
 /** `npm run compile` and `prepare`, on a small package: when dist/ is made, and that it is whole at all times. */
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, it } from "vitest";
@@ -20,12 +20,15 @@ it("compiles what is stale and nothing else, and replaces dist/ by a whole one",
   write({
     "package.json": '{"type":"module"}',
     "dsl/index.ts": "export const one: number = 1;\n",
+    "dsl/stages/turn.ts": "export const turn = 1;\n",
     "generator/cli.ts": '#!/usr/bin/env node\nimport { one } from "../dsl/index.js";\nconsole.log(one);\n',
     "generator/write_op.ts": "export {};\n",
     "runtime/index.ts": "export {};\n",
   });
   expect(await prepare()).toMatchObject({ exitCode: 0, stdout: "" });
   expect(await said()).toBe("1");
+  const stages = join(root, "dsl", "stages");
+  expect(readFileSync(join(stages, "index.ts"), "utf8")).toMatch(/\nexport \{ turn \} from ".\/turn.js";\n$/);
   const { ino } = statSync(dist);
 
   expect(await prepare()).toMatchObject({ exitCode: 0, stdout: "" });

@@ -45,7 +45,7 @@ describe("points", () => {
     const expected = ["bf16", "f16"].flatMap((dtype) =>
       [64, 128].flatMap((headDim) =>
         [32, 64].flatMap((rotaryDim) =>
-          ["interleaved", "neox"].map((rope) => ({ headDim, rotaryDim, rope, dtype })),
+          ["interleaved", "neox"].map((rope) => ({ headDim, rotaryDim, rope, dtype, weight: "plain" })),
         ),
       ),
     );

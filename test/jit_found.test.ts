@@ -80,7 +80,7 @@ it.skipIf(nvcc === undefined)(
   async () => {
     const cache = freshCache();
     setEnv("NORMROPE_CACHE_DIR", cache);
-    const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16" } as const;
+    const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16", weight: "plain" } as const;
     const provide = (...archs: string[]) =>
       provideLibrary({ point, target: "cuda", archs, load: loadLibrary });
     for (const archs of [["sm_80", "sm_100"], ["sm_80"], ["sm_90"]]) await provide(...archs);

@@ -16,7 +16,7 @@ import {
 
 const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
 const neox = (...headDims: number[]) =>
-  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }));
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", weight: "plain" }));
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
 
 describe("a space", () => {
@@ -116,8 +116,8 @@ export const rest = { ${REST} } as const;\n`;
 
   it("takes headDim for rotaryDim where it is left out, and only there", () => {
     expect(pointsOf(spaceOf(`[{ headDim: [64, 96], rotaryDim: [32], ${REST} }]`))).toEqual([
-      { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16" },
-      { headDim: 96, rotaryDim: 32, rope: "neox", dtype: "bf16" },
+      { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16", weight: "plain" },
+      { headDim: 96, rotaryDim: 32, rope: "neox", dtype: "bf16", weight: "plain" },
     ]);
   });
 
@@ -184,10 +184,9 @@ describe("a config that goes in a circle", () => {
   });
 
   it("of a head that is made of itself is refused", () => {
-    const rest = "{ angle, pairs: axes.rope, dim: axes.rotaryDim }";
-    const circle = opConfig({ head: `(x, { axes, angle }) => y` }).replace(
+    const circle = opConfig({ head: "(x) => y" }).replace(
       "const myOp",
-      `import type { Head } from "normrope/dsl";\nconst y: Head = rotate(y, ${rest} as never);\nconst myOp`,
+      `import type { Head } from "normrope/dsl";\nconst y: Head<never> = rotate(y) as never;\nconst myOp`,
     );
     expect(diagnosticsOf(() => compileText(circle))).toMatchObject([{ code: "unsupported-expression" }]);
   });

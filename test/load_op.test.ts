@@ -29,16 +29,16 @@ describe("an op", () => {
       axes: [
         { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d", isImplied: true },
         {
-          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
-          aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
-        },
-        {
           ...{ kind: "integer", name: "rotaryDim", step: 2, min: 2, max: 1024, tag: "r" },
           ...{ within: "headDim", follows: "headDim", isImplied: true },
         },
         {
           ...{ kind: "enum", name: "rope", values: ["neox", "interleaved"] },
           aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
+        },
+        {
+          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
+          aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
         },
         {
           ...{ kind: "enum", name: "weight", values: ["plain", "one_plus", "none"], default: "plain" },
@@ -66,11 +66,11 @@ export default defineSpace(defineOp({ name: "my_op", ${sides} }), { headDim: [64
 
   it.each<[string, object, string[]]>([
     ["head: (x) => norm(x)", { q: ["norm"], k: ["norm"] }, ["headDim", "dtype", "weight"]],
-    ["q: (x) => rotate(x)", { q: ["rotate"] }, ["headDim", "dtype", "rotaryDim", "rope"]],
+    ["q: (x) => rotate(x)", { q: ["rotate"] }, ["headDim", "rotaryDim", "rope", "dtype"]],
     [
       'head: (x) => rotate(norm(x, { weight: "none" })), v: (x) => norm(x)',
       { q: ["norm none", "rotate"], k: ["norm none", "rotate"], v: ["norm"] },
-      ["headDim", "dtype", "rotaryDim", "rope", "weight"],
+      ["headDim", "rotaryDim", "rope", "dtype", "weight"],
     ],
     [
       'head: (x) => rotate(norm(x, { weight: "one_plus" }), { rotaryDim: 64, rope: "neox" })',
@@ -80,7 +80,7 @@ export default defineSpace(defineOp({ name: "my_op", ${sides} }), { headDim: [64
     [
       "head: (x) => norm(rotate(norm(x)))",
       { q: ["norm", "rotate", "norm"], k: ["norm", "rotate", "norm"] },
-      ["headDim", "dtype", "rotaryDim", "rope", "weight"],
+      ["headDim", "rotaryDim", "rope", "dtype", "weight"],
     ],
   ])("has the axes that no argument of its stages fixes: %s", (sides, stages, axes) => {
     const text = `import { defineOp, defineSpace, norm, rotate } from "normrope/dsl";
@@ -129,7 +129,7 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
     const [plan] = compileText(
       opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })", dtype: 'oneOf("f16")', entry }),
     ).plans;
-    expect(plan?.id).toBe("my_op_83f43df0__f16_d48_r48_neox");
+    expect(plan?.id).toBe("my_op_877f07b4__f16_d48_r48_neox");
     const outside = opConfig({ headDim: "multipleOf(16, { min: 48, max: 96 })" });
     expect(pointsOf(outside)).toEqual(neox(64));
     expect(diagnosticsOf(() => compileText(outside.replace("[64]", "[56]")))).toMatchObject([
@@ -146,7 +146,7 @@ export default defineSpace(circle, { headDim: [64], ${REST} });\n`;
 export default defineSpace(myOp, { headDim: [64], ${REST} });\n`;
     const { ops, plans } = compileText(text, { "ops/mine.ts": op });
     expect(ops[0]?.source).toBe("ops/mine.ts");
-    expect(plans.map(({ id }) => id)).toEqual(["my_op_83f43df0__bf16_d64_r64_neox"]);
+    expect(plans.map(({ id }) => id)).toEqual(["my_op_877f07b4__bf16_d64_r64_neox"]);
   });
 
   it.each([

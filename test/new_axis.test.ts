@@ -24,39 +24,36 @@ type Change = readonly [file: string, find: string, replace: string];
 
 const TABLE: readonly Change[] = [
   [
-    "dsl/axes.ts",
+    "dsl/stages/rotate.ts",
     'rope: axis(oneOf("neox", "interleaved"), {',
     'rope: axis(oneOf("neox", "interleaved", "adjacent"), {\n    tags: { adjacent: "adj" },',
   ],
   [
-    "dsl/axes.ts",
-    "\n};\n\ntype Table",
-    `
-  /** What the norm is multiplied by. */
-  gain: axis(oneOf("one", "two"), { default: "one", tags: { two: "x2" }, when: { dtype: ["bf16"] } }),
-};
-
-type Table`,
+    "dsl/stages/norm.ts",
+    "  axes: {\n",
+    `  axes: {
+    /** What the norm is multiplied by. */
+    gain: axis(oneOf("one", "two"), { default: "one", tags: { two: "x2" }, when: { dtype: ["bf16"] } }),
+`,
   ],
 ];
 
 const STAGES: readonly Change[] = [
+  ["dsl/stages/norm.ts", "{ weight }, inputs", "{ weight, gain }, inputs"],
+  ["dsl/stages/norm.ts", "const scale = 1 / Math", 'const scale = (gain === "two" ? 2 : 1) / Math'],
+  ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i : i', 'rope !== "neox" ? 2 * i : i'],
+  ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i + 1', 'rope !== "neox" ? 2 * i + 1'],
   [
-    "dsl/language.ts",
-    "args: { weight: Weight; eps: Eps }",
-    'args: { weight: Weight; eps: Eps; gain: ValueOn<AxisValues["gain"]> }',
+    "generator/kernel_view.ts",
+    'interleaved: plan.pairing?.rope === "interleaved"',
+    'interleaved: plan.pairing?.rope !== "neox"',
   ],
-  ["dsl/qk_norm_rope.op.ts", "norm(x, { weight, eps })", "norm(x, { weight, eps, gain: axes.gain })"],
-  ["runtime/oracle.ts", "norm({ y }, _args,", "norm({ y }, { gain },"],
-  ["runtime/oracle.ts", "const scale = 1 / Math", 'const scale = (gain === "two" ? 2 : 1) / Math'],
-  ["runtime/oracle.ts", 'pairs === "interleaved"', 'pairs !== "neox"'],
-  ["generator/view.ts", 'interleaved: point.rope === "interleaved"', 'interleaved: point.rope !== "neox"'],
   [
     "templates/cpu/stages/norm.hbs",
-    "const float scale = measured[head - first];",
-    "[[maybe_unused]] const float one = 1.0f, two = 2.0f;\nconst float scale = measured[head - first]{{#if @root.gain}} * {{@root.gain}}{{/if}};",
+    "const float scale = measured[{{measured}}][head - first];",
+    "const float scale = measured[{{measured}}][head - first]{{#if gain.two}} * 2.0f{{/if}};",
   ],
-  ["templates/cuda/stages/norm.hbs", "a[i] *= scale, b[i] *= scale;", "// gain {{@root.gain}}"],
+  ["templates/cuda/stages/norm.hbs", "a[i] *= scale, b[i] *= scale;", "{{#if gain.two}}// twice{{/if}}"],
 ];
 
 function change([file, find, replace]: Change): void {
@@ -94,7 +91,14 @@ const POINT = { headDim: 64, rope: "neox", dtype: "bf16" } as const;
 describe("an axis and a value that are new", () => {
   it("leave the ids of kernels as they are where the axis is at its default", async () => {
     const [row] = JSON.parse((await normrope("list", "--json")).out);
-    expect(row).toEqual({ id: PLAIN, op: "qk_norm_rope", ...POINT, rotaryDim: 64, gain: "one" });
+    expect(row).toEqual({
+      id: PLAIN,
+      op: "qk_norm_rope",
+      ...POINT,
+      rotaryDim: 64,
+      gain: "one",
+      weight: "plain",
+    });
   });
 
   it("are added to a config, and refused by their names", async () => {
@@ -116,9 +120,9 @@ describe("an axis and a value that are new", () => {
 
   it("are listed, explained and emitted", async () => {
     const { out } = await normrope("list");
-    expect(out.split("\n")[0]).toMatch(/^kernel +headDim +rotaryDim +rope +dtype +gain$/);
-    expect(out).toMatch(/_neox_x2 +64 +64 +neox +bf16 +two$/m);
-    expect((await normrope("explain", `${PLAIN}_x2`)).out).toMatch(/^point .*, gain two$/m);
+    expect(out.split("\n")[0]).toMatch(/^kernel +headDim +rotaryDim +rope +dtype +gain +weight$/);
+    expect(out).toMatch(/_neox_x2 +64 +64 +neox +bf16 +two +plain$/m);
+    expect((await normrope("explain", `${PLAIN}_x2`)).out).toMatch(/^point .*, gain two, weight plain$/m);
     const absent = await normrope("explain", "qk_norm_rope__bf16_d64_r64_adj_x2");
     expect(absent.err).toContain('{ headDim: [64], rope: ["adjacent"], dtype: ["bf16"], gain: ["two"] }');
     expect((await normrope("emit")).code).toBe(0);

@@ -1,5 +1,5 @@
 /**
- * Random points of the config space, random calls of their kernels: on the CPU and on the emulator, against the oracle.
+ * Random ops and points of them, random calls of their kernels: on the CPU and on the emulator, against the oracle.
  *
  * 60 calls, in `npm run test:long` 5,000.
  */
@@ -12,30 +12,33 @@ import { cpuCompiler } from "../generator/target_compiler.js";
 import { findCxx } from "../generator/toolchain.js";
 import { runBatch } from "../runtime/batch.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
+import type { ManifestKernel } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
+import { kernelOf } from "./any_call.js";
 import { buildEmulated } from "./emulated.js";
 import { CACHE_ROOT, needed } from "./fixture.js";
-import { IS_LONG, SEED, spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
-import { randomBatch, randomPoint } from "./random_batch.js";
+import { IS_LONG, SEED, temporaryFolder, writeConfig } from "./helpers.js";
+import { randomBatch } from "./random_batch.js";
+import { configOf, randomKernel } from "./random_op.js";
 
 const CASES = IS_LONG ? 5000 : 60;
 const CALLS_PER_KERNEL = IS_LONG ? 20 : 10;
 const KERNELS_PER_LIBRARY = 25;
 
-const points = fc.sample(
-  fc.uniqueArray(randomPoint, {
+const kernels = fc.sample(
+  fc.uniqueArray(randomKernel, {
     minLength: Math.ceil(CASES / CALLS_PER_KERNEL),
     maxLength: Math.ceil(CASES / CALLS_PER_KERNEL),
-    selector: (point) => JSON.stringify(point),
+    selector: (kernel) => JSON.stringify(kernel),
   }),
   { seed: SEED, numRuns: 1 },
 )[0];
-if (points === undefined) throw new Error("fast-check gave no sample");
-console.log(`random configs: ${CASES} calls of ${points.length} kernels, NORMROPE_SEED=${SEED}`);
+if (kernels === undefined) throw new Error("fast-check gave no sample");
+console.log(`random configs: ${CASES} calls of ${kernels.length} kernels, NORMROPE_SEED=${SEED}`);
 
-const groups = Array.from({ length: Math.ceil(points.length / KERNELS_PER_LIBRARY) }, (_, i) =>
-  points.slice(i * KERNELS_PER_LIBRARY, (i + 1) * KERNELS_PER_LIBRARY),
+const groups = Array.from({ length: Math.ceil(kernels.length / KERNELS_PER_LIBRARY) }, (_, i) =>
+  kernels.slice(i * KERNELS_PER_LIBRARY, (i + 1) * KERNELS_PER_LIBRARY),
 );
 
 describe("random configs", () => {
@@ -43,10 +46,7 @@ describe("random configs", () => {
     "group $name: kernels of CPU and emulator agree with the oracle, and leave all else alone",
     { timeout: 900_000 },
     async ({ group }) => {
-      const entries = group.map(({ headDim, rotaryDim, rope, dtype }) =>
-        JSON.stringify({ headDim: [headDim], rotaryDim: [rotaryDim], rope: [rope], dtype: [dtype] }),
-      );
-      const files = emit(compile(writeConfig(spaceOf(`[${entries.join(",\n")}]`))));
+      const files = emit(compile(writeConfig(configOf(group))));
       const folder = temporaryFolder();
       const compiler = cpuCompiler(needed(await findCxx()), cpuFeatures());
       const cpu = { files, compiler, buildFolder: join(folder, "cpu"), cacheRoot: CACHE_ROOT, jobs: 2 };
@@ -55,18 +55,17 @@ describe("random configs", () => {
         target: "cuda",
         path: (await buildEmulated(files, join(folder, "emulated"))).library,
       });
-      for (const point of group) {
-        await checkKernel(onCpu, point);
-        await checkKernel(emulated, point);
+      for (const facts of onCpu.manifest.kernels) {
+        await checkKernel(onCpu, facts);
+        await checkKernel(emulated, facts);
       }
+      expect(onCpu.manifest.kernels).toHaveLength(group.length);
     },
   );
 });
 
-async function checkKernel(library: Library, point: (typeof groups)[number][number]): Promise<void> {
-  const kernel = await library.kernel(point);
-  const facts = library.manifest.kernels.find(({ id }) => id === kernel.id);
-  if (facts === undefined) throw new Error(`the manifest lacks ${kernel.id}`);
+async function checkKernel(library: Library, facts: ManifestKernel): Promise<void> {
+  const kernel = await kernelOf(library, facts);
   fc.assert(
     fc.property(randomBatch(facts), fc.integer({ min: 1, max: 1e6 }), (batch, dataSeed) => {
       const { accuracy, touched } = runBatch(library, kernel, facts, batch, dataSeed);

@@ -33,5 +33,9 @@ export default [
     defineOp({ name: "my_sides", q: (x) => norm(x), k: (x) => rotate(norm(x)), v: (x) => norm(x) }),
     entries,
   ),
-  defineSpace(defineOp({ name: "my_k", k: (x) => rotate(norm(x, { weight: "one_plus" })) }), entries),
+  // One norm without a weight and one with, whose loads and preparations they share.
+  defineSpace(
+    defineOp({ name: "my_k", k: (x) => norm(rotate(norm(x, { weight: "none" })), { weight: "one_plus" }) }),
+    entries,
+  ),
 ];

@@ -34,7 +34,7 @@ describe("for a point that the library lacks", () => {
     const rotaryDim = query.rotaryDim ?? query.headDim;
     expect(support.reason).toContain(`headDim ${query.headDim}, rotaryDim ${rotaryDim}, rope ${query.rope}`);
     expect(support.fix).toContain(support.configLine);
-    expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim }]);
+    expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim, weight: "plain" }]);
   });
 
   test.each<[PointQuery, string | undefined]>([

@@ -1,7 +1,6 @@
 // qk_norm_rope__bf16_d256_r256_interleaved
 //
-// q and k: rotate(norm(x))
-// for every token of a batch, at headDim 256, bf16, interleaved.
+// q and k: rotate(norm(x)), for every token of a batch, at headDim 256, interleaved, bf16.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cpu/kernel.cpp.hbs by `normrope emit`: change those, not this file.
 #include "simd.hpp"
 
@@ -67,7 +66,7 @@ extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(const normrope_args &ar
           load_pairs(in + head * heads.in_head_stride, a, b);
 
           {
-            // y = x * rsqrt(mean(x^2) + eps) * weight
+            // x * rsqrt(mean(x^2) + eps), times what the weight says
             const float scale = measured[0][head - first];
             #pragma omp simd
             for (int i = 0; i < PAIRS; ++i) {

@@ -1,7 +1,6 @@
 // qk_norm_rope__bf16_d64_r64_neox
 //
-// q and k: rotate(norm(x))
-// for every token of a batch, at headDim 64, bf16, neox.
+// q and k: rotate(norm(x)), for every token of a batch, at headDim 64, neox, bf16.
 // Emitted from dsl/qk_norm_rope.op.ts and templates/cuda/kernel.cu.hbs by `normrope emit`: change those, not this file.
 #include "device.cuh"
 
@@ -11,17 +10,16 @@ constexpr uint32_t SIDES = 2;
 constexpr uint32_t HEAD_DIM = 64;
 constexpr uint32_t ROTARY_PAIRS = 32;
 constexpr uint32_t SLOTS = 8;
-constexpr uint32_t PLACES = 8;  // SLOTS up to a power of two: what the sum over a head adds up
 constexpr uint32_t VECTOR_ELEMENTS = 4;
 constexpr uint32_t BLOCK_THREADS = 128;
 
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 using Params = normrope::Params<SIDES>;
 
-// Slot j of a head is two vectors; element i of the first rotates with element i of the second, as pair 4 j + i.
+// Slot j of a head is two vectors; element i of the first and element i of the second are pair 4 j + i.
 __device__ __forceinline__ uint32_t first_vector(uint32_t j) { return VECTOR_ELEMENTS * j; }
 __device__ __forceinline__ uint32_t second_vector(uint32_t j) { return VECTOR_ELEMENTS * j + HEAD_DIM / 2; }
-__device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) { return VECTOR_ELEMENTS * j + i; }
+[[maybe_unused]] __device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) { return VECTOR_ELEMENTS * j + i; }
 __device__ __forceinline__ void widen(Vector first, Vector second, float *a, float *b) {
   normrope::widen_bf16(first, a), normrope::widen_bf16(second, b);
 }
@@ -29,6 +27,7 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_bf16(a, first), normrope::narrow_bf16(b, second);
 }
 
+constexpr uint32_t PLACES = 8;  // SLOTS up to a power of two: what the sum over a head adds up
 // Loads the turns of a slot's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
 #pragma unroll
@@ -76,6 +75,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   if (is_dependent) allow_next_kernel();
   // The weights serve all heads of the lane: where each head has its own, dispatch gives a lane one.
   Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];
+  float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
   uint64_t turns[PAIRS_PER_LANE];
 #pragma unroll
@@ -100,7 +100,6 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     }
   };
   load_head();
-  float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
 
@@ -126,7 +125,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     }
 
     {
-      // y = x * rsqrt(mean(x^2) + eps) * weight
+      // x * rsqrt(mean(x^2) + eps)
       const float eps_part = params.eps * (1.0f * HEAD_DIM / PLACES);  // each place's part of the eps, which so costs nothing later
       float sums[SLOTS_PER_LANE];
       #pragma unroll
@@ -135,6 +134,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       #pragma unroll
         for (int i = s * VECTOR_ELEMENTS; i < (s + 1) * VECTOR_ELEMENTS; ++i) sums[s] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[s]));
       }
+      // times the weight, while the sum is on its way
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
       const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);
@@ -176,7 +176,7 @@ template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
 __device__ __forceinline__ void run(const Params &params, bool is_dependent) {
   const normrope::Task task = normrope::task_of_block(params);
   const normrope::Heads &heads = params.heads[task.side];
-  run_q_and_k<LANES_PER_HEAD, SLOTS_PER_LANE>(params, heads, task.block, is_dependent);
+  if (task.side < 2) return run_q_and_k<LANES_PER_HEAD, SLOTS_PER_LANE>(params, heads, task.block, is_dependent);
 }
 
 }  // namespace

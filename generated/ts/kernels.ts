@@ -6,49 +6,49 @@ export interface Points {
   readonly qk_norm_rope__bf16_d64_r64_interleaved: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 64;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 64;
     readonly rope: "interleaved";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
   readonly qk_norm_rope__bf16_d64_r64_neox: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 64;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 64;
     readonly rope: "neox";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
   readonly qk_norm_rope__bf16_d128_r128_interleaved: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 128;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 128;
     readonly rope: "interleaved";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
   readonly qk_norm_rope__bf16_d128_r128_neox: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 128;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 128;
     readonly rope: "neox";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
   readonly qk_norm_rope__bf16_d256_r256_interleaved: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 256;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 256;
     readonly rope: "interleaved";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
   readonly qk_norm_rope__bf16_d256_r256_neox: {
     readonly op?: "qk_norm_rope";
     readonly headDim: 256;
-    readonly dtype: "bf16";
     readonly rotaryDim?: 256;
     readonly rope: "neox";
+    readonly dtype: "bf16";
     readonly weight?: "plain";
   };
 }

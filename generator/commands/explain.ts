@@ -1,5 +1,6 @@
 /** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
+import { SIDES } from "../../dsl/inputs.js";
 import { completed } from "../../dsl/points.js";
 import { listed } from "../../dsl/sides.js";
 import { absenceOf } from "../../runtime/support.js";
@@ -52,7 +53,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["lanes", lanesText(plan, plan.slots)],
         ...(plan.wide === undefined ? [] : [["", `for many tokens: ${lanesText(plan.wide, plan.slots)}`]]),
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
-        ["bytes", `${bytes} a head (read and written): ${40 * bytes} a token of 32 q and 8 k heads`],
+        ["bytes", `${bytes} a head (read and written): ${bytesOfToken(plan, bytes)}`],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
         ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
           `  ${arch}`,
@@ -62,6 +63,15 @@ export function registerExplain(cli: Argv, io: Io): Argv {
       for (const line of ["", ...lanePicture(plan)]) io.print(line);
     },
   );
+}
+
+/** Heads of a model with grouped queries. */
+const HEADS = { q: 32, k: 8, v: 8 } as const;
+
+function bytesOfToken({ bodies }: KernelPlan, bytesPerHead: number): string {
+  const sides = SIDES.filter((side) => bodies.some((body) => body.sides.includes(side)));
+  const heads = sides.reduce((sum, side) => sum + HEADS[side], 0);
+  return `${heads * bytesPerHead} a token of ${listed(sides.map((side) => `${HEADS[side]} ${side}`))} heads`;
 }
 
 function lanesText({ lanesPerHead, slotsPerLane }: Layout, slots: number): string {

@@ -4,10 +4,9 @@
  * In: the object given to `defineOp`. Out: the op, or undefined and reports.
  */
 import { type CallExpression, Node } from "ts-morph";
-import { AXES, OP_AXIS_NAMES } from "../../dsl/axes.js";
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import { stageRejection } from "../../dsl/legality.js";
-import { type SideStages, type StageCall, sidesOf, stageNamed } from "../../dsl/sides.js";
+import { openAxes, type SideStages, type StageCall } from "../../dsl/sides.js";
 import { type Diagnostic, show } from "../diagnostics.js";
 import type { Axis, AxisValue, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
@@ -58,7 +57,7 @@ export function readOp(call: CallExpression, configPath: string, reportTo: Repor
   }
   const stages = readSides(definition, properties, report);
   if (stages === undefined) return undefined;
-  const axes = readRanges(properties.get("ranges"), axesOf(stages), report);
+  const axes = readRanges(properties.get("ranges"), openAxes(stages), report);
   if (axes === undefined) return undefined;
   const source = portablePath(call.getSourceFile().getFilePath(), configPath);
   return { name: located.value, source, axes, stages };
@@ -96,16 +95,6 @@ function readSides(
   const { rule, reason, fix, at } = rejection;
   const node = at && written.get(at.side)?.[at.index]?.node;
   return bad(node ?? definition, `${reason} (rule ${rule})`, fix);
-}
-
-/** Those that every op has, and those of its stages that no argument fixes wherever they are applied. */
-function axesOf(stages: SideStages): Axis[] {
-  const open = sidesOf(stages)
-    .flatMap((side) => stages[side] ?? [])
-    .flatMap(({ name, args }) =>
-      Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
-    );
-  return AXES.filter(({ name }) => OP_AXIS_NAMES.includes(name) || open.includes(name));
 }
 
 /** The op's axes, narrowed where it says so. */

@@ -43,17 +43,13 @@ export function pythonOpView(axes: readonly Axis[]): View {
   // Apart from the others: it may be no memory.
   const inCall = tensors.filter(({ name }) => name !== "rope_table");
   const namesOf = (all: readonly Parameter[]) => all.map(({ name }) => name).join(", ");
-  const registered = parameters.map(({ name, default: own }) => ({
-    name,
-    default: name === "attention_factor" ? " = 1.0" : own,
-  }));
   return {
     parameters,
-    registered,
+    registered: parameters.map(({ name, default: own }) => ({ name, default: own })),
     inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
     tensors: namesOf(inCall),
     inPlaceTensors: inCall.map((tensor) => (isOutput(tensor) ? "None" : tensor.name)).join(", "),
-    options: namesOf([...numbers, ...free]),
+    options: namesOf([...free, ...numbers]),
     outputs: tensors
       .filter(isOutput)
       .map(({ name }) => name)
@@ -81,12 +77,12 @@ function tensorsOf({ name, rule }: Input, side?: string): Parameter[] {
   return [{ name: ownName, type: "Any", default: " = None", docs }];
 }
 
-function numberOf({ name, docs }: Input): Parameter {
+/** Of those that the shipped op takes a caller must say `eps`; the table of angles knows the other. */
+function numberOf({ name, docs, rule }: Input): Parameter {
   const text = `${docs.charAt(0).toUpperCase()}${docs.slice(1)}.`;
-  // The table of angles knows it.
-  if (name === "attention_factor")
-    return { name, type: "float | None", default: " = None", docs: `${text} Default: the table's.` };
-  return { name, type: "float", default: "", docs: text };
+  if (rule.kind === "eps") return { name, type: "float", default: "", docs: text };
+  const fromTable = name === "attention_factor" ? " Default: the table's." : "";
+  return { name, type: "float | None", default: " = None", docs: `${text}${fromTable}` };
 }
 
 function axisOf(axis: Axis): Parameter {

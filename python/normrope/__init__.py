@@ -1,4 +1,4 @@
-"""RMSNorm and rotary embedding of every q and k head, in one pass: normrope from Python.
+"""Norm and rotary embedding of heads, in one pass: normrope from Python.
 
 In: what docs/python.md describes. Out: the public names. Importing needs neither torch nor numpy; where torch was
 imported before, its ops are registered at once.
@@ -7,6 +7,7 @@ imported before, its ops are registered at once.
 from ._dispatch import find_torch_op
 from ._fused import fused_qk_norm_rope
 from ._op import qk_norm_rope, qk_norm_rope_
+from ._own_op import Op
 from ._rope import RopeTable
 from ._version import __version__
 from .errors import NormropeError
@@ -15,6 +16,7 @@ from .support import can_use_fused_qk_norm_rope, why_not
 
 __all__ = [
     "NormropeError",
+    "Op",
     "Patch",
     "RopeTable",
     "__version__",

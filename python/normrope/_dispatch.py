@@ -29,7 +29,10 @@ def find_torch_op() -> Any:
 
 def first_of(values: Sequence[Any]) -> Any:
     """The first argument that is given: it says where a call runs, and the others must be there too."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def torch_op_for(first: Any, dtype: Any) -> Any:
@@ -50,12 +53,9 @@ def torch_op_for(first: Any, dtype: Any) -> Any:
 
 def run(form: Form, values: tuple[Any, ...], options: tuple[Any, ...], dtype: Any) -> None:
     """`values` are by the names of the form; `dtype` is what bit patterns are."""
-    first = values[0]
-    if first is None:
-        first = first_of(values)
-    if _torch_op is not None and dtype is None and isinstance(first, _torch_op.Tensor):  # as in nearly all calls
+    if _torch_op is not None and dtype is None and isinstance(values[0], _torch_op.Tensor):  # as in nearly all calls
         _torch_op.run(form, values, options)
-    elif (op := torch_op_for(first, dtype)) is not None:
+    elif (op := torch_op_for(first_of(values), dtype)) is not None:
         op.run(form, values, options)
     else:
         run_on_buffers(form, values, options, dtype)

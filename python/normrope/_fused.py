@@ -178,6 +178,4 @@ def _table(base: float, rotary_dim: int, factor: float, low: float, high: float)
     return RopeTable(base=base, rotary_dim=rotary_dim, scaling={"rope_type": "yarn-ramp", **ramp})
 
 
-FORM = Form(
-    "fused_qk_norm_rope", ("qkv", "q_weight", "k_weight", "position_ids"), _match, _by_name, renames=_NAMES
-)
+FORM = Form("fused_qk_norm_rope", ("qkv", "q_weight", "k_weight", "position_ids"), _match, _by_name, renames=_NAMES)

@@ -7,7 +7,6 @@ out of place. The names of what it takes come from the tables; `_op` spells them
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,14 +29,14 @@ def table_of(inv_freq: tuple[float, ...]) -> RopeTable:
 
 
 #: What a call says besides its tensors and its op's axes, which come before these. `table` is the `RopeTable`, where it
-#: is one. Calls pass a plain tuple, which is faster to make; who reads one makes it an `Options`.
+#: is one. Calls pass a plain tuple, which is faster to make.
 OPTIONS = (*NUMBERS, "head_dim", "heads_dim", "pdl", "library", "table")
-Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
 
 
-def split(options: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-    """What says op and axes, and the `Options`."""
-    return options[: -len(OPTIONS)], Options._make(options[-len(OPTIONS) :])
+def split(options: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What says op and axes; and the options by their names."""
+    count = len(OPTIONS)
+    return options[:-count], dict(zip(OPTIONS, options[-count:], strict=True))
 
 
 def names_for(sides: Sequence[str]) -> tuple[str, ...]:
@@ -53,10 +52,10 @@ def outputs_of(sides: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def match_general(
-    op: OpSpec, axes: Mapping[str, Any], said: Any, memories: Mapping[str, Memory], require: Require
+    op: OpSpec, axes: Mapping[str, Any], said: dict[str, Any], memories: Mapping[str, Memory], require: Require
 ) -> Matched:
     """`axes` are by the names of arguments."""
-    if said.table is not None and "rope_table" in memories:
+    if said["table"] is not None and "rope_table" in memories:
         raise unfit_argument("inv_freq", "given", "left out, as rope_table is given")
     given = [tensor.name for tensor in TENSORS if tensor.is_written and tensor.name in memories]
     for tensor in (tensor for tensor in TENSORS if tensor.is_written and given):
@@ -65,25 +64,28 @@ def match_general(
     return match(
         op,
         memories,
-        Layout(said.heads_dim, said.head_dim),
-        {op.arguments[name]["name"]: value for name, value in axes.items()},
-        {name: getattr(said, name) for name in NUMBERS},
-        said.table,
+        Layout(said["heads_dim"], said["head_dim"]),
+        {op.arguments[name]["name"]: value for name, value in axes.items() if value is not None},
+        {name: said[name] for name in NUMBERS},
+        said["table"],
         require=require,
-        pdl=said.pdl,
-        library=said.library,
+        pdl=said["pdl"],
+        library=said["library"],
     )
 
 
-def name_general(names: Sequence[str], tensors: tuple[Any, ...], said: Any) -> dict[str, Any]:
+def name_general(names: Sequence[str], tensors: tuple[Any, ...], said: dict[str, Any]) -> dict[str, Any]:
     """All but op and axes, by the names that registered ops have for it."""
-    named = {name: tensor for name, tensor in zip(names, tensors, strict=True) if tensor is not None}
-    named |= {name: getattr(said, name) for name in OPTIONS if name not in ("table", "library")}
-    named["library"] = None if said.library is None else str(said.library)
-    if said.table is not None:
-        named["inv_freq"] = list(said.table.inv_freq)
-        if said.attention_factor is None:
-            named["attention_factor"] = said.table.attention_factor
+    named = dict(said)
+    table, library = named.pop("table"), named["library"]
+    named["library"] = None if library is None else str(library)
+    if table is not None:
+        named["inv_freq"] = list(table.inv_freq)
+        if named["attention_factor"] is None:
+            named["attention_factor"] = table.attention_factor
+    for name, tensor in zip(names, tensors, strict=True):
+        if tensor is not None:
+            named[name] = tensor
     return named
 
 
@@ -102,9 +104,7 @@ def _by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, An
 FORM = Form(SHIPPED.name, names_for(SHIPPED.sides), _match, _by_name, outputs_of(SHIPPED.sides))
 
 
-def apply(
-    form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any
-) -> tuple[Any, ...]:
+def apply(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
     """Out of place: into what was given, else into new tensors. Gives the results, None of a side that there is not.
 
     `table` is a `RopeTable`, or memory.
@@ -124,9 +124,7 @@ def apply(
     return op.run_into_new(form, tensors, options)  # type: ignore[no-any-return]
 
 
-def apply_in_place(
-    form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any
-) -> None:
+def apply_in_place(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> None:
     """`tensors` have None for outputs; `table` is as above."""
     if isinstance(table, RopeTable):
         run(form, tensors + (None,), options + (table,), dtype)

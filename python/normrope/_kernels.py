@@ -50,10 +50,14 @@ def op_named(name: str, target: Target, library: Place = None) -> OpSpec:
     return _ops[key]
 
 
-def _named(library: Place) -> tuple[object, ...]:
-    """What says which library is meant."""
+def require_place(library: object) -> None:
     if library is not None and not isinstance(library, (str, os.PathLike)):
         raise invalid_argument("library", library, "a path")
+
+
+def _named(library: Place) -> tuple[object, ...]:
+    """What says which library is meant."""
+    require_place(library)
     return library, os.environ.get("NORMROPE_LIBRARY")
 
 

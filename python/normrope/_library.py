@@ -48,6 +48,7 @@ class Library:
 
     path: Path
     target: Target
+    functions: Functions
     #: By their names.
     ops: dict[str, OpSpec]
     kernels: dict[Point, Kernel]
@@ -130,7 +131,7 @@ def _load(path: Path) -> Library:
         point: Kernel(functions, functions.find(kernel["id"].encode()), kernel["id"], frozenset(kernel["inputs"]))
         for point, kernel in _kernels_of(own)
     }
-    return Library(path, manifest["build"]["target"], ops_of(own), kernels)
+    return Library(path, manifest["build"]["target"], functions, ops_of(own), kernels)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         needed = [build[key] for key in ("target", "archs", "cpuFeatures", "cpuArch", "librarySha256")]
         version = manifest["abi"]
         needed += [manifest["compiler"], "".join([*build["archs"], *build["cpuFeatures"]])]  # texts all
-        needed += [(kernel["id"], kernel["inputs"], hash(point)) for point, kernel in _kernels_of(manifest)]
+        needed += [(kernel["id"], hash(point)) for point, kernel in _kernels_of(manifest)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
         message = f"{quoted(path)} is not a manifest of this version: {type(cause).__name__} {cause}"
         raise NormropeError("library-invalid", message, _REBUILD) from cause
@@ -153,7 +154,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def ops_of(manifest: dict[str, Any]) -> dict[str, OpSpec]:
     """The ops of a manifest, by their names."""
-    return {op["name"]: OpSpec.read(op) for op in manifest["ops"]}
+    inputs: dict[str, set[str]] = {op["name"]: set() for op in manifest["ops"]}
+    for kernel in manifest["kernels"]:
+        inputs[kernel["op"]].update(kernel["inputs"])
+    return {op["name"]: OpSpec.read(op, inputs[op["name"]]) for op in manifest["ops"]}
 
 
 def _kernels_of(manifest: dict[str, Any]) -> list[tuple[Point, dict[str, Any]]]:
@@ -165,8 +169,8 @@ def require_op(op: OpSpec, ops: dict[str, OpSpec], path: Path) -> None:
     """Raises `library-invalid` where an op is not among those of a library, whatever their names."""
     if op in ops.values():
         return
-    message = f"{quoted(path)} holds {listed([str(held) for held in ops.values()])}, and not {op.described}"
-    fix = "Name a library that was built from the op of `normrope/dsl`. An op of your own is called by normrope.Op"
+    message = f"{quoted(path)} holds {listed(tuple(ops))}, and no op that is {op.described}"
+    fix = "Name a library that was built from the op of `normrope/dsl`; normrope.Op calls an op of your own"
     raise NormropeError("library-invalid", message, fix)
 
 

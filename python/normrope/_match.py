@@ -111,8 +111,7 @@ def match(
     library: Any = None,
 ) -> Matched:
     """Checks what can be told of a call without addresses. A size may be a symbol of a trace, which `require` then
-    looks at. `axes` are those that do not follow from the memory; axes and numbers may be None. Raises
-    `invalid-argument`."""
+    looks at. `axes` are those that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
     if not isinstance(pdl, bool):
         raise invalid_argument("pdl", pdl, "True or False")
     floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._general import apply, apply_in_place, table_of
+from ._general import FORM, apply, apply_in_place, table_of
 from ._kernels import Place
 
 
@@ -33,10 +33,10 @@ def qk_norm_rope(
 ) -> tuple[Any, ...]:
     """RMSNorm of every head of q and k, then RoPE, out of place.
 
-    Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are any
-    multiples of the kernel's vector, at most 4 elements, so a slice of packed rows is taken as it is. Tensors are worked
-    on where they lie, on the current stream of their device; plain buffers on the CPU. Sizes named here are those of the
-    call. There is no backward.
+    Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are
+    any multiples of the kernel's vector, at most 4 elements, so a slice of packed rows is taken as it is. Tensors are
+    worked on where they lie, on the current stream of their device; plain buffers on the CPU. Sizes named here are
+    those of the call. There is no backward.
 
     Args:
         q: Heads, bf16 or f16.
@@ -72,9 +72,10 @@ def qk_norm_rope(
             launched or written.
     """
     return apply(
+        FORM,
         (q, q_out, q_weight, k, k_out, k_weight, positions),
         rope_table,
-        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library),
+        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
     )
 
@@ -99,9 +100,10 @@ def qk_norm_rope_(
 ) -> None:
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(
+        FORM,
         (q, None, q_weight, k, None, k_weight, positions),
         rope_table,
-        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library),
+        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
     )
 
@@ -118,7 +120,7 @@ def arguments(
     k_weight: Any = None,
     positions: Any = None,
     rope_table: Any = None,
-    attention_factor: Any = 1.0,
+    attention_factor: Any = None,
     weight: Any = None,
     head_dim: Any = None,
     heads_dim: Any = -2,
@@ -130,5 +132,5 @@ def arguments(
     table = None if inv_freq is None else table_of(tuple(inv_freq))
     return (
         (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
-        (attention_factor, eps, rope, weight, head_dim, heads_dim, pdl, library, table),
+        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library, table),
     )

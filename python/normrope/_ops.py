@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,14 @@ class OpSpec:
     name: str = field(compare=False)
     #: In the table's order.
     axes: tuple[Axis, ...] = field(compare=False)
+    #: What any of its kernels of a library is given, by the fields of `normrope_args`.
+    inputs: frozenset[str] = field(compare=False)
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> OpSpec:
+    def read(cls, data: Mapping[str, Any], inputs: Iterable[str] = ()) -> OpSpec:
         """Of JSON, as a manifest has it."""
         stages = tuple((side, tuple(_stage(stage) for stage in own)) for side, own in dict(data["stages"]).items())
-        return cls(stages, data["name"], tuple(data["axes"]))
+        return cls(stages, data["name"], tuple(data["axes"]), frozenset(inputs))
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -52,9 +54,6 @@ class OpSpec:
 
     def has(self, axis: str) -> bool:
         return any(own["name"] == axis for own in self.axes)
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.described})"
 
     @property
     def described(self) -> str:

@@ -17,7 +17,7 @@ from ._dispatch import first_of
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched, raise_unless
 from ._op import arguments
-from ._ops import SHIPPED
+from ._ops import SHIPPED, Axis
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import match_fake, require_no_grad, target_of
@@ -97,9 +97,7 @@ def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str],
     written = {"": "", "_": "in", "_out": "out"}[kind]
     own = [tensor for tensor in TENSORS if tensor.name in form.names and (not tensor.is_written or kind == "_out")]
     marks = iter("abcdefghijkl")
-    spelled = {
-        tensor.name: f"Tensor({next(marks)}!)" if tensor.field == written else "Tensor" for tensor in own
-    }
+    spelled = {tensor.name: f"Tensor({next(marks)}!)" if tensor.field == written else "Tensor" for tensor in own}
     said = {name: f"{type_} {name}" if name in required else f"{type_}? {name}=None" for name, type_ in spelled.items()}
     heads = [said.pop(tensor.name) for tensor in own if tensor.is_heads and not tensor.is_written]
     numbers = [f"float {name}" if name in required else f"float? {name}=None" for name in NUMBERS]
@@ -107,6 +105,58 @@ def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str],
     others = [*said.values(), "float[]? inv_freq=None", *axes, *numbers, *options]
     results = f"({', '.join('Tensor' for _ in form.outputs)})" if kind == "" else "()"
     return f"{form.name}{kind}({', '.join([*head, *heads, '*', *others])}) -> {results}"
+
+
+def _results(form: Form, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """Of a side that there is not, an empty tensor."""
+    first = first_of(filled)
+    return tuple(first.new_empty(0) if filled[out] is None else filled[out] for out, _ in form.outputs)
+
+
+def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
+    """What can be told of tensors without data, so that a trace fails where the call would."""
+    with renaming(form.renames):
+        require_no_grad(form.names, tensors)
+        return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+
+
+def _register(definition: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    _registration.define(definition)
+    name = definition.partition("(")[0]
+    for device in ("CPU", "CUDA"):
+        _registration.impl(name, implementation, device)
+    torch.library.register_fake(f"normrope::{name}", fake, lib=_registration)
+
+
+def _register_general(
+    form: Form,
+    arguments_of: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]],
+    head: Sequence[str] = (),
+    required: Sequence[str] = (),
+    axes: Sequence[str] = (),
+) -> None:
+    """The three ops of a form: in place, into what is given, and into new tensors. `arguments_of` makes tensors and
+    options of what torch calls them with."""
+
+    def into(*given: Any, **named: Any) -> None:
+        launch(form, *arguments_of(*given, **named))
+
+    def fake_into(*given: Any, **named: Any) -> None:
+        _fake(form, *arguments_of(*given, **named))
+
+    def new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
+        tensors, options = arguments_of(*given, **named)
+        filled = _with_outputs(form, tensors, options)
+        launch(form, filled, options)
+        return _results(form, filled)
+
+    def fake_new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
+        tensors, options = arguments_of(*given, **named)
+        _fake(form, tensors, options)
+        return _results(form, _with_outputs(form, tensors, options))
+
+    for kind, implementation, fake in (("", new, fake_new), ("_", into, fake_into), ("_out", into, fake_into)):
+        _register(_schema(form, kind, head, required, axes), implementation, fake)
 
 
 _FUSED_SCHEMA = (
@@ -150,16 +200,17 @@ def _fused_fake(*given: Any, **named: Any) -> None:
     _fake(_fused.FORM, *_fused_arguments(*given, **named))
 
 
+def _axis(name: str, axis: Axis) -> str:
+    kind = "str" if axis["kind"] == "enum" else "int"
+    return f"{kind}? {name}=None" if "default" in axis else f"{kind} {name}"
+
+
 _registration = torch.library.Library("normrope", "FRAGMENT")
-_results_of_sides = f"({', '.join('Tensor' for _ in _general.OUTPUTS)})"
-for _definition, _implementation, _fake_of in (
-    (_FUSED_SCHEMA, _fused_op, _fused_fake),
-    (_schema("qk_norm_rope", "", _results_of_sides), _new, _fake_new),
-    (_schema("qk_norm_rope_", "in", "()"), _into, _fake_into),
-    (_schema("qk_norm_rope_out", "out", "()"), _into, _fake_into),
-):
-    _registration.define(_definition)
-    _name = _definition.partition("(")[0]
-    for _device in ("CPU", "CUDA"):
-        _registration.impl(_name, _implementation, _device)
-    torch.library.register_fake(f"normrope::{_name}", _fake_of, lib=_registration)
+_register(_FUSED_SCHEMA, _fused_op, _fused_fake)
+_register_general(
+    _general.FORM,
+    arguments,
+    required=("q", "q_out", "eps"),
+    axes=[_axis(name, axis) for name, axis in SHIPPED.arguments.items()],
+)
+_register_general(_own_op.FORM, _own_op.arguments, head=("str name", "str[] axes"))

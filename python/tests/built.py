@@ -1,7 +1,7 @@
 """Libraries for the Python tests, built by the compiler of this checkout.
 
-`NORMROPE_TEST_BUILD` names a folder with `tests/` and `single/` where somebody else has built them; otherwise they are
-built here, once, where Node is installed.
+`NORMROPE_TEST_BUILD` names a folder with one for each of the configs that somebody else has built; the others are built
+here, once, where Node is installed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 
-#: Of the configs below: one with the grid, and one with a single kernel that the grid lacks.
-CONFIGS = {"tests": HERE, "single": HERE / "single"}
+#: Of the configs below: one with the grid, one with a single kernel that the grid lacks, and one with ops of a user's.
+CONFIGS = {"tests": HERE, "single": HERE / "single", "sentences": HERE / "sentences"}
 SINGLE_ID = "qk_norm_rope__bf16_d96_r96_neox"
 
 #: As it was before a test changed it.
@@ -27,7 +27,7 @@ _ENVIRONMENT = dict(os.environ)
 @functools.cache
 def build(config: str = "tests", target: str = "cpu") -> Path:
     """The folder that holds `<target>/libnormrope.so`. Skips the test where it cannot be built."""
-    given = os.environ.get("NORMROPE_TEST_BUILD")
+    given = _ENVIRONMENT.get("NORMROPE_TEST_BUILD")
     if given and (Path(given) / config / target).is_dir():
         return Path(given) / config
     node = shutil.which("node")

@@ -170,6 +170,19 @@ class GeneralCases(NormropeCase):
             output, _ = normrope.qk_norm_rope(q, **call.options(k_weight=None, **options))
             self.assertTrue(torch.equal(output, want / 2), options)
 
+    def test_weights(self) -> None:
+        call = GeneralCall(self.device)
+        q, ones = call.heads["q"], torch.ones_like(call.weights["q"])
+        given = call.options(q_weight=None, k_weight=None)
+        want, _ = normrope.qk_norm_rope(q, **{**given, "q_weight": ones})
+        one_plus, _ = normrope.qk_norm_rope(q, **{**given, "q_weight": torch.zeros_like(ones)}, weight="one_plus")
+        none, _ = normrope.qk_norm_rope(q, **given, weight="none")
+        self.assertTrue(torch.equal(one_plus, want) and torch.equal(none, want))
+        given["inv_freq"] = list(given.pop("rope_table").inv_freq)
+        self.assertTrue(torch.equal(torch.ops.normrope.qk_norm_rope(q, **given, weight="none")[0], want))
+        with self.refuses("invalid-argument", "q_weight is given. q_weight must be left out"):
+            torch.ops.normrope.qk_norm_rope_(q, **{**given, "q_weight": ones}, weight="none")
+
     def test_the_registered_ops_give_the_same_bits(self) -> None:
         for _, q, k, given, _ in self.each_layout():
             want = normrope.qk_norm_rope(q, k, **given)

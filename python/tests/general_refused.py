@@ -71,7 +71,7 @@ class GeneralRefusals(NormropeCase):
         call = GeneralCall(self.device)
         q, k = call.heads["q"], call.heads["k"]
         refused: list[tuple[dict[str, Any], str]] = [
-            ({"q": q.float()}, "q is a tensor of torch.float32. q must be of bf16 or f16"),
+            ({"q": q.float()}, "q is a tensor of float32. q must be of bf16 or f16"),
             ({"q": q[0, 0, 0]}, "q is a tensor of shape [64]. q must be of rank 3 or 4"),
             (
                 {"q": q[..., :60], "q_weight": call.weights["q"][:60], "k": None, "k_weight": None},
@@ -104,7 +104,7 @@ class GeneralRefusals(NormropeCase):
             ),
             ({"rope_table": None}, "rope_table is None. rope_table must be given"),
             ({"rope_table": 1e4}, "rope_table is 10000.0"),
-            ({"rope_table": torch.zeros(32, device=self.device)}, "rope_table is a tensor of torch.float32"),
+            ({"rope_table": torch.zeros(32, device=self.device)}, "rope_table is a tensor of float32"),
             ({"rope": "neo"}, 'rope is "neo"'),
             ({"eps": True}, "eps is True"),
             ({"eps": float("nan")}, "eps is nan"),

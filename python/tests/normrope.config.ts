@@ -1,4 +1,4 @@
-/** What the tests of the Python package run: SGLang's grid for its op, in both dtypes. */
+/** What the tests of the Python package run: SGLang's grid for its op, in both dtypes; and other weights. */
 import { defineSpace, qkNormRope } from "normrope/dsl";
 
 const both = { rope: ["neox", "interleaved"], dtype: ["bf16", "f16"] } as const;
@@ -8,4 +8,5 @@ export default defineSpace(qkNormRope, [
   { headDim: [64], rotaryDim: [32], ...both },
   { headDim: [128], rotaryDim: [64], ...both },
   { headDim: [256], rotaryDim: [64, 128], ...both },
+  { headDim: [64], rope: ["neox"], dtype: ["bf16"], weight: ["one_plus", "none"] },
 ]);

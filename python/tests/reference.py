@@ -1,4 +1,4 @@
-"""The oracle of the Python tests: the op from its equations in float64, and sixteen-bit floats.
+"""The oracle of the Python tests: stages from their equations in float64, and sixteen-bit floats.
 
 In: numbers. Out: what a run should give, and by how much it may differ. Knows nothing of how the package works.
 """
@@ -10,6 +10,7 @@ import random
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 #: 2 pi to 60 digits.
 TWO_PI = 2 * Fraction("3.14159265358979323846264338327950288419716939937510582097494")
@@ -70,28 +71,52 @@ class Style:
         return self.factor, self.low, self.high, self.attention_factor
 
 
-def expected_head(style: Style, x: list[float], weight: list[float], position: int) -> tuple[list[float], list[float]]:
-    """A head's result, and the magnitude of float32 that may have gone into each element."""
-    rms = math.sqrt(math.fsum(value * value for value in x) / len(x) + style.eps)
-    y = [value / rms * w for value, w in zip(x, weight, strict=True)]
-    magnitude = [abs(value) for value in y]
+class Head(NamedTuple):
+    """Elements of a head, and how far from each float32 may be."""
+
+    y: list[float]
+    bound: list[float]
+
+
+def norm(style: Style, head: Head, weight: str, factors: list[float]) -> Head:
+    """`weight` says what of the factors multiplies: `plain`, `one_plus` or `none`."""
+    x, bound = head
+    squares = math.fsum(value * value for value in x) + len(x) * style.eps
+    # Half of what errors of the elements do to the sum, relative to it.
+    shift = math.fsum(abs(value) * error for value, error in zip(x, bound, strict=True)) / squares if squares else 0.0
+    scale = 1 / math.sqrt(squares / len(x)) if squares else math.nan
+    multiply = {"plain": lambda w: scale * w, "one_plus": lambda w: scale * (1 + w), "none": lambda _: scale}[weight]
+    factors = [multiply(w) for w in factors]
+    y = [value * factor for value, factor in zip(x, factors, strict=True)]
+    errors = zip(y, factors, bound, strict=True)
+    return Head(y, [abs(value) * (5.6e-7 + shift) + abs(factor) * error for value, factor, error in errors])
+
+
+def rotate(style: Style, head: Head, position: int) -> Head:
+    y, bound = list(head.y), list(head.bound)
     half = style.rotary_dim // 2
     for i in range(half):
-        a, b = (i, i + half) if style.is_neox else (2 * i, 2 * i + 1)
+        first, second = (i, i + half) if style.is_neox else (2 * i, 2 * i + 1)
         step = frequency(style.base, style.rotary_dim, i, style.factor, style.low, style.high)
         angle = float(Fraction(step) * position % TWO_PI)
         cos, sin = (style.attention_factor * f(angle) for f in (math.cos, math.sin))
-        largest = style.attention_factor * max(magnitude[a], magnitude[b])
-        y[a], y[b] = y[a] * cos - y[b] * sin, y[b] * cos + y[a] * sin
-        magnitude[a] = magnitude[b] = largest
-    return y, magnitude
+        (a, b), (da, db) = ((of[first], of[second]) for of in head)
+        y[first], y[second] = a * cos - b * sin, b * cos + a * sin
+        own = abs(style.attention_factor) * 2e-6 * max(abs(a), abs(b))
+        bound[first], bound[second] = own + abs(cos) * da + abs(sin) * db, own + abs(cos) * db + abs(sin) * da
+    return Head(y, bound)
 
 
-def largest_error(dtype: str, output: list[float], y: list[float], magnitude: list[float]) -> float:
+def expected_head(style: Style, x: list[float], weight: list[float], position: int) -> Head:
+    """A head's result of the op that ships."""
+    return rotate(style, norm(style, Head(x, [0.0] * len(x)), "plain", weight), position)
+
+
+def largest_error(dtype: str, output: list[float], head: Head) -> float:
     """As a multiple of what one rounding, and float32 before it, may do: runtime/accuracy.ts. At most 1 if right."""
 
-    def multiple(got: float, want: float, size: float) -> float:
-        error = abs(got - want) / (0.51 * ulp(dtype, want) + 2e-6 * 1.4 * size)
+    def multiple(got: float, want: float, bound: float) -> float:
+        error = abs(got - want) / (0.51 * ulp(dtype, want) + bound)
         return math.inf if math.isnan(error) else error
 
-    return max(map(multiple, output, y, magnitude))
+    return max(map(multiple, output, *head))

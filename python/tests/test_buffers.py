@@ -149,7 +149,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"num_heads_v": 2**31}, "num_heads_v is 2147483648"),
     ({"qkv": [1, 2]}, "qkv is a list of 2. qkv must be a buffer"),
     ({"qkv": array("i", [0] * 384)}, "qkv is a buffer of int32. qkv must be of bf16 or f16"),
-    ({"qkv": array("f", [0] * 384)}, 'qkv is a buffer of type "f"'),
+    ({"qkv": array("f", [0] * 384)}, "qkv is a buffer of float32. qkv must be of bf16 or f16"),
+    ({"qkv": array("d", [0] * 384)}, 'qkv is a buffer of type "d"'),
     ({"qkv": memoryview(bytes(768)).cast("H")}, "qkv is a buffer that is read-only"),
     (
         {"q_weight": ones("bf16", 32)},

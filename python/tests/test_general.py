@@ -13,9 +13,9 @@ from built import build, library_in
 from case import NormropeCase, ones
 from normrope._inputs import NUMBERS, TENSORS
 from normrope._library import load_library
-from normrope._point import FREE_AXES
+from normrope._ops import SHIPPED
 from normrope._regions import Region, require_apart
-from reference import Style, decode, expected_head, largest_error, random_bits
+from reference import Head, Style, decode, expected_head, largest_error, norm, random_bits, rotate
 
 STYLE = Style(64, 32, False, base=1e6)
 POSITIONS = array("q", [0, -3, 4097, 2**33, 5, 131_072])
@@ -60,9 +60,9 @@ class Heads:
             x = [decode(STYLE.dtype, bits) for bits in self.before[own]]
             at = head * STYLE.head_dim if self.weight_heads else 0
             weight = [decode(STYLE.dtype, bits) for bits in self.weight[at : at + STYLE.head_dim]]
-            y, magnitude = expected_head(STYLE, x, weight, POSITIONS[token])
+            expected = expected_head(STYLE, x, weight, POSITIONS[token])
             got = [decode(STYLE.dtype, bits) for bits in output[own]]
-            largest = max(largest, largest_error(STYLE.dtype, got, y, magnitude))
+            largest = max(largest, largest_error(STYLE.dtype, got, expected))
         return largest
 
 
@@ -112,6 +112,22 @@ class Layouts(NormropeCase):
         own = options(q_weight=by_sequence.weight, positions=positions, heads_dim=1)
         normrope.qk_norm_rope_(shaped(by_sequence.bits, 2, count, tokens // 2, dim), **own)
         self.assertLessEqual(by_sequence.error(by_sequence.bits), 1)
+
+    def test_weights(self) -> None:
+        dim, style = STYLE.head_dim, Style(64, 64, True, base=1e6)
+        own = {"rope_table": normrope.RopeTable(base=1e6, rotary_dim=64), "rope": "neox"}
+        for weight in ("plain", "one_plus", "none"):
+            q = Heads("q", HEADS["q"] * dim, dim)
+            given = {} if weight == "none" else {"q_weight": q.weight}
+            normrope.qk_norm_rope_(shaped(q.bits, 6, 3, 64), **options(**own, **given, weight=weight))
+            factors = [decode("bf16", bits) for bits in q.weight]
+            for (token, _), start in q.starts.items():
+                x = [decode("bf16", bits) for bits in q.before[start : start + dim]]
+                expected = rotate(style, norm(style, Head(x, [0.0] * dim), weight, factors), POSITIONS[token])
+                got = [decode("bf16", bits) for bits in q.bits[start : start + dim]]
+                self.assertLessEqual(largest_error("bf16", got, expected), 1, weight)
+        with self.refuses("invalid-argument", "q_weight is given. q_weight must be left out", "weight none does not"):
+            normrope.qk_norm_rope_(shaped(q.bits, 6, 3, 64), **options(**own, q_weight=q.weight, weight="none"))
 
     def test_turns_of_the_callers_own(self) -> None:
         q, again = (Heads("q", 3 * 64, 64) for _ in range(2))
@@ -196,8 +212,8 @@ class Batches(NormropeCase):
 
 class Functions(NormropeCase):
     def test_every_input_and_axis_is_an_argument(self) -> None:
-        names = {tensor.name for tensor in TENSORS} | set(NUMBERS) | {name for _, name, _ in FREE_AXES}
-        names |= {"head_dim", "heads_dim", "dtype", "pdl", "library"}
+        names = {tensor.name for tensor in TENSORS if tensor.side in ("", "q", "k")} | set(NUMBERS)
+        names |= {*SHIPPED.arguments, "head_dim", "heads_dim", "dtype", "pdl", "library"}
         self.assertEqual(set(inspect.signature(normrope.qk_norm_rope).parameters), names)
         self.assertEqual(set(inspect.signature(normrope.qk_norm_rope_).parameters), names - {"q_out", "k_out"})
         for name in names:

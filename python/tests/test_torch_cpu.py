@@ -25,10 +25,10 @@ from torch.testing._internal.two_tensor import TwoTensor
 
 from built import build
 from forked import said_by_child
-from normrope import _torch_launch, _torch_names, torch_op
-from reference import Style
 from general_cases import GeneralCases
 from general_refused import GeneralRefusals
+from normrope import _torch_launch, _torch_names, torch_op
+from reference import Style
 from torch_cases import Cases, TensorCall
 
 #: In a process of its own, where a tensor that is made without a device is to lie on the GPU.

@@ -16,10 +16,10 @@ if not torch.cuda.is_available():
 
 import normrope
 from built import build
-from normrope import _torch_names, _torch_plan
-from reference import Style
 from general_cases import GeneralCall, GeneralCases
 from general_refused import GeneralRefusals
+from normrope import _torch_names, _torch_plan
+from reference import Style
 from torch_cases import Cases, TensorCall
 
 STYLE = Style(128, 128, True, base=1e6)

@@ -231,7 +231,7 @@ class Cases(NormropeCase):
         qkv, weight, positions = call.qkv, call.weights[0], call.positions
         zeros = torch.zeros(8 * 512, dtype=torch.bfloat16, device=self.device)
         return [
-            ({0: qkv.float()}, "qkv is a tensor of torch.float32. qkv must be of bf16 or f16"),
+            ({0: qkv.float()}, "qkv is a tensor of float32. qkv must be of bf16 or f16"),
             ({0: qkv.unflatten(1, (-1, 64))}, "qkv is a tensor of shape [4, 8, 64]. qkv must be of rank 2"),
             (
                 {0: qkv[:3]},

@@ -97,7 +97,7 @@ export const BAD_ARGS: readonly BadArgs[] = [
     if (input.rule.kind !== "absent" && !path.startsWith("v.")) return [];
     const isPointer = input.type.endsWith("*");
     return [
-      [path, isPointer ? /^0x/ : "1", RegExp(`^${isPointer ? "NULL" : "0"}: no kernel`), { [path]: 1n }],
+      [path, isPointer ? /^0x/ : "1", RegExp(`^${isPointer ? "NULL" : "0"}: this kernel`), { [path]: 1n }],
     ];
   }),
 ];

@@ -35,7 +35,12 @@ const CASES: readonly ConfigCase[] = [
     "no side has a stage, so that a kernel would write nothing (rule nothing_written)",
     "apply a stage to a side",
   ],
-  ["an op without sides", "bad-op", sides("").replace("defineOp({", "defineOp(▸{"), "(rule nothing_written)"],
+  [
+    "an op that leaves its only side as it is",
+    "bad-op",
+    sides("v: (x) => x").replace("defineOp({", "defineOp(▸{"),
+    "(rule nothing_written)",
+  ],
   [
     "two pairings on two sides",
     "bad-op",
@@ -146,7 +151,7 @@ const CASES: readonly ConfigCase[] = [
     "entry-without-kernel",
     sides("head: (x) => rotate(x, { rotaryDim: 96 })")
       .replace(/ranges: .*,\n/, "")
-      .replace(", {", ", ▸{"),
+      .replace("myOp, {", "myOp, ▸{"),
     "rotaryDim 96 is more than headDim 64",
   ],
   [

@@ -130,7 +130,10 @@ test.each<[string, (built: Built) => void, string, RegExp]>([
   ],
   [
     "a stage too few",
-    manifestOf((manifest) => ({ ...manifest, ops: manifest.ops.map((op) => ({ ...op, stages: [] })) })),
+    manifestOf((manifest) => ({
+      ...manifest,
+      ops: manifest.ops.map((op) => ({ ...op, stages: { q: op.stages.q, k: op.stages.k?.slice(1) } })),
+    })),
     INVALID,
     LIES,
   ],

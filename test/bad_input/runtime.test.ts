@@ -84,7 +84,7 @@ const BAD: [what: string, field: string, change: () => object][] = [
     () => ({ k: withIn({ offset: 3 * HEAD_DIM }).q, numTokens: 2 }),
   ],
   ["no table", "ropeTable", () => ({ ropeTable: undefined })],
-  ["no q", "q", () => ({ q: undefined })],
+  ["no heads", "q", () => ({ q: undefined, k: undefined })],
   ["a stream that is none", "stream", () => ({ stream: 7 })],
   ["a stream of another library", "stream", () => ({ stream: other.createStream() })],
   ["q of another dtype", "q.in.buffer", () => withIn({ buffer: library.allocate("f16", TOKENS * ROW) })],

@@ -59,10 +59,10 @@ export const CONFIG_MUTANTS: readonly Mutant[] = inClass("config space", [
     killedBy: "test/support.test.ts",
   },
   {
-    name: "a constant in the place of the call's eps is recorded",
-    file: "generator/load/stage_args.ts",
-    find: 'return path === slot ? { kind: "input", name: slot } : "unfit";',
-    replace: 'if (path === slot) return { kind: "input", name: slot };',
+    name: "an argument outside its axis is recorded",
+    file: "generator/load/expression.ts",
+    find: "if (!isInRange(axis, found.value)) {",
+    replace: "if (false) {",
     killedBy: "test/bad_input/config_op.test.ts",
   },
 ]);

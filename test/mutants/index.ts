@@ -5,9 +5,11 @@ import { KERNEL_MUTANTS } from "./kernels.js";
 import { MODEL_MUTANTS } from "./models.js";
 import type { Mutant } from "./mutant.js";
 import { ROTATION_MUTANTS } from "./rotation.js";
+import { STAGE_MUTANTS } from "./stages.js";
 
 export const MUTANTS: readonly Mutant[] = [
   ...KERNEL_MUTANTS,
+  ...STAGE_MUTANTS,
   ...ROTATION_MUTANTS,
   ...CONFIG_MUTANTS,
   ...HOST_MUTANTS,

@@ -46,16 +46,37 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the bound of heads is `<=`",
-      file: "templates/cuda/kernel.cu.hbs",
+      file: "templates/cuda/stages/out.hbs",
       find: "if (head < end_head) {",
       replace: "if (head <= end_head) {",
       killedBy: EMULATED,
     },
     {
       name: "the last block of q works on k",
-      file: "templates/cuda/kernel.cu.hbs",
-      find: "const bool is_k = blockIdx.x >= first_of_k;",
-      replace: "const bool is_k = blockIdx.x + 1 >= first_of_k;",
+      file: "templates/cuda/device.cuh",
+      find: "const bool is_second = blockIdx.x >= first_of_second;",
+      replace: "const bool is_second = blockIdx.x + 1 >= first_of_second;",
+      killedBy: EMULATED,
+    },
+    {
+      name: "the last block of k works on v",
+      file: "templates/cuda/device.cuh",
+      find: "is_third = blockIdx.x >= first_of_third;",
+      replace: "is_third = blockIdx.x + 1 >= first_of_third;",
+      killedBy: EMULATED,
+    },
+    {
+      name: "a side that shares its body with one behind the next",
+      file: "generator/kernel_view.ts",
+      find: "endSide: bodies.slice(0, i + 1).flatMap",
+      replace: "endSide: bodies.slice(0, i + 1).map",
+      killedBy: EMULATED,
+    },
+    {
+      name: "sides in the order of the interface, not of the kernel",
+      file: "generator/view.ts",
+      find: 'sides: sides.map((side) => SIDES.indexOf(side)).join(", ")',
+      replace: 'sides: [...sides].sort().map((side) => SIDES.indexOf(side)).join(", ")',
       killedBy: EMULATED,
     },
     {
@@ -68,8 +89,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "blocks that are dropped at the end of slices",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "params.heads[i].blocks_per_slice = divide_up(blocks, decision.slices);",
-      replace: "params.heads[i].blocks_per_slice = static_cast<uint32_t>(blocks / decision.slices);",
+      find: "heads[i].blocks_per_slice = divide_up(blocks, decision.slices);",
+      replace: "heads[i].blocks_per_slice = static_cast<uint32_t>(blocks / decision.slices);",
       killedBy: EMULATED,
     },
     {
@@ -89,7 +110,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a group of heads with the weight of the group before",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "if (weight_for_each_head || 2 * groups < capacity)",
+      find: "if (one_a_lane || 2 * groups < capacity)",
       replace: "if (2 * groups < capacity)",
       killedBy: EMULATED,
     },
@@ -179,14 +200,15 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "templates/cuda/dispatch.cpp.hbs",
       find: "  const bool has_wide_positions =",
       replace:
-        "  params.heads[1].in_head_stride = params.heads[0].in_head_stride;\n  const bool has_wide_positions =",
+        "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  const bool has_wide_positions =",
       killedBy: "test/random_configs.test.ts",
     },
     {
       name: "the stride of q for k, packed by the runtime",
       file: "runtime/call.ts",
-      find: 'this.#setSide("k", k, numTokens)',
-      replace: 'this.#setSide("k", { ...k, in: { ...k.in, tokenStride: q.in.tokenStride } }, numTokens)',
+      find: "if (heads !== undefined) this.#setSide(side, heads, numTokens);",
+      replace:
+        "if (heads !== undefined) this.#setSide(side, { ...heads, in: { ...heads.in, tokenStride: (options.q ?? heads).in.tokenStride } }, numTokens);",
       killedBy: "test/random_configs.test.ts",
     },
     {
@@ -202,7 +224,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       name: "q and k with each other's weights",
       file: "templates/cuda/stages/norm.hbs",
       find: "const char *const weight = nth(heads.weight,",
-      replace: "const char *const weight = nth(params.heads[!is_k].weight,",
+      replace: "const char *const weight = nth(params.heads[SIDES - 1].weight,",
       killedBy: EMULATED,
     },
     {
@@ -229,8 +251,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "one weight for all heads, where each has its own",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "to.weight_head_stride = in_bytes(from.weight_head_stride);",
-      replace: "to.weight_head_stride = 0;",
+      find: "to.{{stride}} = from.{{stride}} * {{elementBytes}};",
+      replace: "to.{{stride}} = from.{{stride}} * {{elementBytes}} * 0;",
       killedBy: EMULATED,
     },
     {
@@ -250,8 +272,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "CPU: the mean over one element less",
       file: "templates/cpu/stages/norm.hbs",
-      find: "sum / HEAD_DIM + eps",
-      replace: "sum / (HEAD_DIM - 1) + eps",
+      find: "sum / HEAD_DIM + args.eps",
+      replace: "sum / (HEAD_DIM - 1) + args.eps",
       killedBy: KERNELS,
     },
   ]),

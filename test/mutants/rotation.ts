@@ -30,9 +30,9 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "rotary_dim taken for head_dim",
       file: "generator/plan.ts",
-      find: 'rotated: rope === "neox" ? rotaryDim / 2 : headDim / 2,',
-      replace: "rotated: headDim / 2,",
-      killedBy: "test/plan.test.ts",
+      find: 'pairing?.rope === "neox" ? pairing.rotaryDim / 2 : headDim / 2;',
+      replace: "headDim / 2;",
+      killedBy: "test/lanes.test.ts",
     },
     {
       name: "what passes through is rotated",

@@ -1,0 +1,82 @@
+/** Faults of how stages are put together: what they share, in which block, and how their bounds add up. */
+import { inClass, type Mutant } from "./mutant.js";
+
+const EMULATED = "test/emulated.test.ts";
+const KERNELS = "test/kernels.test.ts";
+
+export const STAGE_MUTANTS: readonly Mutant[] = [
+  ...inClass("blocks of stages", [
+    {
+      name: "loads behind the wait that belong before it",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "  if (is_dependent) allow_next_kernel();\n",
+      replace: "  if (is_dependent) allow_next_kernel(), wait_for_previous_kernel();\n",
+      killedBy: "test/machine_code.test.ts",
+    },
+    {
+      name: "a lane without a head reads a neighbour's that is written already",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "    __syncwarp();",
+      replace: "    //",
+      killedBy: EMULATED,
+    },
+    {
+      name: "what a stage reads only where all of its name do",
+      file: "generator/kernel_view.ts",
+      find: "same.some(({ reads }) => reads[input] === true)",
+      replace: "same.every(({ reads }) => reads[input] === true)",
+      killedBy: KERNELS,
+    },
+    {
+      name: "1 + weight taken for the weight",
+      file: "templates/cuda/stages/norm.hbs",
+      find: "a[i] = fmaf(a[i], weight_a[i], a[i])",
+      replace: "a[i] = fmaf(a[i], weight_a[i], 0.0f)",
+      killedBy: EMULATED,
+    },
+    {
+      name: "CPU: the second head of a block with the weight of the first",
+      file: "templates/cpu/stages/norm.hbs",
+      find: "if (head == 0 || heads.weight_head_stride != 0) {",
+      replace: "if (head % 8 == 0) {",
+      killedBy: KERNELS,
+    },
+    {
+      name: "CPU: a head is measured without the stages in front",
+      file: "generator/kernel_view.ts",
+      find: '...(i < last ? blocks("apply", [stage]) : []),',
+      replace: "",
+      killedBy: KERNELS,
+    },
+    {
+      name: "CPU: the second norm by what the first has measured",
+      file: "generator/kernel_view.ts",
+      find: "measured: measuring.indexOf(stage)",
+      replace: "measured: measuring.indexOf(stage) < 0 ? -1 : 0",
+      killedBy: KERNELS,
+    },
+    {
+      name: "an input is taken also where an axis says that it is not",
+      file: "dsl/sides.ts",
+      find: ".inputs.filter(({ when }) => isAt(when, values))",
+      replace: ".inputs.filter(({ when }) => isAt(when, values) || when !== undefined)",
+      killedBy: "test/plan.test.ts",
+    },
+  ]),
+  ...inClass("bounds of the oracle", [
+    {
+      name: "what came in wrong does not count behind a norm",
+      file: "dsl/stages/norm.ts",
+      find: "Math.abs(value) * (ERROR + shift)",
+      replace: "Math.abs(value) * ERROR",
+      killedBy: "test/oracle.test.ts",
+    },
+    {
+      name: "what came in wrong does not count behind a rotation",
+      file: "dsl/stages/rotate.ts",
+      find: "(own + turned(error[first], error[second]))",
+      replace: "own",
+      killedBy: "test/oracle.test.ts",
+    },
+  ]),
+];

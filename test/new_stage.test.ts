@@ -1,0 +1,169 @@
+/**
+ * "Add a stage" of docs/stages.md, as it stands there, in a copy of the package: three files and one row of the table of
+ * inputs. Every command knows the stage then, and C, TypeScript and Python call a kernel that has it.
+ */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PACKAGE_ROOT } from "../generator/package_root.js";
+import { collectingIo, useSharedCache } from "./cli_helpers.js";
+import { buildEmulated } from "./emulated.js";
+import { writeFiles } from "./helpers.js";
+import { pythonEnvironment, python as pythonFound } from "./python.js";
+
+const root = mkdtempSync(join(tmpdir(), "normrope-stage-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const copy = join(root, "package");
+const project = join(root, "project");
+const config = join(project, "normrope.config.ts");
+const build = join(project, "build");
+useSharedCache();
+
+const page = readFileSync(join(PACKAGE_ROOT, "docs", "stages.md"), "utf8");
+const BLOCK = /^```(?:typescript|handlebars)\n(?:\/\/|\{\{!--) (\S+)(?: --\}\})?\n([\s\S]*?)^```$/gm;
+const blocks = [...page.matchAll(BLOCK)].map(([, path = "", text = ""]) => ({ path, text }));
+
+/** The last row of a side, behind which a new one goes. */
+const LAST_ROW = /^ {2}absent\("norm_width".*\n/m;
+
+let normrope: (...args: string[]) => Promise<{ code: number; out: string; err: string }>;
+let runtime: typeof import("../runtime/index.js");
+
+beforeAll(async () => {
+  const names = ["dsl", "generator", "runtime", "templates", "python/normrope", "bench", "compile.ts"];
+  for (const name of [...names, "normrope.config.ts", "package.json", "tsconfig.json", "tsconfig.build.json"])
+    cpSync(join(PACKAGE_ROOT, name), join(copy, name), { recursive: true });
+  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(copy, "node_modules"));
+  for (const { path, text } of blocks) {
+    if (path !== "dsl/inputs.ts") {
+      writeFileSync(join(copy, path), text);
+      continue;
+    }
+    const rows = readFileSync(join(copy, path), "utf8");
+    expect(rows).toMatch(LAST_ROW);
+    writeFileSync(
+      join(copy, path),
+      rows.replace(LAST_ROW, (last) => last + text),
+    );
+  }
+  await execa("npm", ["run", "compile"], { cwd: copy });
+  const { main } = await import(join(copy, "dist", "generator", "cli.js"));
+  runtime = await import(join(copy, "dist", "runtime", "index.js"));
+  normrope = async (...args) => {
+    const { io, out, err } = collectingIo();
+    const code = await main([...args, "--config", config], io);
+    return { code, out: out(), err: err() };
+  };
+  writeFiles(project, {
+    "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate } from "normrope/dsl";
+const point = { headDim: 64, dtype: "bf16" } as const;
+export default [
+  defineSpace(defineOp({ name: "loud", head: (x) => amplify(rotate(norm(x))) }), { ...point, rope: "neox" }),
+  defineSpace(defineOp({ name: "only_loud", q: (x) => amplify(x), v: (x) => amplify(amplify(x)) }), point),
+];\n`,
+  });
+});
+
+describe("a stage that is new", () => {
+  it("is three files and one row", () => {
+    expect(blocks.map(({ path }) => path)).toEqual([
+      "dsl/stages/amplify.ts",
+      "templates/cuda/stages/amplify.hbs",
+      "templates/cpu/stages/amplify.hbs",
+      "dsl/inputs.ts",
+    ]);
+  });
+
+  it("is listed, explained, emitted, built and verified", async () => {
+    const rows = JSON.parse((await normrope("list", "--json")).out);
+    expect(rows).toMatchObject([{ op: "loud" }, { op: "only_loud" }]);
+    const { out } = await normrope("explain", rows[0].id);
+    expect(out).toMatch(/^q and k +amplify\(rotate\(norm\(x\)\)\)$/m);
+    for (const command of ["emit", "check", "build"]) {
+      const { code, err } = await normrope(command, ...(command === "build" ? ["--target", "cpu"] : []));
+      expect([command, code, code === 0 ? "" : err]).toEqual([command, 0, ""]);
+    }
+    const verified = await normrope("verify", "--target", "cpu", "--json");
+    expect([verified.code, JSON.parse(verified.out).kernels.length]).toEqual([0, 2]);
+  });
+
+  it("passes on the emulator", async () => {
+    const generated = join(project, "generated");
+    const files = readdirSync(generated, { recursive: true, encoding: "utf8" })
+      .filter((path) => /\.\w+$/.test(path))
+      .map((path) => ({ path, text: readFileSync(join(generated, path), "utf8") }));
+    const { library: path } = await buildEmulated(files, join(root, "emulated"));
+    const { verifyLibrary } = await import(join(copy, "dist", "runtime", "verify.js"));
+    using library = await runtime.open({ target: "cuda", path });
+    const results = await verifyLibrary(library);
+    expect(results.filter(({ pass }: { pass: boolean }) => !pass)).toEqual([]);
+  });
+
+  it("is called from TypeScript, and what is wrong with its input is said", async () => {
+    using library = await runtime.open({ target: "cpu", path: build });
+    const kernel = await library.kernel({ op: "only_loud", headDim: 64, dtype: "bf16" });
+    using buffer = library.upload("bf16", new Uint16Array(3 * 64).fill(0x3f80));
+    using gain = library.upload("float32", Float32Array.of(2, 4));
+    const given = (offset: number, numHeads: number, more: object) => ({
+      ...{ in: { buffer, offset, tokenStride: 192 }, numHeads, ...more },
+    });
+    kernel.run({ q: given(0, 2, { gain }), v: given(128, 1, { gain }), numTokens: 1 });
+    const heads = Array.from(buffer.read(new Uint16Array(192)), (bits) => runtime.decode("bf16", bits));
+    expect([heads[0], heads[64], heads[128]]).toEqual([2, 4, 4]);
+    const run = (more: object) => () => kernel.run({ q: given(0, 3, more), numTokens: 1 });
+    expect(run({})).toThrow("q.gain is undefined");
+    expect(run({ gain: buffer })).toThrow("q.gain is a buffer of bf16. q.gain must be float32");
+    expect(run({ gain })).toThrow("q.gain is 2 elements long. q.gain must be at least 3 long for this call");
+    const loud = await library.kernel({ op: "loud", headDim: 64, rope: "neox", dtype: "bf16" });
+    expect(loud.point).toMatchObject({ weight: "plain" });
+  });
+
+  it.skipIf(pythonFound === undefined)("is called from Python", async () => {
+    const program = `
+import sys
+from array import array
+import normrope
+x = array("H", [0x3f80] * 192)
+heads = memoryview(x).cast("B").cast("H", (1, 3, 64))
+op = normrope.Op("only_loud", library=sys.argv[1])
+op.in_place(heads, q_gain=array("f", [2, 4, 8]), dtype="bf16")
+print(x[0], x[64], x[128])
+`;
+    const env = { ...pythonEnvironment, PYTHONPATH: join(copy, "python") };
+    const { stdout } = await execa(pythonFound?.path ?? "", ["-c", program, build], { env });
+    expect(stdout).toBe(`${0x4000} ${0x4080} ${0x4100}`);
+  });
+
+  it("is called from C", async () => {
+    const id = JSON.parse((await normrope("list", "--json")).out)[1].id;
+    writeFiles(root, {
+      "program.c": `#include "normrope.h"
+#include <stdio.h>
+int main(void) {
+  uint16_t x[2][64] = {{0x3f80}, {0x3f80}};
+  const float gain[2] = {2, 4};
+  normrope_args args = {0};
+  args.struct_size = sizeof args;
+  args.num_tokens = 1;
+  args.q.in = args.q.out = x;
+  args.q.in_head_stride = args.q.out_head_stride = 64;
+  args.q.num_heads = 2;
+  args.q.gain = gain;
+  const int kernel = normrope_find("${id}");
+  const int status = normrope_run(kernel, &args, 0);
+  printf("%d %x %x\\n", status, x[0][0], x[1][0]);
+  args.q.gain = 0;
+  normrope_run(kernel, &args, 0);
+  puts(normrope_last_error());
+  return 0;
+}\n`,
+    });
+    const library = join(build, "cpu", "libnormrope.so");
+    const include = ["-I", join(project, "generated", "include")];
+    await execa("cc", ["-Wall", "-Werror", ...include, "program.c", library, "-o", "program"], { cwd: root });
+    const { stdout } = await execa(join(root, "program"), { env: { LD_LIBRARY_PATH: join(build, "cpu") } });
+    expect(stdout).toBe("0 4000 4080\nq.gain is NULL: must be given");
+  });
+});
