@@ -64,7 +64,9 @@ export interface Input {
   readonly of?: string;
 }
 
-const ABSENT: Rule = { kind: "absent" };
+type TensorRule = Extract<Rule, { kind: "tensor" }>;
+
+const ABSENT = { kind: "absent" } as const;
 /** Of 8 bytes, as the check takes it. */
 const absent = (name: string, type: Exclude<CType, "uint32_t" | "float">, docs: string): Input => ({
   name,
@@ -79,8 +81,13 @@ const partOf = (of: string, name: string, docs: string, rule: Rule): Input => ({
   of,
 });
 
-/** A tensor, and its length in elements behind it. */
-function tensor(name: string, type: CType, docs: string, rule: Rule): readonly Input[] {
+/** A tensor, and its length in elements behind it. Its name is known to the types, for the runtime's own. */
+function tensor<const Name extends string, R extends TensorRule | typeof ABSENT>(
+  name: Name,
+  type: CType,
+  docs: string,
+  rule: R,
+): readonly [Input & { readonly name: Name; readonly rule: R }, Input] {
   const isAbsent = rule.kind === "absent";
   const isExact = rule.kind === "tensor" && rule.isExact;
   const known = isExact
@@ -93,7 +100,7 @@ function tensor(name: string, type: CType, docs: string, rule: Rule): readonly I
   ];
 }
 
-const STRIDED = (prefix: "in" | "out"): Rule => ({
+const STRIDED = (prefix: "in" | "out"): TensorRule => ({
   ...{ kind: "tensor", shape: ["num_tokens", "num_heads", "head_dim"], alignment: "vector", dtype: "kernel" },
   strides: { num_tokens: `${prefix}_token_stride`, num_heads: `${prefix}_head_stride` },
 });
@@ -102,7 +109,7 @@ const STRIDED = (prefix: "in" | "out"): Rule => ({
 const HEADS_WORDS = 40;
 
 /** The fields, and behind them those that are left for later. */
-function withReserved(fields: readonly Input[]): readonly Input[] {
+function withReserved<const Fields extends readonly Input[]>(fields: Fields): readonly [...Fields, Input] {
   const count = HEADS_WORDS - placed(fields).end / 8;
   return [
     ...fields,
@@ -111,7 +118,7 @@ function withReserved(fields: readonly Input[]): readonly Input[] {
 }
 
 /** All the heads of a side. A new input comes last. */
-export const HEADS: readonly Input[] = withReserved([
+export const HEADS = withReserved([
   ...tensor(
     "in",
     "const void *",
@@ -153,6 +160,13 @@ export const HEADS: readonly Input[] = withReserved([
   absent("row_sum_stride", "int64_t", "0"),
   absent("norm_width", "int64_t", "0"),
 ]);
+
+type NameOfTensor<Field> = Field extends { readonly name: infer Name; readonly rule: TensorRule }
+  ? Name
+  : never;
+
+/** The tensors of a side, by their names. */
+export type HeadTensor = NameOfTensor<(typeof HEADS)[number]>;
 
 /** The sides of a call, in their order. */
 export const SIDES = ["q", "k", "v"] as const;

@@ -4,6 +4,7 @@
  * In: buffers, counts and strides in elements. Out: the same, with names; no layout costs a copy. Whether they fit each
  * other and the kernel is for `call` to check.
  */
+import type { HeadTensor } from "../dsl/inputs.js";
 import { invalidArgument, reading, requireObject } from "./errors.js";
 import type { DeviceBuffer } from "./memory.js";
 
@@ -29,8 +30,20 @@ export interface WeightLayout {
   readonly headStride?: number | undefined;
 }
 
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+/** The tensors that a stage of one's own may read, each by the name that the table of inputs has for it. */
+type OtherTensors = {
+  readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight">>]?:
+    | DeviceBuffer
+    | WeightLayout
+    | undefined;
+};
+
 /** All the heads of a side: what `normrope_heads` of the C interface is given, by the same names. */
-export interface Heads {
+export interface Heads extends OtherTensors {
   /** What the kernel's stages are applied to. */
   readonly in: HeadsLayout;
   /**

@@ -233,7 +233,7 @@ describe("sources", () => {
       [
         "^dsl/(axes|language|qk_norm_rope\\.op|sides|stage|stages/.*)",
         "^generator/(plan|kernel_view|view|lanes|lane_view|models/.*|bench/(cases|measure|summary))",
-        "^runtime/(call|made_call|manifest|oracle|heads|batch|verify|rope_.*)",
+        "^runtime/(call|made_call|manifest|oracle|heads|batch|batches|verify|rope_.*)",
         // Texts for the user.
         "^generator/(cli|commands/(add|demo|import|init|usage))",
       ]

@@ -6,11 +6,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "normrope.h"
 
-constexpr int TOKENS = 33, Q_HEADS = 5, K_HEADS = 2, HEADS = Q_HEADS + K_HEADS, REPLAYS = 3;
+constexpr int TOKENS = 33, SIDE_HEADS[] = {5, 2, 3}, HEADS = 10, REPLAYS = 3;
 
 #define CHECK(call)                                                       \
   if (auto error = (call)) {                                              \
@@ -46,36 +47,50 @@ std::vector<uint16_t> numbers(size_t length, uint32_t seed, bool is_f16) {
   return values;
 }
 
+// Whether a kernel takes an input: its part of the manifest names it.
+bool takes(int kernel, const std::string &path) {
+  const std::string manifest = normrope_manifest(), id = normrope_kernel_id(kernel);
+  const size_t from = manifest.find("{\"id\":\"" + id + "\""), found = manifest.find('"' + path + '"', from);
+  return found < manifest.find("{\"id\":", from + 1);
+}
+
 int main() {
   int differing = 0, total = 0;
   for (int kernel = 0; kernel < normrope_kernel_count(); ++kernel) {
-    int head_dim, rotary_dim;
+    int head_dim, rotary_dim = 0;
     char dtype[8];
-    if (std::sscanf(normrope_kernel_id(kernel), "qk_norm_rope__%4[^_]_d%d_r%d", dtype, &head_dim, &rotary_dim) != 3) {
-      std::exit(3);
-    }
+    const std::string id = normrope_kernel_id(kernel), point = id.substr(id.find("__"));
+    if (std::sscanf(point.c_str(), "__%4[^_]_d%d_r%d", dtype, &head_dim, &rotary_dim) < 2) std::exit(3);
     const bool is_f16 = dtype[0] == 'f';
     const size_t elements = size_t{TOKENS} * HEADS * head_dim;
     Buffer<uint16_t> x(elements), weight(head_dim);
     Buffer<int64_t> positions(TOKENS);
-    Buffer<uint64_t> table(rotary_dim / 2);
+    Buffer<uint64_t> table(rotary_dim / 2 + 1);
 
     normrope_args args = {};
     args.struct_size = sizeof args;
-    args.q.in = args.q.out = x.data;
-    args.q.weight = weight.data;
-    args.q.in_token_stride = args.q.out_token_stride = HEADS * head_dim;
-    args.q.in_head_stride = args.q.out_head_stride = head_dim;
-    args.q.num_heads = Q_HEADS;
-    args.k = args.q;
-    args.k.in = args.k.out = x.data + Q_HEADS * head_dim;
-    args.k.num_heads = K_HEADS;
-    args.positions = positions.data;
-    args.rope_table = table.data;
     args.num_tokens = TOKENS;
-    args.position_bits = 64;
-    args.eps = 1e-6f;
-    args.attention_factor = 1;
+    normrope_heads *const sides[] = {&args.q, &args.k, &args.v};
+    const char *const names[] = {"q", "k", "v"};
+    const auto set_heads = [&](bool has_any) {
+      for (int i = 0, first = 0; i < 3; first += SIDE_HEADS[i++]) {
+        if (!takes(kernel, names[i] + std::string(".in"))) continue;
+        normrope_heads &heads = *sides[i];
+        heads.in = heads.out = x.data + first * head_dim;
+        if (takes(kernel, names[i] + std::string(".weight"))) heads.weight = weight.data;
+        heads.in_token_stride = heads.out_token_stride = HEADS * head_dim;
+        heads.in_head_stride = heads.out_head_stride = head_dim;
+        heads.num_heads = has_any ? SIDE_HEADS[i] : 0;
+      }
+    };
+    set_heads(true);
+    if (rotary_dim > 0) {
+      args.positions = positions.data;
+      args.rope_table = table.data;
+      args.position_bits = 64;
+      args.attention_factor = 1;
+    }
+    if (takes(kernel, "eps")) args.eps = 1e-6f;
     const auto run_twice = [&](void *stream) {
       args.flags = 0;
       CHECK(normrope_run(kernel, &args, stream));
@@ -93,7 +108,7 @@ int main() {
     cudaGraphExec_t executable;
     CHECK(cudaStreamEndCapture(stream, &graph));
     CHECK(cudaGraphInstantiate(&executable, graph, 0));
-    args.q.num_heads = args.k.num_heads = 0;  // the graph keeps what args held
+    set_heads(false);  // the graph keeps what args held
 
     for (int replay = 0; replay < REPLAYS; ++replay) {
       const auto fill = [&] {
@@ -104,7 +119,7 @@ int main() {
         positions.write(at);
         std::vector<double> frequencies(rotary_dim / 2);
         for (int i = 0; i < rotary_dim / 2; ++i) frequencies[i] = 1.0 / (1 + replay + i);
-        std::vector<uint64_t> turns(rotary_dim / 2);
+        std::vector<uint64_t> turns(rotary_dim / 2 + 1);
         CHECK(normrope_rope_table(frequencies.data(), rotary_dim / 2, turns.data()));
         table.write(turns);
       };
@@ -113,8 +128,7 @@ int main() {
       CHECK(cudaStreamSynchronize(stream));
       const auto replayed = x.read();
       fill();
-      args.q.num_heads = Q_HEADS;
-      args.k.num_heads = K_HEADS;
+      set_heads(true);
       run_twice(stream);
       CHECK(cudaStreamSynchronize(stream));
       differing += replayed != x.read() || replayed == numbers(elements, replay, is_f16);

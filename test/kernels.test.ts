@@ -4,17 +4,12 @@ import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../runtime/accuracy.js";
 import { rowsOf, runBatch } from "../runtime/batch.js";
+import { batchesFor, branchesOf, unseenBranches, VERIFY_POSITIONS } from "../runtime/batches.js";
 import { findKernel } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { type RopeTable, ropeTable } from "../runtime/rope_table.js";
-import {
-  batchesFor,
-  branchesOf,
-  unseenBranches,
-  VERIFY_POSITIONS,
-  verifyLibrary,
-} from "../runtime/verify.js";
+import { verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
 
@@ -60,7 +55,7 @@ test("the geometries are at least 40 beyond the default space", () => {
 test("the batches take every position, layout and count that the op allows", () => {
   const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
   const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
-  const batches = facts === undefined ? [] : batchesFor(facts, readShippedOp(), []);
+  const batches = facts === undefined ? [] : batchesFor(facts, []);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
   for (const position of VERIFY_POSITIONS) expect(positions).toContain(position);
   expect(new Set(batches.map(({ target }) => target === undefined))).toEqual(new Set([true, false]));

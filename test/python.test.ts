@@ -31,7 +31,10 @@ describe("the Python package", () => {
     if (python === undefined) return;
     await buildFor("tests", "cpu");
     await buildFor("single", "cpu");
-    if (python.hasGpu && nvcc !== undefined) await buildFor("tests", "cuda");
+    await buildFor("sentences", "cpu");
+    if (!python.hasGpu || nvcc === undefined) return;
+    await buildFor("tests", "cuda");
+    await buildFor("sentences", "cuda");
   });
 
   describe.each(MODULES)("%s", (module) => {

@@ -6,10 +6,10 @@
  */
 import * as fc from "fast-check";
 import type { Batch, Place, Region } from "../runtime/batch.js";
+import { VERIFY_POSITIONS } from "../runtime/batches.js";
 import type { Counts } from "../runtime/made_call.js";
 import type { ManifestKernel } from "../runtime/manifest.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
-import { VERIFY_POSITIONS } from "../runtime/verify.js";
 
 const gap = fc.integer({ min: 0, max: 3 });
 const side = fc.record({ isHeadsFirst: fc.boolean(), innerGap: gap, outerGap: gap });

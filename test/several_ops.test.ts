@@ -104,8 +104,8 @@ describe("a library of two ops", () => {
 import sys
 from pathlib import Path
 from normrope._library import load_library
-for point, (index, kernel_id) in load_library(Path(sys.argv[1])).kernels.items():
-    print(kernel_id)
+for kernel in load_library(Path(sys.argv[1])).kernels.values():
+    print(kernel.id)
 `;
     const args = ["-c", program, join(build, "cpu", "libnormrope.so")];
     const { stdout } = await execa(pythonFound?.path ?? "", args, { env: pythonEnvironment });

@@ -1,0 +1,194 @@
+/**
+ * Which batches a kernel is verified on, so that together they take what its op allows, and every branch of dispatch.
+ *
+ * In: a kernel, and what dispatch decides for a shape. Out: batches, and what dispatch was not seen to do. Pure.
+ */
+import { SIDES } from "../dsl/inputs.js";
+import { REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
+import { type Batch, headsFirst, rowsOf } from "./batch.js";
+import { type Counts, headsOf, isAlwaysForEachHead, readTensors } from "./made_call.js";
+import type { ManifestKernel } from "./manifest.js";
+import type { LaunchInfo } from "./op.js";
+import { ropeTable } from "./rope_table.js";
+
+/**
+ * Elements before and after a batch in place, which must keep their bits. Out of place there are none: there a tool
+ * that watches memory sees every access beyond the buffer.
+ */
+const GUARD = 64;
+
+/** Positions at which peers of this op were wrong, and the ends of the range. */
+export const VERIFY_POSITIONS = [0, 1, 4095, 131071, 1_000_000, 2 ** 31 - 1, -1, -4095, -(2 ** 31)] as const;
+/** What is particular about a batch: positions that cycle through `VERIFY_POSITIONS`, all else as it is here. */
+export interface Sketch {
+  readonly name: string;
+  readonly tokens: number;
+  readonly q: number;
+  readonly k: number;
+  /** Default: one, which lies beside the others whether or not the kernel works on it. */
+  readonly v?: number;
+  /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
+  readonly place?: "rows" | "rows with gaps" | "out of place";
+  readonly hasWidePositions?: boolean;
+  readonly hasYarn?: boolean;
+  readonly eps?: number;
+  readonly weightForEachHead?: boolean;
+  readonly judgeEvery?: number;
+}
+
+const SKETCHES: readonly Sketch[] = [
+  {
+    ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1, v: 3 },
+    ...{ place: "rows with gaps", hasWidePositions: true, hasYarn: true },
+  },
+  { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, place: "out of place", hasYarn: true, eps: 1e-5 },
+  { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
+  { name: "no k heads", tokens: 7, q: 3, k: 0, v: 2 },
+  { name: "no q heads, no v heads", tokens: 7, q: 0, k: 3, v: 0, place: "out of place" },
+  { name: "one token", tokens: 1, q: 32, k: 8, v: 8, hasYarn: true },
+  { name: "no tokens", tokens: 0, q: 3, k: 2 },
+];
+
+/** A batch, and what dispatch decides for it. */
+export interface Branch extends Sketch {
+  readonly layout: number;
+  readonly headsPerTask: number;
+  readonly isSliced: boolean;
+}
+
+/** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
+export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
+
+/** With 9 groups of heads on each side, so that warps take two groups in a row, and four. */
+function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
+  const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
+  return {
+    every: { name: "filling", q: heads, k: heads, v: heads },
+    last: [
+      {
+        ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
+        ...{ q: heads, k: heads, v: heads, place: "rows with gaps", weightForEachHead: true },
+        ...{ hasYarn: true, hasWidePositions: true },
+      },
+      { name: "filling, out of place, no k heads", q: heads, k: 0, place: "out of place" },
+      { name: "many tokens of few heads", q: 3, k: 1 },
+    ],
+  };
+}
+
+/** What dispatch must have been seen to do, whatever the device: one, two and four groups a task; one slice and several. */
+const TASKS_MIN = 3;
+
+/** What dispatch was not seen to do, in words. */
+export function unseenBranches(facts: ManifestKernel, branches: readonly Branch[]): string[] {
+  const { layouts } = facts;
+  // Where heads can never share an input, each lane has one.
+  const differ = SIDES.some((side) => readTensors(facts, side).some(isAlwaysForEachHead));
+  const tasksMin = differ ? 1 : TASKS_MIN;
+  const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
+  const tasks = count(({ headsPerTask }) => headsPerTask);
+  const seen = count(({ layout }) => layout);
+  return [
+    ...(seen < layouts ? [`only ${seen} of ${layouts} layouts was seen`] : []),
+    ...(tasks < tasksMin ? [`only ${tasks} sizes of a task were seen, of ${tasksMin}`] : []),
+    ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
+  ];
+}
+
+/** Tokens of which some are judged. */
+const JUDGED = 43;
+
+/**
+ * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes that of the last branch
+ * before slices. `launched` says what dispatch decides; batches have at most `most` elements.
+ */
+export function branchesOf(
+  facts: ManifestKernel,
+  most: number,
+  launched: (shape: Shape, tokens: number) => LaunchInfo,
+): Branch[] {
+  const { every, last } = shapesFor(facts.headsPerWarp);
+  const sketchesOf = (shape: Shape) => {
+    const heads = takenHeads(facts, countsOf(shape, 0));
+    if (heads === 0) return [];
+    const found = new Map<string, Branch>();
+    for (let n = 0; ; n++) {
+      const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // so that blocks at the end are not full
+      if (tokens * heads * facts.point.headDim > most) return [...found.values()];
+      const { layout, headsPerTask, slices } = launched(shape, tokens);
+      const isSliced = slices > 1;
+      const taken = `layout ${layout}, ${headsPerTask} heads a task, ${isSliced ? "in slices" : "in one slice"}`;
+      if (found.has(taken)) continue;
+      const judgeEvery = Math.max(1, Math.floor(tokens / JUDGED));
+      found.set(taken, {
+        ...{ ...shape, name: `${shape.name}, ${taken}`, tokens, judgeEvery },
+        ...{ layout, headsPerTask, isSliced },
+      });
+    }
+  };
+  const largestOf = (shape: Shape) =>
+    sketchesOf(shape)
+      .filter(({ isSliced }) => !isSliced)
+      .slice(-1);
+  return [...sketchesOf(every), ...last.flatMap(largestOf)];
+}
+
+/** Heads of a token that the kernel works on. */
+function takenHeads(facts: ManifestKernel, counts: Counts): number {
+  const heads = headsOf(counts);
+  return SIDES.reduce((sum, side) => sum + (facts.inputs.includes(`${side}.in`) ? heads[side] : 0), 0);
+}
+
+export const countsOf = ({ q, k, v = 1 }: Shape, numTokens: number) => ({
+  ...{ numTokens, numQHeads: q, numKHeads: k, numVHeads: v },
+});
+
+/** The batches that every kernel is run on, and those that a GPU gets for the branches of its dispatch. */
+export function batchesFor(facts: ManifestKernel, branches: readonly Sketch[]): Batch[] {
+  const { headDim } = facts.point;
+  const rotaryDim = facts.pairing?.rotaryDim ?? 2;
+  const plain = ropeTable({ base: 10_000, rotaryDim });
+  const scaling = { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 } as const;
+  const yarn = ropeTable({ base: 1_000_000, rotaryDim, scaling });
+  const packed = { q: 3, k: 2, v: 2 };
+  const heads = takenHeads(facts, countsOf({ name: "", ...packed }, 0));
+  const tokens = Math.ceil(REL_ERROR_MIN_ELEMENTS / (heads * headDim));
+  const pooled = { name: "packed", tokens, ...packed };
+  return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {
+    const { name, tokens, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
+    const counts = countsOf(sketch, tokens);
+    const positions = sketch.hasWidePositions ? widePositions(tokens) : cyclingPositions(tokens);
+    const rope = sketch.hasYarn ? yarn : plain;
+    const regions = regionsFor(headDim, counts, sketch.place);
+    return { name, ...counts, ...regions, positions, rope, eps, weightForEachHead, judgeEvery };
+  });
+}
+
+function regionsFor(
+  headDim: number,
+  counts: Counts,
+  place: Sketch["place"],
+): Pick<Batch, "source" | "target"> {
+  switch (place) {
+    case "out of place":
+      return { source: rowsOf(headDim, counts), target: headsFirst(headDim, counts) };
+    case "rows with gaps":
+      return { source: rowsOf(headDim, counts, { gap: 8, guard: GUARD }) };
+    default:
+      return { source: rowsOf(headDim, counts, { guard: GUARD }) };
+  }
+}
+
+function cyclingPositions(tokens: number): Int32Array {
+  return Int32Array.from(
+    { length: tokens },
+    (_, i) => VERIFY_POSITIONS[i % VERIFY_POSITIONS.length] ?? Number.NaN,
+  );
+}
+
+/** Of 64 bits: some are beyond what 32 hold. */
+function widePositions(tokens: number): BigInt64Array {
+  return BigInt64Array.from(cyclingPositions(tokens), (position, i) =>
+    i % 4 === 3 ? BigInt(position) * 1009n : BigInt(position),
+  );
+}
