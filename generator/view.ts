@@ -126,6 +126,8 @@ export function inputsView(): View {
   const args = [...fields.values()].filter(({ input }) => !HEADS.includes(input));
   return {
     firstBytes: FIRST_ARGS_BYTES,
+    allHeads: 2 ** optionalInputs(HEADS).length - 1,
+    allArgs: 2 ** optionalInputs(ARGS_BEHIND).length - 1,
     tables: [...tablesOf("HEADS", placed(HEADS).fields), ...tablesOf("ARGS", args)],
     runs: [
       { table: "HEADS_ABSENT_RUNS", runs: absentRuns(placed(HEADS).fields) },

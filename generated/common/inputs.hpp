@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace normrope {
 
@@ -227,6 +228,9 @@ constexpr Run ARGS_ABSENT_RUNS[] = {
     { 1000, 24 },
     { 1048, 56 },
 };
+
+// The inputs that kernels take or do not take: a bit for each.
+constexpr uint32_t ALL_HEADS = 7, ALL_ARGS = 15;
 
 // Bytes of the first normrope_args of this version.
 constexpr size_t FIRST_ARGS_BYTES = 1104;

@@ -1,10 +1,12 @@
 /* The C interface of a normrope library, the same for the CUDA and the CPU target. Emitted by `normrope emit`.
  *
+ * A kernel does what its op says to every head of a batch of tokens, float32 inside, rounded once to the kernel's dtype. The
+ * op that ships is, for query and key heads,
+ *
  *     y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)
  *
- * for every query and key head of a batch of tokens: float32 inside, rounded once to the kernel's dtype. A kernel is
- * made for one point of a config space (head_dim, rotary_dim, rope style, dtype) and takes any number of tokens and
- * heads, any strides and any positions. A head's result does not depend on the batch that it comes in.
+ * A kernel is made for one point of the op's config space (head_dim, rotary_dim, rope style, dtype, ...) and takes any
+ * number of tokens and heads, any strides and any positions. A head's result does not depend on the batch that it comes in.
  *
  * Statuses   0 is success, everything negative an error. normrope_status_text names it, normrope_last_error says which
  *            field with which value, or which CUDA call and its error. After an error of normrope_run nothing was
@@ -46,9 +48,12 @@ extern "C" {
  * write them. Positions and data are read after the wait. */
 #define NORMROPE_PDL 1u
 
-/* All the heads of a side: the query heads, or the key heads. Where num_heads is 0, what a kernel takes is ignored. No kernel
- * takes v yet: all of it must be NULL or 0.
+/* All the heads of a side: the query heads, the key heads, or the value heads. Where num_heads is 0, what a kernel takes is
+ * ignored.
  *
+ * Inputs     A kernel takes the inputs of its op's stages, which "inputs" of the manifest lists for it, such as "q.weight"
+ *            and "positions". What it does not take must be NULL or 0: a side that it does not work on, a weight, positions
+ *            and table, eps and attention_factor, with their lengths and strides.
  * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
  *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
  *            [q heads | k heads | v heads] has in = out = the row's first q or k head, a head stride of head_dim and a
@@ -58,8 +63,8 @@ extern "C" {
  *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);
  *            `normrope explain` shows it.
  * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
- *            that is read or written, of q or of k, nor a weight, the positions or the table: that is checked, and where
- *            rows of different strides lie in each other heads that are apart may be refused too. q and k may lie in
+ *            that is read or written, of any side, nor a weight, the positions or the table: that is checked, and where
+ *            rows of different strides lie in each other heads that are apart may be refused too. Sides may lie in
  *            the same rows. Nothing but the heads is written.
  * NULL or 0  A field that is said to be NULL or 0 is for kernels that are still to come, and must be that. */
 typedef struct normrope_heads {

@@ -58,7 +58,7 @@ struct Scope {
   const char *base;             // the struct
   const char *side;             // its name; NULL for the arguments themselves
   const normrope_heads *heads;  // it, where it is a side
-  uint32_t taken;               // which of its inputs the kernel takes
+  uint32_t taken, all;          // which of its inputs the kernel takes, and all that there are
 
   bool takes(const Input &input) const { return input.bit < 0 || (taken >> input.bit & 1) != 0; }
   Text name(const char *field) const { return side == nullptr ? Text("%s", field) : Text("%s.%s", side, field); }
@@ -199,8 +199,9 @@ int check_number(const Scope &scope, const Input &input) {
 
 template <size_t N>
 int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
+  const bool takes_all = scope.taken == scope.all;  // as most kernels do: nothing is asked of each input then
   for (const Input &input : inputs) {
-    if (int status = scope.takes(input) ? check(scope, input) : check_absent(scope, input)) return status;
+    if (int status = takes_all || scope.takes(input) ? check(scope, input) : check_absent(scope, input)) return status;
   }
   return NORMROPE_OK;
 }
@@ -310,12 +311,12 @@ int check_heads(const Scope &scope) {
 
 int validate(const KernelFacts &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
-  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs};
+  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs, ALL_ARGS};
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
   const auto side_of = [&](int i) {
     const normrope_heads &heads = heads_of(args, i);
-    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.side_inputs[i]};
+    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.side_inputs[i], ALL_HEADS};
   };
   const Scope sides[SIDES] = {side_of(0), side_of(1), side_of(2)};
   for (const Scope &side : sides) {
