@@ -96,6 +96,80 @@ try {
 library.close();
 `;
 
+/** Ops as users write them. */
+const SENTENCES = `import { defineOp, defineSpace, norm, rotate } from "normrope/dsl";
+const dtype = "bf16" as const;
+const point = { headDim: 64, rope: "neox", dtype } as const;
+export default [
+  defineSpace(defineOp({ name: "my_rope_norm", head: (x) => norm(rotate(x)) }), point),
+  defineSpace(defineOp({ name: "my_weightless", head: (x) => rotate(norm(x, { weight: "none" })) }), point),
+  defineSpace(defineOp({ name: "my_one_plus", head: (x) => rotate(norm(x, { weight: "one_plus" })) }), point),
+  defineSpace(defineOp({ name: "my_only_rope", head: (x) => rotate(x) }), point),
+  defineSpace(defineOp({ name: "my_only_norm", head: (x) => norm(x) }), { headDim: 64, dtype }),
+  defineSpace(
+    defineOp({ name: "my_v4", q: (x) => rotate(norm(x, { weight: "none" })), k: (x) => rotate(norm(x)) }),
+    point,
+  ),
+  defineSpace(defineOp({ name: "my_twice", head: (x) => norm(rotate(norm(x))) }), point),
+  defineSpace(
+    defineOp({ name: "my_v", head: (x) => rotate(norm(x)), v: (x) => norm(x, { weight: "none" }) }),
+    point,
+  ),
+];
+`;
+
+/** What becomes of a q, a k and a v head of twos at position 0, with weights of 1. */
+const ONES: Readonly<Record<string, string>> = {
+  ...{ my_rope_norm: "1,1,2", my_weightless: "1,1,2", my_one_plus: "2,2,2", my_only_rope: "2,2,2" },
+  ...{ my_only_norm: "1,1,2", my_v4: "1,1,2", my_twice: "1,1,2", my_v: "1,1,1" },
+};
+
+/** Calls each kernel with what it takes. */
+const CALLS = `import { decode, open, ropeTable } from "normrope/runtime";
+const library = await open({ target: "cpu" });
+for (const { op, point, inputs } of library.manifest.kernels) {
+  const kernel = await library.kernel({ ...point, op });
+  const buffer = library.upload("bf16", new Uint16Array(3 * 64).fill(0x4000));
+  const weight = library.upload("bf16", new Uint16Array(64).fill(0x3f80));
+  const options = { numTokens: 1 };
+  ["q", "k", "v"].forEach((side, i) => {
+    if (!inputs.includes(side + ".in")) return;
+    options[side] = { in: { buffer, offset: 64 * i, tokenStride: 192 }, numHeads: 1 };
+    if (inputs.includes(side + ".weight")) options[side].weight = weight;
+  });
+  if (inputs.includes("positions")) options.positions = library.upload("int32", Int32Array.of(0));
+  if (inputs.includes("rope_table"))
+    options.ropeTable = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 64 }));
+  if (inputs.includes("eps")) options.eps = 0;
+  kernel.run(options);
+  const bits = buffer.read(new Uint16Array(3 * 64));
+  console.log(op, [0, 64, 128].map((i) => decode("bf16", bits[i])).join());
+}
+library.close();
+`;
+
+const PYTHON_CALLS = `import json
+from array import array
+import normrope
+manifest = json.load(open("build/cpu/manifest.json"))
+numbers = {0x3f80: 1, 0x4000: 2}
+for kernel in manifest["kernels"]:
+    inputs, point = kernel["inputs"], kernel["point"]
+    heads = {s: array("H", [0x4000] * 64) for s in "qkv"}
+    given = {s: memoryview(x).cast("B").cast("H", (1, 1, 64)) for s, x in heads.items() if s + ".in" in inputs}
+    for s in "qkv":
+        if s + ".weight" in inputs:
+            given[s + "_weight"] = array("H", [0x3f80] * 64)
+    if "positions" in inputs:
+        given["positions"] = array("i", [0])
+        given["rope_table"] = normrope.RopeTable(base=1e4, rotary_dim=64)
+        given["rope"] = point["rope"]
+    if "eps" in inputs:
+        given["eps"] = 0
+    normrope.Op(kernel["op"]).in_place(dtype="bf16", **given)
+    print(kernel["op"], ",".join(str(numbers[x[0]]) for x in heads.values()))
+`;
+
 describe("the package", { timeout: 300_000 }, () => {
   let packed: Packed;
   beforeAll(async () => {
@@ -224,6 +298,35 @@ describe("the package", { timeout: 300_000 }, () => {
       expect(program.stdout).toBe("qk_norm_rope__bf16_d96_r96_neox 3f80,4000\ninvalid-argument");
     },
   );
+
+  it.skipIf(missing.length > 0)(`takes ops of a user's own through all of it${needs}`, async () => {
+    const folder = join(project, "ops");
+    const own = (...args: string[]) =>
+      execa(join(project, "node_modules", ".bin", "normrope"), args, { cwd: folder, env: environment });
+    writeFiles(folder, { "normrope.config.ts": SENTENCES, "program.mjs": CALLS, "program.py": PYTHON_CALLS });
+    const listed: { id: string; op: string }[] = JSON.parse((await own("list", "--json")).stdout);
+    expect(listed.map(({ op }) => op).sort()).toEqual(Object.keys(ONES).sort());
+    expect((await own("emit")).stdout).toContain("generated holds 8 kernels");
+    expect((await own("build", "--target", "cpu")).stdout).toContain("8 kernels compiled");
+    expect((await own("verify", "--target", "cpu")).stdout).toContain("8 of 8 kernels pass on CPU");
+    const { id = "" } = listed.find(({ op }) => op === "my_twice") ?? {};
+    expect((await own("explain", id)).stdout).toMatch(/^q and k +norm\(rotate\(norm\(x\)\)\)$/m);
+    await own("report", "--target", "cpu", "--no-verify");
+    const pages = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
+      path.endsWith(".html"),
+    );
+    const [report = ""] = pages;
+    expect(readFileSync(join(folder, report), "utf8")).toContain("my_v4: q: rotate(norm(x, {");
+    const expected = Object.entries(ONES).map(([op, values]) => `${op} ${values}`);
+    const { stdout } = await execa("node", ["program.mjs"], { cwd: folder, env: environment });
+    expect(stdout.split("\n").sort()).toEqual(expected.sort());
+    const PYTHONPATH = join(project, "node_modules", "normrope", "python");
+    const fromPython = await execa(python, ["program.py"], {
+      cwd: folder,
+      env: { ...environment, PYTHONPATH },
+    });
+    expect(fromPython.stdout.split("\n").sort()).toEqual(expected.sort());
+  });
 
   it.skipIf(ping !== 0)(`compiles on first use without TypeScript${offline}`, async () => {
     for (const name of ["ts-morph", "@ts-morph", "typescript"]) {

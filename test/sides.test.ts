@@ -1,0 +1,99 @@
+/** Stage lists by side: which are equal, what a kernel takes for them, and which rules they must keep. */
+import { describe, expect, it } from "vitest";
+import { STAGES } from "../dsl/axes.js";
+import { stageRejection } from "../dsl/legality.js";
+import {
+  bodiesOf,
+  kernelInputs,
+  openAxes,
+  pairingOf,
+  type SideStages,
+  type StageCall,
+  sideTexts,
+} from "../dsl/sides.js";
+import { defineStage } from "../dsl/stage.js";
+
+const norm = (weight?: string): StageCall => ({ name: "norm", args: weight === undefined ? {} : { weight } });
+const rotate = (args: StageCall["args"] = {}): StageCall => ({ name: "rotate", args });
+const point = { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16", weight: "plain" };
+
+describe("sides", () => {
+  it("with equal stages share a body, wherever they lie, and whatever the order of arguments", () => {
+    const stages: SideStages = {
+      q: [rotate({ rope: "neox", rotaryDim: 32 })],
+      k: [norm()],
+      v: [rotate({ rotaryDim: 32, rope: "neox" })],
+    };
+    expect(bodiesOf(stages).map(({ sides }) => sides)).toEqual([["q", "v"], ["k"]]);
+    expect(sideTexts(stages)).toEqual(['q and v: rotate(x, { rope: "neox", rotaryDim: 32 })', "k: norm(x)"]);
+    expect(sideTexts({ q: [norm()], k: [norm()], v: [norm()] })).toEqual(["q, k and v: norm(x)"]);
+  });
+
+  it("have the axes that not every application of a stage fixes", () => {
+    const names = (stages: SideStages) => openAxes(stages).map(({ name }) => name);
+    expect(names({ v: [norm("none")] })).toEqual(["headDim", "dtype"]);
+    expect(names({ q: [norm("none"), norm()] })).toEqual(["headDim", "dtype", "weight"]);
+    expect(names({ k: [rotate({ rope: "neox" })] })).toEqual(["headDim", "rotaryDim", "dtype"]);
+  });
+
+  it.each<[string, SideStages, string, object]>([
+    [
+      "both",
+      { q: [norm(), rotate()], k: [norm(), rotate()] },
+      "positions rope_table attention_factor eps q.in q.out q.weight k.in k.out k.weight",
+      {},
+    ],
+    ["a norm without a weight", { v: [norm("none")] }, "eps v.in v.out", {}],
+    ["a norm without one at this point", { v: [norm()] }, "eps v.in v.out", { weight: "none" }],
+    ["one of two norms", { q: [norm("none"), norm()] }, "eps q.in q.out q.weight", {}],
+    ["a rotation", { k: [rotate()] }, "positions rope_table attention_factor k.in k.out", {}],
+  ])("take the inputs of their stages: %s", (_, stages, inputs, changed) => {
+    expect(kernelInputs(stages, { ...point, ...changed }).join(" ")).toBe(inputs);
+  });
+
+  it("have one pairing, by arguments or by the point", () => {
+    expect(pairingOf({ q: [norm()], v: [rotate()] }, point)).toEqual({ rope: "neox", rotaryDim: 32 });
+    expect(pairingOf({ q: [rotate({ rotaryDim: 16 })] }, point)).toEqual({ rope: "neox", rotaryDim: 16 });
+    expect(pairingOf({ q: [norm()] }, point)).toBeUndefined();
+  });
+});
+
+describe("rules of stages", () => {
+  const sink = defineStage({
+    ...{ name: "sink", scope: "element", axes: {}, inputs: [], isSink: true },
+    reference: (head) => head,
+  }).stage;
+  const declared = new Map([...STAGES, ["sink", sink]]);
+  const ruleOf = (stages: SideStages) => stageRejection(stages, declared);
+  const write: StageCall = { name: "sink", args: {} };
+
+  it.each<[string, SideStages, string | undefined, object | undefined]>([
+    ["nothing at all", {}, "nothing_written", undefined],
+    [
+      "a stage behind a sink",
+      { q: [norm()], k: [norm(), write, rotate()] },
+      "nothing_after_a_sink",
+      { side: "k", index: 2 },
+    ],
+    ["a sink behind a sink", { v: [write, write] }, "nothing_after_a_sink", { side: "v", index: 1 }],
+    ["a sink at the end", { v: [norm(), write] }, undefined, undefined],
+    [
+      "a pairing that differs",
+      { q: [rotate()], v: [norm(), rotate({ rope: "neox" })] },
+      "one_pairing",
+      { side: "v", index: 1 },
+    ],
+    ["one pairing twice", { q: [rotate(), norm(), rotate()], k: [rotate()] }, undefined, undefined],
+    ["two norms that differ", { q: [norm("none"), norm("one_plus")] }, undefined, undefined],
+  ])("%s", (_, stages, rule, at) => {
+    const rejection = ruleOf(stages);
+    expect([rejection?.rule, rejection?.at]).toEqual([rule, at]);
+  });
+
+  it("follow from what is declared, never from a name", () => {
+    const renamed = new Map([["turn", { ...sink, name: "turn", isSink: false, scope: "pair" as const }]]);
+    const turn: StageCall = { name: "turn", args: {} };
+    expect(stageRejection({ q: [turn], k: [turn] }, renamed)).toBeUndefined();
+    expect(stageRejection({ q: [{ name: "sink", args: {} }, turn] }, renamed)).toBeUndefined();
+  });
+});
