@@ -4,7 +4,6 @@
  * In: stage lists, axes, a value or a point. Out: whether it can be, or the first rule that it breaks, with the reason.
  * Pure. The runtime asks here too, so that "why not" has one answer.
  */
-
 import { AXES, STAGES } from "./axes.js";
 import type { Axis, AxisValue } from "./axis.js";
 import type { Side } from "./inputs.js";

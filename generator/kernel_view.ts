@@ -19,7 +19,10 @@ import type { View, ViewValue } from "./view.js";
  */
 const CUDA_BLOCKS = ["functions", "declare", "load", "read", "prepare", "apply", "store"] as const;
 
-/** And of its CPU text. Once a token: reads. Once a side: variables; what is made for a head. For each application: what is measured of a head first; what is done to it; where it is stored. */
+/**
+ * And of its CPU text. Once a token: reads. Once a side: variables; what is made for a head. For each application: what is
+ * measured of a head first; what is done to it; where it is stored.
+ */
 const CPU_BLOCKS = ["read", "declare", "prepare", "measure", "apply", "store"] as const;
 
 type Block = (typeof CUDA_BLOCKS)[number] | (typeof CPU_BLOCKS)[number];

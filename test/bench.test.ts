@@ -137,9 +137,9 @@ describe("a record", () => {
       { ...row, tokens: 64, over_floor: 1.5, pdl: true },
     ];
     expect(summarize(rows, undefined)).toEqual([
-      "q and k of 8 MB and more: 2.000 times the floor over 2 rows, at most 4.00 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 4096 tokens, warm)",
-      "q and k of less than 8 MB: 1.250 times the floor over 1 row, at most 1.25 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
-      "q and k of less than 8 MB, dependent launch: 1.500 times the floor over 1 row, at most 1.50 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
+      "heads of 8 MB and more: 2.000 times the floor over 2 rows, at most 4.00 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 4096 tokens, warm)",
+      "heads of less than 8 MB: 1.250 times the floor over 1 row, at most 1.25 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
+      "heads of less than 8 MB, dependent launch: 1.500 times the floor over 1 row, at most 1.50 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",
     ]);
   });
 });
@@ -156,7 +156,7 @@ describe("rows whose times spread too far, or that waited for a CPU", () => {
   it("are left out of the means, and said", () => {
     const summary = summarize([{ ...row, tokens: 1, over_floor: 1.5, spread: 0.3 }, busy], undefined);
     expect(summary).toHaveLength(2);
-    expect(summary[0]).toMatch(/^q and k of less than 8 MB: 1\.500 times the floor over 1 row,/);
+    expect(summary[0]).toMatch(/^heads of less than 8 MB: 1\.500 times the floor over 1 row,/);
     expect(summary[1]).toMatch(
       /^unsteady, and left out: 1 row, such as qk_norm_rope__bf16_d128_r128_neox, .* 64 tokens/,
     );

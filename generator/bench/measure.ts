@@ -141,14 +141,14 @@ async function measureCase(
   const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
   const own = time((i) => calls[i % copies]?.run());
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
-  const bytes = 2 * tokens * moved * headDim * ELEMENT_BYTES;
+  const bytes = tokens * moved * headDim * ELEMENT_BYTES;
   return {
-    ...{ kernel: id, ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl },
+    ...{ kernel: id, ...point, q_heads: heads.q, k_heads: heads.k, v_heads: heads.v, tokens, cache, pdl, bytes },
     us: rounded(own.median),
     floor_us: rounded(floor.median),
     empty_us: rounded(empty.median),
     over_floor: rounded(own.median / floor.median),
-    gbps: rounded(bytes / own.median / 1000),
+    gbps: rounded((2 * bytes) / own.median / 1000),
     spread: rounded(Math.max(own.spread, floor.spread)),
     ...(library.target === "cpu" ? { waited: rounded(waited) } : {}),
   };

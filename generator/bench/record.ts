@@ -26,6 +26,8 @@ const benchRowSchema = z.looseObject({
   cache: z.enum(["warm", "cold"]),
   /** With programmatic dependent launch. */
   pdl: z.boolean(),
+  /** Of the heads that the op works on, read once. Default: of q and k, as all records were before they said it. */
+  bytes: count.optional(),
   /** Microseconds of a launch. */
   us: z.number().positive(),
   /** Microseconds of a kernel that only loads and stores the same bytes, and of one that does nothing. */

@@ -8,16 +8,16 @@ import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
-/** Where a launch begins to be long against its latency: bytes of q and k. */
+/** Where a launch begins to be long against its latency: bytes of heads. */
 const LARGE_BYTES = 8e6;
 
 export function summarize(all: readonly BenchRow[], peers: Peers | undefined): readonly string[] {
   const rows = all.filter(isSteady);
-  const isLarge = ({ tokens, q_heads, k_heads, headDim }: BenchRow) =>
-    2 * tokens * (q_heads + k_heads) * headDim >= LARGE_BYTES;
+  const isLarge = ({ tokens, q_heads, k_heads, headDim, bytes }: BenchRow) =>
+    (bytes ?? 2 * tokens * (q_heads + k_heads) * headDim) >= LARGE_BYTES;
   const classes = [false, true].flatMap((pdl) =>
     [true, false].map((large) => ({
-      name: `q and k ${large ? "of 8 MB and more" : "of less than 8 MB"}${pdl ? ", dependent launch" : ""}`,
+      name: `heads ${large ? "of 8 MB and more" : "of less than 8 MB"}${pdl ? ", dependent launch" : ""}`,
       of: rows.filter((row) => row.pdl === pdl && isLarge(row) === large),
     })),
   );

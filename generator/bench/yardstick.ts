@@ -14,7 +14,7 @@ import { runCompiler, writeInputs } from "../run_compiler.js";
 import type { TargetCompiler } from "../target_compiler.js";
 import { quantile } from "./quantile.js";
 
-/** What a floor touches: the q and k heads of packed rows, in 16-byte vectors. */
+/** What a floor touches: the heads of packed rows that an op works on, in 16-byte vectors. */
 export interface FloorRows {
   readonly rowVectors: number;
   readonly rowStride: number;
@@ -23,7 +23,7 @@ export interface FloorRows {
 
 export interface Yardstick {
   readonly floor: (data: Address, rows: FloorRows, pdl: boolean) => void;
-  /** `heads`: tokens times q and k heads. */
+  /** `heads`: tokens times heads. */
   readonly empty: (heads: number, pdl: boolean) => void;
   /** Microseconds of a launch, one number for each of `replays` times that all of `launches` were run. */
   readonly time: (launch: (i: number) => void, launches: number, replays: number) => readonly number[];
