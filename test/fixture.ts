@@ -42,11 +42,12 @@ export function compilationOf(name: ConfigName): Compilation {
   if (name === "default" || IS_LONG || gpu !== undefined) return { plans, ...rest };
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
-  return { ...rest, plans: plans.filter((plan) => kindsOf(plan).filter(isNew).length > 0) };
+  // Of a sentence that is at odds with the others in nothing but its stages, one kernel for each weight.
+  const kinds = name === "sentences" ? ({ op, point }: KernelPlan) => [`${op} ${point.weight}`] : kindsOf;
+  return { ...rest, plans: plans.filter((plan) => kinds(plan).filter(isNew).length > 0) };
 }
 
 function kindsOf({
-  op,
   point,
   pairing,
   slots,
@@ -58,10 +59,9 @@ function kindsOf({
   const isPartial = pairing !== undefined && pairing.rotaryDim < point.headDim;
   const lanes = [slotsPerLane > 1, slots < lanesPerHead * slotsPerLane];
   return [
-    [op, point.rope, wide !== undefined, ...lanes],
-    [op, point.rope, isPartial, vectorElements],
-    [op, point.rope, point.dtype],
-    [op, point.weight],
+    [point.rope, wide !== undefined, ...lanes],
+    [point.rope, isPartial, vectorElements],
+    [point.rope, point.dtype],
   ].map(String);
 }
 
