@@ -40,6 +40,10 @@ const ALL = [{ axes: OP_AXES as Axes }, ...Array.from(STAGES.values())]
   .map(({ axes }) => Object.keys(axes).map((name) => ({ name, ...axes[name] }) as Axis))
   .reduce((all, own) => all.concat(own));
 
+const doubled = ALL.find(({ name }, i) => ALL.findIndex((other) => other.name === name) < i);
+if (doubled !== undefined)
+  throw new RangeError(`two stages declare an axis called ${doubled.name}: rename one`);
+
 /** Axes with a default come last, so that a new one changes no id. The one that ids begin with is written behind the others. */
 const rankOf = (row: Axis) => (row.default !== undefined ? 2 : row.leads === true ? 1 : 0);
 
@@ -58,15 +62,15 @@ export type ConfigPoint = { readonly [Name in OpAxisName]: AxisValues[Name] } & 
 };
 
 type CanBeLeftOut = { default: number | string } | { follows: string };
-type Required<Open extends AxisName> = {
+type MustBeWritten<Open extends AxisName> = {
   [Name in Open]: Table[Name] extends CanBeLeftOut ? never : Name;
 }[Open];
 
 /** `Open` axes by name: `Each` of those that must be written, and of those that may be left out. */
 export type AxesOf<Each extends { readonly [Name in AxisName]: unknown }, Open extends AxisName> = {
-  readonly [Name in Required<Open>]: Each[Name];
+  readonly [Name in MustBeWritten<Open>]: Each[Name];
 } & {
-  readonly [Name in Exclude<Open, Required<Open>>]?: Each[Name] | undefined;
+  readonly [Name in Exclude<Open, MustBeWritten<Open>>]?: Each[Name] | undefined;
 };
 
 /** The dtypes that kernels are made for. */

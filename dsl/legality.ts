@@ -154,7 +154,9 @@ export function stageRejection(
     if (
       stage?.scope === "pair" &&
       first !== undefined &&
-      Object.keys(stage.axes).some((axis) => first.call.args[axis] !== call.args[axis])
+      Object.keys({ ...first.call.args, ...call.args }).some(
+        (axis) => first.call.args[axis] !== call.args[axis],
+      )
     ) {
       const reason = `${call.name} pairs other elements than ${first.call.name} of ${first.at.side} does, and a lane holds one pairing`;
       return { rule: "one_pairing", reason, fix: "give both the same arguments, or make an op of each", at };

@@ -37,8 +37,8 @@ type ValuesOn<A> = { readonly [Name in keyof A]: ValueOf<A[Name]> };
 export interface Stage<A extends Axes = Axes> {
   readonly name: string;
   /**
-   * What an element's result depends on besides the element: its pair, which fixes how a head lies over lanes, or all of the
-   * head, which is measured first.
+   * What an element's result depends on besides the element: its pair, which fixes how a head lies over lanes and is said by
+   * axes called `rope` and `rotaryDim`; or all of the head, which is measured first.
    */
   readonly scope: "element" | "pair" | "head";
   readonly axes: A;

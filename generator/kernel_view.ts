@@ -5,7 +5,6 @@
  * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
  */
 import { AXES } from "../dsl/axes.js";
-import { ARGS_BEHIND, HEADS } from "../dsl/inputs.js";
 import { listed } from "../dsl/sides.js";
 import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "./ir.js";
 import { pointWords } from "./name.js";
@@ -81,10 +80,6 @@ function commonView(op: Op, plan: KernelPlan): View {
   };
 }
 
-/** Whether a stage reads more than the heads and numbers: then there is something to load for each slot. */
-const readsTensor = ({ reads }: PlannedStage) =>
-  [...HEADS, ...ARGS_BEHIND].some(({ name, rule }) => rule.kind === "tensor" && reads[name] === true);
-
 const textOf = ({ sides, expression }: PlannedBody) => `${listed(sides)}: ${expression}`;
 const functionOf = ({ sides }: PlannedBody) => `run_${sides.join("_and_")}`;
 
@@ -108,20 +103,21 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     bodies: bodies.map((body, i) => {
       const once = merged(body.stages);
       const onceBlock = (block: Block) => once.map((stage) => blockOf(block, stage, more));
-      const eachBlock = (block: Block) => body.stages.map((stage) => blockOf(block, stage, more));
       return {
         name: functionOf(body),
         text: textOf(body),
         endSide: bodies.slice(0, i + 1).flatMap(({ sides }) => sides).length,
-        hasTensors: once.some(readsTensor),
         measures: once.some(({ measures }) => measures),
         declare: onceBlock("declare"),
         // In the order that was timed: the other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
         read: onceBlock("read"),
         prepare: onceBlock("prepare"),
-        apply: eachBlock("apply").slice(0, -1),
-        store: eachBlock("store"),
+        apply: body.stages.slice(0, -1).map((stage, at) => ({
+          ...blockOf("apply", stage, more),
+          clears: stage.measures && at > 0,
+        })),
+        store: body.stages.map((stage) => blockOf("store", stage, more)),
       };
     }),
     entries: entriesOf(plan),

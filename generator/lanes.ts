@@ -76,10 +76,14 @@ export function lanePicture(kernel: ManifestKernel): readonly string[] {
       "lane",
       row.map(({ lane }) => `${lane}`),
     ),
-    line(
-      "pair",
-      row.map((place) => (pairing === undefined ? "" : pairMark(pairing, place))),
-    ),
+    ...(pairing === undefined
+      ? []
+      : [
+          line(
+            "pair",
+            row.map((place) => pairMark(pairing, place)),
+          ),
+        ]),
     "",
   ]);
   const cell = `a cell is ${vectorElements === 1 ? "one element" : `${vectorElements} elements`}`;

@@ -1,9 +1,10 @@
 /**
  * A step of `npm run compile`: writes the op of the default config as data, and for Python the fields of the C structs, the
- * scalings of RoPE, and the functions that take the op's inputs and axes by name.
+ * axes, the scalings of RoPE, and the functions that take the op's inputs and axes by name.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { AXES } from "../dsl/axes.js";
 import { load } from "./load/index.js";
 import { INPUTS_FILE, inputsData, OP_FILES } from "./op_file.js";
 import { PACKAGE_ROOT } from "./package_root.js";
@@ -14,9 +15,9 @@ import { readTemplates } from "./templates.js";
 
 const [space] = load(join(PACKAGE_ROOT, "normrope.config.ts")).spaces;
 for (const file of OP_FILES) write(file, json(space?.op));
-write(INPUTS_FILE, json(inputsData()));
+write(INPUTS_FILE, json({ ...inputsData(), axes: AXES }));
 write(SCALINGS_FILE, pythonScalings());
-write(OP_MODULE, renderPython(readTemplates(), pythonOpView(space?.op.axes ?? [])));
+if (space !== undefined) write(OP_MODULE, renderPython(readTemplates(), pythonOpView(space.op)));
 
 function json(data: unknown): string {
   return `${JSON.stringify(data, undefined, 2)}\n`;

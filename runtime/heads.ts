@@ -59,15 +59,16 @@ export interface Heads extends OtherTensors {
   readonly headDim?: number | undefined;
 }
 
-/** The q and k heads of packed rows `[q heads | k heads | v heads]`, in place. */
+/** The q and k heads of packed rows `[q heads | k heads | v heads]`, in place; v heads lie behind them. */
 export function packedHeads(packed: {
   readonly qkv: DeviceBuffer;
   readonly headDim: number;
   readonly numQHeads: number;
   readonly numKHeads: number;
   readonly numVHeads: number;
-  readonly qWeight: DeviceBuffer;
-  readonly kWeight: DeviceBuffer;
+  /** Left out where the kernel takes none. */
+  readonly qWeight?: DeviceBuffer | undefined;
+  readonly kWeight?: DeviceBuffer | undefined;
 }): { q: Heads; k: Heads } {
   requireObject("packed", packed);
   return reading("packed", () => headsOf(packed));

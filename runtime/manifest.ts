@@ -13,6 +13,7 @@ import {
   type ConfigPoint,
   OP_AXIS_NAMES,
   type OpAxisName,
+  STAGES,
 } from "../dsl/axes.js";
 import { isSamePoint } from "../dsl/points.js";
 import type { StageCall } from "../dsl/sides.js";
@@ -53,7 +54,10 @@ export const pointShape = Object.fromEntries(
 const axisValue = z.union([z.number(), z.string()]);
 
 /** One step of a side, in the order of application, with the axes that its arguments fix. */
-const stageSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), axisValue) });
+const stageSchema = z.strictObject({
+  name: z.enum([...STAGES.keys()]),
+  args: z.record(z.string(), axisValue),
+});
 const sideSchema: z.ZodType<readonly StageCall[]> = z.array(stageSchema).min(1);
 
 /** An axis of an op: a row of the table, narrowed or not. */

@@ -16,6 +16,7 @@ import {
   requireFields,
   requireFloat32,
   requireObject,
+  unfitArgument,
 } from "./errors.js";
 import { bytesOf, checkStatus, type NativeFunctions, type NativeLibrary } from "./library.js";
 import {
@@ -134,9 +135,16 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   #wanted(query: PointQuery): Wanted | Absence {
     requireObject("point", query);
     return reading("point", () => {
-      requireFields("point", query, ["op", ...AXES.map(({ name }) => name)]);
-      const op = chooseOp(this.path, this.manifest.ops, query.op);
-      return "reason" in op ? op : { op, point: completed(op.axes, query) };
+      const given = { ...query };
+      requireFields("point", given, ["op", ...AXES.map(({ name }) => name)]);
+      const op = chooseOp(this.path, this.manifest.ops, given.op);
+      if ("reason" in op) return op;
+      const values = new Map(Object.entries(given));
+      const names = op.axes.map(({ name }) => name);
+      const surplus = AXES.find(({ name }) => values.get(name) !== undefined && !names.includes(name));
+      if (surplus === undefined) return { op, point: completed(op.axes, given) };
+      const want = `left out: the axes of ${op.name} are ${names.join(", ")}`;
+      throw unfitArgument(`point.${surplus.name}`, "given", want);
     });
   }
 

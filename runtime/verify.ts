@@ -24,6 +24,7 @@ export interface KernelResult {
   /** What failed, in words; empty where it passes. */
   readonly failures: readonly string[];
 }
+
 export async function verifyLibrary(
   library: Library,
   onKernel: (result: KernelResult) => void = () => {},
@@ -63,6 +64,7 @@ function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): 
   if (!(pooled.relError <= REL_ERROR_LIMIT[dtype])) failures.push(`relative error ${pooled.relError}`);
   return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
 }
+
 /** A batch of so many elements is larger than the cache, in which sixteen-bit elements take twice as many bytes. */
 const elementsMax = ({ devices }: Library) => Math.max(2 ** 24, ...devices.map(({ l2Bytes }) => l2Bytes));
 /** What dispatch decides. Nothing is read, so there need be no memory. */

@@ -56,8 +56,16 @@ export function emulatedFiles(files: FileSet): FileSet {
   });
 }
 
-/** Builds the library of emitted files, or finds it built, in `folder`, which `open` takes as `path`. */
-export async function buildEmulated(files: FileSet, folder: string): Promise<BuildResult> {
+/**
+ * Builds the library of emitted files, or finds it built, in `folder`, which `open` takes as `path`.
+ *
+ * @param buildWith the `build` of the package that emitted them
+ */
+export async function buildEmulated(
+  files: FileSet,
+  folder: string,
+  buildWith: typeof build = build,
+): Promise<BuildResult> {
   const cxx = needed(await findCxx());
   const emulated = emulatedFiles(files);
   const { objects, key } = await compileEmulator(cxx, emulated);
@@ -71,7 +79,7 @@ export async function buildEmulated(files: FileSet, folder: string): Promise<Bui
     archs: ["sm_90"],
     cpuFeatures: [],
   };
-  return build({ files: emulated, compiler, buildFolder: folder, cacheRoot: CACHE_ROOT, jobs: 2 });
+  return buildWith({ files: emulated, compiler, buildFolder: folder, cacheRoot: CACHE_ROOT, jobs: 2 });
 }
 
 /** Builds the emulated library of a config of the tests, or finds it built. */

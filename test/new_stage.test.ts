@@ -25,6 +25,26 @@ const page = readFileSync(join(PACKAGE_ROOT, "docs", "stages.md"), "utf8");
 const BLOCK = /^```(?:typescript|handlebars)\n(?:\/\/|\{\{!--) (\S+)(?: --\}\})?\n([\s\S]*?)^```$/gm;
 const blocks = [...page.matchAll(BLOCK)].map(([, path = "", text = ""]) => ({ path, text }));
 
+/** A stage that makes of 0 something else: the lanes behind a head have no part in what is measured of it. */
+const SHIFT = {
+  "dsl/stages/shift.ts": `import { defineStage } from "../stage.js";
+/** \`shift\`: each element plus 1. */
+export const shift = defineStage({
+  name: "shift",
+  scope: "element",
+  axes: {},
+  inputs: [],
+  reference: ({ y, error }) => ({ y: y.map((x) => x + 1), error: error.map((e, i) => e + 6e-8 * Math.abs((y[i] ?? 0) + 1)) }),
+});\n`,
+  "templates/cuda/stages/shift.hbs": `{{#if apply}}
+#pragma unroll
+for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] += 1.0f, b[i] += 1.0f;
+{{/if}}\n`,
+  "templates/cpu/stages/shift.hbs": `{{#if apply}}
+for (int i = 0; i < PAIRS; ++i) a[i] += 1.0f, b[i] += 1.0f;
+{{/if}}\n`,
+};
+
 /** The last row of a side, behind which a new one goes. */
 const LAST_ROW = /^ {2}absent\("norm_width".*\n/m;
 
@@ -48,6 +68,7 @@ beforeAll(async () => {
       rows.replace(LAST_ROW, (last) => last + text),
     );
   }
+  writeFiles(copy, SHIFT);
   await execa("npm", ["run", "compile"], { cwd: copy });
   const { main } = await import(join(copy, "dist", "generator", "cli.js"));
   runtime = await import(join(copy, "dist", "runtime", "index.js"));
@@ -57,11 +78,12 @@ beforeAll(async () => {
     return { code, out: out(), err: err() };
   };
   writeFiles(project, {
-    "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate } from "normrope/dsl";
+    "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate, shift } from "normrope/dsl";
 const point = { headDim: 64, dtype: "bf16" } as const;
 export default [
   defineSpace(defineOp({ name: "loud", head: (x) => amplify(rotate(norm(x))) }), { ...point, rope: "neox" }),
   defineSpace(defineOp({ name: "only_loud", q: (x) => amplify(x), v: (x) => amplify(amplify(x)) }), point),
+  defineSpace(defineOp({ name: "shifted", head: (x) => norm(shift(x)) }), { headDim: 80, dtype: "bf16" }),
 ];\n`,
   });
 });
@@ -78,7 +100,7 @@ describe("a stage that is new", () => {
 
   it("is listed, explained, emitted, built and verified", async () => {
     const rows = JSON.parse((await normrope("list", "--json")).out);
-    expect(rows).toMatchObject([{ op: "loud" }, { op: "only_loud" }]);
+    expect(rows).toMatchObject([{ op: "loud" }, { op: "only_loud" }, { op: "shifted" }]);
     const { out } = await normrope("explain", rows[0].id);
     expect(out).toMatch(/^q and k +amplify\(rotate\(norm\(x\)\)\)$/m);
     for (const command of ["emit", "check", "build"]) {
@@ -86,7 +108,7 @@ describe("a stage that is new", () => {
       expect([command, code, code === 0 ? "" : err]).toEqual([command, 0, ""]);
     }
     const verified = await normrope("verify", "--target", "cpu", "--json");
-    expect([verified.code, JSON.parse(verified.out).kernels.length]).toEqual([0, 2]);
+    expect([verified.code, JSON.parse(verified.out).kernels.length]).toEqual([0, 3]);
   });
 
   it("passes on the emulator", async () => {
@@ -94,7 +116,8 @@ describe("a stage that is new", () => {
     const files = readdirSync(generated, { recursive: true, encoding: "utf8" })
       .filter((path) => /\.\w+$/.test(path))
       .map((path) => ({ path, text: readFileSync(join(generated, path), "utf8") }));
-    const { library: path } = await buildEmulated(files, join(root, "emulated"));
+    const { build: buildOfCopy } = await import(join(copy, "dist", "generator", "build.js"));
+    const { library: path } = await buildEmulated(files, join(root, "emulated"), buildOfCopy);
     const { verifyLibrary } = await import(join(copy, "dist", "runtime", "verify.js"));
     using library = await runtime.open({ target: "cuda", path });
     const results = await verifyLibrary(library);
@@ -116,6 +139,14 @@ describe("a stage that is new", () => {
     expect(run({})).toThrow("q.gain is undefined");
     expect(run({ gain: buffer })).toThrow("q.gain is a buffer of bf16. q.gain must be float32");
     expect(run({ gain })).toThrow("q.gain is 2 elements long. q.gain must be at least 3 long for this call");
+    expect(run({ gain, weight: buffer })).toThrow(
+      "q.weight is given. q.weight must be left out: this kernel does not take it",
+    );
+    await expect(
+      library.kernel({ op: "only_loud", headDim: 64, dtype: "bf16", rope: "neox" }),
+    ).rejects.toThrow(
+      "point.rope is given. point.rope must be left out: the axes of only_loud are headDim, dtype",
+    );
     const loud = await library.kernel({ op: "loud", headDim: 64, rope: "neox", dtype: "bf16" });
     expect(loud.point).toMatchObject({ weight: "plain" });
   });

@@ -142,9 +142,17 @@ function expectSame(answer: Answer | undefined, { invFreq, attentionFactor }: Ro
 describe("what `npm run compile` writes for Python", () => {
   it.each([
     ["the scalings", SCALINGS_FILE, pythonScalings],
-    ["the functions", OP_MODULE, () => renderPython(readTemplates(), pythonOpView(readShippedOp().axes))],
+    ["the functions", OP_MODULE, () => renderPython(readTemplates(), pythonOpView(readShippedOp()))],
   ])("is fresh: %s", (_, file, write) => {
     expect(readFileSync(file, "utf8")).toBe(write());
+  });
+
+  it("has the sides of the op", () => {
+    const { axes, stages } = readShippedOp();
+    const text = renderPython(readTemplates(), pythonOpView({ axes, stages: { k: stages.k, v: stages.q } }));
+    expect(text).toContain("    k: Any,\n    v: Any = None,\n    *,\n");
+    expect(text).toContain("(k, k_out, k_weight, v, v_out, v_weight, positions)");
+    expect(text).not.toContain("q_weight");
   });
 });
 

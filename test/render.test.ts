@@ -5,6 +5,7 @@ import { AXES } from "../dsl/axes.js";
 import { InternalError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
 import { cpuKernelView, cudaKernelView } from "../generator/kernel_view.js";
+import { readShippedOp } from "../generator/op_file.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
 import { pythonOpView } from "../generator/python/op_view.js";
 import { render, renderPython, renderReport, targetRenderer } from "../generator/render.js";
@@ -19,7 +20,7 @@ const templates = readTemplates();
 const compilations = CONFIG_FILES.map(compile);
 const fileSets = compilations.map(emit);
 const reportViews = sampleReports().map(reportView);
-const pythonViews = [pythonOpView(AXES)];
+const pythonViews = [pythonOpView({ ...readShippedOp(), axes: AXES })];
 
 /** What a template reads of one kind of view: names by where in the view they are, `stages[].partial`. */
 interface Reads {

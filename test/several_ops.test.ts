@@ -92,6 +92,8 @@ describe("a library of two ops", () => {
   it("is explained, benchmarked and reported by op", async () => {
     const { out } = await normrope(["explain", IDS[2] ?? "", "--config", config]);
     expect(out).toMatch(/^kernel +other_877f07b4__bf16_d96_r96_neox$/m);
+    const { err } = await normrope(["explain", "other__bf16_d96_r96_neox", "--config", config]);
+    expect(err).toContain(`did you mean ${IDS[2]}?`);
     const bench = ["bench", "--target", "cpu", "--tokens", "1", "--heads", "1/1/1", "--json"];
     const record = JSON.parse((await normrope([...bench, "--config", config])).out);
     expect(record.rows.map(({ kernel }: { kernel: string }) => kernel).sort()).toEqual([...IDS].sort());

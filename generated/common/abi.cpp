@@ -201,7 +201,22 @@ template <size_t N>
 int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
   const bool takes_all = scope.taken == scope.all;  // as most kernels do: nothing is asked of each input then
   for (const Input &input : inputs) {
-    if (int status = takes_all || scope.takes(input) ? check(scope, input) : check_absent(scope, input)) return status;
+    if (!takes_all && !scope.takes(input)) continue;
+    if (int status = check(scope, input)) return status;
+  }
+  return NORMROPE_OK;
+}
+
+// What the kernel does not take: the tensors first, of which lengths and strides are only a part.
+template <size_t N, size_t M>
+int check_not_taken(const Scope &scope, const Input (&tensors)[N], const Input (&numbers)[M]) {
+  if (scope.taken == scope.all) return NORMROPE_OK;
+  const auto check = [&](const Input &input) { return scope.takes(input) ? NORMROPE_OK : check_absent(scope, input); };
+  for (const Input &input : tensors) {
+    if (int status = check(input)) return status;
+  }
+  for (const Input &input : numbers) {
+    if (int status = check(input)) return status;
   }
   return NORMROPE_OK;
 }
@@ -269,9 +284,9 @@ int check_read(const Scope &scope, const Input &input) {
 int check_no_heads(const Scope &scope) {
   constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
   if (are_absent(scope, ALL)) return NORMROPE_OK;
-  if (int status = check_all(scope, HEADS_NUMBERS, check_absent)) return status;
+  if (int status = check_not_taken(scope, HEADS_TENSORS, HEADS_NUMBERS)) return status;
   if (int status = check_all(scope, HEADS_ABSENT, check_absent)) return status;
-  return check_all(scope, HEADS_TENSORS, check_absent);
+  return check_all(scope, HEADS_NUMBERS, check_absent);
 }
 
 template <size_t N>
@@ -288,6 +303,7 @@ int check_heads(const Scope &scope) {
   const int64_t num_tokens = scope.args.num_tokens;
   if (!is_count(heads.num_heads)) return refuse(scope.name("num_heads"), Text("%lld", printed(heads.num_heads)), Text(COUNT));
   if (!are_absent(scope, HEADS_ABSENT_RUNS)) return check_all(scope, HEADS_ABSENT, check_absent);
+  if (int status = check_not_taken(scope, HEADS_TENSORS, HEADS_NUMBERS)) return status;
   if (heads.num_heads == 0 || num_tokens == 0) return NORMROPE_OK;
   if (num_tokens > MAX_HEADS / heads.num_heads) {
     return refuse(Text("num_tokens"), Text("%lld", printed(num_tokens)),
@@ -312,6 +328,7 @@ int check_heads(const Scope &scope) {
 int validate(const KernelFacts &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs, ALL_ARGS};
+  if (int status = check_not_taken(whole, ARGS_TENSORS, ARGS_NUMBERS)) return status;
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
   const auto side_of = [&](int i) {

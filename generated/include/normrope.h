@@ -56,8 +56,8 @@ extern "C" {
  *            and table, eps and attention_factor, with their lengths and strides.
  * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
  *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
- *            [q heads | k heads | v heads] has in = out = the row's first q or k head, a head stride of head_dim and a
- *            token stride of all heads times head_dim.
+ *            [q heads | k heads | v heads] has in = out = the row's first head of the side, a head stride of head_dim
+ *            and a token stride of all heads times head_dim.
  * Lengths    Where a tensor's length is given, every element must lie within it, and strides must not be negative.
  * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides, where there is more than one token
  *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);

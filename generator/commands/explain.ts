@@ -49,7 +49,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ],
         ...plan.bodies.map(({ sides, expression }) => [listed(sides), expression]),
         ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
-        ["slots", `${plan.slots} of two vectors each; the members of a pair are in one slot, so in one lane`],
+        ["slots", `${plan.slots} of two vectors each${plan.pairing === undefined ? "" : PAIRS_TEXT}`],
         ["lanes", lanesText(plan, plan.slots)],
         ...(plan.wide === undefined ? [] : [["", `for many tokens: ${lanesText(plan.wide, plan.slots)}`]]),
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
@@ -64,6 +64,8 @@ export function registerExplain(cli: Argv, io: Io): Argv {
     },
   );
 }
+
+const PAIRS_TEXT = "; the members of a pair are in one slot, so in one lane";
 
 /** Heads of a model with grouped queries. */
 const HEADS = { q: 32, k: 8, v: 8 } as const;
@@ -88,13 +90,19 @@ function missing(kernel: string, config: string, { ops, plans }: Compilation): n
   const message = `the config asks for no kernel ${show(kernel)}`;
   const parsed = parseKernelId(kernel);
   const op = ops.find((candidate) => opId(candidate) === parsed?.op);
-  if (parsed !== undefined && op !== undefined) {
+  const hasAxes = Object.keys(parsed?.values ?? {}).every((name) =>
+    op?.axes.some((axis) => axis.name === name),
+  );
+  if (parsed !== undefined && op !== undefined && hasAxes) {
     const held = { op, kernels: plans, isOneOfSeveral: ops.length > 1 };
     const point = completed(op.axes, parsed.values);
     throw userError("bad-option", message, absenceOf(config, held, point, config).fix);
   }
+  // The digest behind an op's name is what one forgets.
+  const named = plans.filter((plan) => plan.op === parsed?.op);
   const ids = plans.map(({ id }) => id);
-  const near = closest(kernel, ids);
+  const own = named.find(({ id }) => id.split("__")[1] === kernel.split("__")[1]);
+  const near = own?.id ?? closest(kernel, named.length > 0 ? named.map(({ id }) => id) : ids);
   const all = `\`normrope list\` shows its ${counted(ids.length, "kernel")}`;
   throw userError("bad-option", message, near === undefined ? all : `did you mean ${near}?`);
 }

@@ -13,6 +13,7 @@ import type { AxisValue, ConfigPoint, Op, Space } from "../ir.js";
 import { readConfig, spaceCalls } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
 import { kernelId } from "../name.js";
+import { readShippedOp } from "../op_file.js";
 import { type Compilation, planSpaces } from "../pipeline.js";
 import { opNeeded, spaceNamed } from "./spaces.js";
 import { appendEntry, listOf } from "./text.js";
@@ -65,10 +66,7 @@ export function openForPoints(
   };
 }
 
-/** What a model's layers are: another op computes something else. */
-const MODEL_STAGES = "q and k: rotate(norm(x))";
-
-const stagesOf = ({ stages }: Op) => sideTexts(stages).join("; ");
+const stagesOf = ({ stages }: Pick<Op, "stages">) => sideTexts(stages).join("; ");
 
 /** The only space, or the only one whose op allows a kernel for some of the points. */
 function chooseSpace(
@@ -87,8 +85,9 @@ function chooseSpace(
 
 /** Why an op allows no kernel for a point; undefined where it allows one. */
 export function problemOf(op: Op, point: ConfigPoint): string | undefined {
-  if (stagesOf(op) !== MODEL_STAGES)
-    return `the config's op, ${op.name}, is ${stagesOf(op)}, and the model's is ${MODEL_STAGES}`;
+  // A model's layers are what the op that ships is: another op computes something else.
+  const [own, model] = [stagesOf(op), stagesOf(readShippedOp())];
+  if (own !== model) return `the config's op, ${op.name}, is ${own}, and the model's is ${model}`;
   const outside = axisOutside(op.axes, point);
   if (outside === undefined) return rejectionOf(op, point)?.reason;
   return `${outside.name} ${valueOn(outside, point)} is not ${describeRange(outside)}`;

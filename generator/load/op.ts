@@ -55,6 +55,7 @@ export function readOp(call: CallExpression, configPath: string, reportTo: Repor
     });
     return undefined;
   }
+  if (!isRead) return undefined; // what is missing then is not missed twice
   const stages = readSides(definition, properties, report);
   if (stages === undefined) return undefined;
   const axes = readRanges(properties.get("ranges"), openAxes(stages), report);
@@ -106,7 +107,7 @@ function readRanges(
   if (ranges === undefined) return own;
   const narrowed = readProperties(ranges.value, report);
   const names = own.map(({ name }) => name);
-  if (narrowed === undefined || !areKnown("an op", narrowed, names, report)) return undefined;
+  if (narrowed === undefined || !areKnown("ranges", narrowed, names, report)) return undefined;
   const axes = own.flatMap((axis) => {
     const property = narrowed.get(axis.name);
     return (property === undefined ? axis : readRange(axis, property, report)) ?? [];

@@ -28,7 +28,10 @@ interface Limit {
 
 const LIMITS: { readonly [F in FactName]: { readonly [V in Facts[F]]?: Limit } } = {
   "qk-norm": {
-    none: { reason: "has no norm of q and k: it is RoPE alone, and the op is a norm and RoPE" },
+    none: {
+      reason: "has no norm of q and k: it is RoPE alone, and `import` writes kernels of a norm and RoPE",
+      instead: "write an op of your own, `head: (x) => rotate(x)`: docs/stages.md",
+    },
     layernorm: { reason: "has a LayerNorm, which subtracts the mean: the op's norm is RMSNorm" },
     l2: { reason: "divides by the L2 norm and a clamp: the op's norm is RMSNorm with eps under the root" },
     latent: { reason: "norms the low-rank latents of MLA, before there are heads: the op norms heads" },
@@ -40,16 +43,19 @@ const LIMITS: { readonly [F in FactName]: { readonly [V in Facts[F]]?: Limit } }
   },
   "weight-form": {
     "1+w": {
-      reason:
-        "multiplies by 1 + w in float32: the op multiplies by w, and 1 + w rounded to 16 bits is not it",
+      reason: "multiplies by 1 + w in float32, and `import` writes kernels that multiply by w",
+      instead: 'write the entry yourself, with `weight: ["one_plus"]`',
     },
     none: {
-      reason: "norms without a weight: the op has one",
-      instead: "a weight of ones gives the same; where that will do, name it with --weight-form w",
+      reason: "norms without a weight, and `import` writes kernels that have one",
+      instead: 'write the entry yourself, with `weight: ["none"]`',
     },
   },
   "norm-order": {
-    "rope-norm": { reason: "norms after RoPE: the op norms before it" },
+    "rope-norm": {
+      reason: "norms after RoPE, and `import` writes kernels that norm before it",
+      instead: "write an op of your own, `head: (x) => norm(rotate(x))`: docs/stages.md",
+    },
   },
   rope: {},
 };

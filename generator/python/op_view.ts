@@ -1,19 +1,19 @@
 /**
- * The table of inputs and an op's axes → what the template of Python's functions reads.
+ * The table of inputs and an op → what the template of Python's functions reads.
  *
- * In: rows of dsl/inputs.ts, axes. Out: the parameters of `qk_norm_rope`, with their types and texts. Pure.
+ * In: rows of dsl/inputs.ts, the op's axes and the sides of its stages. Out: the parameters of `qk_norm_rope`, with their
+ * types and texts. Pure.
  */
 import { join } from "node:path";
 import type { Axis } from "../../dsl/axes.js";
 import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../../dsl/inputs.js";
+import type { OpRules } from "../../dsl/legality.js";
+import { sidesOf } from "../../dsl/sides.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import type { View } from "../view.js";
 import { snake } from "./snake.js";
 
 export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_op.py");
-
-/** Those of the op that ships. */
-const SHIPPED_SIDES = ["q", "k"] as const;
 
 interface Parameter extends Record<string, string> {
   readonly name: string;
@@ -29,14 +29,15 @@ const DTYPES: Readonly<Record<TensorDtype, string>> = {
   float32: "float32",
 };
 
-export function pythonOpView(axes: readonly Axis[]): View {
+export function pythonOpView({ axes, stages }: OpRules): View {
+  const sides = sidesOf(stages);
   const tensors = [
-    ...SHIPPED_SIDES.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, side))),
+    ...sides.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, side))),
     ...ARGS_BEHIND.flatMap((input) => tensorsOf(input)),
   ];
   const numbers = ARGS_BEHIND.filter(({ type }) => type === "float").map(numberOf);
   const free = axes.filter(({ isImplied }) => !isImplied).map(axisOf);
-  const heads = new Set<string>(SHIPPED_SIDES);
+  const heads = new Set<string>(sides);
   const named = tensors.filter(({ name }) => !heads.has(name));
   const parameters = [...named, ...numbers, ...free].sort(byWhetherItHasADefault);
   const isOutput = ({ name }: { name: string }) => name.endsWith("_out");
@@ -44,6 +45,7 @@ export function pythonOpView(axes: readonly Axis[]): View {
   const inCall = tensors.filter(({ name }) => name !== "rope_table");
   const namesOf = (all: readonly Parameter[]) => all.map(({ name }) => name).join(", ");
   return {
+    heads: sides.map(headsOf),
     parameters,
     registered: parameters.map(({ name, default: own }) => ({ name, default: own })),
     inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
@@ -60,6 +62,12 @@ export function pythonOpView(axes: readonly Axis[]): View {
 /** What a caller must say comes first. */
 const byWhetherItHasADefault = (a: Parameter, b: Parameter) =>
   Number(a.default !== "") - Number(b.default !== "");
+
+/** A call has the first side, and may leave out the others. */
+const headsOf = (name: string, index: number) =>
+  index === 0
+    ? { name, default: "", docs: "Heads, bf16 or f16." }
+    : { name, default: " = None", docs: "Heads, of q's dtype, with as many tokens; default: none." };
 
 function tensorsOf({ name, rule }: Input, side?: string): Parameter[] {
   if (rule.kind !== "tensor") return [];

@@ -57,10 +57,6 @@ def match_general(
     """`axes` are by the names of arguments."""
     if said["table"] is not None and "rope_table" in memories:
         raise unfit_argument("inv_freq", "given", "left out, as rope_table is given")
-    given = [tensor.name for tensor in TENSORS if tensor.is_written and tensor.name in memories]
-    for tensor in (tensor for tensor in TENSORS if tensor.is_written and given):
-        if tensor.side in memories and tensor.name not in memories:
-            raise unfit_argument(tensor.name, "None", f"given, as {given[0]} is")
     return match(
         op,
         memories,

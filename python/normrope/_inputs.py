@@ -1,8 +1,8 @@
 """What a call passes, by the names that Python has for it.
 
-In: inputs.json, the table of the C structs' fields, which `npm run compile` writes. Out: every tensor and number that a
-kernel may take: what its shape is, and in which fields it goes. No name of an input is spelled elsewhere but where
-something is done with that one alone.
+In: inputs.json, which `npm run compile` writes: the tables of the C structs' fields and of the axes. Out: every tensor
+and number that a kernel may take: what its shape is, and in which fields it goes; and every axis. No name of an input
+is spelled elsewhere but where something is done with that one alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text(encoding="utf8"))
 
 SIDES: tuple[str, ...] = tuple(TABLE["sides"])
+
+#: The rows of the table of axes, in its order, whether or not an op has them.
+AXES: tuple[dict[str, Any], ...] = tuple(TABLE["axes"])
 
 #: Bytes of an element, by its dtype.
 ELEMENT_BYTES = {"bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}

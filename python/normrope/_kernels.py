@@ -65,8 +65,9 @@ def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
     named, op = named_library(place, target), point.op
     if named is not None:
         require_op(op, named.ops, named.path)
-        if point.impossible is None and point in named.kernels:
-            return named.kernels[point]
+        kernel = None if point.impossible is not None else named.kernel(point)
+        if kernel is not None:
+            return kernel
     who = "no library holds a" if named is None else f"{quoted(named.path)} holds no"
     reason = f"{who} kernel {'' if op.is_shipped else f'of {op.name} '}for {point}"
     if point.impossible is not None:
@@ -75,8 +76,9 @@ def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
         fix = f"{point.how_to_add}: an op of your own is not compiled on first use"
         raise NormropeError("kernel-not-found", reason, fix)
     cached, unfit = cached_library(point, target, arch)
-    if cached is not None:
-        return cached.kernels[point]
+    kernel = None if cached is None else cached.kernel(point)
+    if kernel is not None:
+        return kernel
     if unfit:
         reason += f"; not taken from the cache: {'; '.join(unfit)}"
     if os.environ.get("NORMROPE_JIT") == "0":

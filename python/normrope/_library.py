@@ -14,7 +14,7 @@ import platform
 import re
 import stat
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,12 @@ class Library:
     #: By their names.
     ops: dict[str, OpSpec]
     kernels: dict[Point, Kernel]
+
+    def kernel(self, point: Point) -> Kernel | None:
+        """That of the point's op. The op that ships may have another name in a library: its stages tell."""
+        ops = [point.op, *self.ops.values()] if point.op.is_shipped else [point.op]
+        same = (replace(point, op=op) for op in ops if op.stages == point.op.stages)
+        return next((self.kernels[own] for own in same if own in self.kernels), None)
 
 
 _loaded: dict[Path, Library] = {}
@@ -167,7 +173,7 @@ def _kernels_of(manifest: dict[str, Any]) -> list[tuple[Point, dict[str, Any]]]:
 
 def require_op(op: OpSpec, ops: dict[str, OpSpec], path: Path) -> None:
     """Raises `library-invalid` where an op is not among those of a library, whatever their names."""
-    if op in ops.values():
+    if any(own.stages == op.stages for own in ops.values()):
         return
     message = f"{quoted(path)} holds {listed(tuple(ops))}, and no op that is {op.described}"
     fix = "Name a library that was built from the op of `normrope/dsl`; normrope.Op calls an op of your own"

@@ -7,7 +7,7 @@ must agree, dtypes and devices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,7 +121,7 @@ def match(
         if tensor.name in memories
     }
     heads = {tensor.side: tensor.name for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
-    _require_sides(op, heads)
+    _require_sides(op, heads, own)
     leader = next(iter(heads))
     first = own[leader]
     require_half(leader, first)
@@ -150,12 +150,18 @@ def match(
     return Matched(point, sizes, own, floats, defaults, pdl, library, table)
 
 
-def _require_sides(op: OpSpec, heads: Mapping[str, str]) -> None:
+def _require_sides(op: OpSpec, heads: Mapping[str, str], given: Collection[str]) -> None:
+    """Nothing is given of a side that the op has not, and of the others all results are given or none."""
+    own = [tensor for tensor in TENSORS if tensor.name in given]
+    for tensor in own:
+        if tensor.side not in ("", *op.sides):
+            raise unfit_argument(tensor.name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
     if not heads:
         raise invalid_argument(op.sides[0], None, f"given, as {op.name} works on {listed(op.sides)}")
-    for side, name in heads.items():
-        if side not in op.sides:
-            raise unfit_argument(name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
+    outputs = [tensor.name for tensor in own if tensor.is_written]
+    for tensor in (tensor for tensor in TENSORS if tensor.is_written and outputs):
+        if tensor.side in heads and tensor.name not in outputs:
+            raise unfit_argument(tensor.name, "None", f"given, as {outputs[0]} is")
 
 
 def _rotary_pairs(op: OpSpec, memory: Memory | None, table: RopeTable | None) -> int:

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ._inputs import AXES
+
 Axis = dict[str, Any]
 #: A stage's name, and the axes that its arguments fix.
 Stage = tuple[str, tuple[tuple[str, Any], ...]]
@@ -21,11 +23,11 @@ Stage = tuple[str, tuple[tuple[str, Any], ...]]
 
 @dataclass(frozen=True)
 class OpSpec:
-    """An op. Two are equal where their stages are: their names, and the ranges of their axes, are a config's own."""
+    """An op. Two of one name are equal where their stages are: the ranges of their axes are a config's own."""
 
     #: Of each side that has any, in the order of application.
     stages: tuple[tuple[str, tuple[Stage, ...]], ...]
-    name: str = field(compare=False)
+    name: str
     #: In the table's order.
     axes: tuple[Axis, ...] = field(compare=False)
     #: What any of its kernels of a library is given, by the fields of `normrope_args`.
@@ -42,6 +44,12 @@ class OpSpec:
         """Those that its kernels work on."""
         return tuple(side for side, _ in self.stages)
 
+    @property
+    def fixed(self) -> list[tuple[Axis, Any]]:
+        """The axes that its stages fix, with their values."""
+        calls = [dict(args) for _, stages in self.stages for _, args in stages]
+        return [(axis, args[axis["name"]]) for args in calls for axis in AXES if axis["name"] in args]
+
     @cached_property
     def arguments(self) -> dict[str, Axis]:
         """The axes that the memory of a call does not say, by their names as arguments."""
@@ -50,7 +58,7 @@ class OpSpec:
     @property
     def is_shipped(self) -> bool:
         """Whether it is the one that `normrope cache add` compiles."""
-        return self == SHIPPED and self.name == SHIPPED.name
+        return self == SHIPPED
 
     def has(self, axis: str) -> bool:
         return any(own["name"] == axis for own in self.axes)

@@ -55,15 +55,9 @@ class Point:
             value = values.get(name)
             if _is_outside(axis, values):
                 return f"{name} is {show(value)}, and must be {_describe_range(axis)}"
-        for axis in self.op.axes:
-            name, bound = axis["name"], values.get(axis.get("within", ""))
-            if name not in values:
-                continue
-            if not _has_meaning(axis, values):
-                return f"{name} means nothing where {' and '.join(f'{on} is {values[on]}' for on in axis['when'])}"
-            if bound is not None and values[name] > bound:
-                return f"{name} {values[name]} is more than {axis['within']} {bound}"
-        return None
+        reasons = [_rejection(axis, values) for axis in self.op.axes]
+        reasons += [_rejection(axis, {**values, axis["name"]: value}) for axis, value in self.op.fixed]
+        return next(filter(None, reasons), None)
 
     @property
     def missing(self) -> tuple[str, str] | None:
@@ -141,6 +135,18 @@ def _tag(axis: Axis, value: Any) -> str:
 def _has_meaning(axis: Axis, values: Mapping[str, Any]) -> bool:
     """Whether an axis means something beside the values of earlier axes."""
     return all(values.get(name) in allowed for name, allowed in axis.get("when", {}).items())
+
+
+def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
+    """Why an axis, whose value can be, does not go with the others."""
+    name, bound = axis["name"], values.get(axis.get("within", ""))
+    if name not in values:
+        return None
+    if not _has_meaning(axis, values):
+        return f"{name} means nothing where {' and '.join(f'{on} is {values[on]}' for on in axis['when'])}"
+    if bound is not None and values[name] > bound:
+        return f"{name} {values[name]} is more than {axis['within']} {bound}"
+    return None
 
 
 def _default(axis: Axis, values: Mapping[str, Any]) -> Any:

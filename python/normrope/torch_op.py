@@ -21,7 +21,7 @@ from ._ops import SHIPPED, Axis
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import match_fake, require_no_grad, target_of
-from .errors import renaming
+from .errors import invalid_argument, renaming
 from .support import answer
 
 __all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of", "why_not_as_constant"]
@@ -120,6 +120,14 @@ def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Match
         return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
 
 
+def _require_outputs(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    """A side without an output would be worked on in place, and the schema says that heads are not written to."""
+    for out, side in form.outputs:
+        if tensors[side] is not None and tensors[out] is None:
+            match_fake(form, tensors, options, raise_unless)  # a side may be one that is to be left out
+            raise invalid_argument(form.names[out], None, f"given, as {form.names[side]} is")
+
+
 def _register(definition: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> None:
     _registration.define(definition)
     name = definition.partition("(")[0]
@@ -144,6 +152,16 @@ def _register_general(
     def fake_into(*given: Any, **named: Any) -> None:
         _fake(form, *arguments_of(*given, **named))
 
+    def out(*given: Any, **named: Any) -> None:
+        tensors, options = arguments_of(*given, **named)
+        _require_outputs(form, tensors, options)
+        launch(form, tensors, options)
+
+    def fake_out(*given: Any, **named: Any) -> None:
+        tensors, options = arguments_of(*given, **named)
+        _fake(form, tensors, options)
+        _require_outputs(form, tensors, options)
+
     def new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
         tensors, options = arguments_of(*given, **named)
         filled = _with_outputs(form, tensors, options)
@@ -155,7 +173,7 @@ def _register_general(
         _fake(form, tensors, options)
         return _results(form, _with_outputs(form, tensors, options))
 
-    for kind, implementation, fake in (("", new, fake_new), ("_", into, fake_into), ("_out", into, fake_into)):
+    for kind, implementation, fake in (("", new, fake_new), ("_", into, fake_into), ("_out", out, fake_out)):
         _register(_schema(form, kind, head, required, axes), implementation, fake)
 
 

@@ -133,6 +133,35 @@ class OwnCases(NormropeCase):
         with self.refuses("kernel-not-found", 'rope is "", and must be one of "neox", "interleaved"'):
             ops.op_(**given)
 
+    def test_op_out_wants_the_output_of_every_side(self) -> None:
+        call, ops = TensorCall(Sentence("my_v", STYLE), self.device), torch.ops.normrope
+        given = registered("my_v", call.inputs())
+        del given["q_weight"], given["k_weight"]
+        v, before = call.heads["v"], call.heads["v"].clone()
+
+        def alone(v: Tensor) -> Tensor:
+            ops.op_out(**given, v=v)
+            return v
+
+        def compiled(v: Tensor) -> Any:
+            torch._dynamo.reset()
+            return torch.compile(alone, fullgraph=True)(v)
+
+        ops.op_(**given, v=v.clone())  # a plan that the call must not find
+        with self.refuses("invalid-argument", "v_out is None. v_out must be given, as v is"):
+            alone(v)
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fake = mode.from_tensor(v)
+            with self.refuses("invalid-argument", "v_out is None. v_out must be given, as v is"):
+                alone(fake)
+        with self.assertRaisesRegex(Exception, "v_out is None. v_out must be given, as v is"):
+            compiled(v)
+        with self.refuses("invalid-argument", "k_out is None. k_out must be given, as q_out is"):
+            ops.op_out(**given, **call.heads, q_out=v, v_out=v)
+        with self.refuses("invalid-argument", "v is given. v must be left out, as my_v4 works on q and k"):
+            ops.op_out(**{**given, "name": "my_v4"}, v=v)
+        self.assertTrue(torch.equal(v, before))
+
     def test_opcheck(self) -> None:
         for sentence in (Sentence("my_v", STYLE), Sentence(ONLY_NORM, Style(64, 0, True, eps=1e-5), "none")):
             call, ops = TensorCall(sentence, self.device), torch.ops.normrope

@@ -160,6 +160,16 @@ class Refusals(NormropeCase):
         ):
             self.refused(sentence, change, "invalid-argument", part)
 
+    def test_a_side_that_the_op_has_not(self) -> None:
+        call = SentenceCall(Sentence("my_v4", STYLE))
+        given = {side: shaped(bits, *call.shape(side)) for side, bits in call.heads.items()}
+        heads = shaped(ones("bf16", 5 * 64), 5, 1, 64)
+        for name, value in (("v", heads), ("v_out", heads), ("v_weight", ones("bf16", 64))):
+            part = f"{name} is given. {name} must be left out, as my_v4 works on q and k"
+            with self.subTest(name=name), self.refuses("invalid-argument", part):
+                outputs = {} if name == "v_out" else {f"{side}_out": heads for side in given}
+                normrope.Op("my_v4")(**given, **outputs, **{name: value}, **call.inputs(dtype="bf16"))
+
     def test_what_is_missing(self) -> None:
         both = Sentence("my_rope_norm", STYLE)
         for sentence, change, part in (
@@ -200,6 +210,10 @@ class Refusals(NormropeCase):
         line = '{ headDim: [64], rope: ["neox"], dtype: ["bf16"], weight: ["one_plus"] }'
         parts = ("holds no kernel of my_rope_norm for headDim 64", f"Add the entry {line} to the space of my_rope_norm")
         self.refused(both, {"weight": "one_plus"}, "kernel-not-found", *parts, "is not compiled on first use")
+        # rotaryDim is fixed by the op, and no axis of it.
+        change = {"k": shaped(ones("bf16", 5 * 16), 5, 1, 16), "k_weight": ones("bf16", 16)}
+        parts = ("of my_k for headDim 16, rope neox", "None can be made: rotaryDim 32 is more than headDim 16")
+        self.refused(Sentence("my_k", Style(64, 32, True)), change, "kernel-not-found", *parts)
 
     def test_ops_that_are_not_there(self) -> None:
         q = shaped(ones("bf16", 64), 1, 1, 64)

@@ -158,7 +158,7 @@ const CASES: readonly ConfigCase[] = [
     "a range of an axis that a stage's argument fixes",
     "bad-op",
     sides('head: (x) => rotate(norm(x), { rope: "neox" })').replace("rope: oneOf", "▸rope: oneOf"),
-    'an op takes no "rope"',
+    'ranges takes no "rope"',
   ],
   [
     "a function that is no stage",
@@ -177,7 +177,7 @@ const CASES: readonly ConfigCase[] = [
     "an axis that would be ignored",
     "bad-op",
     opConfig({ dtype: 'oneOf("bf16"), ...{ ▸headDims: oneOf("neox") }' }),
-    'an op takes no "headDims"',
+    'ranges takes no "headDims"',
     "did you mean headDim?",
   ],
   [
