@@ -2,14 +2,15 @@
  * An axis and a value that are put into a copy of the package: one row of the table and the stages that use them. Every
  * command, both runtimes and Python know them then, and nothing else has to be touched.
  */
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { collectingIo, useSharedCache } from "./cli_helpers.js";
+import { useSharedCache } from "./cli_helpers.js";
 import { spaceOf } from "./helpers.js";
+import { type PackageCopy, packageCopy } from "./package_copy.js";
 import { pythonEnvironment, python as pythonFound } from "./python.js";
 
 const root = mkdtempSync(join(tmpdir(), "normrope-axis-"));
@@ -62,25 +63,16 @@ function change([file, find, replace]: Change): void {
   writeFileSync(join(copy, file), parts.join(replace));
 }
 
-let normrope: (...args: string[]) => Promise<{ code: number; out: string; err: string }>;
-let runtime: typeof import("../runtime/index.js");
+let normrope: PackageCopy["normrope"];
+let runtime: PackageCopy["runtime"];
 
 beforeAll(async () => {
-  const names = ["dsl", "generator", "runtime", "templates", "python/normrope", "bench", "compile.ts"];
-  for (const name of [...names, "normrope.config.ts", "package.json", "tsconfig.json", "tsconfig.build.json"])
-    cpSync(join(PACKAGE_ROOT, name), join(copy, name), { recursive: true });
-  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(copy, "node_modules"));
-  const pairs = join(copy, "templates", "cuda", "pairs");
-  copyFileSync(join(pairs, "interleaved.hbs"), join(pairs, "adjacent.hbs"));
-  [...TABLE, ...STAGES].forEach(change);
-  await execa("npm", ["run", "compile"], { cwd: copy });
-  const { main } = await import(join(copy, "dist", "generator", "cli.js"));
-  runtime = await import(join(copy, "dist", "runtime", "index.js"));
-  normrope = async (...args) => {
-    const { io, out, err } = collectingIo();
-    const code = await main([...args, "--config", config], io);
-    return { code, out: out(), err: err() };
+  const changed = () => {
+    const pairs = join(copy, "templates", "cuda", "pairs");
+    copyFileSync(join(pairs, "interleaved.hbs"), join(pairs, "adjacent.hbs"));
+    [...TABLE, ...STAGES].forEach(change);
   };
+  ({ normrope, runtime } = await packageCopy(copy, changed, config));
   cpSync(join(PACKAGE_ROOT, "test", "hf_configs", "qwen3-8b-yarn.json"), join(project, "config.json"));
   writeFileSync(config, spaceOf('{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }'));
 });

@@ -2,15 +2,16 @@
  * "Add a stage" of docs/stages.md, as it stands there, in a copy of the package: three files and one row of the table of
  * inputs. Every command knows the stage then, and C, TypeScript and Python call a kernel that has it.
  */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { collectingIo, useSharedCache } from "./cli_helpers.js";
+import { useSharedCache } from "./cli_helpers.js";
 import { buildEmulated } from "./emulated.js";
 import { writeFiles } from "./helpers.js";
+import { type PackageCopy, packageCopy } from "./package_copy.js";
 import { pythonEnvironment, python as pythonFound } from "./python.js";
 
 const root = mkdtempSync(join(tmpdir(), "normrope-stage-"));
@@ -48,35 +49,21 @@ for (int i = 0; i < PAIRS; ++i) a[i] += 1.0f, b[i] += 1.0f;
 /** The last row of a side, behind which a new one goes. */
 const LAST_ROW = /^ {2}absent\("norm_width".*\n/m;
 
-let normrope: (...args: string[]) => Promise<{ code: number; out: string; err: string }>;
-let runtime: typeof import("../runtime/index.js");
+let normrope: PackageCopy["normrope"];
+let runtime: PackageCopy["runtime"];
 
-beforeAll(async () => {
-  const names = ["dsl", "generator", "runtime", "templates", "python/normrope", "bench", "compile.ts"];
-  for (const name of [...names, "normrope.config.ts", "package.json", "tsconfig.json", "tsconfig.build.json"])
-    cpSync(join(PACKAGE_ROOT, name), join(copy, name), { recursive: true });
-  symlinkSync(join(PACKAGE_ROOT, "node_modules"), join(copy, "node_modules"));
+function addStages(): void {
   for (const { path, text } of blocks) {
-    if (path !== "dsl/inputs.ts") {
-      writeFileSync(join(copy, path), text);
-      continue;
-    }
-    const rows = readFileSync(join(copy, path), "utf8");
-    expect(rows).toMatch(LAST_ROW);
-    writeFileSync(
-      join(copy, path),
-      rows.replace(LAST_ROW, (last) => last + text),
-    );
+    const file = join(copy, path);
+    const rows = path === "dsl/inputs.ts" ? readFileSync(file, "utf8") : undefined;
+    if (rows !== undefined) expect(rows).toMatch(LAST_ROW);
+    writeFileSync(file, rows?.replace(LAST_ROW, (last) => last + text) ?? text);
   }
   writeFiles(copy, SHIFT);
-  await execa("npm", ["run", "compile"], { cwd: copy });
-  const { main } = await import(join(copy, "dist", "generator", "cli.js"));
-  runtime = await import(join(copy, "dist", "runtime", "index.js"));
-  normrope = async (...args) => {
-    const { io, out, err } = collectingIo();
-    const code = await main([...args, "--config", config], io);
-    return { code, out: out(), err: err() };
-  };
+}
+
+beforeAll(async () => {
+  ({ normrope, runtime } = await packageCopy(copy, addStages, config));
   writeFiles(project, {
     "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate, shift } from "normrope/dsl";
 const point = { headDim: 64, dtype: "bf16" } as const;
