@@ -77,7 +77,6 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   if (is_dependent) allow_next_kernel();
   // The weights serve all heads of the lane: where each head has its own, dispatch gives a lane one.
   Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];
-  float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
   uint64_t turns[PAIRS_PER_LANE];
 #pragma unroll
@@ -102,6 +101,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     }
   };
   load_head();
+  float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
 
