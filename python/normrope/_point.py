@@ -143,7 +143,7 @@ def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
     if name not in values:
         return None
     if not _has_meaning(axis, values):
-        return f"{name} means nothing where {' and '.join(f'{on} is {values[on]}' for on in axis['when'])}"
+        return f"{name} means nothing where {' and '.join(f'{on} is {values.get(on)}' for on in axis['when'])}"
     if bound is not None and values[name] > bound:
         return f"{name} {values[name]} is more than {axis['within']} {bound}"
     return None

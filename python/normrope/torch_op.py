@@ -83,7 +83,9 @@ def _why_not(*question: Any) -> str | None:
 
 
 #: For a function that is being compiled: a kernel is found now, and no lock is looked into.
-why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
+#: torch 2.6 imports a module for this that makes tensors on the default device.
+with torch.device("cpu"):
+    why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
 # The registered ops. Their arguments are those of the table of inputs: heads first, and all others by their names.
