@@ -62,7 +62,7 @@ function compile(): void {
   const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   node(tsc, "--project", join(ROOT, "tsconfig.build.json"), "--outDir", made);
   chmodSync(join(made, "generator", "cli.js"), 0o755);
-  node(join(made, "generator", "write_op.js"));
+  node(join(made, "generator", "python", "write_op.js"));
   if (existsSync(DIST)) renameSync(DIST, before);
   renameSync(made, DIST);
 }

@@ -4,13 +4,13 @@
  * In: the path of a config. Out: the plans and the emitted text. Writes nothing; `fileset` and `build` do.
  */
 import { compareText, UserError } from "./diagnostics.js";
-import { expand } from "./expand.js";
+import { render } from "./emit/render.js";
+import { readTemplates } from "./emit/templates.js";
 import type { FileSet, KernelPlan, Op, RejectedPoint } from "./ir.js";
 import { type LoadedConfig, load } from "./load/index.js";
 import { COMPILER_VERSION } from "./package_root.js";
-import { plan } from "./plan.js";
-import { render } from "./render.js";
-import { readTemplates } from "./templates.js";
+import { expand } from "./plan/expand.js";
+import { plan } from "./plan/plan.js";
 
 export interface Compilation {
   /** By their names. */

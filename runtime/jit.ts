@@ -46,7 +46,7 @@ export async function compileBase(target: Target, notFound: NormropeError): Prom
 type Miss = Pick<Absence, "reason" | "fix">;
 
 async function provide({ target, op, point, arch }: Wanted): Promise<NativeLibrary | Miss> {
-  const { provideLibrary, UserError } = await import("../generator/jit.js");
+  const { provideLibrary, UserError } = await import("../generator/jit/jit.js");
   const archs = arch ? [arch] : undefined;
   try {
     const found = await provideLibrary({ target, op, point, archs, load: loadLibrary });

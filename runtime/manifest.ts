@@ -90,7 +90,7 @@ export const opSchema = z.strictObject({
   stages: z.strictObject({ q: sideSchema.optional(), k: sideSchema.optional(), v: sideSchema.optional() }),
 });
 
-/** How a head lies over the lanes of a warp (CUDA). `generator/plan.ts` decides it. */
+/** How a head lies over the lanes of a warp (CUDA). `generator/plan/plan.ts` decides it. */
 const kernelSchema = z.strictObject({
   id: z.string(),
   /** The name of its op. */

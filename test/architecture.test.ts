@@ -5,7 +5,7 @@ import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { EMITTERS } from "../generator/jit.js";
+import { EMITTERS } from "../generator/jit/jit.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 
 interface Import {
@@ -119,8 +119,8 @@ describe("imports", () => {
 
   it.each<[string, RegExp]>([
     ["ts-morph", /^generator\/(load|edit|python)\/.*\.ts$/],
-    ["handlebars", /^generator\/render\.ts$/],
-    ["execa", /^generator\/run_compiler\.ts$/],
+    ["handlebars", /^generator\/emit\/render\.ts$/],
+    ["execa", /^generator\/build\/run_compiler\.ts$/],
     ["yargs", /^generator\/cli\.ts$/],
     ["koffi", /^runtime\/library\.ts$/],
   ])("of %s go through one door", (library, door) => {
@@ -132,31 +132,43 @@ describe("imports", () => {
     expect(show(others)).toEqual([]);
   });
 
-  it("of the stages go against the flow nowhere, and of the runtime's files take only the manifest", () => {
-    const flow = [
-      "load/",
-      "expand.ts",
-      "plan.ts",
-      "lanes.ts",
-      "view.ts",
-      "render.ts",
-      "fileset.ts",
-      "build.ts",
+  it("of the generator's folders point only to those in front, and of the runtime's files the stages take only the manifest", () => {
+    const floors = [
+      ...[
+        "load",
+        "plan",
+        "emit",
+        "pipeline.ts",
+        "cache",
+        "build",
+        "jit",
+        "python",
+        "models",
+        "edit",
+        "bench",
+      ],
+      ...["report", "commands", "cli.ts"],
     ];
-    const stageOf = (path: string) => flow.findIndex((stage) => path.startsWith(`generator/${stage}`));
-    const wrong = IMPORTS.filter(({ from, to }) => {
-      if (stageOf(from) === -1) return false;
-      if (to.startsWith("runtime/")) return to !== "runtime/manifest.ts";
-      return stageOf(to) > stageOf(from) || /^generator\/(cli|pipeline|commands)/.test(to);
-    });
+    const floorOf = (path: string) =>
+      floors.findIndex((floor) => path === `generator/${floor}` || path.startsWith(`generator/${floor}/`));
+    const wrong = IMPORTS.filter(({ from, to }) => floorOf(from) !== -1 && floorOf(to) > floorOf(from));
     expect(show(wrong)).toEqual([]);
+    const stages = /^generator\/(load|plan|emit)\//;
+    const others = IMPORTS.filter(
+      ({ from, to }) => stages.test(from) && to.startsWith("runtime/") && to !== "runtime/manifest.ts",
+    );
+    expect(show(others)).toEqual([]);
+  });
+
+  it("of the generator's ground floor are of eight files", () => {
+    const ground = SOURCES.filter(({ path }) => /^generator\/[^/]+$/.test(path));
+    expect(ground.length).toBeLessThanOrEqual(8);
   });
 
   it("of what draws touch no file, no library and no device", () => {
     const draws =
-      /^generator\/(lanes|lane_view|chart|chart_scale|bench\/(cases|charts|peers|record|summary)|report_view|view)\.ts$/;
-    const acts =
-      /^(node|execa|koffi|generator\/(build|run_compiler|cache|fileset|templates|toolchain|pipeline)\.ts)$/;
+      /^generator\/(plan\/lanes|bench\/(cases|chart|chart_scale|charts|peers|record|summary)|report\/(lane_view|view)|emit\/view)\.ts$/;
+    const acts = /^(node|execa|koffi|generator\/((build|cache)\/.*|emit\/(fileset|templates)|pipeline)\.ts)$/;
     const wrong = IMPORTS.filter(({ from, to, kind }) => {
       if (!draws.test(from) || kind === "type") return false;
       return acts.test(to) || (to.startsWith("runtime/") && to !== "runtime/manifest.ts");
@@ -165,7 +177,7 @@ describe("imports", () => {
   });
 
   it("of compiling on first use load no TypeScript, and what only compiling needs not before it", () => {
-    const found = reachedFrom(["runtime/index.ts", "generator/jit.ts"], ["static"]);
+    const found = reachedFrom(["runtime/index.ts", "generator/jit/jit.ts"], ["static"]);
     expect(found.filter((path) => /^(ts-morph|typescript|execa|handlebars|p-map)$/.test(path))).toEqual([]);
     const compiling = reachedFrom(["runtime/index.ts"], ["static", "dynamic"]);
     expect(compiling).toContain("handlebars");
@@ -173,7 +185,7 @@ describe("imports", () => {
   });
 
   it("of what decides the emitted text are what the key of a compiled point covers", () => {
-    const stages = ["generator/plan.ts", "generator/render.ts", "generator/templates.ts"];
+    const stages = ["generator/plan/plan.ts", "generator/emit/render.ts", "generator/emit/templates.ts"];
     const reached = [...stages, ...reachedFrom(stages, ["static"])];
     const beside = /^generator\/(diagnostics|package_root)\.ts$/; // what is said of errors; the version, which is in the key
     const deciding = reached.filter((path) => /^(dsl|generator)\//.test(path) && !beside.test(path));
@@ -232,7 +244,7 @@ describe("sources", () => {
     const atWork = new RegExp(
       [
         "^dsl/(axes|language|qk_norm_rope\\.op|sides|stage|stages/.*)",
-        "^generator/(plan|kernel_view|view|lanes|lane_view|models/.*|bench/(cases|measure|summary))",
+        "^generator/(plan/(plan|lanes)|emit/(kernel_view|view)|report/lane_view|models/.*|bench/(cases|measure|summary))",
         "^runtime/(call|made_call|manifest|oracle|heads|batch|batches|verify|rope_.*)",
         // Texts for the user.
         "^generator/(cli|commands/(add|demo|import|init|usage))",

@@ -5,10 +5,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { build } from "../generator/build.js";
+import { build } from "../generator/build/build.js";
+import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/build/target_compiler.js";
+import { findCxx } from "../generator/build/toolchain.js";
 import { emit } from "../generator/pipeline.js";
-import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
 import { VERIFY_POSITIONS } from "../runtime/batches.js";
 import { packedHeads } from "../runtime/heads.js";
 import { bytesOf } from "../runtime/library.js";

@@ -1,10 +1,10 @@
 /** What the tests of builds share: the compilers of this machine, file sets, and projects to build in. */
 import { join } from "node:path";
-import { type BuildRequest, build } from "../generator/build.js";
+import { type BuildRequest, build } from "../generator/build/build.js";
+import { cpuCompiler, cudaCompiler } from "../generator/build/target_compiler.js";
+import { findCxx, findNvcc } from "../generator/build/toolchain.js";
 import type { FileSet } from "../generator/ir.js";
 import { emit } from "../generator/pipeline.js";
-import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { findCxx, findNvcc } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { neoxSpace } from "./cli_helpers.js";
 import { freshCache, needed } from "./fixture.js";

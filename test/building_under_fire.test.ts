@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { findCxx, findNvcc } from "../generator/toolchain.js";
+import { findCxx, findNvcc } from "../generator/build/toolchain.js";
 import type { Target } from "../runtime/manifest.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";
 import { compilerThat, DIST, isAlive, shellTrap, soon } from "./cli_process.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, describe, expect, it } from "vitest";
-import { sha256 } from "../generator/cache.js";
+import { sha256 } from "../generator/cache/cache.js";
 import { parseBuiltManifest } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { filesOf, project } from "./building.js";
@@ -48,7 +48,7 @@ describe("two builds at once", () => {
     const folder = join(buildFolder, "contended");
     const start = Date.now() + 2000; // both processes run by then, and meet in every round
     const programs = results.map(({ library, manifest, archive }) => {
-      const text = `import { publish } from ${JSON.stringify(join(DIST, "generator", "publish.js"))};
+      const text = `import { publish } from ${JSON.stringify(join(DIST, "generator", "build", "publish.js"))};
         const [library, manifest, archive] = ${JSON.stringify([library, manifest, archive])};
         const clock = new Int32Array(new SharedArrayBuffer(4));
         for (let round = 0; round < ${ROUNDS}; round++) {

@@ -15,9 +15,9 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type CacheEntry, cached, cacheKey } from "../generator/cache.js";
-import { cacheContents, pruneCache } from "../generator/cache_contents.js";
-import { cacheRoot } from "../generator/cache_folder.js";
+import { type CacheEntry, cached, cacheKey } from "../generator/cache/cache.js";
+import { cacheContents, pruneCache } from "../generator/cache/contents.js";
+import { cacheRoot } from "../generator/cache/folder.js";
 import { temporaryFolder } from "./helpers.js";
 
 const KEY = cacheKey(["a compiler", ["-O3"], "a source"]);

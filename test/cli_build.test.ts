@@ -2,9 +2,9 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { compilerFor } from "../generator/build/toolchain.js";
 import { buildProject } from "../generator/commands/project.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { compilerFor } from "../generator/toolchain.js";
 import { collectingIo, neoxId, neoxSpace, normrope, setEnv, useSharedCache } from "./cli_helpers.js";
 import { CACHE_ROOT, freshCache } from "./fixture.js";
 import { temporaryFolder, writeConfig } from "./helpers.js";

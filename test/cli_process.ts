@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import ts from "typescript";
+import { findCxx } from "../generator/build/toolchain.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { findCxx } from "../generator/toolchain.js";
 import { setEnv } from "./cli_helpers.js";
 import { FOLDER, needed } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";

@@ -22,7 +22,7 @@ it("compiles what is stale and nothing else, and replaces dist/ by a whole one",
     "dsl/index.ts": "export const one: number = 1;\n",
     "dsl/stages/turn.ts": "export const turn = 1;\n",
     "generator/cli.ts": '#!/usr/bin/env node\nimport { one } from "../dsl/index.js";\nconsole.log(one);\n',
-    "generator/write_op.ts": "export {};\n",
+    "generator/python/write_op.ts": "export {};\n",
     "runtime/index.ts": "export {};\n",
   });
   expect(await prepare()).toMatchObject({ exitCode: 0, stdout: "" });

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseBenchRecord } from "../generator/bench/record.js";
-import { build } from "../generator/build.js";
+import { build } from "../generator/build/build.js";
+import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/build/target_compiler.js";
+import { findCxx, findNvcc } from "../generator/build/toolchain.js";
 import {
   DIAGNOSTIC_CODES,
   type Diagnostic,
@@ -15,8 +17,6 @@ import {
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { cpuCompiler, cudaCompiler, type TargetCompiler } from "../generator/target_compiler.js";
-import { findCxx, findNvcc } from "../generator/toolchain.js";
 import { benchRecord } from "./bench_sample.js";
 import { CONFIG_FILES, diagnosticsOf, temporaryFolder } from "./helpers.js";
 

@@ -6,14 +6,14 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BuildResult, build } from "../generator/build.js";
-import { cached, cacheKey } from "../generator/cache.js";
+import { type BuildResult, build } from "../generator/build/build.js";
+import { runCompiler, writeInputs } from "../generator/build/run_compiler.js";
+import type { TargetCompiler } from "../generator/build/target_compiler.js";
+import { type Compiler, findCxx } from "../generator/build/toolchain.js";
+import { cached, cacheKey } from "../generator/cache/cache.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { emit } from "../generator/pipeline.js";
-import { runCompiler, writeInputs } from "../generator/run_compiler.js";
-import type { TargetCompiler } from "../generator/target_compiler.js";
-import { type Compiler, findCxx } from "../generator/toolchain.js";
 import { buildFolder, CACHE_ROOT, type ConfigName, compilationOf, needed } from "./fixture.js";
 
 const EMULATOR = join(PACKAGE_ROOT, "test", "emulator");

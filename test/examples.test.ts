@@ -2,11 +2,11 @@
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
-import { build } from "../generator/build.js";
+import { build } from "../generator/build/build.js";
+import { cpuCompiler, cudaCompiler } from "../generator/build/target_compiler.js";
+import { findCxx } from "../generator/build/toolchain.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { cpuCompiler, cudaCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { gpuCount } from "../runtime/library.js";
 import type { Target } from "../runtime/manifest.js";

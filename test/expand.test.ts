@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { AxisName } from "../dsl/axes.js";
 import { rejectionOf } from "../dsl/legality.js";
-import { type Expansion, expand } from "../generator/expand.js";
 import type { AxisValue, Entry, Op, Space } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
+import { type Expansion, expand } from "../generator/plan/expand.js";
 
 const shipped = readShippedOp();
 

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
-import { compareFileSet, writeFileSet } from "../generator/fileset.js";
+import { compareFileSet, writeFileSet } from "../generator/emit/fileset.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Texts, temporaryFolder, writeFiles } from "./helpers.js";
@@ -109,7 +109,7 @@ it("processes that write into one folder at once leave what one of them wrote", 
     names.map((name) => ({ path: `cpu/${kernelOf(name)}.cpp`, text: `${name}\n` }));
   const kernelOf = (name: string) => `qk_norm_rope__bf16_d${name}_r${name}_neox`;
   const sets = [files(["64", "80", "96"]), files(["128"])];
-  const module = join(PACKAGE_ROOT, "generator", "fileset.ts");
+  const module = join(PACKAGE_ROOT, "generator", "emit", "fileset.ts");
   const program = `const { writeFileSet } = await import(${JSON.stringify(module)});
 const sets = ${JSON.stringify(sets)};
 for (let i = 0; i < 200; i++) writeFileSet(${JSON.stringify(folder)}, sets[(i + Number(process.argv[1])) % 2]);`;

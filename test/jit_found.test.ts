@@ -3,7 +3,7 @@ import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, write
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
-import { provideLibrary } from "../generator/jit.js";
+import { provideLibrary } from "../generator/jit/jit.js";
 import { loadLibrary } from "../runtime/library.js";
 import { neoxId, setEnv } from "./cli_helpers.js";
 import { compilerThat } from "./cli_process.js";

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { sha256 } from "../generator/cache.js";
+import { sha256 } from "../generator/cache/cache.js";
 import { compilerThat, DIST } from "./cli_process.js";
 import { freshCache } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";

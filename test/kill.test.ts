@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { sha256 } from "../generator/cache.js";
+import { cpuCompiler } from "../generator/build/target_compiler.js";
+import { findCxx } from "../generator/build/toolchain.js";
+import { sha256 } from "../generator/cache/cache.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { cpuCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { NormropeError } from "../runtime/errors.js";
 import { open } from "../runtime/open.js";
@@ -75,8 +75,8 @@ describe("SIGKILL", () => {
       writeFileSync(config, neoxSpace(...dims));
       const request = { files: emit(compile(config)), compiler, jobs: 2, archive: true, cacheRoot: cache };
       const path = join(folder, `build_${dims.join("_")}.mjs`);
-      const text = `import { build } from ${JSON.stringify(join(DIST, "generator", "build.js"))};
-        import { writeFileSet } from ${JSON.stringify(join(DIST, "generator", "fileset.js"))};
+      const text = `import { build } from ${JSON.stringify(join(DIST, "generator", "build", "build.js"))};
+        import { writeFileSet } from ${JSON.stringify(join(DIST, "generator", "emit", "fileset.js"))};
         const request = ${JSON.stringify({ ...request, buildFolder: join(folder, "build") })};
         writeFileSet(${JSON.stringify(join(folder, "generated"))}, request.files);
         await build(request);`;
@@ -132,7 +132,7 @@ describe("SIGKILL", () => {
     const target = join(temporaryFolder(), "build", "cpu");
     const program = `
       import { readFileSync } from "node:fs";
-      import { publish } from ${JSON.stringify(join(DIST, "generator", "publish.js"))};
+      import { publish } from ${JSON.stringify(join(DIST, "generator", "build", "publish.js"))};
       const sources = ${JSON.stringify(folders.map((folder) => folder.target))}.map((path) =>
         [JSON.parse(readFileSync(path + "/manifest.json", "utf8")), path + "/libnormrope.so", path + "/libnormrope.a"]);
       for (let i = 0; ; i = 1 - i) {

@@ -7,9 +7,9 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import pMap from "p-map";
 import { expect, it } from "vitest";
+import { parsePtxasReport } from "../generator/build/ptxas.js";
+import { runCompiler, writeInputs } from "../generator/build/run_compiler.js";
 import { emit } from "../generator/pipeline.js";
-import { parsePtxasReport } from "../generator/ptxas.js";
-import { runCompiler, writeInputs } from "../generator/run_compiler.js";
 import { needed, nvcc } from "./fixture.js";
 import { compileText, RECORDED_SPACE, RECORDED_RELEASE as RELEASE, temporaryFolder } from "./helpers.js";
 

@@ -45,7 +45,7 @@ const STAGES: readonly Change[] = [
   ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i : i', 'rope !== "neox" ? 2 * i : i'],
   ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i + 1', 'rope !== "neox" ? 2 * i + 1'],
   [
-    "generator/kernel_view.ts",
+    "generator/emit/kernel_view.ts",
     'interleaved: plan.pairing?.rope === "interleaved"',
     'interleaved: plan.pairing?.rope !== "neox"',
   ],

@@ -13,10 +13,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { build } from "../generator/build.js";
-import { sha256 } from "../generator/cache.js";
+import { build } from "../generator/build/build.js";
+import { readBuiltManifest } from "../generator/build/publish.js";
+import { sha256 } from "../generator/cache/cache.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { readBuiltManifest } from "../generator/publish.js";
 import { NormropeError } from "../runtime/errors.js";
 import { type BuiltManifest, parseBuiltManifest } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";

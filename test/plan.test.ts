@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
-import { plan } from "../generator/plan.js";
+import { plan } from "../generator/plan/plan.js";
 import { CONFIG_FILES } from "./helpers.js";
 
 const op = readShippedOp();

@@ -1,6 +1,6 @@
 /** Reading ptxas's report: several entries and architectures, frames, spills, and what is no report. */
 import { expect, it } from "vitest";
-import { parsePtxasReport } from "../generator/ptxas.js";
+import { parsePtxasReport } from "../generator/build/ptxas.js";
 
 const REPORT = `ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'op__bf16_d256_r256_neox' for 'sm_80'

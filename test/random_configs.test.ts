@@ -6,10 +6,10 @@
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { build } from "../generator/build.js";
+import { build } from "../generator/build/build.js";
+import { cpuCompiler } from "../generator/build/target_compiler.js";
+import { findCxx } from "../generator/build/toolchain.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { cpuCompiler } from "../generator/target_compiler.js";
-import { findCxx } from "../generator/toolchain.js";
 import { runBatch } from "../runtime/batch.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import type { ManifestKernel } from "../runtime/manifest.js";

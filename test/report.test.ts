@@ -2,9 +2,9 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { compilerFor } from "../generator/build/toolchain.js";
 import { buildProject } from "../generator/commands/project.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { compilerFor } from "../generator/toolchain.js";
 import { gpuCount } from "../runtime/library.js";
 import { benchRecord } from "./bench_sample.js";
 import { collectingIo, neoxId, neoxSpace, normrope, useSharedCache } from "./cli_helpers.js";

@@ -1,6 +1,6 @@
 /** What the tests of the report share: reports of libraries that no compiler made. */
 import { compile, emit } from "../generator/pipeline.js";
-import type { Report } from "../generator/report_view.js";
+import type { Report } from "../generator/report/view.js";
 import { type BuiltManifest, manifestSchema } from "../runtime/manifest.js";
 import type { DeviceInfo } from "../runtime/open_library.js";
 import type { KernelResult } from "../runtime/verify.js";

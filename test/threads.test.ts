@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, it } from "vitest";
+import { findCxx } from "../generator/build/toolchain.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { findCxx } from "../generator/toolchain.js";
 import { needed } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 

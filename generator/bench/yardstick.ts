@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { NormropeError } from "../../runtime/errors.js";
 import { type Address, bindFunctions, bytesOf } from "../../runtime/library.js";
 import type { Stream } from "../../runtime/stream.js";
-import { cached, cacheKey } from "../cache.js";
+import { runCompiler, writeInputs } from "../build/run_compiler.js";
+import type { TargetCompiler } from "../build/target_compiler.js";
+import { cached, cacheKey } from "../cache/cache.js";
 import { PACKAGE_ROOT } from "../package_root.js";
-import { runCompiler, writeInputs } from "../run_compiler.js";
-import type { TargetCompiler } from "../target_compiler.js";
 import { quantile } from "./quantile.js";
 
 /** What a floor touches: the heads of packed rows that an op works on, in 16-byte vectors. */

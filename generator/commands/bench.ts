@@ -29,9 +29,9 @@ import {
   toolkitOf,
 } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
+import { findGpu, sourceCommit } from "../build/toolchain.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
-import { findGpu, sourceCommit } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { percent, wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";

@@ -1,10 +1,10 @@
 /** `normrope build`: emits, and compiles what changed into a shared library. */
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
+import { COMPILER_TIMEOUT_S } from "../build/run_compiler.js";
+import { parseArchs } from "../build/target_compiler.js";
+import { compilerFor } from "../build/toolchain.js";
 import { quoted, userError } from "../diagnostics.js";
-import { COMPILER_TIMEOUT_S } from "../run_compiler.js";
-import { parseArchs } from "../target_compiler.js";
-import { compilerFor } from "../toolchain.js";
 import { type Io, printJson } from "./io.js";
 import { counted, wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";

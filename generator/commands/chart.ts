@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
+import { chartSvg } from "../bench/chart.js";
 import { benchCharts } from "../bench/charts.js";
 import { parsePeers } from "../bench/peers.js";
 import { parseBenchRecord } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
-import { chartSvg } from "../chart.js";
 import { quoted, reasonOf, show, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
 import { requireFolder, writeWhole } from "./output.js";

@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
-import { cacheRoot, probeCache } from "../cache_folder.js";
+import { type Compiler, findCxx, findGpu, findNvcc } from "../build/toolchain.js";
+import { cacheRoot, probeCache } from "../cache/folder.js";
 import { UserError } from "../diagnostics.js";
-import { type Compiler, findCxx, findGpu, findNvcc } from "../toolchain.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption } from "./project.js";
 

@@ -27,7 +27,7 @@ export function registerCheck(cli: Argv, io: Io): Argv {
     async ({ config }) => {
       const [{ compile, emit }, { compareFileSet }] = await Promise.all([
         import("../pipeline.js"),
-        import("../fileset.js"),
+        import("../emit/fileset.js"),
       ]);
       const { generated } = projectFolders(config);
       const files = emit(compile(config));

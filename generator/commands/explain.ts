@@ -4,12 +4,12 @@ import { SIDES } from "../../dsl/inputs.js";
 import { completed } from "../../dsl/points.js";
 import { listed } from "../../dsl/sides.js";
 import { absenceOf } from "../../runtime/support.js";
-import { closest } from "../closest.js";
 import { show, userError } from "../diagnostics.js";
 import type { KernelPlan, Layout } from "../ir.js";
-import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../lanes.js";
+import { closest } from "../load/closest.js";
 import { opId, parseKernelId } from "../name.js";
 import type { Compilation } from "../pipeline.js";
+import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../plan/lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
@@ -29,7 +29,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
     async ({ config, kernel, json }) => {
       const [{ compile }, { readBuiltManifest }] = await Promise.all([
         import("../pipeline.js"),
-        import("../publish.js"),
+        import("../build/publish.js"),
       ]);
       const compilation = compile(config);
       const plan = compilation.plans.find(({ id }) => id === kernel) ?? missing(kernel, config, compilation);

@@ -12,13 +12,13 @@ import { chosenTarget, open } from "../../runtime/open.js";
 import type { DeviceInfo, Library } from "../../runtime/open_library.js";
 import { configOptionOf, DEFAULT_CONFIG } from "../../runtime/support.js";
 import { type KernelResult, verifyLibrary } from "../../runtime/verify.js";
-import type { BuildRequest, BuildResult } from "../build.js";
-import { cacheRoot } from "../cache_folder.js";
+import type { BuildRequest, BuildResult } from "../build/build.js";
+import type { TargetCompiler } from "../build/target_compiler.js";
+import { cacheRoot } from "../cache/folder.js";
 import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
 import { unusable } from "../folder.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
-import type { TargetCompiler } from "../target_compiler.js";
 import type { Io } from "./io.js";
 import { counted } from "./options.js";
 
@@ -55,7 +55,7 @@ export async function emitProject(
 ): Promise<{ compilation: Compilation; files: FileSet }> {
   const [{ compile, emit }, { writeFileSet }] = await Promise.all([
     import("../pipeline.js"),
-    import("../fileset.js"),
+    import("../emit/fileset.js"),
   ]);
   const compilation = compile(config);
   const files = emit(compilation);
@@ -86,7 +86,7 @@ export async function buildProject(
   io: Io,
   { jobs = availableParallelism(), ...chosen }: Partial<Pick<BuildRequest, BuildOption>> = {},
 ): Promise<BuildResult> {
-  const { build } = await import("../build.js");
+  const { build } = await import("../build/build.js");
   const result = await build({
     files,
     compiler,

@@ -8,7 +8,7 @@ import { chosenTarget } from "../../runtime/open.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
 import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
 import { quoted, reasonOf, userError } from "../diagnostics.js";
-import { type Report, reportView, type Verification, verificationText } from "../report_view.js";
+import { type Report, reportView, type Verification, verificationText } from "../report/view.js";
 import type { Io } from "./io.js";
 import { counted } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
@@ -43,8 +43,8 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
       const record = readRecord(bench, join(folder, "bench.json"));
       const report = { ...(await examine(config, target, verify, io)), bench: record };
       const [{ renderReport }, { readTemplates }] = await Promise.all([
-        import("../render.js"),
-        import("../templates.js"),
+        import("../emit/render.js"),
+        import("../emit/templates.js"),
       ]);
       writeWhole(page, renderReport(readTemplates(), reportView(report)));
       const { verification, manifest } = report;
@@ -79,7 +79,7 @@ async function examine(
     return found(manifest, devices, { kind: "done", results: await verifyWithNotes(library, io) });
   } catch (error) {
     if (!(error instanceof NormropeError) || error.code !== "cpu-unsupported") throw error;
-    const { readBuiltManifest } = await import("../publish.js");
+    const { readBuiltManifest } = await import("../build/publish.js");
     const manifest = readBuiltManifest(build, chosenTarget(target));
     if (manifest === undefined) throw error;
     return found(manifest, [], leftOut(error.message));

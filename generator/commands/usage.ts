@@ -5,8 +5,8 @@
  */
 import { AXES } from "../../dsl/axes.js";
 import { aliasOf } from "../../dsl/legality.js";
-import { closest } from "../closest.js";
 import { quoted } from "../diagnostics.js";
+import { closest } from "../load/closest.js";
 
 /** A command line that makes no sense. */
 export class UsageError extends Error {}

@@ -14,16 +14,16 @@ import {
 } from "ts-morph";
 import { describeRange, isInRange } from "../../dsl/legality.js";
 import { type Values, valueOn } from "../../dsl/points.js";
-import { closest, didYouMean } from "../closest.js";
 import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
-import { type Expansion, expand } from "../expand.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "../ir.js";
+import { closest, didYouMean } from "../load/closest.js";
 import { readConfig, spaceCalls } from "../load/index.js";
 import { readProperties, readScalar, readValues, unwrap } from "../load/literals.js";
 import { openConfig, parseConfig, spanOf } from "../load/project.js";
 import { entryExpressions } from "../load/space.js";
 import { kernelId } from "../name.js";
 import { type Compilation, planSpaces } from "../pipeline.js";
+import { type Expansion, expand } from "../plan/expand.js";
 import { spaceNamed } from "./spaces.js";
 import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";

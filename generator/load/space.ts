@@ -5,9 +5,9 @@
  * reported and left out, and its entry marked incomplete.
  */
 import { type CallExpression, type Expression, Node } from "ts-morph";
-import { closest } from "../closest.js";
 import { show } from "../diagnostics.js";
 import type { Entry, EntryAxis, Op, Space } from "../ir.js";
+import { closest } from "./closest.js";
 import { type Report, readElements, readProperties, readValues, unwrap } from "./literals.js";
 import { spanOf } from "./project.js";
 

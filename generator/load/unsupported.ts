@@ -4,8 +4,8 @@
  * In: the node, and what is wanted there. Out: a diagnostic.
  */
 import { type Identifier, Node, SyntaxKind } from "ts-morph";
-import { closest } from "../closest.js";
 import { type Diagnostic, quoted, show } from "../diagnostics.js";
+import { closest } from "./closest.js";
 import { spanOf } from "./project.js";
 
 interface Seen {

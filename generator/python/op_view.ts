@@ -9,8 +9,8 @@ import type { Axis } from "../../dsl/axes.js";
 import { ARGS_BEHIND, HEADS, type Input, type TensorDtype } from "../../dsl/inputs.js";
 import type { OpRules } from "../../dsl/legality.js";
 import { sidesOf } from "../../dsl/sides.js";
+import type { View } from "../emit/view.js";
 import { PACKAGE_ROOT } from "../package_root.js";
-import type { View } from "../view.js";
 import { snake } from "./snake.js";
 
 export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_op.py");

@@ -1,6 +1,6 @@
 """Whether others could have written what is about to be loaded.
 
-In: a path. Out: why it is not to be trusted, or None. The rule is that of generator/cache_folder.ts. What a user names
+In: a path. Out: why it is not to be trusted, or None. The rule is that of generator/cache/folder.ts. What a user names
 is theirs to trust; this is for what is found.
 """
 

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { findCxx } from "../../generator/toolchain.js";
+import { findCxx } from "../../generator/build/toolchain.js";
 import { open } from "../../runtime/open.js";
 import { buildFixture, needed } from "../fixture.js";
 import { temporaryFolder } from "../helpers.js";

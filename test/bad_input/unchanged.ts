@@ -2,7 +2,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect } from "vitest";
-import { sha256 } from "../../generator/cache.js";
+import { sha256 } from "../../generator/cache/cache.js";
 import { UserError } from "../../generator/diagnostics.js";
 import { NormropeError } from "../../runtime/errors.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";

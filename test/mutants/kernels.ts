@@ -16,7 +16,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "lanes of a head that are no power of two",
-      file: "generator/plan.ts",
+      file: "generator/plan/plan.ts",
       find: "const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));",
       replace: "const lanesPerHead = Math.min(WARP_LANES, slots);",
       killedBy: "test/plan.test.ts",
@@ -67,14 +67,14 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "a side that shares its body with one behind the next",
-      file: "generator/kernel_view.ts",
+      file: "generator/emit/kernel_view.ts",
       find: "endSide: bodies.slice(0, i + 1).flatMap",
       replace: "endSide: bodies.slice(0, i + 1).map",
       killedBy: EMULATED,
     },
     {
       name: "sides in the order of the interface, not of the kernel",
-      file: "generator/view.ts",
+      file: "generator/emit/view.ts",
       find: 'sides: sides.map((side) => SIDES.indexOf(side)).join(", ")',
       replace: 'sides: [...sides].sort().map((side) => SIDES.indexOf(side)).join(", ")',
       killedBy: EMULATED,

@@ -29,7 +29,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "rotary_dim taken for head_dim",
-      file: "generator/plan.ts",
+      file: "generator/plan/plan.ts",
       find: 'pairing?.rope === "neox" ? pairing.rotaryDim / 2 : headDim / 2;',
       replace: "headDim / 2;",
       killedBy: "test/lanes.test.ts",

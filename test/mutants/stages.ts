@@ -22,7 +22,7 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "what a stage reads only where all of its name do",
-      file: "generator/kernel_view.ts",
+      file: "generator/emit/kernel_view.ts",
       find: "same.some(({ reads }) => reads[input] === true)",
       replace: "same.every(({ reads }) => reads[input] === true)",
       killedBy: KERNELS,
@@ -43,14 +43,14 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "CPU: a head is measured without the stages in front",
-      file: "generator/kernel_view.ts",
+      file: "generator/emit/kernel_view.ts",
       find: '...(i < last ? blocks("apply", [stage]) : []),',
       replace: "",
       killedBy: KERNELS,
     },
     {
       name: "CPU: the second norm by what the first has measured",
-      file: "generator/kernel_view.ts",
+      file: "generator/emit/kernel_view.ts",
       find: "measured: measuring.indexOf(stage)",
       replace: "measured: measuring.indexOf(stage) < 0 ? -1 : 0",
       killedBy: KERNELS,

@@ -5,11 +5,11 @@
  * the cache; the user's folders are only written to at the end. No string reaches a shell.
  */
 import { join } from "node:path";
-import { type BuiltManifest, LIBRARY_NAME, type Resources, type Target } from "../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, type Resources, type Target } from "../../runtime/manifest.js";
+import { cached, cacheKey } from "../cache/cache.js";
+import { openCache, tidyCache } from "../cache/folder.js";
+import type { Diagnostic } from "../diagnostics.js";
 import { builtManifest, requireFile } from "./built_manifest.js";
-import { cached, cacheKey } from "./cache.js";
-import { openCache, tidyCache } from "./cache_folder.js";
-import type { Diagnostic } from "./diagnostics.js";
 import { ARCHIVE_NAME, archiveInto, type LinkRequest, linkInto } from "./link.js";
 import { type CompileRequest, compileObjects } from "./objects.js";
 import { publish } from "./publish.js";

@@ -7,10 +7,15 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME, parseBuiltManifest } from "../runtime/manifest.js";
+import {
+  type BuiltManifest,
+  LIBRARY_NAME,
+  MANIFEST_NAME,
+  parseBuiltManifest,
+} from "../../runtime/manifest.js";
+import { makeFolder } from "../folder.js";
 import { keysIn, SEAL } from "./cache.js";
-import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./cache_folder.js";
-import { makeFolder } from "./folder.js";
+import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./folder.js";
 
 interface Entry {
   readonly folder: string;

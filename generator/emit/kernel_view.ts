@@ -4,10 +4,10 @@
  * In: an op and a plan. Out: flat records of strings, integers and booleans, lists of such records where a template repeats
  * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
  */
-import { AXES } from "../dsl/axes.js";
-import { listed } from "../dsl/sides.js";
-import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "./ir.js";
-import { pointWords } from "./name.js";
+import { AXES } from "../../dsl/axes.js";
+import { listed } from "../../dsl/sides.js";
+import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "../ir.js";
+import { pointWords } from "../name.js";
 import { vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 

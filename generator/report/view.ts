@@ -4,18 +4,18 @@
  * In: the manifest, what was found and verified on this machine, a benchmark record. Out: the view that
  * templates/report reads. Pure: opens no library, and gives no opinion that its inputs do not hold.
  */
-import { AXES } from "../dsl/axes.js";
-import { valueOn } from "../dsl/points.js";
-import { sideTexts } from "../dsl/sides.js";
-import type { BuiltManifest, ManifestKernel } from "../runtime/manifest.js";
-import type { DeviceInfo } from "../runtime/open_library.js";
-import type { KernelResult } from "../runtime/verify.js";
-import { benchCharts } from "./bench/charts.js";
-import type { BenchRecord } from "./bench/record.js";
-import { chartSvg } from "./chart.js";
+import { AXES } from "../../dsl/axes.js";
+import { valueOn } from "../../dsl/points.js";
+import { sideTexts } from "../../dsl/sides.js";
+import type { BuiltManifest, ManifestKernel } from "../../runtime/manifest.js";
+import type { DeviceInfo } from "../../runtime/open_library.js";
+import type { KernelResult } from "../../runtime/verify.js";
+import { chartSvg } from "../bench/chart.js";
+import { benchCharts } from "../bench/charts.js";
+import type { BenchRecord } from "../bench/record.js";
+import type { View } from "../emit/view.js";
+import { bytesPerHead } from "../plan/lanes.js";
 import { pictureView } from "./lane_view.js";
-import { bytesPerHead } from "./lanes.js";
-import type { View } from "./view.js";
 
 export interface Report {
   readonly manifest: BuiltManifest;

@@ -6,8 +6,8 @@
  */
 import { rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { LIBRARY_NAME } from "../runtime/manifest.js";
-import type { EmittedFile } from "./ir.js";
+import { LIBRARY_NAME } from "../../runtime/manifest.js";
+import type { EmittedFile } from "../ir.js";
 import { type CompiledUnit, OBJECT } from "./objects.js";
 import { runCompiler, writeInputs } from "./run_compiler.js";
 import type { TargetCompiler } from "./target_compiler.js";

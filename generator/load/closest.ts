@@ -1,7 +1,7 @@
 /** "Did you mean": the candidate nearest to what was written, or undefined where none is near. Pure. */
 import { distance } from "fastest-levenshtein";
-import { aliasOf } from "../dsl/legality.js";
-import type { Axis } from "./ir.js";
+import { aliasOf } from "../../dsl/legality.js";
+import type { Axis } from "../ir.js";
 
 /** A longer word is no slip of the hand, and takes its time to compare. */
 const WORD_LENGTH_MAX = 200;

@@ -4,12 +4,12 @@
  * In: the op and the space as written. Out: every wanted point in one canonical order, the combinations that a rule
  * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
  */
-import { describeRange, isInRange, rejectionOf } from "../dsl/legality.js";
-import { comparePoints, defaultOf, hasMeaning, type Values } from "../dsl/points.js";
-import { didYouMean } from "./closest.js";
-import { type Diagnostic, show } from "./diagnostics.js";
-import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "./ir.js";
-import { kernelId } from "./name.js";
+import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
+import { comparePoints, defaultOf, hasMeaning, type Values } from "../../dsl/points.js";
+import { type Diagnostic, show } from "../diagnostics.js";
+import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "../ir.js";
+import { didYouMean } from "../load/closest.js";
+import { kernelId } from "../name.js";
 
 export interface Expansion {
   readonly points: readonly ConfigPoint[];

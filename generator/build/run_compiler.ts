@@ -7,8 +7,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
-import { UserError } from "./diagnostics.js";
-import type { FileSet } from "./ir.js";
+import { UserError } from "../diagnostics.js";
+import type { FileSet } from "../ir.js";
 import { bothEnds, guardGroup } from "./process_group.js";
 
 /** For one run. The slowest kernel takes nvcc a few seconds an architecture; a machine may be slow, and busy. */

@@ -7,10 +7,10 @@
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
-import { sidesOf } from "../dsl/sides.js";
-import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
-import { compareText, internalError, userError } from "./diagnostics.js";
-import type { EmittedFile, FileSet, KernelPlan, Op } from "./ir.js";
+import { sidesOf } from "../../dsl/sides.js";
+import { ABI_VERSION, type Manifest, opOf } from "../../runtime/manifest.js";
+import { compareText, internalError, userError } from "../diagnostics.js";
+import type { EmittedFile, FileSet, KernelPlan, Op } from "../ir.js";
 import { cpuKernelView, cudaKernelView } from "./kernel_view.js";
 import {
   bindingsView,

@@ -1,7 +1,7 @@
 /** Reads the texts of templates/. In: its folder. Out: text by path, with `/` between folders. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
-import { PACKAGE_ROOT } from "./package_root.js";
+import { PACKAGE_ROOT } from "../package_root.js";
 import type { Templates } from "./render.js";
 
 const TEMPLATES_FOLDER = join(PACKAGE_ROOT, "templates");

@@ -20,9 +20,9 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { onExit } from "signal-exit";
-import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRoot } from "./cache_folder.js";
-import { userError } from "./diagnostics.js";
-import { makeFolder } from "./folder.js";
+import { userError } from "../diagnostics.js";
+import { makeFolder } from "../folder.js";
+import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRoot } from "./folder.js";
 
 export const SEAL = "seal.json";
 

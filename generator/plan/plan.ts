@@ -15,10 +15,10 @@ import {
   type StageCall,
   stageNamed,
   valuesOf,
-} from "../dsl/sides.js";
-import { internalError } from "./diagnostics.js";
-import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage } from "./ir.js";
-import { kernelId } from "./name.js";
+} from "../../dsl/sides.js";
+import { internalError } from "../diagnostics.js";
+import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage } from "../ir.js";
+import { kernelId } from "../name.js";
 
 const WARP_LANES = 32;
 

@@ -13,10 +13,10 @@ import {
   MANIFEST_NAME,
   parseBuiltManifest,
   type Target,
-} from "../runtime/manifest.js";
-import { sha256 } from "./cache.js";
-import { internalError } from "./diagnostics.js";
-import { makeFolder, removeLeftovers, STAGED, unusable } from "./folder.js";
+} from "../../runtime/manifest.js";
+import { sha256 } from "../cache/cache.js";
+import { internalError } from "../diagnostics.js";
+import { makeFolder, removeLeftovers, STAGED, unusable } from "../folder.js";
 import { ARCHIVE_NAME } from "./link.js";
 
 /** Two builds at once can undo each other's renames a few times, not for ever. */

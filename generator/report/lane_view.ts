@@ -3,9 +3,9 @@
  *
  * In: a kernel. Out: cells with their places in an SVG, coloured by lane, and the words that describe them. Pure.
  */
-import type { ManifestKernel } from "../runtime/manifest.js";
-import { RULER_STEP, type VectorPlace, vectorBytes, vectorRows } from "./lanes.js";
-import type { View } from "./view.js";
+import type { ManifestKernel } from "../../runtime/manifest.js";
+import type { View } from "../emit/view.js";
+import { RULER_STEP, type VectorPlace, vectorBytes, vectorRows } from "../plan/lanes.js";
 
 const CELL = { width: 26, height: 30, gap: 3 } as const;
 const ROW_HEIGHT = 54;

@@ -4,14 +4,14 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AXES } from "../dsl/axes.js";
-import { load } from "./load/index.js";
-import { INPUTS_FILE, inputsData, OP_FILES } from "./op_file.js";
-import { PACKAGE_ROOT } from "./package_root.js";
-import { pythonScalings, SCALINGS_FILE } from "./python/formulas.js";
-import { OP_MODULE, pythonOpView } from "./python/op_view.js";
-import { renderPython } from "./render.js";
-import { readTemplates } from "./templates.js";
+import { AXES } from "../../dsl/axes.js";
+import { renderPython } from "../emit/render.js";
+import { readTemplates } from "../emit/templates.js";
+import { load } from "../load/index.js";
+import { INPUTS_FILE, inputsData, OP_FILES } from "../op_file.js";
+import { PACKAGE_ROOT } from "../package_root.js";
+import { pythonScalings, SCALINGS_FILE } from "./formulas.js";
+import { OP_MODULE, pythonOpView } from "./op_view.js";
 
 const [space] = load(join(PACKAGE_ROOT, "normrope.config.ts")).spaces;
 for (const file of OP_FILES) write(file, json(space?.op));

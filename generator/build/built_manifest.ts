@@ -5,10 +5,10 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BuiltManifest, manifestSchema, type Resources } from "../runtime/manifest.js";
-import { type CacheEntry, sha256 } from "./cache.js";
-import { internalError } from "./diagnostics.js";
-import type { EmittedFile, FileSet } from "./ir.js";
+import { type BuiltManifest, manifestSchema, type Resources } from "../../runtime/manifest.js";
+import { type CacheEntry, sha256 } from "../cache/cache.js";
+import { internalError } from "../diagnostics.js";
+import type { EmittedFile, FileSet } from "../ir.js";
 import { type CompiledUnit, REPORT } from "./objects.js";
 import { parsePtxasReport } from "./ptxas.js";
 import type { TargetCompiler } from "./target_compiler.js";

@@ -8,8 +8,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
-import { UserError, userError } from "./diagnostics.js";
-import { makeFolder, ownership, removeLeftovers, unusable } from "./folder.js";
+import { UserError, userError } from "../diagnostics.js";
+import { makeFolder, ownership, removeLeftovers, unusable } from "../folder.js";
 
 const GROUP_MAY_WRITE = 0o020;
 const OTHERS_MAY_WRITE = 0o002;

@@ -8,10 +8,10 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import { createTwoFilesPatch } from "diff";
-import { quoted, userError } from "./diagnostics.js";
-import { makeFolder, removeLeftovers, STAGED } from "./folder.js";
-import type { FileSet } from "./ir.js";
-import { parseKernelId } from "./name.js";
+import { quoted, userError } from "../diagnostics.js";
+import { makeFolder, removeLeftovers, STAGED } from "../folder.js";
+import type { FileSet } from "../ir.js";
+import { parseKernelId } from "../name.js";
 
 export interface Difference {
   readonly path: string;

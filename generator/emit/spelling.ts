@@ -3,7 +3,7 @@
  *
  * In: values of the plan. Out: source text. Pure.
  */
-import { internalError } from "./diagnostics.js";
+import { internalError } from "../diagnostics.js";
 
 const VECTOR_TYPES = new Map([
   [1, "uint16_t"],

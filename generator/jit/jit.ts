@@ -8,8 +8,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import { STAGES } from "../dsl/axes.js";
-import { cpuFeatures } from "../runtime/cpu_features.js";
+import { STAGES } from "../../dsl/axes.js";
+import { cpuFeatures } from "../../runtime/cpu_features.js";
 import {
   type BuiltManifest,
   type ConfigPoint,
@@ -17,17 +17,17 @@ import {
   MANIFEST_NAME,
   type ManifestOp,
   type Target,
-} from "../runtime/manifest.js";
-import { cacheKey, findCached, keysIn } from "./cache.js";
-import { manifestIn } from "./cache_contents.js";
-import { cacheRoot, KERNELS, readOnlyCaches } from "./cache_folder.js";
-import { quoted, reasonOf, show, UserError, userError } from "./diagnostics.js";
-import type { Op } from "./ir.js";
-import { kernelId } from "./name.js";
-import { readShippedOp } from "./op_file.js";
-import { COMPILER_VERSION, PACKAGE_ROOT } from "./package_root.js";
-import type { TargetCompiler } from "./target_compiler.js";
-import { compilerFor } from "./toolchain.js";
+} from "../../runtime/manifest.js";
+import type { TargetCompiler } from "../build/target_compiler.js";
+import { compilerFor } from "../build/toolchain.js";
+import { cacheKey, findCached, keysIn } from "../cache/cache.js";
+import { manifestIn } from "../cache/contents.js";
+import { cacheRoot, KERNELS, readOnlyCaches } from "../cache/folder.js";
+import { quoted, reasonOf, show, UserError, userError } from "../diagnostics.js";
+import type { Op } from "../ir.js";
+import { kernelId } from "../name.js";
+import { readShippedOp } from "../op_file.js";
+import { COMPILER_VERSION, PACKAGE_ROOT } from "../package_root.js";
 
 export { UserError };
 
@@ -78,7 +78,7 @@ export async function provideLibrary(request: JitRequest): Promise<JitLibrary | 
   const key = cacheKey([emitterKey(compiler.target), op, keyOf(compiler)]); // the point is in the shelf's name
   const { found } = search(own, (root) => findCached(root, key, FILES, shelf));
   if (found !== undefined) return { library: join(found, LIBRARY_NAME), hit: true };
-  const { compilePoint } = await import("./jit_compile.js");
+  const { compilePoint } = await import("./compile.js");
   return compilePoint({ ...request, op, compiler, cacheRoot: own, shelf, key, files: FILES });
 }
 
@@ -134,15 +134,16 @@ export const EMITTERS = [
     (name) => `dsl/${name}`,
   ),
   ...[...STAGES.keys()].map((name) => `dsl/stages/${name}`),
-  ...["kernel_view", "name", "op_file", "plan", "render", "spelling", "templates", "view"].map(
+  ...["emit/kernel_view", "emit/render", "emit/spelling", "emit/templates", "emit/view"].map(
     (name) => `generator/${name}`,
   ),
+  ...["name", "op_file", "plan/plan"].map((name) => `generator/${name}`),
 ];
 
 /** What the emitted text is made from, besides op and plans. To render it would take as long as all else. */
 function emitterKey(target: Target): readonly unknown[] {
   const self = fileURLToPath(import.meta.url);
-  const code = EMITTERS.map((name) => join(self, "..", "..", name + extname(self)));
+  const code = EMITTERS.map((name) => join(self, "..", "..", "..", name + extname(self)));
   const folders = [target, "common", "include"].map((folder) => join(PACKAGE_ROOT, "templates", folder));
   const texts = folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })

@@ -4,7 +4,7 @@
  * In: plans, and the tables of inputs and functions. Out: one flat record of strings, integers and booleans for each template,
  * lists of such records where a template repeats itself. Pure.
  */
-import { FUNCTION_NAMES, prototypeOf } from "../dsl/functions.js";
+import { FUNCTION_NAMES, prototypeOf } from "../../dsl/functions.js";
 import {
   ARGS_BEFORE,
   ARGS_BEHIND,
@@ -21,11 +21,11 @@ import {
   SIDES,
   type Side,
   type TensorDtype,
-} from "../dsl/inputs.js";
-import { valueOn, written } from "../dsl/points.js";
-import { ABI_VERSION, type Manifest, opOf } from "../runtime/manifest.js";
-import { internalError } from "./diagnostics.js";
-import type { AxisValue, KernelPlan, Op } from "./ir.js";
+} from "../../dsl/inputs.js";
+import { valueOn, written } from "../../dsl/points.js";
+import { ABI_VERSION, type Manifest, opOf } from "../../runtime/manifest.js";
+import { internalError } from "../diagnostics.js";
+import type { AxisValue, KernelPlan, Op } from "../ir.js";
 import { layoutsOf } from "./kernel_view.js";
 import { commented, rawString } from "./spelling.js";
 

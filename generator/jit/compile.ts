@@ -7,19 +7,19 @@
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { LIBRARY_NAME, MANIFEST_NAME } from "../runtime/manifest.js";
-import { builtManifest, requireFile } from "./built_manifest.js";
-import { cached } from "./cache.js";
-import { openCache, tidyCache } from "./cache_folder.js";
-import type { Op } from "./ir.js";
+import { LIBRARY_NAME, MANIFEST_NAME } from "../../runtime/manifest.js";
+import { builtManifest, requireFile } from "../build/built_manifest.js";
+import { linkInto } from "../build/link.js";
+import { compileObjects } from "../build/objects.js";
+import type { TargetCompiler } from "../build/target_compiler.js";
+import { cached } from "../cache/cache.js";
+import { openCache, tidyCache } from "../cache/folder.js";
+import { render } from "../emit/render.js";
+import { readTemplates } from "../emit/templates.js";
+import type { Op } from "../ir.js";
+import { COMPILER_VERSION } from "../package_root.js";
+import { plan } from "../plan/plan.js";
 import type { JitLibrary, JitRequest } from "./jit.js";
-import { linkInto } from "./link.js";
-import { compileObjects } from "./objects.js";
-import { COMPILER_VERSION } from "./package_root.js";
-import { plan } from "./plan.js";
-import { render } from "./render.js";
-import type { TargetCompiler } from "./target_compiler.js";
-import { readTemplates } from "./templates.js";
 
 export interface PointRequest extends Pick<JitRequest, "point" | "load"> {
   readonly op: Op;
