@@ -10,7 +10,7 @@
 
 /** What a parameter may be. */
 export interface ParameterRule {
-  /** The bounds of a number; default: any that is finite. */
+  /** The least and the greatest that a number may be. It is finite in any case. */
   readonly min?: number;
   readonly max?: number;
   /** Whether a number must be above `min`. */

@@ -16,6 +16,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "../generator/package_root.js";
 import { writeFiles } from "./helpers.js";
+import { CALLS, FIRST_ELEMENTS, PROGRAM, PYTHON_CALLS, SENTENCES, TSCONFIG } from "./package_programs.js";
 
 const root = mkdtempSync(join(tmpdir(), "normrope-package-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -66,109 +67,6 @@ const anchorsOf = (text: string) =>
 /** The command as npx finds it. */
 const normrope = (...args: string[]) =>
   execa(join(project, "node_modules", ".bin", "normrope"), args, { cwd: project, env: environment });
-
-const TSCONFIG = {
-  compilerOptions: {
-    ...{ target: "ES2022", module: "NodeNext", strict: true, exactOptionalPropertyTypes: true },
-    ...{ outDir: "out", rootDir: ".", types: [], lib: ["ES2023", "DOM"] },
-  },
-  include: ["program.ts", "wrong.ts", "generated/ts"],
-};
-
-const PROGRAM = `import { NormropeError, packedHeads, ropeTable } from "normrope/runtime";
-import { open } from "./generated/ts/kernels.js";
-
-const library = await open({ target: "cpu" });
-const kernel = await library.kernel({ headDim: 96, rope: "neox", dtype: "bf16" });
-const weight = library.upload("bf16", new Uint16Array(96).fill(0x3f80));
-const qkv = library.upload("bf16", new Uint16Array(3 * 96).fill(0x4000));
-const positions = library.upload("int32", Int32Array.of(0));
-const rope = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 96 }));
-const counts = { headDim: 96, numQHeads: 1, numKHeads: 1, numVHeads: 1 };
-const heads = packedHeads({ qkv, ...counts, qWeight: weight, kWeight: weight });
-kernel.run({ ...heads, numTokens: 1, positions, ropeTable: rope, eps: 0 });
-console.log(kernel.id, [...new Set(qkv.read(new Uint16Array(3 * 96)))].map((bits) => bits.toString(16)).join());
-try {
-  library.allocate("bf16", -1);
-} catch (error) {
-  if (error instanceof NormropeError) console.log(error.code);
-}
-library.close();
-`;
-
-/** Ops as users write them. */
-const SENTENCES = `import { defineOp, defineSpace, norm, rotate } from "normrope/dsl";
-const dtype = "bf16" as const;
-const point = { headDim: 64, rope: "neox", dtype } as const;
-export default [
-  defineSpace(defineOp({ name: "my_rope_norm", head: (x) => norm(rotate(x)) }), point),
-  defineSpace(defineOp({ name: "my_weightless", head: (x) => rotate(norm(x, { weight: "none" })) }), point),
-  defineSpace(defineOp({ name: "my_one_plus", head: (x) => rotate(norm(x, { weight: "one_plus" })) }), point),
-  defineSpace(defineOp({ name: "my_only_rope", head: (x) => rotate(x) }), point),
-  defineSpace(defineOp({ name: "my_only_norm", head: (x) => norm(x) }), { headDim: 64, dtype }),
-  defineSpace(
-    defineOp({ name: "my_v4", q: (x) => rotate(norm(x, { weight: "none" })), k: (x) => rotate(norm(x)) }),
-    point,
-  ),
-  defineSpace(defineOp({ name: "my_twice", head: (x) => norm(rotate(norm(x))) }), point),
-  defineSpace(
-    defineOp({ name: "my_v", head: (x) => rotate(norm(x)), v: (x) => norm(x, { weight: "none" }) }),
-    point,
-  ),
-];
-`;
-
-/** What becomes of a q, a k and a v head of twos at position 0, with weights of 1. */
-const ONES: Readonly<Record<string, string>> = {
-  ...{ my_rope_norm: "1,1,2", my_weightless: "1,1,2", my_one_plus: "2,2,2", my_only_rope: "2,2,2" },
-  ...{ my_only_norm: "1,1,2", my_v4: "1,1,2", my_twice: "1,1,2", my_v: "1,1,1" },
-};
-
-/** Calls each kernel with what it takes. */
-const CALLS = `import { decode, open, ropeTable } from "normrope/runtime";
-const library = await open({ target: "cpu" });
-for (const { op, point, inputs } of library.manifest.kernels) {
-  const kernel = await library.kernel({ ...point, op });
-  const buffer = library.upload("bf16", new Uint16Array(3 * 64).fill(0x4000));
-  const weight = library.upload("bf16", new Uint16Array(64).fill(0x3f80));
-  const options = { numTokens: 1 };
-  ["q", "k", "v"].forEach((side, i) => {
-    if (!inputs.includes(side + ".in")) return;
-    options[side] = { in: { buffer, offset: 64 * i, tokenStride: 192 }, numHeads: 1 };
-    if (inputs.includes(side + ".weight")) options[side].weight = weight;
-  });
-  if (inputs.includes("positions")) options.positions = library.upload("int32", Int32Array.of(0));
-  if (inputs.includes("rope_table"))
-    options.ropeTable = library.uploadRope(ropeTable({ base: 1e4, rotaryDim: 64 }));
-  if (inputs.includes("eps")) options.eps = 0;
-  kernel.run(options);
-  const bits = buffer.read(new Uint16Array(3 * 64));
-  console.log(op, [0, 64, 128].map((i) => decode("bf16", bits[i])).join());
-}
-library.close();
-`;
-
-const PYTHON_CALLS = `import json
-from array import array
-import normrope
-manifest = json.load(open("build/cpu/manifest.json"))
-numbers = {0x3f80: 1, 0x4000: 2}
-for kernel in manifest["kernels"]:
-    inputs, point = kernel["inputs"], kernel["point"]
-    heads = {s: array("H", [0x4000] * 64) for s in "qkv"}
-    given = {s: memoryview(x).cast("B").cast("H", (1, 1, 64)) for s, x in heads.items() if s + ".in" in inputs}
-    for s in "qkv":
-        if s + ".weight" in inputs:
-            given[s + "_weight"] = array("H", [0x3f80] * 64)
-    if "positions" in inputs:
-        given["positions"] = array("i", [0])
-        given["rope_table"] = normrope.RopeTable(base=1e4, rotary_dim=64)
-        given["rope"] = point["rope"]
-    if "eps" in inputs:
-        given["eps"] = 0
-    normrope.Op(kernel["op"]).in_place(dtype="bf16", **given)
-    print(kernel["op"], ",".join(str(numbers[x[0]]) for x in heads.values()))
-`;
 
 describe("the package", { timeout: 300_000 }, () => {
   let packed: Packed;
@@ -305,7 +203,7 @@ describe("the package", { timeout: 300_000 }, () => {
       execa(join(project, "node_modules", ".bin", "normrope"), args, { cwd: folder, env: environment });
     writeFiles(folder, { "normrope.config.ts": SENTENCES, "program.mjs": CALLS, "program.py": PYTHON_CALLS });
     const listed: { id: string; op: string }[] = JSON.parse((await own("list", "--json")).stdout);
-    expect(listed.map(({ op }) => op).sort()).toEqual(Object.keys(ONES).sort());
+    expect(listed.map(({ op }) => op).sort()).toEqual(Object.keys(FIRST_ELEMENTS).sort());
     expect((await own("emit")).stdout).toContain("generated holds 8 kernels");
     expect((await own("build", "--target", "cpu")).stdout).toContain("8 kernels compiled");
     expect((await own("verify", "--target", "cpu")).stdout).toContain("8 of 8 kernels pass on CPU");
@@ -317,7 +215,7 @@ describe("the package", { timeout: 300_000 }, () => {
     );
     const [report = ""] = pages;
     expect(readFileSync(join(folder, report), "utf8")).toContain("my_v4: q: rotate(norm(x, {");
-    const expected = Object.entries(ONES).map(([op, values]) => `${op} ${values}`);
+    const expected = Object.entries(FIRST_ELEMENTS).map(([op, values]) => `${op} ${values}`);
     const { stdout } = await execa("node", ["program.mjs"], { cwd: folder, env: environment });
     expect(stdout.split("\n").sort()).toEqual(expected.sort());
     const PYTHONPATH = join(project, "node_modules", "normrope", "python");

@@ -1,11 +1,12 @@
 /** The report's page in a browser. */
-import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chartSvg } from "../generator/bench/chart.js";
 import { benchCharts } from "../generator/bench/charts.js";
+import { isExecutable, onPath } from "../generator/build/toolchain.js";
 import { renderReport } from "../generator/emit/render.js";
 import { readTemplates } from "../generator/emit/templates.js";
 import { type Report, reportView } from "../generator/report/view.js";
@@ -19,18 +20,7 @@ useSharedCache();
 
 const CHECKS = readFileSync(new URL("page_checks.js", import.meta.url), "utf8");
 const BROWSERS = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-const browserPath = BROWSERS.flatMap((name) =>
-  (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)),
-).find(isExecutable);
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const browserPath = BROWSERS.flatMap((name) => onPath(name, process.env)).find(isExecutable);
 
 const why = browserPath === undefined ? ` (needs one of ${BROWSERS.join(", ")} on the PATH)` : "";
 

@@ -141,14 +141,15 @@ async function ask(path: string, args: readonly string[]): Promise<string | unde
   }
 }
 
-function onPath(name: string, env: NodeJS.ProcessEnv): string[] {
+/** Where the PATH would have a program of this name, folder by folder. */
+export function onPath(name: string, env: NodeJS.ProcessEnv): string[] {
   return (env.PATH ?? "")
     .split(delimiter)
     .filter((folder) => folder !== "")
     .map((folder) => resolve(folder, name));
 }
 
-function isExecutable(path: string): boolean {
+export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;
