@@ -140,7 +140,8 @@ def pack(matched: Matched, inputs: Collection[str]) -> Call:
 def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
     """Raises `invalid-argument` for what the caller gave and the kernel is not given."""
     given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in matched.memories}
-    given |= {name: name for name in matched.numbers} | ({} if matched.table is None else {"rope_table": "rope_table"})
+    # A table brings a number of its own through a registered op, so it comes first.
+    given |= ({} if matched.table is None else {"rope_table": "rope_table"}) | {name: name for name in matched.numbers}
     for name, path in given.items():
         if path not in inputs:
             raise unfit_argument(name, "given", f"left out, as the kernel for {matched.point} does not take it")

@@ -111,8 +111,7 @@ def apply(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, 
     if any(result is not None for result in results):
         run(form, tensors, options, dtype)
         return results
-    first = tensors[0]
-    op = torch_op_for(first_of(tensors) if first is None else first, dtype)
+    op = torch_op_for(first_of(tensors), dtype)
     if op is None:
         out = next((out for out, heads in form.outputs if tensors[heads] is not None), form.outputs[0][0])
         want = "given, as of buffers none can be made. Or make the call in place"

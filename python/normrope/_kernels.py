@@ -96,8 +96,9 @@ def _find_op(name: str, target: Target, place: Place) -> OpSpec:
         message = f"there is no library for {target} that could hold the op {show(name)}"
         fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
         raise NormropeError("library-not-found", message, fix)
-    if name in named.ops:
-        return named.ops[name]
+    op = named.op(name)
+    if op is not None:
+        return op
     message = f"{quoted(named.path)} holds no op {show(name)}"
     fix = f"Its ops are {', '.join(named.ops)}. Another is a space of normrope.config.ts more, and {build}"
     raise NormropeError("kernel-not-found", message, fix)

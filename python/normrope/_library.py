@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._abi import ABI_VERSION, Functions
-from ._ops import OpSpec, listed
+from ._ops import SHIPPED, OpSpec, listed
 from ._point import Point, complete
 from ._trust import distrust
 from .errors import NormropeError, quoted, show
@@ -53,8 +53,14 @@ class Library:
     ops: dict[str, OpSpec]
     kernels: dict[Point, Kernel]
 
+    def op(self, name: str) -> OpSpec | None:
+        """The op of a name. The one that ships may have another name in a library: its stages tell."""
+        if name in self.ops or name != SHIPPED.name:
+            return self.ops.get(name)
+        return next((replace(op, name=name) for op in self.ops.values() if op.stages == SHIPPED.stages), None)
+
     def kernel(self, point: Point) -> Kernel | None:
-        """That of the point's op. The op that ships may have another name in a library: its stages tell."""
+        """That of the point's op; of the one that ships under whatever name, as above."""
         ops = [point.op, *self.ops.values()] if point.op.is_shipped else [point.op]
         same = (replace(point, op=op) for op in ops if op.stages == point.op.stages)
         return next((self.kernels[own] for own in same if own in self.kernels), None)

@@ -40,7 +40,7 @@ class Sizes:
             return self.tokens
         if dimension == "num_heads":
             return (self.num_heads[tensor.side],)
-        return (self.head_dim if dimension == "head_dim" else self.rotary_pairs,)
+        return ({"head_dim": self.head_dim, "rotary_dim / 2": self.rotary_pairs}[dimension],)
 
     def names(self, tensor: TensorInput) -> list[str]:
         batch = ["batch"] if len(self.tokens) > 1 and tensor.shape[0] == "num_tokens" else []

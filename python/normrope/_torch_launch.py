@@ -63,9 +63,7 @@ def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None
         # To a dictionary True is 1, so types are part of the key. All of a call's tensors are on the first one's
         # device.
         looks = [t if t is None else (t.shape, t.stride(), t.dtype, t.get_device()) for t in tensors]
-        first = tensors[0]
-        device = first_of(tensors).device if first is None else first.device
-        key = (form, device, options, *map(type, options), *looks)
+        key = (form, first_of(tensors).device, options, *map(type, options), *looks)
         plan = _plans.by_key.get(key)
     except (AttributeError, RuntimeError, TypeError):
         key = plan = None  # an argument is of another kind: make_plan says which

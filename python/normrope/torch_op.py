@@ -230,7 +230,7 @@ _register(_FUSED_SCHEMA, _fused_op, _fused_fake)
 _register_general(
     _general.FORM,
     arguments,
-    required=("q", "q_out", "eps"),
+    required=("q", "eps"),
     axes=[_axis(name, axis) for name, axis in SHIPPED.arguments.items()],
 )
 _register_general(_own_op.FORM, _own_op.arguments, head=("str name", "str[] axes"))

@@ -58,6 +58,22 @@ class GeneralRefusals(NormropeCase):
             normrope.qk_norm_rope(q, k, **call.options(pdl=1))
         self.assertTrue(torch.equal(k, before))
 
+    def test_half_of_the_outputs_is_refused_however_the_op_is_called(self) -> None:
+        torch._dynamo.reset()
+        call = GeneralCall(self.device)
+        q, k = call.heads.values()
+        outputs = {"q_out": torch.empty_like(q), "k_out": torch.empty_like(k)}
+        compiled = torch.compile(normrope.qk_norm_rope, fullgraph=True)
+        for names in (("q_out", "k_out"), ("k_out", "q_out")):
+            given = call.options(**{names[1]: outputs[names[1]]})
+            part = "{0} is None. {0} must be given, as {1} is".format(*names)
+            with self.refuses("invalid-argument", part):
+                normrope.qk_norm_rope(q, k, **given)
+            with torch.profiler.profile(), self.refuses("invalid-argument", part):
+                normrope.qk_norm_rope(q, k, **given)
+            with self.assertRaisesRegex(Exception, part):
+                compiled(q, k, **given)
+
     def test_grad_is_refused_in_words(self) -> None:
         call = GeneralCall(self.device)
         call.heads["k"].requires_grad_()

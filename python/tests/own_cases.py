@@ -261,6 +261,19 @@ class OwnCases(NormropeCase):
                 self.assertIn(message, str(caught.exception))
             op(**good)
 
+    def test_a_table_too_many_is_named_however_the_op_is_called(self) -> None:
+        sentence = Sentence(ONLY_NORM, Style(64, 0, True, eps=1e-5), "none")
+        call, op = TensorCall(sentence, self.device), normrope.Op(ONLY_NORM)
+        given = {**call.heads, **call.inputs(rope_table=normrope.RopeTable(base=1e4, rotary_dim=64))}
+        part = "rope_table is given. rope_table must be left out, as the kernel for headDim 64"
+        with self.refuses("invalid-argument", part):
+            op.in_place(**given)
+        with torch.profiler.profile(), self.refuses("invalid-argument", part):
+            op.in_place(**given)
+        torch._dynamo.reset()
+        with self.assertRaisesRegex(Exception, part):
+            torch.compile(op.in_place, fullgraph=True)(**given)
+
     def test_grad_is_refused_in_words(self) -> None:
         call, op = TensorCall(Sentence("my_v", STYLE), self.device), normrope.Op("my_v")
         call.heads["v"].requires_grad_()

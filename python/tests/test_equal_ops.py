@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import unittest
@@ -51,6 +52,18 @@ class EqualOps(NormropeCase):
         os.environ["NORMROPE_LIBRARY"] = str(build("single"))
         with self.refuses("kernel-not-found", "holds no kernel for headDim 80"):
             self.run_at(80, normrope.qk_norm_rope_)
+
+    def test_the_op_that_ships_is_found_by_its_stages_alone(self) -> None:
+        os.environ["NORMROPE_LIBRARY"] = str(build("renamed"))
+        op = normrope.Op("qk_norm_rope").in_place
+        for run in (normrope.qk_norm_rope_, op, normrope.Op("as_shipped").in_place):
+            self.run_at(80, run)
+        self.run_at(96, op)  # of the cache
+        part = "bias is no argument of qk_norm_rope. Its arguments are q, q_out, q_weight, k, k_out, k_weight, positions"
+        with self.refuses("invalid-argument", part):
+            self.run_at(80, functools.partial(op, bias=1))
+        with self.refuses("kernel-not-found", 'holds no op "qk_norm"', "Its ops are as_shipped."):
+            self.run_at(80, normrope.Op("qk_norm").in_place)
 
     def test_where_both_have_one_each_runs_its_own(self) -> None:
         shipped = point_of(128, 128, True, "bf16")
