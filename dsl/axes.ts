@@ -36,6 +36,7 @@ export const STAGES: ReadonlyMap<string, Stage> = new Map(
   Object.keys(FUNCTIONS).map((name) => [name, (FUNCTIONS[name] as StageFunction<Axes>).stage] as const),
 );
 
+// A user's own compiler checks this file, whatever library it is set to: so `Object.values` and `flatMap` are not in it.
 const ALL = [{ axes: OP_AXES as Axes }, ...Array.from(STAGES.values())]
   .map(({ axes }) => Object.keys(axes).map((name) => ({ name, ...axes[name] }) as Axis))
   .reduce((all, own) => all.concat(own));

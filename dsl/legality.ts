@@ -8,7 +8,7 @@ import { AXES, STAGES } from "./axes.js";
 import type { Axis, AxisValue } from "./axis.js";
 import type { Side } from "./inputs.js";
 import { hasMeaning, type Values } from "./points.js";
-import { type SideStages, sidesOf } from "./sides.js";
+import { callsOf, expressionOf, type SideStages, sidesOf } from "./sides.js";
 import type { Stage } from "./stage.js";
 
 /** A combination that a rule forbids. */
@@ -63,14 +63,12 @@ export interface OpRules {
 
 /** The axes that an op's stages fix, with their values. */
 function fixedBy(stages: SideStages): readonly (readonly [Axis, AxisValue])[] {
-  return sidesOf(stages)
-    .flatMap((side) => stages[side] ?? [])
-    .flatMap(({ args }) =>
-      AXES.flatMap((axis) => {
-        const value = args[axis.name];
-        return value === undefined ? [] : [[axis, value] as const];
-      }),
-    );
+  return callsOf(stages).flatMap(({ args }) =>
+    AXES.flatMap((axis) => {
+      const value = args[axis.name];
+      return value === undefined ? [] : [[axis, value] as const];
+    }),
+  );
 }
 
 /** The first rule that a point breaks whose values are each in their range. */
@@ -130,11 +128,7 @@ export function stageRejection(
   declared: ReadonlyMap<string, Stage> = STAGES,
 ): StageRejection | undefined {
   const calls = sidesOf(stages).flatMap((side) =>
-    (stages[side] ?? []).map((call, index) => ({
-      call,
-      at: { side, index },
-      stage: declared.get(call.name),
-    })),
+    (stages[side] ?? []).map((call, index) => ({ call, at: { side, index } })),
   );
   if (calls.length === 0) {
     const reason = "no side has a stage, so that a kernel would write nothing";
@@ -144,23 +138,16 @@ export function stageRejection(
       fix: "apply a stage to a side: `head: (x) => rotate(norm(x))`",
     };
   }
-  for (const { call, at, stage } of calls) {
+  for (const { call, at } of calls) {
     const before = at.index === 0 ? undefined : stages[at.side]?.[at.index - 1];
-    if (before !== undefined && declared.get(before.name)?.isSink === true) {
-      const reason = `${call.name} comes after ${before.name}, which has written the head`;
-      return { rule: "nothing_after_a_sink", reason, fix: `apply ${call.name} first`, at };
-    }
-    const first = calls.find((other) => other.stage?.scope === "pair");
-    if (
-      stage?.scope === "pair" &&
-      first !== undefined &&
-      Object.keys({ ...first.call.args, ...call.args }).some(
-        (axis) => first.call.args[axis] !== call.args[axis],
-      )
-    ) {
-      const reason = `${call.name} pairs other elements than ${first.call.name} of ${first.at.side} does, and a lane holds one pairing`;
-      return { rule: "one_pairing", reason, fix: "give both the same arguments, or make an op of each", at };
-    }
+    if (before === undefined || declared.get(before.name)?.isSink !== true) continue;
+    const reason = `${call.name} comes after ${before.name}, which has written the head`;
+    return { rule: "nothing_after_a_sink", reason, fix: `apply ${call.name} first`, at };
   }
-  return undefined;
+  const [first, ...others] = calls.filter(({ call }) => declared.get(call.name)?.pairing !== undefined);
+  const other = first && others.find(({ call }) => expressionOf([call]) !== expressionOf([first.call]));
+  if (first === undefined || other === undefined) return undefined;
+  const reason = `${other.call.name} pairs other elements than ${first.call.name} of ${first.at.side} does, and a lane holds one pairing`;
+  const fix = "give both the same arguments, or make an op of each";
+  return { rule: "one_pairing", reason, fix, at: other.at };
 }

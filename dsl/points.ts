@@ -28,7 +28,7 @@ export function defaultOf(axis: Axis, values: Values): AxisValue | undefined {
 }
 
 /** Whether an axis can be left out at all. */
-export function isOptional({ default: fixed, follows }: Axis): boolean {
+function isOptional({ default: fixed, follows }: Axis): boolean {
   return fixed !== undefined || follows !== undefined;
 }
 

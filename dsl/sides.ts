@@ -7,7 +7,9 @@ import { AXES, OP_AXIS_NAMES, STAGES } from "./axes.js";
 import type { Axis, AxisValue } from "./axis.js";
 import { argsLayout, SIDES, type Side } from "./inputs.js";
 import { isAt, type Values } from "./points.js";
-import type { Stage } from "./stage.js";
+import type { Pairing, Stage } from "./stage.js";
+
+export type { Pairing };
 
 /** A stage of a side, in the order of application, with the axes that its arguments fix. */
 export interface StageCall {
@@ -21,6 +23,10 @@ export type SideStages = { readonly [S in Side]?: readonly StageCall[] | undefin
 /** The sides that a kernel works on, in the order of the C interface. */
 export const sidesOf = (stages: SideStages): readonly Side[] =>
   SIDES.filter((side) => stages[side] !== undefined);
+
+/** Every application of a stage, side by side. */
+export const callsOf = (stages: SideStages): readonly StageCall[] =>
+  sidesOf(stages).flatMap((side) => stages[side] ?? []);
 
 /** The declaration of a stage. @throws RangeError where there is none: of another version's manifest. */
 export function stageNamed(name: string): Stage {
@@ -41,11 +47,9 @@ export function valuesOf({ name, args }: StageCall, point: Values): Record<strin
 
 /** The axes of an op: those that every op has, and those that not every application of its stages fixes. */
 export function openAxes(stages: SideStages): readonly Axis[] {
-  const open = sidesOf(stages)
-    .flatMap((side) => stages[side] ?? [])
-    .flatMap(({ name, args }) =>
-      Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
-    );
+  const open = callsOf(stages).flatMap(({ name, args }) =>
+    Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
+  );
   return AXES.filter(({ name }) => OP_AXIS_NAMES.includes(name) || open.includes(name));
 }
 
@@ -71,20 +75,10 @@ export function kernelInputs(stages: SideStages, point: Values): readonly string
   return [...argsLayout().fields.keys()].filter((path) => read.has(path));
 }
 
-/** How the elements of a head rotate: what fixes which of them one lane holds. */
-export interface Pairing {
-  readonly rope: string;
-  readonly rotaryDim: number;
-}
-
-/** That of the stages at a point: all have the same. */
+/** How the stages pair elements at a point: all that pair any do it alike. */
 export function pairingOf(stages: SideStages, point: Values): Pairing | undefined {
-  const paired = sidesOf(stages)
-    .flatMap((side) => stages[side] ?? [])
-    .find(({ name }) => stageNamed(name).scope === "pair");
-  if (paired === undefined) return undefined;
-  const { rope, rotaryDim } = valuesOf(paired, point);
-  return { rope: `${rope}`, rotaryDim: Number(rotaryDim) };
+  const call = callsOf(stages).find(({ name }) => stageNamed(name).pairing !== undefined);
+  return call && stageNamed(call.name).pairing?.(valuesOf(call, point) as Record<string, never>);
 }
 
 /** Sides with equal stage lists: they share one body in a kernel. */
@@ -115,10 +109,11 @@ export function expressionOf(calls: readonly StageCall[]): string {
   }, "x");
 }
 
-/** What is done to each side, in words: `q and k: rotate(norm(x))`. */
-export function sideTexts(stages: SideStages): readonly string[] {
-  return bodiesOf(stages).map(({ sides, calls }) => `${listed(sides)}: ${expressionOf(calls)}`);
-}
+/** What is done to sides with equal stage lists, in words: `q and k: rotate(norm(x))`. */
+export const bodyText = ({ sides, calls }: Body): string => `${listed(sides)}: ${expressionOf(calls)}`;
+
+/** The same of every side. */
+export const sideTexts = (stages: SideStages): readonly string[] => bodiesOf(stages).map(bodyText);
 
 /** `q`, `q and k`, `q, k and v`. */
 export function listed(names: readonly string[]): string {

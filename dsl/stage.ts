@@ -31,16 +31,21 @@ export interface ReferenceInputs {
   number(name: string): number;
 }
 
+/** How the elements of a head are paired: the leading `rotaryDim` of them, as the axis `rope` says. */
+export interface Pairing {
+  readonly rope: string;
+  readonly rotaryDim: number;
+}
+
 type ValuesOn<A> = { readonly [Name in keyof A]: ValueOf<A[Name]> };
 
 /** What a stage declares. */
 export interface Stage<A extends Axes = Axes> {
   readonly name: string;
-  /**
-   * What an element's result depends on besides the element: its pair, which fixes how a head lies over lanes and is said by
-   * axes called `rope` and `rotaryDim`; or all of the head, which is measured first.
-   */
-  readonly scope: "element" | "pair" | "head";
+  /** What an element's result depends on: itself and what it is paired with, or all of the head, which is measured first. */
+  readonly scope: "element" | "head";
+  /** Which elements it pairs, where it pairs any: that fixes how a head lies over lanes. */
+  pairing?(values: ValuesOn<A>): Pairing;
   readonly axes: A;
   readonly inputs: readonly StageInput[];
   /** Whether it writes the head, so that no stage may come behind it. Default: not. */
@@ -49,12 +54,13 @@ export interface Stage<A extends Axes = Axes> {
   reference(head: ReferenceHead, values: ValuesOn<A>, inputs: ReferenceInputs): ReferenceHead;
 }
 
-/** One head of one token: `[headDim]`, float32 inside the kernel. `Open`: the axes of the stages applied to it so far. */
+/**
+ * One head of one token: `[headDim]`, float32 inside the kernel. `Open`: the axes of the stages applied to it so far. It
+ * carries a type and nothing else, as expressions are read, not run.
+ */
 export interface Head<out Open extends string = string> {
-  /** In the order of application, each with the axes that its arguments fix. */
-  readonly stages: readonly { readonly name: string; readonly args: object }[];
-  /** Carries the type only: it has no value. */
-  readonly open?: Open;
+  /** A type alone: the axes that the stages so far leave open. */
+  readonly open: Open;
 }
 
 /** They fix no axis. */
@@ -71,7 +77,5 @@ export interface StageFunction<A extends Axes> {
 
 /** Declares a stage. Its templates are `templates/cuda/stages/<name>.hbs` and `templates/cpu/stages/<name>.hbs`. */
 export function defineStage<const A extends Axes>(stage: Stage<A>): StageFunction<A> {
-  const apply = (x: Head, args: object = {}) =>
-    Object.freeze({ stages: Object.freeze([...x.stages, Object.freeze({ name: stage.name, args })]) });
-  return Object.assign(apply, { stage: Object.freeze(stage) }) as StageFunction<A>;
+  return Object.assign((x: Head) => x, { stage: Object.freeze(stage) }) as StageFunction<A>;
 }

@@ -74,7 +74,8 @@ export interface PlannedStage {
 /** What is done to the heads of sides with equal stage lists. Made by `plan`. */
 export interface PlannedBody {
   readonly sides: readonly Side[];
-  /** As a user writes the stages. */
+  /** Sides and stages in words, and the stages alone, as a user writes them. */
+  readonly text: string;
   readonly expression: string;
   /** In the order of application; the last one stores the result. */
   readonly stages: readonly PlannedStage[];
@@ -92,12 +93,15 @@ export interface Layout {
 
 /** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
-  /** A kernel works on the sides in their order here. */
   readonly bodies: readonly PlannedBody[];
+  /** Those of the bodies, in the order in which a kernel works on them. */
+  readonly sides: readonly Side[];
   /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
   readonly wide: Layout | undefined;
-  /** What the squares of a head are added up over, in every layout: slots, and zeros up to a power of two. */
-  readonly places: number;
+  /** Pairs that rotate. */
+  readonly rotaryPairs: number;
+  /** Entries of the RoPE table that are read at once. */
+  readonly turnsAtOnce: 1 | 2;
 }
 
 /** One emitted file: its path below generated/ and its text. Made by `render`. */

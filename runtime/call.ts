@@ -198,8 +198,10 @@ class Packing {
 
   #setTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
     const { path, length, strides, dtype } = tensor;
-    // What is given and not taken, C refuses.
-    if (given === undefined && !this.#inputs.includes(path)) return;
+    if (!this.#inputs.includes(path)) {
+      if (given === undefined) return;
+      throw unfitArgument(tensor.field, "given", "left out: this kernel does not take it");
+    }
     const isBuffer = isA(given, DeviceBuffer);
     const layout: Partial<HeadsLayout> = isBuffer ? { buffer: given } : requireLayout(tensor, given);
     const { buffer, offset = 0, tokenStride } = layout;

@@ -87,7 +87,7 @@ function headsOf(packed: Parameters<typeof packedHeads>[0]): { q: Heads; k: Head
 }
 
 /** @throws NormropeError `invalid-argument`. */
-export function requireCount(field: string, value: number): void {
+function requireCount(field: string, value: number): void {
   if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
     throw invalidArgument(field, value, "a whole number from 0 to 2147483647");
   }

@@ -247,9 +247,6 @@ const ERROR_CODES: Readonly<Record<number, { code: ErrorCode; fix: string }>> = 
  * @param callerField what the caller calls a field of the arguments
  * @throws NormropeError for every status but 0, with the library's own account of it.
  */
-/** The end of what C says of an input that is another kernel's. */
-const NOT_TAKEN = "this kernel does not take it";
-
 export function checkStatus(
   functions: NativeFunctions,
   status: number,
@@ -258,11 +255,7 @@ export function checkStatus(
   if (status === 0) return;
   const field = functions.lastErrorField();
   if (status === INVALID_ARGUMENT && field !== "") {
-    const wanted = functions.lastErrorWanted();
-    // A caller here leaves out what C wants to be NULL or 0.
-    if (wanted.endsWith(NOT_TAKEN))
-      throw unfitArgument(callerField(field), "given", `left out: ${NOT_TAKEN}`);
-    throw unfitArgument(callerField(field), functions.lastErrorValue(), wanted);
+    throw unfitArgument(callerField(field), functions.lastErrorValue(), functions.lastErrorWanted());
   }
   const { code, fix } = ERROR_CODES[status] ?? { code: "device-error", fix: "See the CUDA error" };
   throw new NormropeError(code, `${functions.statusText(status)}: ${functions.lastError()}`, fix);

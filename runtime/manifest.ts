@@ -113,6 +113,10 @@ const kernelSchema = z.strictObject({
   layouts: z.int().min(1).max(2),
 });
 
+/** What a manifest says of a kernel, of all that is known of it. */
+export const manifestKernel = (kernel: ManifestKernel): ManifestKernel =>
+  z.object(kernelSchema.shape).parse(kernel);
+
 /** What ptxas says of a kernel on one architecture. */
 const resourcesSchema = z.strictObject({
   arch: z.string(),

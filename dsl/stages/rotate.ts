@@ -13,7 +13,8 @@ const ERROR = 2e-6;
  */
 export const rotate = defineStage({
   name: "rotate",
-  scope: "pair",
+  scope: "element",
+  pairing: ({ rope, rotaryDim }) => ({ rope, rotaryDim }),
   axes: {
     /** Leading elements of a head that are rotated; the rest passes through. Default: `headDim`. */
     rotaryDim: axis(multipleOf(2, { min: 2, max: 1024 }), {

@@ -13,19 +13,29 @@ constexpr int ROTARY_PAIRS = 128;
 constexpr int PAIRS = HEAD_DIM / 2;
 constexpr int BLOCK_HEADS = 8;
 
-// Pair i is elements i and i + PAIRS.
+// Pair i is elements i and i + ROTARY_PAIRS. Behind what rotates, a pair is an element of either half of what passes through.
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
-  for (int i = 0; i < PAIRS; ++i) {
+  for (int i = 0; i < ROTARY_PAIRS; ++i) {
     a[i] = widen_bf16(from[i]);
+    b[i] = widen_bf16(from[i + ROTARY_PAIRS]);
+  }
+#pragma omp simd
+  for (int i = ROTARY_PAIRS; i < PAIRS; ++i) {
+    a[i] = widen_bf16(from[i + ROTARY_PAIRS]);
     b[i] = widen_bf16(from[i + PAIRS]);
   }
 }
 
 inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
-  for (int i = 0; i < PAIRS; ++i) {
+  for (int i = 0; i < ROTARY_PAIRS; ++i) {
     to[i] = narrow_bf16(a[i]);
+    to[i + ROTARY_PAIRS] = narrow_bf16(b[i]);
+  }
+#pragma omp simd
+  for (int i = ROTARY_PAIRS; i < PAIRS; ++i) {
+    to[i + ROTARY_PAIRS] = narrow_bf16(a[i]);
     to[i + PAIRS] = narrow_bf16(b[i]);
   }
 }

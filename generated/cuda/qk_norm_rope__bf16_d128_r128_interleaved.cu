@@ -29,7 +29,7 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + 2, b + 2, second);
 }
 
-constexpr uint32_t PLACES = 16;  // SLOTS up to a power of two: what the sum over a head adds up
+constexpr uint32_t PLACES = normrope::POWER_OF_TWO_FROM<SLOTS>;  // what the sum over a head adds up
 // Loads the turns of a slot's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
 #pragma unroll

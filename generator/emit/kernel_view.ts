@@ -5,30 +5,25 @@
  * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
  */
 import { AXES } from "../../dsl/axes.js";
-import { listed } from "../../dsl/sides.js";
+import { sideTexts } from "../../dsl/sides.js";
 import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../name.js";
 import { vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 
 /**
- * The blocks of a stage's CUDA text. Once a file: functions. Once for the heads of a side, however often the stage is applied:
+ * The blocks of a stage's text. CUDA, once a file: functions. Once for the heads of a side, however often the stage is applied:
  * variables; loads of a slot before the wait of a dependent launch, and reads behind it; what is made of a slot once for all
- * heads of a task. For each application: what is done to a head; where it is stored.
+ * heads of a task. For each application: what is done to a head; where it is stored. CPU, once a token: reads. Once a side:
+ * variables; what is made for a head. For each application: what is measured of a head first; what is done; where it is stored.
  */
-const CUDA_BLOCKS = ["functions", "declare", "load", "read", "prepare", "apply", "store"] as const;
+const BLOCKS = ["functions", "declare", "load", "read", "prepare", "measure", "apply", "store"] as const;
 
-/**
- * And of its CPU text. Once a token: reads. Once a side: variables; what is made for a head. For each application: what is
- * measured of a head first; what is done to it; where it is stored.
- */
-const CPU_BLOCKS = ["read", "declare", "prepare", "measure", "apply", "store"] as const;
-
-type Block = (typeof CUDA_BLOCKS)[number] | (typeof CPU_BLOCKS)[number];
+type Block = (typeof BLOCKS)[number];
 
 /** The text of one block of a stage: its template has that of each block or none. */
 function blockOf(block: Block, { name, values, reads }: PlannedStage, more: View = {}): View {
-  const flags = [...CUDA_BLOCKS, ...CPU_BLOCKS].map((other) => [other, other === block]);
+  const flags = BLOCKS.map((other) => [other, other === block]);
   return { ...more, ...valueViews(values), reads, ...Object.fromEntries(flags), partial: `stages/${name}` };
 }
 
@@ -70,33 +65,29 @@ function commonView(op: Op, plan: KernelPlan): View {
   return {
     id: plan.id,
     opSource: op.source,
-    summary: plan.bodies.map(textOf).join("; "),
+    summary: sideTexts(op.stages).join("; "),
     point: pointWords(point, op.axes),
     headDim: point.headDim,
     dtype: point.dtype,
-    rotates: pairing !== undefined,
-    partial: pairing !== undefined && pairing.rope !== "interleaved" && pairing.rotaryDim < point.headDim,
-    rotaryPairs: pairing === undefined ? "" : pairing.rotaryDim / 2,
+    rotaryPairs: plan.rotaryPairs,
+    // A kernel that pairs nothing lies as NeoX with nothing rotated.
+    pairs: `pairs/${pairing?.rope ?? "neox"}`,
   };
 }
 
-const textOf = ({ sides, expression }: PlannedBody) => `${listed(sides)}: ${expression}`;
 const functionOf = ({ sides }: PlannedBody) => `run_${sides.join("_and_")}`;
 
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
-  const { vectorElements, pairing, bodies } = plan;
-  const pairs = (pairing?.rotaryDim ?? 0) / 2;
-  /** Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once. */
-  const turnsAtOnce = vectorElements > 1 && pairs % 2 === 0 ? 2 : 1;
-  const more = { turnsAtOnce, places: plan.places };
+  const { vectorElements, bodies } = plan;
+  const more = { turnsAtOnce: plan.turnsAtOnce };
   return {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
     vectorElements,
     slots: plan.slots,
     blockThreads: plan.blockThreads,
-    sideCount: bodies.flatMap(({ sides }) => sides).length,
-    pairs: `pairs/${pairing?.rope ?? "neox"}`,
+    sideCount: plan.sides.length,
+    partial: plan.rotaryPairs > 0 && 2 * plan.rotaryPairs < plan.point.headDim,
     functions: merged(bodies.flatMap(({ stages }) => stages)).map((stage) =>
       blockOf("functions", stage, more),
     ),
@@ -105,8 +96,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
       const onceBlock = (block: Block) => once.map((stage) => blockOf(block, stage, more));
       return {
         name: functionOf(body),
-        text: textOf(body),
-        endSide: bodies.slice(0, i + 1).flatMap(({ sides }) => sides).length,
+        text: body.text,
+        endSide: bodies.slice(0, i + 1).reduce((count, { sides }) => count + sides.length, 0),
         measures: once.some(({ measures }) => measures),
         declare: onceBlock("declare"),
         // In the order that was timed: the other one changes the machine code of most kernels.
@@ -150,7 +141,6 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   const { bodies } = plan;
   return {
     ...commonView(op, plan),
-    interleaved: plan.pairing?.rope === "interleaved",
     read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage)),
     bodies: bodies.map(cpuBodyView),
   };
@@ -174,7 +164,7 @@ function cpuBodyView(body: PlannedBody): View {
   ];
   return {
     name: functionOf(body),
-    text: textOf(body),
+    text: body.text,
     calls: body.sides.map((side) => ({ name: functionOf(body), side })),
     measures: measuring.length,
     declare: blocks("declare", once),

@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
-import { sidesOf } from "../../dsl/sides.js";
-import { ABI_VERSION, type Manifest, opOf } from "../../runtime/manifest.js";
+import { callsOf } from "../../dsl/sides.js";
+import { ABI_VERSION, type Manifest, manifestKernel, opOf } from "../../runtime/manifest.js";
 import { compareText, internalError, userError } from "../diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "../ir.js";
 import { cpuKernelView, cudaKernelView } from "./kernel_view.js";
@@ -63,8 +63,7 @@ export function render(
 
 /** A stage that is new in the language needs its text for both targets. */
 function requireStages(templates: Templates, { name, stages }: Op): void {
-  const calls = sidesOf(stages).flatMap((side) => stages[side] ?? []);
-  const paths = calls.flatMap((stage) =>
+  const paths = callsOf(stages).flatMap((stage) =>
     ["cuda", "cpu"].map((target) => ({ stage: stage.name, path: `${target}/stages/${stage.name}.hbs` })),
   );
   const missing = paths.find(({ path }) => !templates.has(path));
@@ -86,20 +85,7 @@ function manifestOf(
     compiler,
     ops: ops.map(({ name, axes, stages }) => ({ name, axes: [...axes], stages })),
     sourcesSha256: hash.digest("hex"),
-    kernels: plans.map((plan) => ({
-      id: plan.id,
-      op: plan.op,
-      point: plan.point,
-      inputs: plan.inputs,
-      ...(plan.pairing === undefined ? {} : { pairing: plan.pairing }),
-      vectorElements: plan.vectorElements,
-      slots: plan.slots,
-      lanesPerHead: plan.lanesPerHead,
-      slotsPerLane: plan.slotsPerLane,
-      headsPerWarp: plan.headsPerWarp,
-      blockThreads: plan.blockThreads,
-      layouts: plan.layouts,
-    })),
+    kernels: plans.map(manifestKernel),
   };
 }
 

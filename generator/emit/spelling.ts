@@ -24,12 +24,6 @@ export function rawString(text: string): string {
   return text;
 }
 
-/** A float32 literal. */
-export function floatLiteral(value: number): string {
-  const digits = String(Math.fround(value));
-  return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;
-}
-
 /** Columns of a declaration and of its comment, where both stand on one line. */
 const DECLARATION_WIDTH = 32;
 const COMMENT_WIDTH = 82;

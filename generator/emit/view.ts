@@ -41,14 +41,14 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
     kernels: plans.map((plan) => ({
       id: plan.id,
       headDim: plan.point.headDim,
-      rotaryPairs: (plan.pairing?.rotaryDim ?? 0) / 2,
+      rotaryPairs: plan.rotaryPairs,
       vectorElements: plan.vectorElements,
       ...takenView(plan),
       blockThreads: plan.blockThreads,
       layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, slotsPerLane }) => ({
         symbol,
         dependentSymbol,
-        sideCount: plan.bodies.flatMap(({ sides }) => sides).length,
+        sideCount: plan.sides.length,
         headsPerWarp,
         slotsPerLane,
       })),
@@ -57,8 +57,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
 }
 
 /** The sides of a kernel in its order, and which inputs it takes: a bit for each that is optional. */
-function takenView({ bodies, inputs }: KernelPlan): View {
-  const sides = bodies.flatMap((body) => body.sides);
+function takenView({ sides, inputs }: KernelPlan): View {
   const bits = (of: readonly Input[], pathOf: (name: string) => string) =>
     optionalInputs(of).reduce((all, name, bit) => all + (inputs.includes(pathOf(name)) ? 2 ** bit : 0), 0);
   const ofSide = (side: Side) => `${bits(HEADS, (name) => `${side}.${name}`)}`;

@@ -12,9 +12,17 @@ import type { StageCall } from "../../dsl/sides.js";
 import type { Stage } from "../../dsl/stage.js";
 import { show } from "../diagnostics.js";
 import { didYouMean } from "./closest.js";
-import { dslName, type Property, type Report, readProperties, readScalar, unwrap } from "./literals.js";
+import {
+  areKnown,
+  dslName,
+  type Property,
+  type Report,
+  readProperties,
+  readScalar,
+  unwrap,
+} from "./literals.js";
 import { spanOf } from "./project.js";
-import { surplusName, unsupported } from "./unsupported.js";
+import { unsupported } from "./unsupported.js";
 
 /** More stages than this are a side that is made of itself. */
 const STAGES_MAX = 100;
@@ -80,31 +88,22 @@ function readArgs(call: CallExpression, stage: Stage, report: Report): StageCall
     return undefined;
   }
   const given = Node.isExpression(args) ? readProperties(args, report) : new Map<string, Property>();
-  if (given === undefined) return undefined;
   const axes = AXES.filter((axis) => Object.keys(stage.axes).includes(axis.name));
+  const names = axes.map((axis) => axis.name);
+  if (given === undefined || !areKnown(name, given, names, report)) return undefined;
   const read: Record<string, AxisValue> = {};
-  for (const [argument, { node, value }] of given) {
-    const axis = axes.find((candidate) => candidate.name === argument);
-    if (axis === undefined) {
-      report(
-        surplusName(
-          name,
-          argument,
-          axes.map((candidate) => candidate.name),
-          node,
-        ),
-      );
-      return undefined;
-    }
-    const found = readScalar(value, report);
+  for (const axis of axes) {
+    const property = given.get(axis.name);
+    if (property === undefined) continue;
+    const found = readScalar(property.value, report);
     if (found === undefined) return undefined;
     if (!isInRange(axis, found.value)) {
-      const message = `${show(found.value)} is no value of ${argument}, which ${name} takes`;
-      const fix = `${argument} is ${describeRange(axis)}${didYouMean(axis, found.value)}`;
+      const message = `${show(found.value)} is no value of ${axis.name}, which ${name} takes`;
+      const fix = `${axis.name} is ${describeRange(axis)}${didYouMean(axis, found.value)}`;
       report({ code: "value-not-in-axis", message, fix, span: found.span });
       return undefined;
     }
-    read[argument] = found.value;
+    read[axis.name] = found.value;
   }
   return read;
 }

@@ -15,7 +15,7 @@ import {
 import type { Diagnostic } from "../diagnostics.js";
 import type { AxisValue, Located } from "../ir.js";
 import { isOfDsl, spanOf } from "./project.js";
-import { unsupported } from "./unsupported.js";
+import { surplusName, unsupported } from "./unsupported.js";
 
 /** Where the readers leave what they could not read. */
 export type Report = (diagnostic: Diagnostic) => void;
@@ -177,4 +177,16 @@ function readMember(member: Member, report: Report, within: readonly Node[]): Pr
   }
   report(unsupported(member, "`name: value`, `name`, or `...name`"));
   return [];
+}
+
+/** Whether what is given are names that are read; others would be ignored, and are reported. */
+export function areKnown(
+  owner: string,
+  given: ReadonlyMap<string, Property>,
+  known: readonly string[],
+  report: Report,
+): boolean {
+  const surplus = [...given.values()].filter(({ name }) => !known.includes(name));
+  for (const { name, node } of surplus) report(surplusName(owner, name, known, node));
+  return surplus.length === 0;
 }

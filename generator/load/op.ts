@@ -12,6 +12,7 @@ import type { Axis, AxisValue, Op } from "../ir.js";
 import { OP_NAME } from "../name.js";
 import { readExpression, type WrittenStage } from "./expression.js";
 import {
+  areKnown,
   dslName,
   type Property,
   type Report,
@@ -21,7 +22,7 @@ import {
   unwrap,
 } from "./literals.js";
 import { portablePath, spanOf } from "./project.js";
-import { shortText, surplusName, unsupported } from "./unsupported.js";
+import { shortText, unsupported } from "./unsupported.js";
 
 export function readOp(call: CallExpression, configPath: string, reportTo: Report): Op | undefined {
   const [definition] = call.getArguments();
@@ -84,8 +85,7 @@ function readSides(
   for (const side of SIDES) {
     const property = properties.get(side) ?? (side === "v" ? undefined : head);
     if (property === undefined) continue;
-    // Both sides of `head` are what it says once.
-    const read = (property === head && written.get("q")) || readExpression(property, report);
+    const read = readExpression(property, report);
     if (read === undefined) return undefined;
     if (read.length > 0) written.set(side, read);
   }
@@ -193,16 +193,4 @@ function narrowedBy(axis: Axis, given: Given): Axis | undefined {
     min <= max &&
     max <= axis.max;
   return isNarrower ? { ...axis, step, min, max } : undefined;
-}
-
-/** Whether what is given are names that are read; others would be ignored, and are reported. */
-function areKnown(
-  owner: string,
-  given: ReadonlyMap<string, Property>,
-  known: readonly string[],
-  report: Report,
-): boolean {
-  const surplus = [...given.values()].filter(({ name }) => !known.includes(name));
-  for (const { name, node } of surplus) report(surplusName(owner, name, known, node));
-  return surplus.length === 0;
 }

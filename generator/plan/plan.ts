@@ -7,6 +7,7 @@
  */
 import {
   bodiesOf,
+  bodyText,
   expressionOf,
   inputsOf,
   kernelInputs,
@@ -54,23 +55,25 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const id = kernelId(op, point);
   const { headDim } = point;
   const pairing = pairingOf(op.stages, point);
+  const rotaryPairs = (pairing?.rotaryDim ?? 0) / 2;
   const vectorElements =
-    pairing?.rope === "neox"
-      ? greatestCommonDivisor(pairing.rotaryDim / 2, VECTOR_ELEMENTS_MAX)
-      : VECTOR_ELEMENTS_MAX;
+    pairing?.rope === "neox" ? greatestCommonDivisor(rotaryPairs, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
   const slots = headDim / (2 * vectorElements);
   if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
+  const bodies = bodiesOf(op.stages);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
   const wide = wideLayout(slots, lanesPerHead, vectorElements);
   return {
     id,
     op: op.name,
     point,
-    bodies: bodiesOf(op.stages).map(({ sides, calls }) => ({
-      sides,
-      expression: expressionOf(calls),
-      stages: [...calls.map((call) => planStage(call, point)), STORE],
+    bodies: bodies.map((body) => ({
+      sides: body.sides,
+      text: bodyText(body),
+      expression: expressionOf(body.calls),
+      stages: [...body.calls.map((call) => planStage(call, point)), STORE],
     })),
+    sides: bodies.flatMap(({ sides }) => sides),
     inputs: [...kernelInputs(op.stages, point)],
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
@@ -79,7 +82,9 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     blockThreads: BLOCK_THREADS,
     wide,
     layouts: wide === undefined ? 1 : 2,
-    places: powerOfTwoAtLeast(slots),
+    rotaryPairs,
+    // Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once.
+    turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
   };
 }
 

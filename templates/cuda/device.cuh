@@ -89,12 +89,17 @@ __device__ __forceinline__ float sum_over_lanes(float value, int lanes) {
   return value;
 }
 
+// N up to a power of two.
+template <int N>
+constexpr int POWER_OF_TWO_FROM = 2 * POWER_OF_TWO_FROM<(N + 1) / 2>;
+template <>
+constexpr int POWER_OF_TWO_FROM<1> = 1;
+
 // The sum over a lane's slots as lanes with one slot each would add it up: a slot with the one half as many places on.
 // What is beyond the last slot up to a power of two is `empty`.
 template <int SLOTS>
 __device__ __forceinline__ float sum_over_slots(const float (&sums)[SLOTS], float empty) {
-  constexpr int PLACES = SLOTS == 1 ? 1 : SLOTS == 2 ? 2 : SLOTS <= 4 ? 4 : SLOTS <= 8 ? 8 : SLOTS <= 16 ? 16 : 32;
-  static_assert(SLOTS <= PLACES, "more slots than any lane has");
+  constexpr int PLACES = POWER_OF_TWO_FROM<SLOTS>;
   float all[PLACES];
 #pragma unroll
   for (int s = 0; s < PLACES; ++s) all[s] = s < SLOTS ? sums[s] : empty;
