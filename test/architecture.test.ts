@@ -151,7 +151,12 @@ describe("imports", () => {
     ];
     const floorOf = (path: string) =>
       floors.findIndex((floor) => path === `generator/${floor}` || path.startsWith(`generator/${floor}/`));
-    const wrong = IMPORTS.filter(({ from, to }) => floorOf(from) !== -1 && floorOf(to) > floorOf(from));
+    // Below the first floor there are files of the ground floor, and no folder.
+    const unlisted = SOURCES.filter(({ path }) => /^generator\/.*\//.test(path) && floorOf(path) === -1);
+    expect(unlisted.map(({ path }) => path)).toEqual([]);
+    const wrong = IMPORTS.filter(
+      ({ from, to }) => from.startsWith("generator/") && floorOf(to) > floorOf(from),
+    );
     expect(show(wrong)).toEqual([]);
     const stages = /^generator\/(load|plan|emit)\//;
     const others = IMPORTS.filter(
@@ -160,7 +165,7 @@ describe("imports", () => {
     expect(show(others)).toEqual([]);
   });
 
-  it("of the generator's ground floor are of eight files", () => {
+  it("of the generator's ground floor are of at most eight files", () => {
     const ground = SOURCES.filter(({ path }) => /^generator\/[^/]+$/.test(path));
     expect(ground.length).toBeLessThanOrEqual(8);
   });

@@ -1,24 +1,16 @@
 /**
- * An axis and a value that are put into a copy of the package: one row of the table and the stages that use them. Every
- * command, both runtimes and Python know them then, and nothing else has to be touched.
+ * An axis and a value that are put into a copy of the package: a row and a value of the tables of two stages, what these
+ * stages make of them, and a template for each target of how the new value pairs elements. Every command, both runtimes and
+ * Python know them then, and nothing else has to be touched.
  */
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { useSharedCache } from "./cli_helpers.js";
 import { spaceOf } from "./helpers.js";
-import { type PackageCopy, packageCopy } from "./package_copy.js";
+import { packageCopy } from "./package_copy.js";
 import { pythonEnvironment, python as pythonFound } from "./python.js";
-
-const root = mkdtempSync(join(tmpdir(), "normrope-axis-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-const copy = join(root, "package");
-const project = join(root, "project");
-const config = join(project, "normrope.config.ts");
-useSharedCache();
 
 /** What is changed: a file, what stands there once, and what stands there then. */
 type Change = readonly [file: string, find: string, replace: string];
@@ -45,37 +37,32 @@ const STAGES: readonly Change[] = [
   ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i : i', 'rope !== "neox" ? 2 * i : i'],
   ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i + 1', 'rope !== "neox" ? 2 * i + 1'],
   [
-    "generator/emit/kernel_view.ts",
-    'interleaved: plan.pairing?.rope === "interleaved"',
-    'interleaved: plan.pairing?.rope !== "neox"',
-  ],
-  [
     "templates/cpu/stages/norm.hbs",
     "const float scale = measured[{{measured}}][head - first];",
     "const float scale = measured[{{measured}}][head - first]{{#if gain.two}} * 2.0f{{/if}};",
   ],
-  ["templates/cuda/stages/norm.hbs", "a[i] *= scale, b[i] *= scale;", "{{#if gain.two}}// twice{{/if}}"],
+  [
+    "templates/cuda/stages/norm.hbs",
+    "const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));",
+    "const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM)){{#if gain.two}} * 2.0f{{/if}};",
+  ],
 ];
 
-function change([file, find, replace]: Change): void {
+function change(copy: string, [file, find, replace]: Change): void {
   const parts = readFileSync(join(copy, file), "utf8").split(find);
   if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} of ${find}`);
   writeFileSync(join(copy, file), parts.join(replace));
 }
 
-let normrope: PackageCopy["normrope"];
-let runtime: PackageCopy["runtime"];
-
-beforeAll(async () => {
-  const changed = () => {
-    const pairs = join(copy, "templates", "cuda", "pairs");
+const { root, copy, project, config, normrope, runtime, verifyEmulated } = await packageCopy((copy) => {
+  for (const target of ["cpu", "cuda"]) {
+    const pairs = join(copy, "templates", target, "pairs");
     copyFileSync(join(pairs, "interleaved.hbs"), join(pairs, "adjacent.hbs"));
-    [...TABLE, ...STAGES].forEach(change);
-  };
-  ({ normrope, runtime } = await packageCopy(copy, changed, config));
-  cpSync(join(PACKAGE_ROOT, "test", "hf_configs", "qwen3-8b-yarn.json"), join(project, "config.json"));
-  writeFileSync(config, spaceOf('{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }'));
+  }
+  for (const row of [...TABLE, ...STAGES]) change(copy, row);
 });
+cpSync(join(PACKAGE_ROOT, "test", "hf_configs", "qwen3-8b-yarn.json"), join(project, "config.json"));
+writeFileSync(config, spaceOf('{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }'));
 
 const PLAIN = "qk_norm_rope__bf16_d64_r64_neox";
 const POINT = { headDim: 64, rope: "neox", dtype: "bf16" } as const;
@@ -131,6 +118,12 @@ describe("an axis and a value that are new", () => {
     expect(code).toBe(0);
     expect(ids).toHaveLength(6);
     expect(ids).toEqual(expect.arrayContaining([`${PLAIN}_x2`, "qk_norm_rope__bf16_d64_r64_adj"]));
+  });
+
+  it("pass on the emulator", async () => {
+    const results = await verifyEmulated();
+    expect(results).toHaveLength(6);
+    expect(results.filter(({ pass }) => !pass)).toEqual([]);
   });
 
   it("are benchmarked, charted and reported; records from before are still read", async () => {

@@ -2,25 +2,14 @@
  * "Add a stage" of docs/stages.md, as it stands there, in a copy of the package: three files and one row of the table of
  * inputs. Every command knows the stage then, and C, TypeScript and Python call a kernel that has it.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { useSharedCache } from "./cli_helpers.js";
-import { buildEmulated } from "./emulated.js";
 import { writeFiles } from "./helpers.js";
-import { type PackageCopy, packageCopy } from "./package_copy.js";
+import { packageCopy } from "./package_copy.js";
 import { pythonEnvironment, python as pythonFound } from "./python.js";
-
-const root = mkdtempSync(join(tmpdir(), "normrope-stage-"));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-const copy = join(root, "package");
-const project = join(root, "project");
-const config = join(project, "normrope.config.ts");
-const build = join(project, "build");
-useSharedCache();
 
 const page = readFileSync(join(PACKAGE_ROOT, "docs", "stages.md"), "utf8");
 const BLOCK = /^```(?:typescript|handlebars)\n(?:\/\/|\{\{!--) (\S+)(?: --\}\})?\n([\s\S]*?)^```$/gm;
@@ -49,10 +38,7 @@ for (int i = 0; i < PAIRS; ++i) a[i] += 1.0f, b[i] += 1.0f;
 /** The last row of a side, behind which a new one goes. */
 const LAST_ROW = /^ {2}absent\("norm_width".*\n/m;
 
-let normrope: PackageCopy["normrope"];
-let runtime: PackageCopy["runtime"];
-
-function addStages(): void {
+function addStages(copy: string): void {
   for (const { path, text } of blocks) {
     const file = join(copy, path);
     const rows = path === "dsl/inputs.ts" ? readFileSync(file, "utf8") : undefined;
@@ -62,17 +48,16 @@ function addStages(): void {
   writeFiles(copy, SHIFT);
 }
 
-beforeAll(async () => {
-  ({ normrope, runtime } = await packageCopy(copy, addStages, config));
-  writeFiles(project, {
-    "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate, shift } from "normrope/dsl";
+const { root, copy, project, normrope, runtime, verifyEmulated } = await packageCopy(addStages);
+const build = join(project, "build");
+writeFiles(project, {
+  "normrope.config.ts": `import { amplify, defineOp, defineSpace, norm, rotate, shift } from "normrope/dsl";
 const point = { headDim: 64, dtype: "bf16" } as const;
 export default [
   defineSpace(defineOp({ name: "loud", head: (x) => amplify(rotate(norm(x))) }), { ...point, rope: "neox" }),
   defineSpace(defineOp({ name: "only_loud", q: (x) => amplify(x), v: (x) => amplify(amplify(x)) }), point),
   defineSpace(defineOp({ name: "shifted", head: (x) => norm(shift(x)) }), { headDim: 80, dtype: "bf16" }),
 ];\n`,
-  });
 });
 
 describe("a stage that is new", () => {
@@ -99,16 +84,9 @@ describe("a stage that is new", () => {
   });
 
   it("passes on the emulator", async () => {
-    const generated = join(project, "generated");
-    const files = readdirSync(generated, { recursive: true, encoding: "utf8" })
-      .filter((path) => /\.\w+$/.test(path))
-      .map((path) => ({ path, text: readFileSync(join(generated, path), "utf8") }));
-    const { build: buildOfCopy } = await import(join(copy, "dist", "generator", "build", "build.js"));
-    const { library: path } = await buildEmulated(files, join(root, "emulated"), buildOfCopy);
-    const { verifyLibrary } = await import(join(copy, "dist", "runtime", "verify.js"));
-    using library = await runtime.open({ target: "cuda", path });
-    const results = await verifyLibrary(library);
-    expect(results.filter(({ pass }: { pass: boolean }) => !pass)).toEqual([]);
+    const results = await verifyEmulated();
+    expect(results).toHaveLength(3);
+    expect(results.filter(({ pass }) => !pass)).toEqual([]);
   });
 
   it("is called from TypeScript, and what is wrong with its input is said", async () => {

@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "../generator/package_root.js";
 import { writeFiles } from "./helpers.js";
 import { CALLS, FIRST_ELEMENTS, PROGRAM, PYTHON_CALLS, SENTENCES, TSCONFIG } from "./package_programs.js";
+import { python } from "./python.js";
 
 const root = mkdtempSync(join(tmpdir(), "normrope-package-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -27,13 +28,6 @@ const { exitCode: ping } = await execa("npm", ["ping", "--fetch-timeout=5000", "
   reject: false,
 });
 const offline = ping === 0 ? "" : " (needs the npm registry, which does not answer)";
-
-const python = process.env.NORMROPE_PYTHON ?? "python3";
-const { exitCode: noPython } = await execa(
-  python,
-  ["-c", "import sys; sys.exit(sys.version_info < (3, 10))"],
-  { reject: false },
-);
 
 interface Packed {
   readonly filename: string;
@@ -156,14 +150,14 @@ describe("the package", { timeout: 300_000 }, () => {
 
   const missing = [
     ...(ping === 0 ? [] : ["npm's registry"]),
-    ...(noPython === 0 ? [] : ["python3, 3.10 or newer"]),
+    ...(python === undefined ? ["python3, 3.10 or newer"] : []),
   ];
   const needs = missing.length === 0 ? "" : ` (needs ${missing.join(" and ")})`;
   it.skipIf(missing.length > 0)(`is imported from Python, and finds what was built${needs}`, async () => {
     const PYTHONPATH = join(project, "node_modules", "normrope", "python");
     const code = 'import normrope; print(normrope.why_not(96, True, "bf16", device="cpu"))';
     const env = { ...environment, PYTHONPATH, NORMROPE_JIT: "0" };
-    const { stdout } = await execa(python, ["-c", code], { cwd: project, env });
+    const { stdout } = await execa(python?.path ?? "", ["-c", code], { cwd: project, env });
     expect(stdout).toBe("None");
   });
 
@@ -219,7 +213,7 @@ describe("the package", { timeout: 300_000 }, () => {
     const { stdout } = await execa("node", ["program.mjs"], { cwd: folder, env: environment });
     expect(stdout.split("\n").sort()).toEqual(expected.sort());
     const PYTHONPATH = join(project, "node_modules", "normrope", "python");
-    const fromPython = await execa(python, ["program.py"], {
+    const fromPython = await execa(python?.path ?? "", ["program.py"], {
       cwd: folder,
       env: { ...environment, PYTHONPATH },
     });

@@ -128,6 +128,7 @@ it("fixes all that decides the bits of a result", () => {
     bodies: [
       {
         sides: ["q", "k"],
+        text: "q and k: rotate(norm(x))",
         expression: "rotate(norm(x))",
         stages: [
           {
@@ -142,6 +143,7 @@ it("fixes all that decides the bits of a result", () => {
         ],
       },
     ],
+    sides: ["q", "k"],
     inputs: [
       ...["positions", "rope_table", "attention_factor", "eps"],
       ...["q.in", "q.out", "q.weight", "k.in", "k.out", "k.weight"],
@@ -153,6 +155,7 @@ it("fixes all that decides the bits of a result", () => {
     slotsPerLane: 1,
     headsPerWarp: 2,
     blockThreads: 128,
-    places: 16,
+    rotaryPairs: 32,
+    turnsAtOnce: 2,
   });
 });

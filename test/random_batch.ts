@@ -1,25 +1,28 @@
 /**
  * Random calls of a kernel, for fast-check.
  *
- * Out: arbitraries. They cover what a call allows: heads and tokens in either order, with gaps, in place and not; positions
- * of 32 and 64 bits; every scaling.
+ * Out: arbitraries. They cover what a call allows: sides in any order, in rows together or apart; heads and tokens in either
+ * order, with gaps, in place and not; positions of 32 and 64 bits; every scaling.
  */
 import * as fc from "fast-check";
+import { SIDES, type Side } from "../dsl/inputs.js";
 import type { Batch, Place, Region } from "../runtime/batch.js";
 import { VERIFY_POSITIONS } from "../runtime/batches.js";
-import type { Counts } from "../runtime/made_call.js";
+import { type Counts, headsOf } from "../runtime/made_call.js";
 import type { ManifestKernel } from "../runtime/manifest.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 
 const gap = fc.integer({ min: 0, max: 3 });
-const side = fc.record({ isHeadsFirst: fc.boolean(), innerGap: gap, outerGap: gap });
+/** How the heads of a side lie: in the rows of the side before, in rows of its own, or heads first. */
+const side = fc.record({
+  ...{ joins: fc.boolean(), isHeadsFirst: fc.boolean() },
+  ...{ innerGap: gap, outerGap: gap },
+});
 
-/** How a region is laid out; gaps count vectors of the kernel. Rows hold q and k of a token, blocks all of one of them. */
+/** How a region is laid out; gaps count vectors of the kernel. */
 const shape = fc.record({
-  hasRows: fc.boolean(),
-  isKFirst: fc.boolean(),
-  q: side,
-  k: side,
+  order: fc.shuffledSubarray([...SIDES], { minLength: SIDES.length }),
+  ...{ q: side, k: side, v: side },
   middleGap: gap,
   guard: gap,
 });
@@ -27,37 +30,40 @@ type Arbitrated<A> = A extends fc.Arbitrary<infer T> ? T : never;
 
 function regionOf(
   { point: { headDim }, vectorElements }: ManifestKernel,
-  { numTokens, numQHeads, numKHeads, numVHeads = 0 }: Counts,
-  { hasRows, isKFirst, q, k, middleGap, guard }: Arbitrated<typeof shape>,
+  counts: Counts,
+  { order, middleGap, guard, ...sides }: Arbitrated<typeof shape>,
 ): Region {
+  const { numTokens } = counts;
+  const heads = headsOf(counts);
   const elements = (vectors: number) => vectors * vectorElements;
-  /** The heads of one side by themselves, and the elements from the first to behind the last. */
-  const block = (heads: number, { isHeadsFirst, innerGap, outerGap }: Arbitrated<typeof side>) => {
-    const step = headDim + elements(innerGap);
-    const outer = (inner: number) => Math.max(1, inner) * step + elements(outerGap);
-    const [tokenStride, headStride] = isHeadsFirst ? [step, outer(numTokens)] : [outer(heads), step];
-    return { tokenStride, headStride, reach: Math.max(tokenStride * numTokens, headStride * heads) };
-  };
-  const qBlock = block(numQHeads, hasRows ? { ...q, isHeadsFirst: false } : q);
-  const kBlock = block(numKHeads, hasRows ? { ...k, isHeadsFirst: false } : k);
-  const [first, second] = isKFirst ? [kBlock, qBlock] : [qBlock, kBlock];
-  const rowStride = first.tokenStride + elements(middleGap) + second.tokenStride;
-  const behindFirst = elements(middleGap) + (hasRows ? first.tokenStride : first.reach);
-  const place = ({ tokenStride, headStride }: typeof qBlock, isFirst: boolean): Place => ({
-    offset: elements(guard) + (isFirst ? 0 : behindFirst),
-    tokenStride: hasRows ? rowStride : tokenStride,
-    headStride,
-  });
-  const places = { q: place(qBlock, !isKFirst), k: place(kBlock, isKFirst) };
-  const end = ({ offset, tokenStride, headStride }: Place, heads: number) =>
-    heads === 0 || numTokens === 0
-      ? 0
-      : offset + (heads - 1) * headStride + (numTokens - 1) * tokenStride + headDim;
-  const behind = Math.max(end(places.q, numQHeads), end(places.k, numKHeads));
-  // v lies behind both, with rows of its own.
-  const { reach: _, ...vBlock } = block(numVHeads, { ...q, isHeadsFirst: false });
-  const v = { ...vBlock, offset: Math.ceil(behind / vectorElements) * vectorElements + elements(middleGap) };
-  return { ...places, v, length: Math.max(behind, end(v, numVHeads)) + elements(guard) };
+  const stepOf = (name: Side) => headDim + elements(sides[name].innerGap);
+  /** So many heads, or tokens, of a side behind each other, and the gap behind them. */
+  const widthOf = (name: Side, count: number) =>
+    Math.max(1, count) * stepOf(name) + elements(sides[name].outerGap);
+  const groups: Side[][] = [];
+  for (const name of order) {
+    const before = sides[name].joins ? groups.at(-1) : undefined;
+    if (before === undefined) groups.push([name]);
+    else before.push(name);
+  }
+
+  const places = new Map<Side, Place>();
+  let end = elements(guard);
+  for (const group of groups) {
+    const rowStride = group.reduce((sum, name) => sum + widthOf(name, heads[name]), 0);
+    let offset = end + (places.size === 0 ? 0 : elements(middleGap));
+    for (const name of group) {
+      const [tokenStride, headStride] =
+        group.length === 1 && sides[name].isHeadsFirst
+          ? [stepOf(name), widthOf(name, numTokens)]
+          : [rowStride, stepOf(name)];
+      places.set(name, { offset, tokenStride, headStride });
+      const last = offset + (heads[name] - 1) * headStride + (numTokens - 1) * tokenStride;
+      if (heads[name] > 0 && numTokens > 0) end = Math.max(end, last + headDim);
+      offset += widthOf(name, heads[name]);
+    }
+  }
+  return { ...(Object.fromEntries(places) as Record<Side, Place>), length: end + elements(guard) };
 }
 
 const anyFactor = fc.double({ min: 1, max: 64, noNaN: true });

@@ -91,9 +91,18 @@ describe("rules of stages", () => {
   });
 
   it("follow from what is declared, never from a name", () => {
-    const renamed = new Map([["turn", { ...sink, name: "turn", isSink: false, scope: "pair" as const }]]);
-    const turn: StageCall = { name: "turn", args: {} };
-    expect(stageRejection({ q: [turn], k: [turn] }, renamed)).toBeUndefined();
-    expect(stageRejection({ q: [{ name: "sink", args: {} }, turn] }, renamed)).toBeUndefined();
+    const renamed = new Map([
+      ["turn", { ...sink, name: "turn", isSink: false, pairing: () => ({ rope: "neox", rotaryDim: 2 }) }],
+      ["dump", { ...sink, name: "dump" }],
+    ]);
+    const turn = (args: StageCall["args"] = {}): StageCall => ({ name: "turn", args });
+    expect(stageRejection({ q: [turn()], k: [turn()] }, renamed)).toBeUndefined();
+    expect(stageRejection({ q: [write, turn()] }, renamed)).toBeUndefined();
+    const pairings = { q: [turn()], v: [write, turn({ rope: "neox" })] };
+    const pairing = { rule: "one_pairing", at: { side: "v", index: 1 } };
+    expect(stageRejection(pairings, renamed)).toMatchObject(pairing);
+    const behind = { k: [turn(), { name: "dump", args: {} }, turn()] };
+    const sinking = { rule: "nothing_after_a_sink", at: { side: "k", index: 2 } };
+    expect(stageRejection(behind, renamed)).toMatchObject(sinking);
   });
 });

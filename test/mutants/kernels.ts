@@ -68,15 +68,16 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a side that shares its body with one behind the next",
       file: "generator/emit/kernel_view.ts",
-      find: "endSide: bodies.slice(0, i + 1).flatMap",
-      replace: "endSide: bodies.slice(0, i + 1).map",
+      find: "(count, { sides }) => count + sides.length",
+      replace: "(count) => count + 1",
       killedBy: EMULATED,
     },
     {
       name: "sides in the order of the interface, not of the kernel",
       file: "generator/emit/view.ts",
       find: 'sides: sides.map((side) => SIDES.indexOf(side)).join(", ")',
-      replace: 'sides: [...sides].sort().map((side) => SIDES.indexOf(side)).join(", ")',
+      replace:
+        'sides: SIDES.filter((side) => sides.includes(side)).map((side) => SIDES.indexOf(side)).join(", ")',
       killedBy: EMULATED,
     },
     {
@@ -201,6 +202,14 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       find: "  const bool has_wide_positions =",
       replace:
         "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  const bool has_wide_positions =",
+      killedBy: "test/random_configs.test.ts",
+    },
+    {
+      name: "the head stride of the first side for the third",
+      file: "templates/cuda/dispatch.cpp.hbs",
+      find: "  const bool has_wide_positions =",
+      replace:
+        "  if (side_count > 2) heads[2].in_head_stride = heads[0].in_head_stride;\n  const bool has_wide_positions =",
       killedBy: "test/random_configs.test.ts",
     },
     {

@@ -60,7 +60,7 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
       file: "dsl/sides.ts",
       find: ".inputs.filter(({ when }) => isAt(when, values))",
       replace: ".inputs.filter(({ when }) => isAt(when, values) || when !== undefined)",
-      killedBy: "test/plan.test.ts",
+      killedBy: "test/sides.test.ts",
     },
   ]),
   ...inClass("bounds of the oracle", [
