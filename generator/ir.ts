@@ -7,8 +7,8 @@
 import type { Axis, AxisValue, ConfigPoint } from "../dsl/axes.js";
 import type { Side } from "../dsl/inputs.js";
 import type { Rejection } from "../dsl/legality.js";
+import type { ManifestKernel } from "../dsl/manifest.js";
 import type { SideStages } from "../dsl/sides.js";
-import type { ManifestKernel } from "../runtime/manifest.js";
 import type { Span } from "./diagnostics.js";
 
 export type { Axis, AxisValue, ConfigPoint };

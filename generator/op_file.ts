@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { FUNCTION_NAMES, kindsOf } from "../dsl/functions.js";
 import { ARGS_BEFORE, ARGS_BEHIND, HEADS, type Input, type Rule, SIDES } from "../dsl/inputs.js";
-import { opSchema } from "../runtime/manifest.js";
+import { opSchema } from "../dsl/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
 

@@ -6,6 +6,7 @@
  * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
  */
 import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
+import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { Args } from "./args.js";
 import { CALL_TENSORS, callerField, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
 import {
@@ -18,7 +19,6 @@ import {
   unfitArgument,
 } from "./errors.js";
 import type { Heads, HeadsLayout, WeightLayout } from "./heads.js";
-import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";

@@ -3,8 +3,9 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
+
+import type { ConfigPoint } from "../dsl/manifest.js";
 import { invalidArgument, reading } from "./errors.js";
-import type { ConfigPoint } from "./manifest.js";
 
 /** Element type of the heads and the weights. */
 export type Dtype = ConfigPoint["dtype"];

@@ -1,9 +1,10 @@
 /** `normrope/runtime`: open a built library and dispatch to its kernels. */
+
+export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "../dsl/manifest.js";
 export type { DeviceRope, RunOptions } from "./call.js";
 export { type Dtype, decode, encode, encodeAll } from "./dtype.js";
 export { type ErrorCode, NormropeError } from "./errors.js";
 export { type Heads, type HeadsLayout, packedHeads } from "./heads.js";
-export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "./manifest.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";
 export type { Kernel, LaunchInfo, PreparedCall } from "./op.js";
 export { type OpenOptions, open } from "./open.js";

@@ -4,9 +4,10 @@
  * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The compiler is behind
  * the one dynamic import of the runtime: who opens what was built never loads it.
  */
+
+import type { ConfigPoint, ManifestOp, Target } from "../dsl/manifest.js";
 import { type ErrorCode, NormropeError } from "./errors.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
-import type { ConfigPoint, ManifestOp, Target } from "./manifest.js";
 import type { Absence } from "./support.js";
 
 interface Wanted {

@@ -10,16 +10,11 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
 import { type FunctionName, kindsOf } from "../dsl/functions.js";
+import { ABI_VERSION, type BuiltManifest, MANIFEST_NAME } from "../dsl/manifest.js";
 import { camelCase } from "./camel_case.js";
 import { cpuFeatures } from "./cpu_features.js";
 import { type ErrorCode, NormropeError, quoted, reasonOf, unfitArgument } from "./errors.js";
-import {
-  ABI_VERSION,
-  type BuiltManifest,
-  describesLibrary,
-  MANIFEST_NAME,
-  parseBuiltManifest,
-} from "./manifest.js";
+import { describesLibrary, parseBuiltManifest } from "./read_manifest.js";
 
 /** The driver and the kernels of the CPU run on the stack of the call. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;

@@ -3,9 +3,10 @@
  *
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
+
+import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { type PackedCall, packCall, type RunOptions } from "./call.js";
 import { bytesOf, checkStatus, type NativeFunctions } from "./library.js";
-import type { ConfigPoint, ManifestKernel } from "./manifest.js";
 import { requireOpen, type Session } from "./session.js";
 
 /** Where a kernel is. */

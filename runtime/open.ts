@@ -5,6 +5,7 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { LIBRARY_NAME, type PointQuery, type Target } from "../dsl/manifest.js";
 import { invalidArgument, NormropeError, quoted, reading, requireFields, requireObject } from "./errors.js";
 import { compileBase, compileKernel } from "./jit.js";
 import {
@@ -16,7 +17,6 @@ import {
   type NativeLibrary,
   onDevice,
 } from "./library.js";
-import { LIBRARY_NAME, type PointQuery, type Target } from "./manifest.js";
 import { type KernelCompiler, Library } from "./open_library.js";
 
 /** Which library to open, and on which device. */

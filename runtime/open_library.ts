@@ -6,6 +6,14 @@
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { AXES } from "../dsl/axes.js";
+import {
+  type BuiltManifest,
+  type ConfigPoint,
+  findKernel,
+  type ManifestOp,
+  type PointQuery,
+  type Target,
+} from "../dsl/manifest.js";
 import { completed } from "../dsl/points.js";
 import type { DeviceRope } from "./call.js";
 import {
@@ -19,14 +27,6 @@ import {
   unfitArgument,
 } from "./errors.js";
 import { bytesOf, checkStatus, type NativeFunctions, type NativeLibrary } from "./library.js";
-import {
-  type BuiltManifest,
-  type ConfigPoint,
-  findKernel,
-  type ManifestOp,
-  type PointQuery,
-  type Target,
-} from "./manifest.js";
 import {
   allocateBuffer,
   borrowBuffer,

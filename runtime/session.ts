@@ -5,9 +5,10 @@
  * after. Must not know what a handle is of.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
+
+import type { Target } from "../dsl/manifest.js";
 import { NormropeError } from "./errors.js";
 import { type Address, bytesOf, checkStatus, type NativeFunctions } from "./library.js";
-import type { Target } from "./manifest.js";
 
 export interface Session {
   readonly functions: NativeFunctions;

@@ -5,9 +5,9 @@
  */
 import type { Axis, ConfigPoint } from "../dsl/axes.js";
 import { aliasOf, axisOutside, describeRange, type OpRules, rejectionOf } from "../dsl/legality.js";
+import { findKernel, type ManifestKernel } from "../dsl/manifest.js";
 import { written } from "../dsl/points.js";
 import { invalidArgument, quoted, show } from "./errors.js";
-import { findKernel, type ManifestKernel } from "./manifest.js";
 
 /** Why there is no kernel for a point. */
 export interface Absence {

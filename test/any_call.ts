@@ -4,14 +4,15 @@
  * In: a kernel, how many heads lie in rows of a buffer, and positions. Out: the options of the call, in place. What else the
  * kernel reads is made up, and is freed with the library.
  */
+
+import { type ManifestKernel, opOf } from "../dsl/manifest.js";
+import { type Counts, headsOf, madeLength, madeOptions } from "../generator/verify/made_call.js";
+import { randomBits, randomFloats, randomNumbers } from "../generator/verify/random.js";
 import type { RunOptions } from "../runtime/call.js";
 import type { Tensor } from "../runtime/call_inputs.js";
-import { type Counts, headsOf, madeLength, madeOptions } from "../runtime/made_call.js";
-import { type ManifestKernel, opOf } from "../runtime/manifest.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
 import type { Library } from "../runtime/open_library.js";
-import { randomBits, randomFloats, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 
 export const kernelOf = (library: Library, { point, op }: ManifestKernel): Promise<Kernel> =>

@@ -14,7 +14,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openForPoints } from "../generator/edit/append.js";
 import type { ConfigPoint } from "../generator/ir.js";
-import { kernelId } from "../generator/name.js";
+import { kernelId } from "../generator/kernel_id.js";
 import { compile } from "../generator/pipeline.js";
 import { neoxEntry, neoxSpace } from "./cli_helpers.js";
 import { diagnosticsOf, opConfig, spaceOf, type Texts, writeConfig } from "./helpers.js";

@@ -5,7 +5,7 @@ import { multipleOf, oneOf } from "../dsl/axis.js";
 import { axisOutside, rejectionOf } from "../dsl/legality.js";
 import { comparePoints, completed, isSamePoint, withFirst, written } from "../dsl/points.js";
 import type { Entry, Op } from "../generator/ir.js";
-import { pointWords, spelledPoint } from "../generator/name.js";
+import { pointWords, spelledPoint } from "../generator/kernel_id.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { expand } from "../generator/plan/expand.js";
 import { absenceOf } from "../runtime/support.js";

@@ -1,9 +1,10 @@
 /** Whether a head's bits depend on the batch that it came in: a batch against the same batch run in other ways. */
+
+import type { ManifestKernel } from "../dsl/manifest.js";
+import type { Counts } from "../generator/verify/made_call.js";
+import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { bytesOf } from "../runtime/library.js";
-import type { Counts } from "../runtime/made_call.js";
-import type { ManifestKernel } from "../runtime/manifest.js";
 import type { Library } from "../runtime/open_library.js";
-import { randomBits, randomNumbers } from "../runtime/random.js";
 import { anyCall, kernelOf, rowOf } from "./any_call.js";
 
 /** The ways of running a batch of random data whose result differs in any bit from that of one call. */

@@ -4,13 +4,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { LIBRARY_NAME, type Target } from "../dsl/manifest.js";
 import type { BuildRequest, BuildResult } from "../generator/build/build.js";
 import { readBuiltManifest } from "../generator/build/publish.js";
 import { cpuCompiler } from "../generator/build/target_compiler.js";
 import { sha256 } from "../generator/cache/cache.js";
 import { UserError } from "../generator/diagnostics.js";
 import type { FileSet } from "../generator/ir.js";
-import { LIBRARY_NAME, type Target } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { cpu, cuda, cxx, FEATURES, filesOf, nvcc, project } from "./building.js";
 import { neoxId, neoxSpace, normrope, setEnv } from "./cli_helpers.js";

@@ -1,13 +1,13 @@
 /** The emitted text: what it holds, and what no kernel may. */
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { manifestSchema } from "../dsl/manifest.js";
 import { compareFileSet } from "../generator/emit/fileset.js";
 import { render } from "../generator/emit/render.js";
 import { readTemplates } from "../generator/emit/templates.js";
 import type { FileSet } from "../generator/ir.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { manifestSchema } from "../runtime/manifest.js";
 import { CONFIG_FILES, opConfig, spaceOf, temporaryFolder, writeFiles } from "./helpers.js";
 
 const templates = readTemplates();

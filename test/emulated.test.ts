@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { randomBits, randomNumbers } from "../generator/verify/random.js";
+import { verifyLibrary } from "../generator/verify/verify.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
-import { randomBits, randomNumbers } from "../runtime/random.js";
-import { verifyLibrary } from "../runtime/verify.js";
 import { anyCall, kernelOf } from "./any_call.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildEmulatedFixture } from "./emulated.js";

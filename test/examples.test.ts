@@ -2,6 +2,7 @@
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
+import type { Target } from "../dsl/manifest.js";
 import { build } from "../generator/build/build.js";
 import { cpuCompiler, cudaCompiler } from "../generator/build/target_compiler.js";
 import { findCxx } from "../generator/build/toolchain.js";
@@ -9,7 +10,6 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
 import { gpuCount } from "../runtime/library.js";
-import type { Target } from "../runtime/manifest.js";
 import { CACHE_ROOT, CONFIGS, gpu, needed, nvcc } from "./fixture.js";
 import { temporaryFolder } from "./helpers.js";
 

@@ -1,8 +1,8 @@
 /** Heads more than 2³¹ elements apart, on the CPU and on the emulator: pages between them are never touched. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
-import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { buildEmulatedFixture } from "./emulated.js";
 import { buildFixture } from "./fixture.js";

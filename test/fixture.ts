@@ -1,16 +1,16 @@
 /** Libraries and objects that several tests share: built once into a folder that git and npm ignore, from the real compilers. */
 import { cpSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
+import type { Target } from "../dsl/manifest.js";
 import { type BuildResult, build } from "../generator/build/build.js";
 import { compileObjects } from "../generator/build/objects.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS } from "../generator/build/target_compiler.js";
 import { type Compiler, findCxx, findGpu, findNvcc } from "../generator/build/toolchain.js";
 import type { KernelPlan } from "../generator/ir.js";
-import { parseKernelId } from "../generator/name.js";
+import { parseKernelId } from "../generator/kernel_id.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
-import type { Target } from "../runtime/manifest.js";
 import { IS_LONG, temporaryFolder } from "./helpers.js";
 
 export const CONFIGS = {

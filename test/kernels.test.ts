@@ -1,15 +1,15 @@
 /** Kernels of the CPU library against the oracle: those of the default space, and geometries of every kind. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findKernel } from "../dsl/manifest.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
-import { REL_ERROR_LIMIT } from "../runtime/accuracy.js";
-import { rowsOf, runBatch } from "../runtime/batch.js";
-import { batchesFor, branchesOf, unseenBranches, VERIFY_POSITIONS } from "../runtime/batches.js";
-import { findKernel } from "../runtime/manifest.js";
+import { REL_ERROR_LIMIT } from "../generator/verify/accuracy.js";
+import { rowsOf, runBatch } from "../generator/verify/batch.js";
+import { batchesFor, branchesOf, unseenBranches, VERIFY_POSITIONS } from "../generator/verify/batches.js";
+import { verifyLibrary } from "../generator/verify/verify.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { type RopeTable, ropeTable } from "../runtime/rope_table.js";
-import { verifyLibrary } from "../runtime/verify.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
 

@@ -1,11 +1,11 @@
 /** Where the vectors of a head lie, from the pairs that the rope styles define; and what the pictures look like. */
 import { describe, expect, it } from "vitest";
+import { type ManifestKernel, manifestSchema } from "../dsl/manifest.js";
 import type { ConfigPoint } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { lanePicture, type VectorPlace, vectorPlaces, vectorRows } from "../generator/plan/lanes.js";
 import { plan } from "../generator/plan/plan.js";
-import { type ManifestKernel, manifestSchema } from "../runtime/manifest.js";
 import { CONFIG_FILES } from "./helpers.js";
 
 const op = readShippedOp();

@@ -1,11 +1,11 @@
 /** Buffers: the library's own and the caller's, copies, and what becomes of them when they are freed or lost. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { packedHeads } from "../runtime/heads.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
 import type { Kernel } from "../runtime/op.js";
 import { open } from "../runtime/open.js";
 import { Library } from "../runtime/open_library.js";
-import { randomBits, randomNumbers } from "../runtime/random.js";
 import { ropeTable } from "../runtime/rope_table.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { giveAway } from "./helpers.js";

@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { kernelId } from "../generator/kernel_id.js";
 import type { Facts } from "../generator/models/facts.js";
 import { readModel } from "../generator/models/model.js";
 import { reportLines } from "../generator/models/report.js";
-import { kernelId } from "../generator/name.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
 import { filesIn, leaving } from "./bad_input/unchanged.js";

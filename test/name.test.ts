@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AXES, type ConfigPoint } from "../dsl/axes.js";
 import type { SideStages } from "../dsl/sides.js";
-import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/name.js";
+import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/kernel_id.js";
 import { readShippedOp } from "../generator/op_file.js";
 
 const ROPES = ["neox", "interleaved"] as const;

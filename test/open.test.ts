@@ -13,13 +13,14 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BuiltManifest } from "../dsl/manifest.js";
 import { build } from "../generator/build/build.js";
 import { readBuiltManifest } from "../generator/build/publish.js";
 import { sha256 } from "../generator/cache/cache.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { NormropeError } from "../runtime/errors.js";
-import { type BuiltManifest, parseBuiltManifest } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
+import { parseBuiltManifest } from "../runtime/read_manifest.js";
 import { cpu, FEATURES, JOBS } from "./building.js";
 import { neoxSpace } from "./cli_helpers.js";
 import { temporaryFolder } from "./helpers.js";

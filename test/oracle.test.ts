@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { angleAt } from "../dsl/angle.js";
 import type { StageCall } from "../dsl/sides.js";
-import { Accuracy } from "../runtime/accuracy.js";
+import { Accuracy } from "../generator/verify/accuracy.js";
+import { oracleHead } from "../generator/verify/oracle.js";
 import { decode, encode } from "../runtime/dtype.js";
-import { oracleHead } from "../runtime/oracle.js";
 import { ropeTable } from "../runtime/rope_table.js";
 
 const NORM: StageCall = { name: "norm", args: {} };

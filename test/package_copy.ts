@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import type { KernelResult } from "../runtime/verify.js";
+import type { KernelResult } from "../generator/verify/verify.js";
 import { collectingIo, textsIn, useSharedCache } from "./cli_helpers.js";
 import { buildEmulated } from "./emulated.js";
 
@@ -62,7 +62,7 @@ export async function packageCopy(change: (copy: string) => void): Promise<Packa
       const emitted = Object.entries(textsIn(join(project, "generated")));
       const files = emitted.map(([path, text]) => ({ path, text }));
       const { build } = await compiled("generator/build/build.js");
-      const { verifyLibrary } = await compiled("runtime/verify.js");
+      const { verifyLibrary } = await compiled("generator/verify/verify.js");
       const { library: path } = await buildEmulated(files, join(root, "emulated"), build);
       using library = await runtime.open({ target: "cuda", path });
       return await verifyLibrary(library);

@@ -1,13 +1,13 @@
 /** Python for the tests: whether there is one, what it can import, and the package on its path. */
 import { join } from "node:path";
 import { execa } from "execa";
+import type { Target } from "../dsl/manifest.js";
 import { build } from "../generator/build/build.js";
 import { cpuCompiler, cudaCompiler } from "../generator/build/target_compiler.js";
 import { findCxx } from "../generator/build/toolchain.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { compile, emit } from "../generator/pipeline.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
-import type { Target } from "../runtime/manifest.js";
 import { CACHE_ROOT, gpu, needed, nvcc } from "./fixture.js";
 
 const PROBE = `

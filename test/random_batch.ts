@@ -6,10 +6,10 @@
  */
 import * as fc from "fast-check";
 import { SIDES, type Side } from "../dsl/inputs.js";
-import type { Batch, Place, Region } from "../runtime/batch.js";
-import { VERIFY_POSITIONS } from "../runtime/batches.js";
-import { type Counts, headsOf } from "../runtime/made_call.js";
-import type { ManifestKernel } from "../runtime/manifest.js";
+import type { ManifestKernel } from "../dsl/manifest.js";
+import type { Batch, Place, Region } from "../generator/verify/batch.js";
+import { VERIFY_POSITIONS } from "../generator/verify/batches.js";
+import { type Counts, headsOf } from "../generator/verify/made_call.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 
 const gap = fc.integer({ min: 0, max: 3 });

@@ -6,13 +6,13 @@
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { ManifestKernel } from "../dsl/manifest.js";
 import { build } from "../generator/build/build.js";
 import { cpuCompiler } from "../generator/build/target_compiler.js";
 import { findCxx } from "../generator/build/toolchain.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { runBatch } from "../runtime/batch.js";
+import { runBatch } from "../generator/verify/batch.js";
 import { cpuFeatures } from "../runtime/cpu_features.js";
-import type { ManifestKernel } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { kernelOf } from "./any_call.js";

@@ -2,6 +2,7 @@
 import Handlebars from "handlebars";
 import { describe, expect, it, test } from "vitest";
 import { AXES } from "../dsl/axes.js";
+import { manifestSchema, opOf } from "../dsl/manifest.js";
 import { InternalError } from "../generator/diagnostics.js";
 import { cpuKernelView, cudaKernelView } from "../generator/emit/kernel_view.js";
 import { render, renderPython, renderReport, targetRenderer } from "../generator/emit/render.js";
@@ -12,7 +13,6 @@ import { readShippedOp } from "../generator/op_file.js";
 import { type Compilation, compile, emit } from "../generator/pipeline.js";
 import { pythonOpView } from "../generator/python/op_view.js";
 import { reportView } from "../generator/report/view.js";
-import { manifestSchema, opOf } from "../runtime/manifest.js";
 import { CONFIG_FILES } from "./helpers.js";
 import { sampleReports } from "./report_samples.js";
 

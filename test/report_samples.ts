@@ -1,9 +1,10 @@
 /** What the tests of the report share: reports of libraries that no compiler made. */
+
+import { type BuiltManifest, manifestSchema } from "../dsl/manifest.js";
 import { compile, emit } from "../generator/pipeline.js";
 import type { Report } from "../generator/report/view.js";
-import { type BuiltManifest, manifestSchema } from "../runtime/manifest.js";
+import type { KernelResult } from "../generator/verify/verify.js";
 import type { DeviceInfo } from "../runtime/open_library.js";
-import type { KernelResult } from "../runtime/verify.js";
 import { benchRecord } from "./bench_sample.js";
 import { CONFIG_FILES } from "./helpers.js";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { PointQuery } from "../runtime/manifest.js";
+import type { PointQuery } from "../dsl/manifest.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { neoxEntry, normrope, useSharedCache } from "./cli_helpers.js";

@@ -1,7 +1,7 @@
 /** Whether a library holds the kernel for a point; where not, that what it says to add does add it. */
 import { beforeAll, describe, expect, it, test } from "vitest";
+import { type BuiltManifest, opOf, type PointQuery } from "../dsl/manifest.js";
 import { completed } from "../dsl/points.js";
-import { type BuiltManifest, opOf, type PointQuery } from "../runtime/manifest.js";
 import { open } from "../runtime/open.js";
 import { supportOf } from "../runtime/support.js";
 import { buildFixture, buildFolder } from "./fixture.js";

@@ -5,8 +5,8 @@
  */
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
+import { type ManifestKernel, pointShape } from "../../dsl/manifest.js";
 import { completed, type Values } from "../../dsl/points.js";
-import { type ManifestKernel, pointShape } from "../../runtime/manifest.js";
 import { quoted, show, userError } from "../diagnostics.js";
 import { closest } from "../load/closest.js";
 import { GEOMETRY } from "./geometry.js";

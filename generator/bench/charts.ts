@@ -5,7 +5,7 @@
  */
 import type { ConfigPoint } from "../../dsl/axes.js";
 import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
-import { pointWords, spelledPoint } from "../name.js";
+import { pointWords, spelledPoint } from "../kernel_id.js";
 import type { Chart, Point, Series } from "./chart.js";
 import { GEOMETRY, LEADING } from "./geometry.js";
 import { type PeerRow, type Peers, peerOf } from "./peers.js";

@@ -5,15 +5,15 @@
  * the same way over the same memory. Buffers are made once and kept until the library is closed.
  */
 import { readFileSync } from "node:fs";
+import { type ConfigPoint, type ManifestKernel, opOf } from "../../dsl/manifest.js";
 import { sidesOf } from "../../dsl/sides.js";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
-import { madeOptions } from "../../runtime/made_call.js";
-import { type ConfigPoint, type ManifestKernel, opOf } from "../../runtime/manifest.js";
-import { randomBits, randomNumbers } from "../../runtime/random.js";
 import { compilerFor } from "../build/toolchain.js";
 import { cacheRoot } from "../cache/folder.js";
 import { internalError, userError } from "../diagnostics.js";
+import { madeOptions } from "../verify/made_call.js";
+import { randomBits, randomNumbers } from "../verify/random.js";
 import type { BenchCase } from "./cases.js";
 import { quantile } from "./quantile.js";
 import type { BenchRow } from "./record.js";

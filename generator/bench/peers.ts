@@ -4,7 +4,7 @@
  * In: the JSON text of such times, and rows. Out: each row's peers. Pure.
  */
 import { z } from "zod";
-import { pointShape } from "../../runtime/manifest.js";
+import { pointShape } from "../../dsl/manifest.js";
 import { type BenchRow, kernelOf, parseJson } from "./record.js";
 
 const peerRowSchema = z.looseObject({

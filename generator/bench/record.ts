@@ -6,10 +6,10 @@
  */
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
+import { type BuiltManifest, pointShape, type Resources, type Target } from "../../dsl/manifest.js";
 import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
-import { type BuiltManifest, pointShape, type Resources, type Target } from "../../runtime/manifest.js";
 import { quoted, userError } from "../diagnostics.js";
-import { spelledPoint } from "../name.js";
+import { spelledPoint } from "../kernel_id.js";
 
 const count = z.int().nonnegative();
 

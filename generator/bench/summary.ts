@@ -3,7 +3,7 @@
  *
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
-import { pointWords } from "../name.js";
+import { pointWords } from "../kernel_id.js";
 import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";

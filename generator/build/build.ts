@@ -5,7 +5,7 @@
  * the cache; the user's folders are only written to at the end. No string reaches a shell.
  */
 import { join } from "node:path";
-import { type BuiltManifest, LIBRARY_NAME, type Resources, type Target } from "../../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, type Resources, type Target } from "../../dsl/manifest.js";
 import { cached, cacheKey } from "../cache/cache.js";
 import { openCache, tidyCache } from "../cache/folder.js";
 import type { Diagnostic } from "../diagnostics.js";

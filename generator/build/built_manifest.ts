@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BuiltManifest, manifestSchema, type Resources } from "../../runtime/manifest.js";
+import { type BuiltManifest, manifestSchema, type Resources } from "../../dsl/manifest.js";
 import { type CacheEntry, sha256 } from "../cache/cache.js";
 import { internalError } from "../diagnostics.js";
 import type { EmittedFile, FileSet } from "../ir.js";

@@ -6,7 +6,7 @@
  */
 import { rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { LIBRARY_NAME } from "../../runtime/manifest.js";
+import { LIBRARY_NAME } from "../../dsl/manifest.js";
 import type { EmittedFile } from "../ir.js";
 import { type CompiledUnit, OBJECT } from "./objects.js";
 import { runCompiler, writeInputs } from "./run_compiler.js";

@@ -7,7 +7,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import pMap from "p-map";
-import type { Target } from "../../runtime/manifest.js";
+import type { Target } from "../../dsl/manifest.js";
 import { type CacheEntry, cached, cacheKey } from "../cache/cache.js";
 import { type Diagnostic, UserError } from "../diagnostics.js";
 import type { EmittedFile, FileSet } from "../ir.js";

@@ -3,7 +3,7 @@
  *
  * In: the compiler's output. Out: registers, stack and spills of each entry function on each architecture. Pure.
  */
-import type { Resources } from "../../runtime/manifest.js";
+import type { Resources } from "../../dsl/manifest.js";
 
 const ENTRY = /Compiling entry function '([^']+)' for '([^']+)'/;
 const FRAME = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/;

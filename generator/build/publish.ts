@@ -7,13 +7,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type BuiltManifest,
-  LIBRARY_NAME,
-  MANIFEST_NAME,
-  parseBuiltManifest,
-  type Target,
-} from "../../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME, type Target } from "../../dsl/manifest.js";
+import { parseBuiltManifest } from "../../runtime/read_manifest.js";
 import { sha256 } from "../cache/cache.js";
 import { internalError } from "../diagnostics.js";
 import { makeFolder, removeLeftovers, STAGED, unusable } from "../folder.js";

@@ -3,8 +3,9 @@
  *
  * In: a found compiler, architectures or CPU features. Out: arguments, and an identity for the cache key. Pure.
  */
+
+import type { Target } from "../../dsl/manifest.js";
 import { COMPILER_FLAGS } from "../../runtime/cpu_features.js";
-import type { Target } from "../../runtime/manifest.js";
 import { show, userError } from "../diagnostics.js";
 import type { Compiler } from "./toolchain.js";
 

@@ -7,8 +7,8 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import type { Target } from "../../dsl/manifest.js";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
-import type { Target } from "../../runtime/manifest.js";
 import { userError } from "../diagnostics.js";
 import { bothEnds, guardGroup } from "./process_group.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "./target_compiler.js";

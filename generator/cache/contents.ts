@@ -7,12 +7,8 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type BuiltManifest,
-  LIBRARY_NAME,
-  MANIFEST_NAME,
-  parseBuiltManifest,
-} from "../../runtime/manifest.js";
+import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME } from "../../dsl/manifest.js";
+import { parseBuiltManifest } from "../../runtime/read_manifest.js";
 import { makeFolder } from "../folder.js";
 import { keysIn, SEAL } from "./cache.js";
 import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./folder.js";

@@ -2,16 +2,16 @@
 
 import type { Argv } from "yargs";
 import { axisOutside, rejectionOf } from "../../dsl/legality.js";
+import type { Target } from "../../dsl/manifest.js";
 import { completed } from "../../dsl/points.js";
 import { loadLibrary } from "../../runtime/library.js";
-import type { Target } from "../../runtime/manifest.js";
 import { chosenTarget } from "../../runtime/open.js";
 import { parseArchs } from "../build/target_compiler.js";
 import { type CachedLibrary, cacheContents, pruneCache } from "../cache/contents.js";
 import { cacheRoot, readOnlyCaches } from "../cache/folder.js";
 import { quoted, userError } from "../diagnostics.js";
 import { type JitRequest, provideLibrary } from "../jit/jit.js";
-import { parseKernelId } from "../name.js";
+import { parseKernelId } from "../kernel_id.js";
 import { readShippedOp } from "../op_file.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted, wholeNumber } from "./options.js";

@@ -7,11 +7,10 @@
  */
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
+import type { ManifestKernel, Target } from "../../dsl/manifest.js";
 import { completed, isSamePoint } from "../../dsl/points.js";
-import { type Batch, rowsOf, runBatch } from "../../runtime/batch.js";
 import { type Library, open, type RopeTable, ropeTable } from "../../runtime/index.js";
 import { gpuCount } from "../../runtime/library.js";
-import type { ManifestKernel, Target } from "../../runtime/manifest.js";
 import { absenceOf } from "../../runtime/support.js";
 import type { BenchCase } from "../bench/cases.js";
 import { measure, prepareBench } from "../bench/measure.js";
@@ -19,6 +18,7 @@ import { type BenchRow, isSteady } from "../bench/record.js";
 import { compilerFor, findNvcc } from "../build/toolchain.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
+import { type Batch, rowsOf, runBatch } from "../verify/batch.js";
 import { type Io, printTable } from "./io.js";
 import { counted, percent } from "./options.js";
 import { buildProject, configOption, emitProject, projectFolders } from "./project.js";

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
+import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../dsl/manifest.js";
 import { NormropeError } from "../../runtime/errors.js";
-import { type BuiltManifest, LIBRARY_NAME, type Target } from "../../runtime/manifest.js";
 import { chosenTarget } from "../../runtime/open.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
 import { type BenchRecord, parseBenchRecord } from "../bench/record.js";

@@ -1,7 +1,7 @@
 /** `normrope verify`: every kernel of a built library against the float64 oracle, on this machine. */
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
-import type { BuiltManifest } from "../../runtime/manifest.js";
+import type { BuiltManifest } from "../../dsl/manifest.js";
 import { quoted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";

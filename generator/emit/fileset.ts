@@ -11,7 +11,7 @@ import { createTwoFilesPatch } from "diff";
 import { quoted, userError } from "../diagnostics.js";
 import { makeFolder, removeLeftovers, STAGED } from "../folder.js";
 import type { FileSet } from "../ir.js";
-import { parseKernelId } from "../name.js";
+import { parseKernelId } from "../kernel_id.js";
 
 export interface Difference {
   readonly path: string;

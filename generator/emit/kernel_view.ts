@@ -7,7 +7,7 @@
 import { AXES } from "../../dsl/axes.js";
 import { sideTexts } from "../../dsl/sides.js";
 import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "../ir.js";
-import { pointWords } from "../name.js";
+import { pointWords } from "../kernel_id.js";
 import { vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 

@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
+import { ABI_VERSION, type Manifest, manifestKernel, opOf } from "../../dsl/manifest.js";
 import { callsOf } from "../../dsl/sides.js";
-import { ABI_VERSION, type Manifest, manifestKernel, opOf } from "../../runtime/manifest.js";
 import { compareText, internalError, userError } from "../diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "../ir.js";
 import { cpuKernelView, cudaKernelView } from "./kernel_view.js";

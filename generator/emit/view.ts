@@ -22,8 +22,8 @@ import {
   type Side,
   type TensorDtype,
 } from "../../dsl/inputs.js";
+import { ABI_VERSION, type Manifest, opOf } from "../../dsl/manifest.js";
 import { valueOn, written } from "../../dsl/points.js";
-import { ABI_VERSION, type Manifest, opOf } from "../../runtime/manifest.js";
 import { internalError } from "../diagnostics.js";
 import type { AxisValue, KernelPlan, Op } from "../ir.js";
 import { layoutsOf } from "./kernel_view.js";

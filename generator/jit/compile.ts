@@ -7,7 +7,7 @@
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { LIBRARY_NAME, MANIFEST_NAME } from "../../runtime/manifest.js";
+import { LIBRARY_NAME, MANIFEST_NAME } from "../../dsl/manifest.js";
 import { builtManifest, requireFile } from "../build/built_manifest.js";
 import { linkInto } from "../build/link.js";
 import { compileObjects } from "../build/objects.js";

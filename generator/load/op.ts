@@ -9,7 +9,7 @@ import { stageRejection } from "../../dsl/legality.js";
 import { openAxes, type SideStages, type StageCall } from "../../dsl/sides.js";
 import { type Diagnostic, show } from "../diagnostics.js";
 import type { Axis, AxisValue, Op } from "../ir.js";
-import { OP_NAME } from "../name.js";
+import { OP_NAME } from "../kernel_id.js";
 import { readExpression, type WrittenStage } from "./expression.js";
 import {
   areKnown,

@@ -8,8 +8,8 @@ import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
 import { comparePoints, defaultOf, hasMeaning, type Values } from "../../dsl/points.js";
 import { type Diagnostic, show } from "../diagnostics.js";
 import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "../ir.js";
+import { kernelId } from "../kernel_id.js";
 import { didYouMean } from "../load/closest.js";
-import { kernelId } from "../name.js";
 
 export interface Expansion {
   readonly points: readonly ConfigPoint[];

@@ -5,8 +5,9 @@
  * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds slots l,
  * l + lanesPerHead, and so on.
  */
+
+import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { Pairing } from "../../dsl/sides.js";
-import type { ManifestKernel } from "../../runtime/manifest.js";
 import { secondVectors } from "./plan.js";
 
 const ELEMENT_BYTES = 2;

@@ -19,7 +19,7 @@ import {
 } from "../../dsl/sides.js";
 import { internalError } from "../diagnostics.js";
 import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage } from "../ir.js";
-import { kernelId } from "../name.js";
+import { kernelId } from "../kernel_id.js";
 
 const WARP_LANES = 32;
 

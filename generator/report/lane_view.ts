@@ -3,7 +3,7 @@
  *
  * In: a kernel. Out: cells with their places in an SVG, coloured by lane, and the words that describe them. Pure.
  */
-import type { ManifestKernel } from "../../runtime/manifest.js";
+import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { View } from "../emit/view.js";
 import { RULER_STEP, type VectorPlace, vectorBytes, vectorRows } from "../plan/lanes.js";
 

@@ -5,16 +5,16 @@
  * templates/report reads. Pure: opens no library, and gives no opinion that its inputs do not hold.
  */
 import { AXES } from "../../dsl/axes.js";
+import type { BuiltManifest, ManifestKernel } from "../../dsl/manifest.js";
 import { valueOn } from "../../dsl/points.js";
 import { sideTexts } from "../../dsl/sides.js";
-import type { BuiltManifest, ManifestKernel } from "../../runtime/manifest.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
-import type { KernelResult } from "../../runtime/verify.js";
 import { chartSvg } from "../bench/chart.js";
 import { benchCharts } from "../bench/charts.js";
 import type { BenchRecord } from "../bench/record.js";
 import type { View } from "../emit/view.js";
 import { bytesPerHead } from "../plan/lanes.js";
+import type { KernelResult } from "../verify/verify.js";
 import { pictureView } from "./lane_view.js";
 
 export interface Report {

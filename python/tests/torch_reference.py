@@ -51,7 +51,7 @@ def expected_heads(
 
 def error_of_rounding(dtype: str, output: Tensor, y: Tensor, magnitude: Tensor) -> float:
     """Against float64: the largest multiple of one rounding and what float32 does before it, at most 1 if right. The
-    allowance is that of runtime/accuracy.ts."""
+    allowance is that of generator/verify/accuracy.ts."""
     exponent = (torch.frexp(y)[1] - 1).clamp(min=_LEAST_EXPONENT[dtype])
     ulp = torch.ldexp(torch.ones_like(y), exponent - _FRACTION_BITS[dtype])
     error = (output.to(y.dtype) - y).abs() / (0.51 * ulp + 2e-6 * 1.4 * magnitude)

@@ -1,8 +1,8 @@
 /** Copies of one built library to be damaged, each in a folder of its own. */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { BuiltManifest } from "../../dsl/manifest.js";
 import { sha256 } from "../../generator/cache/cache.js";
-import type { BuiltManifest } from "../../runtime/manifest.js";
 import { open } from "../../runtime/open.js";
 import { buildFolder } from "../fixture.js";
 import { temporaryFolder } from "../helpers.js";

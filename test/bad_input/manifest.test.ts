@@ -1,7 +1,7 @@
 /** Manifests that are cut short, of another version, or say what the library is not: none is opened. */
 import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
-import type { BuiltManifest, ManifestKernel } from "../../runtime/manifest.js";
+import type { BuiltManifest, ManifestKernel } from "../../dsl/manifest.js";
 import { open } from "../../runtime/open.js";
 import { buildFixture } from "../fixture.js";
 import { type Built, buildOf, damaged, expectNotOpened, manifestOf, readManifest } from "./built.js";

@@ -214,14 +214,14 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "what another compiler made counts as this one's",
-      file: "generator/jit/jit.ts",
-      find: "return { target, path, identity,",
-      replace: "return { target, path,",
+      file: "generator/jit/key.ts",
+      find: "const compiler = { target, path, identity,",
+      replace: "const compiler = { target, path,",
       killedBy: "test/jit.test.ts",
     },
     {
       name: "a library for another CPU is taken where there is no compiler",
-      file: "generator/jit/jit.ts",
+      file: "generator/jit/search.ts",
       find: "build.cpuFeatures.every((feature) => features.includes(feature)) &&",
       replace: "features.length >= 0 &&",
       killedBy: "test/jit_found.test.ts",

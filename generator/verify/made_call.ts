@@ -4,13 +4,13 @@
  * In: a kernel, how many heads there are and where they lie, and what gives a buffer for each tensor. Out: the options of the
  * call. Goes by the table of inputs, so that a new input needs nothing here.
  */
-import type { Side } from "../dsl/inputs.js";
-import { sidesOf } from "../dsl/sides.js";
-import type { DeviceRope, RunOptions } from "./call.js";
-import { CALL_TENSORS, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
-import type { Heads, HeadsLayout } from "./heads.js";
-import type { ManifestKernel, ManifestOp } from "./manifest.js";
-import type { DeviceBuffer } from "./memory.js";
+import type { Side } from "../../dsl/inputs.js";
+import type { ManifestKernel, ManifestOp } from "../../dsl/manifest.js";
+import { sidesOf } from "../../dsl/sides.js";
+import type { DeviceRope, RunOptions } from "../../runtime/call.js";
+import { CALL_TENSORS, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
+import type { Heads, HeadsLayout } from "../../runtime/heads.js";
+import type { DeviceBuffer } from "../../runtime/memory.js";
 
 /** How many there are in a batch. */
 export interface Counts {

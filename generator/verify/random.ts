@@ -3,7 +3,7 @@
  *
  * In: a seed. Out: random numbers, and bit patterns of sixteen-bit floats. Pure, but for the state of a generator.
  */
-import { type Dtype, encode } from "./dtype.js";
+import { type Dtype, encode } from "../../runtime/dtype.js";
 
 /** xorshift32: uniform in [0, 1), the same on every machine. */
 export function randomNumbers(seed: number): () => number {

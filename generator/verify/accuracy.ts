@@ -5,8 +5,8 @@
  * relative error over all elements. Pure.
  */
 
-import type { ReferenceHead } from "../dsl/stage.js";
-import { type Dtype, ulp } from "./dtype.js";
+import type { ReferenceHead } from "../../dsl/stage.js";
+import { type Dtype, ulp } from "../../runtime/dtype.js";
 
 /** Rounding once to nearest, and a little for what float32 does before it, in units in the last place. */
 const ROUNDING_ULPS = 0.51;

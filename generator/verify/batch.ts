@@ -4,20 +4,20 @@
  * In: a kernel and a batch: where its heads lie, and what is done with them. Out: how far each output is from the
  * oracle's, and whether anything else changed: what no head covers (other sides, gaps, guards) and inputs must keep their bits.
  */
-import { SIDES, type Side } from "../dsl/inputs.js";
-import { sidesOf } from "../dsl/sides.js";
-import type { ReferenceInputs } from "../dsl/stage.js";
+import { SIDES, type Side } from "../../dsl/inputs.js";
+import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
+import { sidesOf } from "../../dsl/sides.js";
+import type { ReferenceInputs } from "../../dsl/stage.js";
+import { CALL_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
+import { decodingTable } from "../../runtime/dtype.js";
+import type { DeviceBuffer, ElementType, HostData } from "../../runtime/memory.js";
+import type { Kernel } from "../../runtime/op.js";
+import type { Library } from "../../runtime/open_library.js";
+import type { RopeTable } from "../../runtime/rope_table.js";
 import { Accuracy } from "./accuracy.js";
-import { CALL_TENSORS, type Tensor } from "./call_inputs.js";
-import { decodingTable } from "./dtype.js";
 import { type Counts, headsOf, madeLength, madeOptions, readTensors } from "./made_call.js";
-import { type ManifestKernel, type ManifestOp, opOf } from "./manifest.js";
-import type { DeviceBuffer, ElementType, HostData } from "./memory.js";
-import type { Kernel } from "./op.js";
-import type { Library } from "./open_library.js";
 import { oracleHead } from "./oracle.js";
 import { randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
-import type { RopeTable } from "./rope_table.js";
 
 /** Where heads lie in a buffer, in elements. */
 export interface Place {

@@ -3,17 +3,17 @@
  *
  * In: an open library. Out: for each kernel how many batches ran, the largest error, and whether it passes.
  */
-import { SIDES } from "../dsl/inputs.js";
+import { SIDES } from "../../dsl/inputs.js";
+import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
+import type { Tensor } from "../../runtime/call_inputs.js";
+import type { Dtype } from "../../runtime/dtype.js";
+import type { DeviceBuffer, ElementType } from "../../runtime/memory.js";
+import type { Kernel, LaunchInfo } from "../../runtime/op.js";
+import type { Library } from "../../runtime/open_library.js";
 import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { rowsOf, runBatch } from "./batch.js";
 import { batchesFor, branchesOf, countsOf, type Shape, unseenBranches } from "./batches.js";
-import type { Tensor } from "./call_inputs.js";
-import type { Dtype } from "./dtype.js";
 import { headsOf, madeLength, madeOptions } from "./made_call.js";
-import { type ManifestKernel, type ManifestOp, opOf } from "./manifest.js";
-import type { DeviceBuffer, ElementType } from "./memory.js";
-import type { Kernel, LaunchInfo } from "./op.js";
-import type { Library } from "./open_library.js";
 
 export interface KernelResult {
   readonly id: string;

@@ -3,13 +3,13 @@
  *
  * In: a kernel, and what dispatch decides for a shape. Out: batches, and what dispatch was not seen to do. Pure.
  */
-import { SIDES } from "../dsl/inputs.js";
+import { SIDES } from "../../dsl/inputs.js";
+import type { ManifestKernel } from "../../dsl/manifest.js";
+import type { LaunchInfo } from "../../runtime/op.js";
+import { ropeTable } from "../../runtime/rope_table.js";
 import { REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { type Batch, headsFirst, rowsOf } from "./batch.js";
 import { type Counts, headsOf, isAlwaysForEachHead, readTensors } from "./made_call.js";
-import type { ManifestKernel } from "./manifest.js";
-import type { LaunchInfo } from "./op.js";
-import { ropeTable } from "./rope_table.js";
 
 /**
  * Elements before and after a batch in place, which must keep their bits. Out of place there are none: there a tool

@@ -1,10 +1,8 @@
 /**
  * The manifest: what a compiled library holds.
  *
- * In: JSON text. Out: checked, typed data, and the selection of a kernel by its config point.
- * Pure: must not touch files, the library or a device.
+ * In: nothing. Out: its schema, the types that follow from it, and the selection of a kernel by its config point. Pure.
  */
-import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import {
   AXES,
@@ -14,10 +12,9 @@ import {
   OP_AXIS_NAMES,
   type OpAxisName,
   STAGES,
-} from "../dsl/axes.js";
-import { isSamePoint } from "../dsl/points.js";
-import type { StageCall } from "../dsl/sides.js";
-import { NormropeError, quoted } from "./errors.js";
+} from "./axes.js";
+import { isSamePoint } from "./points.js";
+import type { StageCall } from "./sides.js";
 
 export type { ConfigPoint };
 
@@ -27,8 +24,6 @@ export const ABI_VERSION = 2;
 /** The files that a build leaves in the folder of its target. */
 export const LIBRARY_NAME = "libnormrope.so";
 export const MANIFEST_NAME = "manifest.json";
-
-const REBUILD = "Run `normrope build` to make the library anew";
 
 /** Names of the table of axes. */
 const axisName = z.enum(AXES.map(({ name }) => name));
@@ -151,7 +146,7 @@ export const manifestSchema = z.strictObject({
 });
 
 /** `build/<target>/manifest.json`: the emitted manifest and what the build adds. */
-const builtManifestSchema = manifestSchema
+export const builtManifestSchema = manifestSchema
   .extend({ build: buildSchema })
   .refine(({ ops, kernels }) => kernels.every(({ op }) => ops.some(({ name }) => name === op)), {
     ...{ path: ["kernels"], error: "a kernel is of an op that is not there" },
@@ -174,32 +169,6 @@ export type PointQuery = Pick<AxisValues, OpAxisName> & {
   /** The name of an op of the library. */
   readonly op?: string | undefined;
 };
-
-/**
- * Reads the text of a built library's manifest.
- * @throws NormropeError `library-invalid` where it is not one; `where` names the file in the message.
- */
-export function parseBuiltManifest(text: string, where: string): BuiltManifest {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new NormropeError("library-invalid", `${quoted(where)} is not JSON`, REBUILD, { cause });
-  }
-  const result = builtManifestSchema.safeParse(json);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const place = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
-  const problem = `${quoted(place)}: ${quoted(issue?.message ?? "")}`;
-  const message = `${quoted(where)} is not a manifest of this version: ${problem}`;
-  throw new NormropeError("library-invalid", message, REBUILD);
-}
-
-/** Whether a manifest says of the kernels what the library has in itself, which the compiler wrote into it. */
-export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embedded: string): boolean {
-  const own = manifestSchema.safeParse(JSON.parse(embedded));
-  return own.success && isDeepStrictEqual(own.data, manifest);
-}
 
 /** What is to be known of an op to find its kernels. */
 export interface OpAxes {

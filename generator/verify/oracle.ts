@@ -4,9 +4,9 @@
  * In: the stages of a side, a point, the head's elements and its inputs. Out: the exact result, and how far float32 may be
  * from it. Knows nothing of lanes, vectors or tables. Pure.
  */
-import type { Values } from "../dsl/points.js";
-import { type StageCall, stageNamed, valuesOf } from "../dsl/sides.js";
-import type { ReferenceHead, ReferenceInputs } from "../dsl/stage.js";
+import type { Values } from "../../dsl/points.js";
+import { type StageCall, stageNamed, valuesOf } from "../../dsl/sides.js";
+import type { ReferenceHead, ReferenceInputs } from "../../dsl/stage.js";
 
 /** One head through the stages of its side. `x`: `[headDim]`, exact. */
 export function oracleHead(

@@ -1,0 +1,84 @@
+/**
+ * Finds a compiled library in the caches, without a compiler.
+ *
+ * In: the user's cache and those that are read-only, a shelf, what the library has to run on. Out: its file, and why a
+ * cache cannot be searched. Makes and writes nothing.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type BuiltManifest, LIBRARY_NAME } from "../../dsl/manifest.js";
+import { cpuFeatures } from "../../runtime/cpu_features.js";
+import { findCached, keysIn } from "../cache/cache.js";
+import { manifestIn } from "../cache/contents.js";
+import { readOnlyCaches } from "../cache/folder.js";
+import { quoted, reasonOf, UserError } from "../diagnostics.js";
+import type { Op } from "../ir.js";
+import { COMPILER_VERSION } from "../package_root.js";
+import type { JitRequest } from "./jit.js";
+
+/** What is found in the first cache that has it; why others cannot be searched is of use only where nothing is found. */
+export function search(
+  own: string,
+  find: (root: string) => string | undefined,
+): { readonly found?: string; readonly problems: readonly string[] } {
+  const readOnly = readOnlyCaches();
+  const problems = readOnly
+    .filter((root) => !existsSync(root))
+    .map((root) => `NORMROPE_CACHE_READONLY names ${quoted(root)}, which is not there or not to be read`);
+  for (const root of [own, ...readOnly]) {
+    try {
+      const found = find(root);
+      if (found !== undefined) return { found, problems };
+    } catch (error) {
+      if (error instanceof UserError) problems.push(...error.diagnostics.map(({ message }) => message));
+      else if (error instanceof Error && "syscall" in error) {
+        problems.push(`${quoted(root)} cannot be searched: ${reasonOf(error)}`);
+      } else throw error;
+    }
+  }
+  return { problems };
+}
+
+/** The library of a shelf that this machine can run, whatever compiler made it; before others one for just its device. */
+export function findRunnable(
+  root: string,
+  shelf: string,
+  files: readonly string[],
+  op: Op,
+  request: JitRequest,
+): string | undefined {
+  const entries = keysIn(root, shelf).flatMap((key) => findCached(root, key, files, shelf) ?? []);
+  const runnable = entries.flatMap((entry) => {
+    const manifest = manifestIn(entry);
+    if (manifest === undefined || !canRun(manifest, op, request)) return [];
+    const isForDevice = request.archs?.every((arch) => manifest.build.archs.includes(arch)) ?? true;
+    return { library: join(entry, LIBRARY_NAME), isForDevice };
+  });
+  const [best] = runnable.sort((a, b) => Number(b.isForDevice) - Number(a.isForDevice));
+  return best?.library;
+}
+
+function canRun(manifest: BuiltManifest, { source: _, ...op }: Op, { target, archs = [] }: JitRequest) {
+  const { build, compiler } = manifest;
+  const features = cpuFeatures();
+  return (
+    compiler === COMPILER_VERSION &&
+    isDeepStrictEqual(manifest.ops, [op]) &&
+    build.target === target &&
+    build.cpuArch === process.arch &&
+    build.cpuFeatures.every((feature) => features.includes(feature)) &&
+    archs.every((arch) => runsOn(arch, build.archs))
+  );
+}
+
+/** Code runs on later devices of its generation, and that for the newest architecture, which is there as PTX, on any later. */
+function runsOn(arch: string, builtFor: readonly string[]): boolean {
+  const numbers = builtFor.map((name) => Number(name.slice("sm_".length)));
+  const device = Number(arch.slice("sm_".length));
+  const generation = (number: number) => Math.floor(number / 10);
+  return (
+    Math.max(...numbers) <= device ||
+    numbers.some((number) => generation(number) === generation(device) && number <= device)
+  );
+}
