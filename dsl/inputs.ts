@@ -110,7 +110,7 @@ const HEADS_WORDS = 40;
 
 /** The fields, and behind them those that are left for later. */
 function withReserved<const Fields extends readonly Input[]>(fields: Fields): readonly [...Fields, Input] {
-  const count = HEADS_WORDS - placed(fields).end / 8;
+  const count = HEADS_WORDS - layOut(fields).end / 8;
   return [
     ...fields,
     { ...absent("reserved", "int64_t", "0: the struct never grows, since k lies behind q"), count },
@@ -235,17 +235,17 @@ export function optionalInputs(inputs: readonly Input[]): readonly string[] {
 export const FIRST_ARGS_BYTES = 1104;
 
 /** A field and where it lies in its struct, in bytes. */
-export interface Placed {
+export interface Field {
   readonly input: Input;
   readonly offset: number;
 }
 
 /** The fields of a struct as C lays them out: each at a multiple of its size. */
-export function placed(
+export function layOut(
   inputs: readonly Input[],
   start = 0,
-): { readonly fields: readonly Placed[]; readonly end: number } {
-  const fields: Placed[] = [];
+): { readonly fields: readonly Field[]; readonly end: number } {
+  const fields: Field[] = [];
   let end = start;
   for (const input of inputs) {
     const bytes = C_TYPES[input.type];
@@ -257,10 +257,10 @@ export function placed(
 }
 
 /** Every field of `normrope_args` by its path, such as `eps` and `q.in`, and the bytes of the struct. */
-export function argsLayout(): { readonly fields: ReadonlyMap<string, Placed>; readonly bytes: number } {
-  const before = placed(ARGS_BEFORE);
-  const heads = placed(HEADS);
-  const behind = placed(ARGS_BEHIND, before.end + SIDES.length * heads.end);
+export function argsLayout(): { readonly fields: ReadonlyMap<string, Field>; readonly bytes: number } {
+  const before = layOut(ARGS_BEFORE);
+  const heads = layOut(HEADS);
+  const behind = layOut(ARGS_BEHIND, before.end + SIDES.length * heads.end);
   const fields = new Map([...before.fields, ...behind.fields].map((field) => [field.input.name, field]));
   SIDES.forEach((side, i) => {
     for (const { input, offset } of heads.fields) {

@@ -98,9 +98,9 @@ const kernelSchema = z.strictObject({
   /** Elements of one memory access. */
   vectorElements: z.int().positive(),
   /** Pairs of vectors that make up a head. */
-  slots: z.int().positive(),
+  fragments: z.int().positive(),
   lanesPerHead: z.int().positive(),
-  slotsPerLane: z.int().positive(),
+  fragmentsPerLane: z.int().positive(),
   /** Heads that a warp works on at once. */
   headsPerWarp: z.int().positive(),
   blockThreads: z.int().positive(),

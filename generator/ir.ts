@@ -81,11 +81,11 @@ export interface PlannedBody {
   readonly stages: readonly PlannedStage[];
 }
 
-/** How the slots of a head lie over lanes. Made by `plan`. */
+/** How the fragments of a head lie over lanes. Made by `plan`. */
 export interface Layout {
   /** A power of two. */
   readonly lanesPerHead: number;
-  readonly slotsPerLane: number;
+  readonly fragmentsPerLane: number;
   readonly headsPerWarp: number;
   /** Blocks that must fit a multiprocessor at once, where that is to be said to ptxas. */
   readonly minBlocks: number | undefined;
@@ -97,7 +97,7 @@ export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   /** Those of the bodies, in the order in which a kernel works on them. */
   readonly sides: readonly Side[];
   /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
-  readonly wide: Layout | undefined;
+  readonly throughput: Layout | undefined;
   /** Pairs that rotate. */
   readonly rotaryPairs: number;
   /** Entries of the RoPE table that are read at once. */

@@ -4,11 +4,11 @@
  * In: values by the paths of their fields, such as `eps` and `q.in`. Out: the struct, laid out by the table of inputs, with
  * all that is not set NULL or 0. Checks nothing: the C interface does.
  */
-import { argsLayout, type Placed } from "../dsl/inputs.js";
+import { argsLayout, type Field } from "../dsl/inputs.js";
 
 const LAYOUT = argsLayout();
 
-function fieldAt(path: string): Placed {
+function fieldAt(path: string): Field {
   const field = LAYOUT.fields.get(path);
   if (field === undefined) throw new RangeError(`normrope_args has no ${path}`);
   return field;

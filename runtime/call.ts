@@ -75,10 +75,10 @@ export interface PackedCall {
 }
 
 /** @throws NormropeError `invalid-argument`, `closed`. */
-export function packCall(session: Session, facts: ManifestKernel, options: RunOptions): PackedCall {
+export function packCall(session: Session, entry: ManifestKernel, options: RunOptions): PackedCall {
   requireObject("options", options);
   requireOpen(session);
-  return reading("options", () => new Packing(session, facts).pack(options));
+  return reading("options", () => new Packing(session, entry).pack(options));
 }
 
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];

@@ -15,7 +15,7 @@ export interface LoadedKernel {
   /** Of the library that holds it: the session's, or that of a kernel that was compiled on its first use. */
   readonly functions: NativeFunctions;
   readonly index: number;
-  readonly facts: ManifestKernel;
+  readonly entry: ManifestKernel;
 }
 
 /** What dispatch decides for a call; all 0 where there is nothing to launch. */
@@ -41,9 +41,9 @@ export class Kernel {
   readonly #loaded: LoadedKernel;
 
   constructor(loaded: LoadedKernel) {
-    this.id = loaded.facts.id;
-    this.op = loaded.facts.op;
-    this.point = loaded.facts.point;
+    this.id = loaded.entry.id;
+    this.op = loaded.entry.op;
+    this.point = loaded.entry.point;
     this.#loaded = loaded;
   }
 
@@ -52,8 +52,8 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`; nothing was launched.
    */
   run(options: RunOptions): void {
-    const { session, facts } = this.#loaded;
-    launch(this.#loaded, packCall(session, facts, options));
+    const { session, entry } = this.#loaded;
+    launch(this.#loaded, packCall(session, entry, options));
   }
 
   /**
@@ -61,8 +61,8 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
    */
   launchInfo(options: RunOptions): LaunchInfo {
-    const { session, functions, index, facts } = this.#loaded;
-    const call = packCall(session, facts, options);
+    const { session, functions, index, entry } = this.#loaded;
+    const call = packCall(session, entry, options);
     const info = new Int32Array(8);
     checkStatus(functions, functions.launchInfo(index, call.args, bytesOf(info)), call.callerField);
     const [layout = 0, headsPerTask = 0, slices = 0, isDependent] = info;
@@ -76,8 +76,8 @@ export class Kernel {
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
    */
   prepare(options: RunOptions): PreparedCall {
-    const { session, functions, index, facts } = this.#loaded;
-    const call = packCall(session, facts, options);
+    const { session, functions, index, entry } = this.#loaded;
+    const call = packCall(session, entry, options);
     checkStatus(functions, functions.check(index, call.args), call.callerField);
     checkStatus(functions, functions.prepare(index));
     return new PreparedCall(this.#loaded, call);
@@ -105,8 +105,8 @@ export class PreparedCall {
   }
 }
 
-function launch({ session, functions, index, facts }: LoadedKernel, call: PackedCall): void {
+function launch({ session, functions, index, entry }: LoadedKernel, call: PackedCall): void {
   checkStatus(functions, functions.run(index, call.args, call.stream), call.callerField);
   if (call.isEmpty) return;
-  session.launches.set(facts.id, (session.launches.get(facts.id) ?? 0) + 1);
+  session.launches.set(entry.id, (session.launches.get(entry.id) ?? 0) + 1);
 }

@@ -158,8 +158,8 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     functions: NativeFunctions,
     { op, point }: Wanted,
   ): Kernel | undefined {
-    const facts = findKernel(kernels, op, point);
-    return facts && new Kernel({ session: this.#session, functions, index: functions.find(facts.id), facts });
+    const entry = findKernel(kernels, op, point);
+    return entry && new Kernel({ session: this.#session, functions, index: functions.find(entry.id), entry });
   }
 
   #compileOnce(compile: KernelCompiler, wanted: Wanted, absence: Absence): Promise<Kernel> {

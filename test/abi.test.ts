@@ -55,7 +55,7 @@ test("a library whose struct has grown takes callers that were built against thi
     join(folder, "table.cpp"),
     `#include "abi.hpp"
 namespace normrope {
-const KernelFacts KERNELS[] = {{"one", 64, 32, 4, {7, 7, 0}, 15}};
+const KernelEntry KERNELS[] = {{"one", 64, 32, 4, {7, 7, 0}, 15}};
 const int KERNEL_COUNT = 1;
 const char *const MANIFEST = "{}";
 }

@@ -25,11 +25,11 @@ export function rowOf({ point }: ManifestKernel, counts: Counts): number {
 }
 
 /** Its heads lie in rows from the element `from` on. `next` makes calls of other rows with the same inputs. */
-export function anyCall(library: Library, facts: ManifestKernel, counts: Counts) {
-  const { headDim, dtype } = facts.point;
+export function anyCall(library: Library, entry: ManifestKernel, counts: Counts) {
+  const { headDim, dtype } = entry.point;
   const random = randomNumbers(5);
   const heads = headsOf(counts);
-  const ropes = library.uploadRope(ropeTable({ base: 1e6, rotaryDim: facts.pairing?.rotaryDim ?? headDim }));
+  const ropes = library.uploadRope(ropeTable({ base: 1e6, rotaryDim: entry.pairing?.rotaryDim ?? headDim }));
   const made = new Map<string, DeviceBuffer>();
   const bufferOf = (tensor: Tensor): DeviceBuffer => {
     const length = madeLength(tensor, headDim, Math.max(heads.q, heads.k, heads.v), false).of;
@@ -41,7 +41,7 @@ export function anyCall(library: Library, facts: ManifestKernel, counts: Counts)
     made.set(tensor.path, buffer);
     return buffer;
   };
-  const tokenStride = rowOf(facts, counts);
+  const tokenStride = rowOf(entry, counts);
   return (
     buffer: DeviceBuffer,
     positions: DeviceBuffer,
@@ -49,7 +49,7 @@ export function anyCall(library: Library, facts: ManifestKernel, counts: Counts)
     numTokens = counts.numTokens,
   ): RunOptions => {
     const place = (head: number) => ({ buffer, offset: from + head * headDim, tokenStride });
-    return madeOptions(facts, opOf(library.manifest.ops, facts), {
+    return madeOptions(entry, opOf(library.manifest.ops, entry), {
       counts: { ...counts, numTokens },
       in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
       ...{ isForEachHead: false, ropeTable: ropes, eps: 1e-6 },

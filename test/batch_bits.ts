@@ -10,19 +10,19 @@ import { anyCall, kernelOf, rowOf } from "./any_call.js";
 /** The ways of running a batch of random data whose result differs in any bit from that of one call. */
 export async function waysThatDiffer(
   library: Library,
-  facts: ManifestKernel,
+  entry: ManifestKernel,
   counts: Counts,
 ): Promise<string[]> {
-  const { dtype } = facts.point;
+  const { dtype } = entry.point;
   const { numTokens } = counts;
-  const kernel = await kernelOf(library, facts);
-  const row = rowOf(facts, counts);
+  const kernel = await kernelOf(library, entry);
+  const row = rowOf(entry, counts);
   const data = randomBits(dtype, numTokens * row, randomNumbers(5));
   using stream = library.createStream();
   using qkv = library.allocate(dtype, numTokens * row);
   const steps = Int32Array.from({ length: numTokens }, (_, i) => 17 * i);
   using positions = library.upload("int32", steps);
-  const call = anyCall(library, facts, counts);
+  const call = anyCall(library, entry, counts);
   const run = (token: number, tokens: number, pdl: boolean) => {
     const memory = { address: positions.address + BigInt(4 * token), length: tokens };
     using own = library.borrow("int32", memory);

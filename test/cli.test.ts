@@ -153,7 +153,7 @@ describe("explain", () => {
     expect(out).toMatch(/^kernel +qk_norm_rope__bf16_d16_r16_neox$/m);
     expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16, weight plain$/m);
     expect(out).toMatch(/^vectors +4 elements, 8 bytes/m);
-    expect(out).toMatch(/^lanes +2 a head with 1 slots each/m);
+    expect(out).toMatch(/^lanes +2 a head with 1 fragments each/m);
     expect(out).toMatch(/^launch +16 heads a warp at once, 128 threads a block$/m);
     expect(out).toMatch(/^bytes +64 a head/m);
     expect(out).toMatch(/^registers +not known before `normrope build --target cuda`$/m);
@@ -166,17 +166,17 @@ describe("explain", () => {
       id: neoxId(16),
       point: { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16" },
       vectorElements: 4,
-      slots: 2,
+      fragments: 2,
       lanesPerHead: 2,
-      slotsPerLane: 1,
+      fragmentsPerLane: 1,
       headsPerWarp: 16,
       blockThreads: 128,
       bytesPerHead: 64,
       vectors: [
-        { element: 0, lane: 0, slot: 0, rotates: "all" },
-        { element: 4, lane: 1, slot: 1, rotates: "all" },
-        { element: 8, lane: 0, slot: 0, rotates: "all" },
-        { element: 12, lane: 1, slot: 1, rotates: "all" },
+        { element: 0, lane: 0, fragment: 0, rotates: "all" },
+        { element: 4, lane: 1, fragment: 1, rotates: "all" },
+        { element: 8, lane: 0, fragment: 0, rotates: "all" },
+        { element: 12, lane: 1, fragment: 1, rotates: "all" },
       ],
       resources: [],
     });

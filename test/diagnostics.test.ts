@@ -145,8 +145,8 @@ describe("errors", () => {
   });
 
   it("of ours name the stage and the kernel", () => {
-    expect(internalError("plan", "no slots", "op__x").message).toBe("plan (op__x): no slots");
-    expect(internalError("plan", "no slots").message).toBe("plan: no slots");
+    expect(internalError("plan", "no fragments", "op__x").message).toBe("plan (op__x): no fragments");
+    expect(internalError("plan", "no fragments").message).toBe("plan: no fragments");
   });
 });
 

@@ -27,9 +27,9 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
   });
 
   test("gives a batch the bits of its tokens one by one, and of dependent launches", async () => {
-    for (const facts of plans) {
+    for (const entry of plans) {
       const counts = { numTokens: 23, numQHeads: 9, numKHeads: 3, numVHeads: 4 };
-      expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
+      expect(await waysThatDiffer(library, entry, counts)).toEqual([]);
     }
   });
 
@@ -39,18 +39,18 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
     onTestFinished(() => {
       vi.unstubAllEnvs();
     });
-    for (const facts of library.manifest.kernels) {
-      const kernel = await kernelOf(library, facts);
-      const { headDim, dtype } = facts.point;
+    for (const entry of library.manifest.kernels) {
+      const kernel = await kernelOf(library, entry);
+      const { headDim, dtype } = entry.point;
       const random = randomNumbers(2);
       using buffer = library.upload(dtype, randomBits(dtype, 8 * headDim, random));
       using other = library.upload(dtype, randomBits(dtype, 8 * headDim, random));
       using positions = library.upload("int32", Int32Array.of(3, 4));
-      const callOn = anyCall(library, facts, { numTokens: 2, numQHeads: 2, numKHeads: 1, numVHeads: 1 });
+      const callOn = anyCall(library, entry, { numTokens: 2, numQHeads: 2, numKHeads: 1, numVHeads: 1 });
       const call = callOn(buffer, positions);
       expect([kernel.launchInfo(call), kernel.launchInfo({ ...call, pdl: true })]).toEqual(
         [false, true].map((isDependent) => ({
-          ...{ layout: 0, headsPerTask: facts.headsPerWarp, slices: 1, isDependent },
+          ...{ layout: 0, headsPerTask: entry.headsPerWarp, slices: 1, isDependent },
         })),
       );
       // The second reads what the first wrote, and the third takes it for positions: too early a read would be reported.
@@ -69,9 +69,9 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
     onTestFinished(() => {
       vi.unstubAllEnvs();
     });
-    for (const facts of library.manifest.kernels) {
-      const kernel = await kernelOf(library, facts);
-      const { headDim, dtype } = facts.point;
+    for (const entry of library.manifest.kernels) {
+      const kernel = await kernelOf(library, entry);
+      const { headDim, dtype } = entry.point;
       for (const [numTokens, numHeads] of [
         [1, 2 ** 30],
         [2 ** 30, 1],
@@ -82,8 +82,8 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
         using buffer = library.borrow(dtype, { address: 2n ** 43n, length });
         using positions = library.borrow("int32", { address: 2n ** 42n, length: numTokens });
         const none = { numQHeads: 0, numKHeads: 0, numVHeads: 0 };
-        const side = facts.inputs.includes("q.in") ? "numQHeads" : "numKHeads";
-        kernel.run(anyCall(library, facts, { numTokens, ...none, [side]: numHeads })(buffer, positions));
+        const side = entry.inputs.includes("q.in") ? "numQHeads" : "numKHeads";
+        kernel.run(anyCall(library, entry, { numTokens, ...none, [side]: numHeads })(buffer, positions));
       }
     }
   });

@@ -50,16 +50,16 @@ export function compilationOf(name: ConfigName): Compilation {
 function kindsOf({
   point,
   pairing,
-  slots,
+  fragments,
   lanesPerHead,
-  slotsPerLane,
+  fragmentsPerLane,
   vectorElements,
-  wide,
+  throughput,
 }: KernelPlan): string[] {
   const isPartial = pairing !== undefined && pairing.rotaryDim < point.headDim;
-  const lanes = [slotsPerLane > 1, slots < lanesPerHead * slotsPerLane];
+  const lanes = [fragmentsPerLane > 1, fragments < lanesPerHead * fragmentsPerLane];
   return [
-    [point.rope, wide !== undefined, ...lanes],
+    [point.rope, throughput !== undefined, ...lanes],
     [point.rope, isPartial, vectorElements],
     [point.rope, point.dtype],
   ].map(String);

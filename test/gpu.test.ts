@@ -53,12 +53,12 @@ function slicedCounts({ devices }: Library, { inputs, point }: KernelPlan) {
 }
 
 /** In how many slices a batch goes. Nothing is read, so there need be no memory. */
-async function slicesOf(library: Library, facts: KernelPlan, counts: Counts): Promise<number> {
-  const kernel = await kernelOf(library, facts);
-  const length = counts.numTokens * rowOf(facts, counts);
-  using buffer = library.borrow(facts.point.dtype, { address: 2n ** 46n, length });
+async function slicesOf(library: Library, entry: KernelPlan, counts: Counts): Promise<number> {
+  const kernel = await kernelOf(library, entry);
+  const length = counts.numTokens * rowOf(entry, counts);
+  using buffer = library.borrow(entry.point.dtype, { address: 2n ** 46n, length });
   using positions = library.borrow("int32", { address: 2n ** 47n, length: counts.numTokens });
-  return kernel.launchInfo(anyCall(library, facts, counts)(buffer, positions)).slices;
+  return kernel.launchInfo(anyCall(library, entry, counts)(buffer, positions)).slices;
 }
 
 describe.skipIf(!here)(`on the GPU${reason}`, () => {
@@ -78,13 +78,13 @@ describe.skipIf(!here)(`on the GPU${reason}`, () => {
       using library = await openCuda(config);
       // Of the geometries those with two layouts: what takes many tokens is another kernel there.
       const plans = compile(CONFIGS[config]).plans.filter(
-        ({ wide }) => config === "default" || wide !== undefined,
+        ({ throughput }) => config === "default" || throughput !== undefined,
       );
       expect(plans.length).toBeGreaterThan(3);
-      for (const facts of plans) {
-        const counts = slicedCounts(library, facts);
-        expect(await slicesOf(library, facts, counts), facts.id).toBeGreaterThan(1);
-        expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
+      for (const entry of plans) {
+        const counts = slicedCounts(library, entry);
+        expect(await slicesOf(library, entry, counts), entry.id).toBeGreaterThan(1);
+        expect(await waysThatDiffer(library, entry, counts)).toEqual([]);
       }
     },
   );

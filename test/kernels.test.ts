@@ -31,9 +31,9 @@ describe.each(names)("the %s config on the CPU", (name) => {
 
   const tokens = 64;
   test(`gives a batch of ${tokens} tokens the bits of its tokens one by one`, async () => {
-    for (const facts of plans) {
+    for (const entry of plans) {
       const counts = { numTokens: tokens, numQHeads: 3, numKHeads: 1, numVHeads: 2 };
-      expect(await waysThatDiffer(library, facts, counts)).toEqual([]);
+      expect(await waysThatDiffer(library, entry, counts)).toEqual([]);
     }
   });
 
@@ -54,8 +54,8 @@ test("the geometries are at least 40 beyond the default space", () => {
 
 test("the batches take every position, layout and count that the op allows", () => {
   const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
-  const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
-  const batches = facts === undefined ? [] : batchesFor(facts, []);
+  const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
+  const batches = entry === undefined ? [] : batchesFor(entry, []);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
   for (const position of VERIFY_POSITIONS) expect(positions).toContain(position);
   expect(new Set(batches.map(({ target }) => target === undefined))).toEqual(new Set([true, false]));
@@ -68,8 +68,8 @@ test("the batches take every position, layout and count that the op allows", () 
 
 describe("the branches of dispatch", () => {
   const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" } as const;
-  const facts = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
-  if (facts === undefined) throw new Error("the geometries lack head_dim 96");
+  const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
+  if (entry === undefined) throw new Error("the geometries lack head_dim 96");
   const groupsOf = (tokens: number) => (tokens < 100 ? 1 : tokens < 1000 ? 2 : 4);
   const launched = (tokens: number) => ({
     ...{ layout: tokens < 100 ? 0 : 1, headsPerTask: groupsOf(tokens), isDependent: false },
@@ -77,12 +77,12 @@ describe("the branches of dispatch", () => {
   });
 
   test("are each taken by the smallest batch that takes it", () => {
-    const branches = branchesOf(facts, 2 ** 26, (_, tokens) => launched(tokens));
+    const branches = branchesOf(entry, 2 ** 26, (_, tokens) => launched(tokens));
     const every = branches.filter(({ name }) => name.startsWith("filling, layout"));
     expect(every.map(({ tokens }) => tokens)).toEqual([1, 129, 1025, 8193]);
     expect(branches.length).toBe(every.length + 3);
     expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false]);
-    expect(unseenBranches(facts, branches)).toEqual([]);
+    expect(unseenBranches(entry, branches)).toEqual([]);
   });
 
   test.each<[string, object, RegExp]>([
@@ -90,8 +90,8 @@ describe("the branches of dispatch", () => {
     ["tasks of one size", { headsPerTask: 1 }, /only 1 sizes of a task/],
     ["slices that are never taken", { slices: 1 }, /one slice or several/],
   ])("fail for %s", (_, always, message) => {
-    const branches = branchesOf(facts, 2 ** 26, (_shape, tokens) => ({ ...launched(tokens), ...always }));
-    expect(unseenBranches(facts, branches)).toEqual([expect.stringMatching(message)]);
+    const branches = branchesOf(entry, 2 ** 26, (_shape, tokens) => ({ ...launched(tokens), ...always }));
+    expect(unseenBranches(entry, branches)).toEqual([expect.stringMatching(message)]);
   });
 });
 
@@ -115,12 +115,12 @@ describe("the judge of a batch", () => {
     eps: 1e-6,
   } as const;
 
-  /** Runs the kernel of `point` and judges it as if it were another, or with changed facts. */
+  /** Runs the kernel of `point` and judges it as if it were another, or with changed entry. */
   async function judge(change: { point?: object; batch?: object; library?: Parameters<typeof runBatch>[0] }) {
-    const facts = findKernel(library.manifest.kernels, readShippedOp(), point);
-    if (facts === undefined) throw new Error("the default config lacks the kernel");
+    const entry = findKernel(library.manifest.kernels, readShippedOp(), point);
+    if (entry === undefined) throw new Error("the default config lacks the kernel");
     const kernel = await library.kernel(point);
-    const judged = { ...facts, point: { ...facts.point, ...change.point } };
+    const judged = { ...entry, point: { ...entry.point, ...change.point } };
     return runBatch(change.library ?? library, kernel, judged, { ...batch, ...change.batch }, 3);
   }
 

@@ -4,7 +4,7 @@ import { type ManifestKernel, manifestSchema } from "../dsl/manifest.js";
 import type { ConfigPoint } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile, emit } from "../generator/pipeline.js";
-import { lanePicture, type VectorPlace, vectorPlaces, vectorRows } from "../generator/plan/lanes.js";
+import { type LaneVector, lanePicture, laneVectors, vectorRows } from "../generator/plan/lanes.js";
 import { plan } from "../generator/plan/plan.js";
 import { CONFIG_FILES } from "./helpers.js";
 
@@ -20,9 +20,9 @@ function pairsOf({ headDim, rotaryDim = headDim, rope }: ConfigPoint): [number, 
 
 /** The first thing wrong with the places of a kernel's vectors. */
 function problemOf(kernel: ManifestKernel): string | undefined {
-  const { point, vectorElements, slots, lanesPerHead, slotsPerLane } = kernel;
-  const places = vectorPlaces(kernel);
-  const holder: VectorPlace[] = [];
+  const { point, vectorElements, fragments, lanesPerHead, fragmentsPerLane } = kernel;
+  const places = laneVectors(kernel);
+  const holder: LaneVector[] = [];
   for (const place of places) {
     if (place.element !== holder.length) return `${place.element} comes where ${holder.length} should`;
     for (let i = 0; i < vectorElements; ++i) holder.push(place);
@@ -30,28 +30,32 @@ function problemOf(kernel: ManifestKernel): string | undefined {
   if (holder.length !== point.headDim) return `${holder.length} elements`;
   for (const [a, b] of pairsOf(point)) {
     const [first, second] = [holder[a], holder[b]];
-    if (first?.slot !== second?.slot || first?.lane !== second?.lane) return `${a} and ${b} are apart`;
+    if (first?.fragment !== second?.fragment || first?.lane !== second?.lane)
+      return `${a} and ${b} are apart`;
   }
-  for (const { element, lane, slot, rotates } of places) {
-    if (lane >= lanesPerHead || slot >= slots) return `lane ${lane}, slot ${slot}`;
+  for (const { element, lane, fragment, rotates } of places) {
+    if (lane >= lanesPerHead || fragment >= fragments) return `lane ${lane}, fragment ${fragment}`;
     const rotating = holder.slice(
       element,
       Math.min(element + vectorElements, kernel.pairing?.rotaryDim ?? 0),
     ).length;
     const expected = rotating === vectorElements ? "all" : rotating > 0 ? "some" : "none";
     if (rotates !== expected) return `${element} rotates: ${rotates}`;
-    if (places.filter((other) => other.slot === slot).length !== 2) return `slot ${slot} is not two vectors`;
+    if (places.filter((other) => other.fragment === fragment).length !== 2)
+      return `fragment ${fragment} is not two vectors`;
   }
-  const slotsOf = (lane: number) => new Set(places.filter((at) => at.lane === lane).map(({ slot }) => slot));
+  const fragmentsOf = (lane: number) =>
+    new Set(places.filter((at) => at.lane === lane).map(({ fragment }) => fragment));
   for (let lane = 0; lane < lanesPerHead; ++lane) {
-    if (slotsOf(lane).size > slotsPerLane) return `lane ${lane} has ${slotsOf(lane).size} slots`;
+    if (fragmentsOf(lane).size > fragmentsPerLane)
+      return `lane ${lane} has ${fragmentsOf(lane).size} fragments`;
   }
   return undefined;
 }
 
 describe("the vectors of a head", () => {
   it.each(["neox", "interleaved"] as const)(
-    "%s: are each element once, and hold pairs in one lane and slot",
+    "%s: are each element once, and hold pairs in one lane and fragment",
     (rope) => {
       const problems: string[] = [];
       for (let headDim = 16; headDim <= 1024; headDim += headDim < 144 ? 8 : 176) {
@@ -71,13 +75,13 @@ describe("the vectors of a head", () => {
     const text = emit(compilation).find((file) => file.path === "manifest.json")?.text ?? "";
     const { kernels } = manifestSchema.parse(JSON.parse(text));
     expect(kernels.map(problemOf)).toEqual(kernels.map(() => undefined));
-    expect(kernels.map(vectorPlaces)).toEqual(compilation.plans.map(vectorPlaces));
+    expect(kernels.map(laneVectors)).toEqual(compilation.plans.map(laneVectors));
   });
 
   it.each(CONFIG_FILES)("of %s fill rows in their order, at most 32 in each", (path) => {
     for (const planned of compile(path).plans) {
       const rows = vectorRows(planned);
-      expect(rows.flat()).toEqual(vectorPlaces(planned));
+      expect(rows.flat()).toEqual(laneVectors(planned));
       expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(32);
     }
   });

@@ -50,12 +50,12 @@ describe("cudaCompiler", () => {
 /** All geometries or, where there is no time for that, the first whose lanes have many pairs, with and without a second layout. */
 function largest(plans: readonly KernelPlan[]): KernelPlan[] {
   if (IS_LONG) return [...plans];
-  const pairs = ({ slotsPerLane, vectorElements, wide }: KernelPlan) =>
-    vectorElements * Math.max(slotsPerLane, wide?.slotsPerLane ?? 0);
+  const pairs = ({ fragmentsPerLane, vectorElements, throughput }: KernelPlan) =>
+    vectorElements * Math.max(fragmentsPerLane, throughput?.fragmentsPerLane ?? 0);
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
   return plans.filter(
-    (plan) => pairs(plan) >= 8 && isNew(`${plan.point.rope} ${pairs(plan)} ${plan.wide !== undefined}`),
+    (plan) => pairs(plan) >= 8 && isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput !== undefined}`),
   );
 }
 

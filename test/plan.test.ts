@@ -1,4 +1,4 @@
-/** Every legal geometry, modelled straight from the slot formulas that `plan` documents. */
+/** Every legal geometry, modelled straight from the fragment formulas that `plan` documents. */
 import { describe, expect, it } from "vitest";
 import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
@@ -10,7 +10,7 @@ const op = readShippedOp();
 const WARP_LANES = 32;
 const ROPES = ["neox", "interleaved"] as const;
 
-/** Where the two vectors of slot j start. */
+/** Where the two vectors of fragment j start. */
 function vectorsOf({ point, vectorElements: V }: KernelPlan, j: number): [number, number] {
   const { headDim: D, rotaryDim: r = D, rope } = point;
   if (rope === "interleaved") return [V * j, V * j + D / 2];
@@ -24,48 +24,51 @@ function partnerOf({ headDim, rope, rotaryDim = headDim }: ConfigPoint, element:
   return element < rotaryDim / 2 ? element + rotaryDim / 2 : element - rotaryDim / 2;
 }
 
-/** The first thing wrong with how a head lies over its slots. */
+/** The first thing wrong with how a head lies over its fragments. */
 function problemOf(planned: KernelPlan): string | undefined {
-  const { point, slots, vectorElements, lanesPerHead, slotsPerLane, headsPerWarp } = planned;
+  const { point, fragments, vectorElements, lanesPerHead, fragmentsPerLane, headsPerWarp } = planned;
   if (![1, 2, 4].includes(vectorElements)) return `vectors of ${vectorElements} elements`;
   if (![1, 2, 4, 8, 16, 32].includes(lanesPerHead)) return `${lanesPerHead} lanes`;
-  if (lanesPerHead * slotsPerLane < slots) return `${slots} slots do not fit the lanes`;
-  if (lanesPerHead * (slotsPerLane - 1) >= slots) return "the last slot of every lane is empty";
-  if (slotsPerLane > 1 && lanesPerHead < WARP_LANES) return "lanes loop where more lanes are free";
-  if (lanesPerHead > 1 && lanesPerHead / 2 >= slots) return "half of the lanes are empty";
+  if (lanesPerHead * fragmentsPerLane < fragments) return `${fragments} fragments do not fit the lanes`;
+  if (lanesPerHead * (fragmentsPerLane - 1) >= fragments) return "the last fragment of every lane is empty";
+  if (fragmentsPerLane > 1 && lanesPerHead < WARP_LANES) return "lanes loop where more lanes are free";
+  if (lanesPerHead > 1 && lanesPerHead / 2 >= fragments) return "half of the lanes are empty";
   if (lanesPerHead * headsPerWarp !== WARP_LANES) return `${headsPerWarp} heads do not fill the warp`;
 
-  if (planned.wide !== undefined) {
-    const { wide } = planned;
-    const places = (layout: Layout) => layout.lanesPerHead * layout.slotsPerLane;
-    if (places(wide) < slots) return `${slots} slots do not fit the wide layout`;
-    if (places(wide) >= places(planned)) return "the wide layout leaves no fewer places empty";
-    if (wide.lanesPerHead < 4) return `${wide.headsPerWarp} heads a warp`;
-    if (wide.lanesPerHead * wide.headsPerWarp !== WARP_LANES) return "wide heads do not fill the warp";
-    const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.slotsPerLane));
-    if (sum(wide) !== sum(planned)) return "the layouts add in different orders";
+  if (planned.throughput !== undefined) {
+    const { throughput } = planned;
+    const places = (layout: Layout) => layout.lanesPerHead * layout.fragmentsPerLane;
+    if (places(throughput) < fragments) return `${fragments} fragments do not fit the throughput layout`;
+    if (places(throughput) >= places(planned)) return "the throughput layout leaves no fewer places empty";
+    if (throughput.lanesPerHead < 4) return `${throughput.headsPerWarp} heads a warp`;
+    if (throughput.lanesPerHead * throughput.headsPerWarp !== WARP_LANES)
+      return "throughput heads do not fill the warp";
+    const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.fragmentsPerLane));
+    if (sum(throughput) !== sum(planned)) return "the layouts add in different orders";
   }
 
-  const slotOf = new Int16Array(point.headDim).fill(-1);
-  for (let j = 0; j < slots; ++j) {
+  const fragmentOf = new Int16Array(point.headDim).fill(-1);
+  for (let j = 0; j < fragments; ++j) {
     for (const start of vectorsOf(planned, j)) {
-      if (start % vectorElements !== 0) return `slot ${j}: ${start} is not aligned`;
+      if (start % vectorElements !== 0) return `fragment ${j}: ${start} is not aligned`;
       for (let element = start; element < start + vectorElements; ++element) {
-        if (slotOf[element] !== -1) return `slot ${j}: ${element} is outside the head or in two slots`;
-        slotOf[element] = j;
+        if (fragmentOf[element] !== -1)
+          return `fragment ${j}: ${element} is outside the head or in two fragments`;
+        fragmentOf[element] = j;
       }
     }
   }
-  if (slotOf.includes(-1)) return `${slotOf.indexOf(-1)} is in no slot`;
+  if (fragmentOf.includes(-1)) return `${fragmentOf.indexOf(-1)} is in no fragment`;
   for (let element = 0; element < (planned.pairing?.rotaryDim ?? 0); ++element) {
     const partner = partnerOf(point, element) ?? element;
-    if (slotOf[element] !== slotOf[partner]) return `${element} and ${partner} are in different slots`;
+    if (fragmentOf[element] !== fragmentOf[partner])
+      return `${element} and ${partner} are in different fragments`;
   }
   return undefined;
 }
 
 describe.each(ROPES)("%s", (rope) => {
-  it("lays every legal head over slots and lanes: each element once, pairs together", () => {
+  it("lays every legal head over fragments and lanes: each element once, pairs together", () => {
     const problems: string[] = [];
     for (let headDim = 16; headDim <= 1024; headDim += 8) {
       for (let rotaryDim = 2; rotaryDim <= headDim; rotaryDim += 2) {
@@ -78,7 +81,7 @@ describe.each(ROPES)("%s", (rope) => {
   });
 });
 
-it.each(CONFIG_FILES)("lays the heads of %s over slots and lanes", (path) => {
+it.each(CONFIG_FILES)("lays the heads of %s over fragments and lanes", (path) => {
   const { plans } = compile(path);
   expect(plans.map((planned) => [planned.id, problemOf(planned)])).toEqual(
     plans.map(({ id }) => [id, undefined]),
@@ -104,17 +107,19 @@ it("takes the widest vectors of at most 4 elements that keep pairs together", ()
 
 it.each([
   [64, undefined],
-  [80, { lanesPerHead: 4, slotsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
-  [96, { lanesPerHead: 4, slotsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
+  [80, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
+  [96, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
   [112, undefined],
   [128, undefined],
-  [192, { lanesPerHead: 8, slotsPerLane: 3, headsPerWarp: 4, minBlocks: 4 }],
-  [320, { lanesPerHead: 16, slotsPerLane: 3, headsPerWarp: 2, minBlocks: 4 }],
+  [192, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4, minBlocks: 4 }],
+  [320, { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2, minBlocks: 4 }],
   [512, undefined],
 ])(
   "gives head_dim %d a layout for many tokens where that leaves fewer lanes without work",
-  (headDim, wide) => {
-    expect(plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }).wide).toEqual(wide);
+  (headDim, throughput) => {
+    expect(plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }).throughput).toEqual(
+      throughput,
+    );
   },
 );
 
@@ -150,9 +155,9 @@ it("fixes all that decides the bits of a result", () => {
     ],
     pairing: { rope: "neox", rotaryDim: 64 },
     vectorElements: 4,
-    slots: 16,
+    fragments: 16,
     lanesPerHead: 16,
-    slotsPerLane: 1,
+    fragmentsPerLane: 1,
     headsPerWarp: 2,
     blockThreads: 128,
     rotaryPairs: 32,

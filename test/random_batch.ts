@@ -141,17 +141,17 @@ const randomCounts = fc.record({
   numVHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 5 })),
 });
 
-export function randomBatch(facts: ManifestKernel): fc.Arbitrary<Batch> {
+export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
   return randomCounts.chain((counts) =>
     fc
       .record({
-        source: shape.map((given) => regionOf(facts, counts, given)),
+        source: shape.map((given) => regionOf(entry, counts, given)),
         target: fc.option(
-          shape.map((given) => regionOf(facts, counts, given)),
+          shape.map((given) => regionOf(entry, counts, given)),
           { nil: undefined },
         ),
         positions: randomPositions(counts.numTokens),
-        rope: randomRope(facts.pairing?.rotaryDim ?? 2),
+        rope: randomRope(entry.pairing?.rotaryDim ?? 2),
         eps: fc.double({ min: -12, max: 0, noNaN: true }).map((power) => 10 ** power),
         weightForEachHead: fc.boolean(),
         isDependent: fc.boolean(),

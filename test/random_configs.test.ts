@@ -55,20 +55,20 @@ describe("random configs", () => {
         target: "cuda",
         path: (await buildEmulated(files, join(folder, "emulated"))).library,
       });
-      for (const facts of onCpu.manifest.kernels) {
-        await checkKernel(onCpu, facts);
-        await checkKernel(emulated, facts);
+      for (const entry of onCpu.manifest.kernels) {
+        await checkKernel(onCpu, entry);
+        await checkKernel(emulated, entry);
       }
       expect(onCpu.manifest.kernels).toHaveLength(group.length);
     },
   );
 });
 
-async function checkKernel(library: Library, facts: ManifestKernel): Promise<void> {
-  const kernel = await kernelOf(library, facts);
+async function checkKernel(library: Library, entry: ManifestKernel): Promise<void> {
+  const kernel = await kernelOf(library, entry);
   fc.assert(
-    fc.property(randomBatch(facts), fc.integer({ min: 1, max: 1e6 }), (batch, dataSeed) => {
-      const { accuracy, touched } = runBatch(library, kernel, facts, batch, dataSeed);
+    fc.property(randomBatch(entry), fc.integer({ min: 1, max: 1e6 }), (batch, dataSeed) => {
+      const { accuracy, touched } = runBatch(library, kernel, entry, batch, dataSeed);
       expect(accuracy.maxError, `${kernel.id} on ${library.target}`).toBeLessThanOrEqual(1);
       expect(touched, `${kernel.id} on ${library.target}`).toBeUndefined();
     }),

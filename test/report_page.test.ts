@@ -87,7 +87,7 @@ describe.skipIf(browserPath === undefined)(`the page in a browser${why}`, () => 
     expect(await page.locator("tbody th[scope=row]").allTextContents()).toEqual(kernels.map(({ id }) => id));
     const pictures = await ask(page, "pictures()");
     expect(pictures).toEqual(
-      kernels.map(({ id, slots }) => ({ id, cells: 2 * slots, inside: true, drawn: true })),
+      kernels.map(({ id, fragments }) => ({ id, cells: 2 * fragments, inside: true, drawn: true })),
     );
   });
 

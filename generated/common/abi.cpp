@@ -53,7 +53,7 @@ constexpr long long printed(int64_t value) { return value; }
 
 // What the checks know of a struct that they look at: all the arguments, or a side of them.
 struct Scope {
-  const KernelFacts &kernel;
+  const KernelEntry &kernel;
   const normrope_args &args;
   const char *base;             // the struct
   const char *side;             // its name; NULL for the arguments themselves
@@ -325,7 +325,7 @@ int check_heads(const Scope &scope) {
   return NORMROPE_OK;
 }
 
-int validate(const KernelFacts &kernel, const normrope_args &args) {
+int validate(const KernelEntry &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
   const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs, ALL_ARGS};
   if (int status = check_not_taken(whole, ARGS_TENSORS, ARGS_NUMBERS)) return status;

@@ -9,7 +9,7 @@
 namespace normrope {
 
 // What validation must know of a kernel. The dispatch file of the target defines the table.
-struct KernelFacts {
+struct KernelEntry {
   const char *id;
   int head_dim;
   int rotary_pairs;
@@ -18,7 +18,7 @@ struct KernelFacts {
   uint32_t side_inputs[3], call_inputs;
 };
 
-extern const KernelFacts KERNELS[];
+extern const KernelEntry KERNELS[];
 extern const int KERNEL_COUNT;
 extern const char *const MANIFEST;
 

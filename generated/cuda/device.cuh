@@ -23,23 +23,23 @@ __device__ __forceinline__ char *nth(char *first, uint32_t n, int64_t stride) {
 }
 
 // A side, and a block among those that work on it.
-struct Task {
+struct SideBlock {
   uint32_t side, block;
 };
 
 // The blocks of a slice are those of the first side, then those of the next.
-__device__ __forceinline__ Task task_of_block(const Params<1> &params) {
+__device__ __forceinline__ SideBlock side_block(const Params<1> &params) {
   return {0, blockIdx.y * params.heads[0].blocks_per_slice + blockIdx.x};
 }
 
-__device__ __forceinline__ Task task_of_block(const Params<2> &params) {
+__device__ __forceinline__ SideBlock side_block(const Params<2> &params) {
   const uint32_t first_of_second = params.heads[0].blocks_per_slice;
   const bool is_second = blockIdx.x >= first_of_second;
   const uint32_t first = is_second ? first_of_second : 0;
   return {is_second, blockIdx.y * params.heads[is_second].blocks_per_slice + blockIdx.x - first};
 }
 
-__device__ __forceinline__ Task task_of_block(const Params<3> &params) {
+__device__ __forceinline__ SideBlock side_block(const Params<3> &params) {
   const uint32_t first_of_second = params.heads[0].blocks_per_slice;
   const uint32_t first_of_third = first_of_second + params.heads[1].blocks_per_slice;
   const bool is_behind_first = blockIdx.x >= first_of_second, is_third = blockIdx.x >= first_of_third;
@@ -95,18 +95,18 @@ constexpr int POWER_OF_TWO_FROM = 2 * POWER_OF_TWO_FROM<(N + 1) / 2>;
 template <>
 constexpr int POWER_OF_TWO_FROM<1> = 1;
 
-// The sum over a lane's slots as lanes with one slot each would add it up: a slot with the one half as many places on.
-// What is beyond the last slot up to a power of two is `empty`.
-template <int SLOTS>
-__device__ __forceinline__ float sum_over_slots(const float (&sums)[SLOTS], float empty) {
-  constexpr int PLACES = POWER_OF_TWO_FROM<SLOTS>;
-  float all[PLACES];
+// The sum over a lane's fragments in the order in which lanes of one fragment each would add it up, as a balanced tree.
+// Leaves beyond the last fragment are `empty`.
+template <int FRAGMENTS>
+__device__ __forceinline__ float sum_over_fragments(const float (&sums)[FRAGMENTS], float empty) {
+  constexpr int LEAVES = POWER_OF_TWO_FROM<FRAGMENTS>;
+  float all[LEAVES];
 #pragma unroll
-  for (int s = 0; s < PLACES; ++s) all[s] = s < SLOTS ? sums[s] : empty;
+  for (int f = 0; f < LEAVES; ++f) all[f] = f < FRAGMENTS ? sums[f] : empty;
 #pragma unroll
-  for (int distance = PLACES / 2; distance > 0; distance /= 2) {
+  for (int distance = LEAVES / 2; distance > 0; distance /= 2) {
 #pragma unroll
-    for (int s = 0; s < distance; ++s) all[s] += all[s + distance];
+    for (int f = 0; f < distance; ++f) all[f] += all[f + distance];
   }
   return all[0];
 }

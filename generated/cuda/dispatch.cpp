@@ -24,7 +24,7 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params<2>
 
 namespace normrope {
 
-const KernelFacts KERNELS[] = {
+const KernelEntry KERNELS[] = {
     { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4, { 7, 7, 0 }, 15 },
     { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4, { 7, 7, 0 }, 15 },
     { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4, { 7, 7, 0 }, 15 },
@@ -35,7 +35,7 @@ const KernelFacts KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"d0f649cdc66b20559ec0f07960f25c1d9cb02df5dc03ab0135ec0d410914b7e5","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"slots":8,"lanesPerHead":8,"slotsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"slots":16,"lanesPerHead":16,"slotsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"slots":32,"lanesPerHead":32,"slotsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"3b967e8587eb6e57ef13f8504433ae1144096a11dc31f68017ec191b01421cac","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
 
 namespace {
 
@@ -43,14 +43,14 @@ struct Layout {
   const void *function;
   const void *dependent;  // the same, for programmatic dependent launch
   int heads_per_warp;
-  int slots_per_lane;
+  int fragments_per_lane;
 };
 
 struct Launch {
   int sides[SIDES], side_count;  // those that the kernel works on: 0 is q, 1 is k, 2 is v
   int block_threads;
-  Layout narrow;
-  Layout wide;  // for many tokens; without a function where there is none
+  Layout latency;
+  Layout throughput;  // for many tokens; without a function where there is none
 };
 
 template <uint32_t SIDES>
@@ -105,11 +105,11 @@ cudaError_t can_be_dependent(int device, bool *can) {
 
 uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
 
-// Groups of heads of a token: a warp takes one at a time.
-int64_t groups_per_token(const Layout &layout, const normrope_args &args) {
-  int64_t groups = 0;
-  for (int side = 0; side < SIDES; ++side) groups += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
-  return groups;
+// Steps of a token: the heads that a warp works on at once. A task is one step or more.
+int64_t steps_per_token(const Layout &layout, const normrope_args &args) {
+  int64_t steps = 0;
+  for (int side = 0; side < SIDES; ++side) steps += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
+  return steps;
 }
 
 // Whether heads have inputs of their own.
@@ -124,24 +124,24 @@ int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
-// The wide layout, where there is one, for what fills the device, unless so few heads leave more lanes without work.
+// The throughput layout, where there is one, for what fills the device, unless so few heads leave more lanes without work.
 const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
-  const Layout &narrow = launch.narrow, &wide = launch.wide;
-  const int64_t narrow_groups = groups_per_token(narrow, args);
-  if (wide.function == nullptr || args.num_tokens * narrow_groups < capacity_of(multiprocessors)) return narrow;
-  const int64_t wide_groups = groups_per_token(wide, args);
-  return wide_groups * wide.slots_per_lane <= narrow_groups * narrow.slots_per_lane ? wide : narrow;
+  const Layout &latency = launch.latency, &throughput = launch.throughput;
+  const int64_t latency_steps = steps_per_token(latency, args);
+  if (throughput.function == nullptr || args.num_tokens * latency_steps < capacity_of(multiprocessors)) return latency;
+  const int64_t throughput_steps = steps_per_token(throughput, args);
+  return throughput_steps * throughput.fragments_per_lane <= latency_steps * latency.fragments_per_lane ? throughput : latency;
 }
 
-// A warp takes up to four groups of one token in a row, which share what is made once for a token. Few warps with much
+// A warp takes up to four steps of one token in a row, which share what is made once for a token. Few warps with much
 // to do beat many as soon as there are enough to fill half the device (H100, November 2026: 1024 tokens of 32 q and 8 k
-// heads take 1.6 times the floor with one group, 1.25 with two, 1.14 with four).
-int heads_per_span(const Layout &layout, const normrope_args &args, int multiprocessors) {
+// heads take 1.6 times the floor with one step, 1.25 with two, 1.14 with four).
+int heads_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
-  const int64_t groups = args.num_tokens * groups_per_token(layout, args);
+  const int64_t steps = args.num_tokens * steps_per_token(layout, args);
   const bool one_a_lane = differ(args.q) || differ(args.k) || differ(args.v);
-  if (one_a_lane || 2 * groups < capacity) return layout.heads_per_warp;
-  return layout.heads_per_warp * (groups < 2 * capacity ? 2 : 4);
+  if (one_a_lane || 2 * steps < capacity) return layout.heads_per_warp;
+  return layout.heads_per_warp * (steps < 2 * capacity ? 2 : 4);
 }
 
 // What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, in each of them one side
@@ -157,7 +157,7 @@ uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks
   return static_cast<uint32_t>(std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX));
 }
 
-void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_span) {
+void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_task) {
   const auto in_bytes = [](int64_t stride) { return stride * static_cast<int64_t>(sizeof(uint16_t)); };
   to.in = static_cast<const char *>(from.in);
   to.out = static_cast<char *>(from.out);
@@ -168,21 +168,21 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.out_token_stride = in_bytes(from.out_token_stride);
   to.out_head_stride = in_bytes(from.out_head_stride);
   to.num_heads = static_cast<uint32_t>(from.num_heads);
-  to.spans_per_token = divide_up(from.num_heads, heads_per_span);
-  to.by_spans_per_token = divisor_of(to.spans_per_token > 0 ? to.spans_per_token : 1);
-  to.num_spans = static_cast<uint32_t>(num_tokens * to.spans_per_token);
+  to.tasks_per_token = divide_up(from.num_heads, heads_per_task);
+  to.by_tasks_per_token = divisor_of(to.tasks_per_token > 0 ? to.tasks_per_token : 1);
+  to.num_tasks = static_cast<uint32_t>(num_tokens * to.tasks_per_token);
 }
 
 // What a call launches: decided from its sizes and the device.
 struct Decision {
   const Layout *layout;
-  int heads_per_span;
+  int heads_per_task;
   uint32_t slices;
   bool is_dependent;
 };
 
-int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, int heads_per_span, int block_threads) {
-  return divide_up(num_tokens * divide_up(heads.num_heads, heads_per_span), block_threads / 32);
+int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, int heads_per_task, int block_threads) {
+  return divide_up(num_tokens * divide_up(heads.num_heads, heads_per_task), block_threads / 32);
 }
 
 int decide(int kernel, const normrope_args &args, Decision &decision) {
@@ -197,11 +197,11 @@ int decide(int kernel, const normrope_args &args, Decision &decision) {
 
   const Launch &launch = LAUNCHES[kernel];
   decision.layout = &layout_for(launch, args, multiprocessors);
-  decision.heads_per_span = heads_per_span(*decision.layout, args, multiprocessors);
+  decision.heads_per_task = heads_per_task(*decision.layout, args, multiprocessors);
   const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
   int64_t blocks = 0;
   for (int side = 0; side < SIDES; ++side) {
-    blocks += blocks_of(heads_of(args, side), args.num_tokens, decision.heads_per_span, launch.block_threads);
+    blocks += blocks_of(heads_of(args, side), args.num_tokens, decision.heads_per_task, launch.block_threads);
   }
   decision.slices = slices_of(args, head_bytes, blocks, multiprocessors, l2_bytes);
   return NORMROPE_OK;
@@ -214,8 +214,8 @@ using namespace normrope;
 
 int normrope_prepare(int kernel) {
   if (int status = check_kernel(kernel)) return status;
-  const Layout &narrow = LAUNCHES[kernel].narrow, &wide = LAUNCHES[kernel].wide;
-  for (const void *const function : {narrow.function, narrow.dependent, wide.function, wide.dependent}) {
+  const Layout &latency = LAUNCHES[kernel].latency, &throughput = LAUNCHES[kernel].throughput;
+  for (const void *const function : {latency.function, latency.dependent, throughput.function, throughput.dependent}) {
     if (function == nullptr) continue;
     cudaFuncAttributes attributes;
     const cudaError_t error = cudaFuncGetAttributes(&attributes, function);
@@ -232,8 +232,8 @@ int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch 
   if (is_empty(*args)) return NORMROPE_OK;
   Decision decision;
   if (int status = decide(kernel, *args, decision)) return status;
-  launch->layout = decision.layout == &LAUNCHES[kernel].wide;
-  launch->heads_per_task = decision.heads_per_span;
+  launch->layout = decision.layout == &LAUNCHES[kernel].throughput;
+  launch->heads_per_task = decision.heads_per_task;
   launch->slices = static_cast<int32_t>(decision.slices);
   launch->is_dependent = decision.is_dependent;
   return NORMROPE_OK;
@@ -252,17 +252,17 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   uint32_t blocks_per_slice = 0;
   for (int i = 0; i < side_count; ++i) {
     const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);
-    set_heads(heads[i], side, args->num_tokens, decision.heads_per_span);
-    const int64_t blocks = blocks_of(side, args->num_tokens, decision.heads_per_span, block_threads);
+    set_heads(heads[i], side, args->num_tokens, decision.heads_per_task);
+    const int64_t blocks = blocks_of(side, args->num_tokens, decision.heads_per_task, block_threads);
     heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
     blocks_per_slice += heads[i].blocks_per_slice;
   }
-  params.heads_per_span = decision.heads_per_span;
-  const bool has_wide_positions = args->position_bits == 64;
+  params.heads_per_task = decision.heads_per_task;
+  const bool has_int64_positions = args->position_bits == 64;
   params.positions = static_cast<const char *>(args->positions);
-  params.position_bytes = has_wide_positions ? 8 : 4;
-  params.position_high_byte = has_wide_positions ? 4 : 0;
-  params.position_shift = has_wide_positions ? 0 : 31;
+  params.position_bytes = has_int64_positions ? 8 : 4;
+  params.position_high_byte = has_int64_positions ? 4 : 0;
+  params.position_shift = has_int64_positions ? 0 : 31;
   params.rope_table = static_cast<const uint64_t *>(args->rope_table);
   params.eps = args->eps;
   params.attention_factor = args->attention_factor;

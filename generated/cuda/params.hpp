@@ -14,9 +14,9 @@ struct Divisor {
 // All the heads of a side. Strides are in bytes; a head is contiguous.
 struct Heads {
   uint32_t blocks_per_slice;  // of those that work on these heads
-  uint32_t num_spans;         // a span: the heads of one token that one warp takes
-  uint32_t spans_per_token;
-  Divisor by_spans_per_token;
+  uint32_t num_tasks;         // a task: the heads of one token that one warp takes
+  uint32_t tasks_per_token;
+  Divisor by_tasks_per_token;
   uint32_t num_heads;
   const char *weight;
   int64_t weight_head_stride;
@@ -35,7 +35,7 @@ struct Params {
   uint32_t position_bytes;      // 4 or 8
   uint32_t position_high_byte;  // where a position's upper half is: 4, or 0 where there is none
   uint32_t position_shift;      // makes the word there the upper half: 0, or 31 to leave the sign of the lower one
-  uint32_t heads_per_span;
+  uint32_t heads_per_task;
   float eps;
   float attention_factor;
 };

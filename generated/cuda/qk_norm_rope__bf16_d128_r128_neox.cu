@@ -9,14 +9,14 @@ namespace {
 constexpr uint32_t SIDES = 2;
 constexpr uint32_t HEAD_DIM = 128;
 constexpr uint32_t ROTARY_PAIRS = 64;
-constexpr uint32_t SLOTS = 16;
+constexpr uint32_t FRAGMENTS = 16;
 constexpr uint32_t VECTOR_ELEMENTS = 4;
 constexpr uint32_t BLOCK_THREADS = 128;
 
 using Vector = uint2;  // VECTOR_ELEMENTS x bf16
 using Params = normrope::Params<SIDES>;
 
-// Slot j of a head is two vectors; element i of the first and element i of the second are pair 4 j + i.
+// Fragment j of a head is two vectors; element i of the first and element i of the second are pair 4 j + i.
 __device__ __forceinline__ uint32_t first_vector(uint32_t j) { return VECTOR_ELEMENTS * j; }
 __device__ __forceinline__ uint32_t second_vector(uint32_t j) { return VECTOR_ELEMENTS * j + HEAD_DIM / 2; }
 [[maybe_unused]] __device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) { return VECTOR_ELEMENTS * j + i; }
@@ -27,12 +27,12 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_bf16(a, first), normrope::narrow_bf16(b, second);
 }
 
-constexpr uint32_t PLACES = normrope::POWER_OF_TWO_FROM<SLOTS>;  // what the sum over a head adds up
-// Loads the turns of a slot's pairs, 2 of the table at a time. A pair that passes through turns by 0.
-__device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t slot, uint64_t *turns) {
+constexpr uint32_t LEAVES = normrope::POWER_OF_TWO_FROM<FRAGMENTS>;  // what the sum over a head adds up
+// Loads the turns of a fragment's pairs, 2 of the table at a time. A pair that passes through turns by 0.
+__device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t fragment, uint64_t *turns) {
 #pragma unroll
   for (uint32_t i = 0; i < VECTOR_ELEMENTS; i += 2) {
-    const uint32_t pair = pair_of(slot, i);
+    const uint32_t pair = pair_of(fragment, i);
     normrope::load_turns_2(table + min(pair, ROTARY_PAIRS - 2), turns + i);
 #pragma unroll
     for (uint32_t n = i; n < i + 2; ++n) {
@@ -50,52 +50,52 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
 }
 
 // q and k: rotate(norm(x))
-// A head lies over LANES_PER_HEAD lanes, each with SLOTS_PER_LANE slots. Every way to lay it out gives the same bits.
+// A head lies over LANES_PER_HEAD lanes, each with FRAGMENTS_PER_LANE fragments. Every way to lay it out gives the same bits.
 // `is_dependent` says at compile time whether the launch is a programmatic dependent one.
-template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
+template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
 __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, bool is_dependent) {
   using namespace normrope;
-  constexpr uint32_t PAIRS_PER_LANE = SLOTS_PER_LANE * VECTOR_ELEMENTS;
+  constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
 
   // Which heads of which token: the same in all lanes of a warp.
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
-  if (warp >= heads.num_spans) return;
-  const uint32_t token = divide(warp, heads.by_spans_per_token);
-  const uint32_t first_head = (warp - token * heads.spans_per_token) * params.heads_per_span;
-  const uint32_t end_head = min(first_head + params.heads_per_span, heads.num_heads);
+  if (warp >= heads.num_tasks) return;
+  const uint32_t token = divide(warp, heads.by_tasks_per_token);
+  const uint32_t first_head = (warp - token * heads.tasks_per_token) * params.heads_per_task;
+  const uint32_t end_head = min(first_head + params.heads_per_task, heads.num_heads);
   const uint32_t lane = threadIdx.x % 32;
   uint32_t head = first_head + lane / LANES_PER_HEAD;
-  const auto slot_of = [&](int s) { return lane % LANES_PER_HEAD + s * LANES_PER_HEAD; };
-  // A lane without a slot loads the last one's, so that no branch is between the loads.
-  const auto loaded_slot = [&](int s) { return min(slot_of(s), SLOTS - 1); };
+  const auto fragment_of = [&](int f) { return lane % LANES_PER_HEAD + f * LANES_PER_HEAD; };
+  // A lane without a fragment loads the last one's, so that no branch is between the loads.
+  const auto loaded_fragment = [&](int f) { return min(fragment_of(f), FRAGMENTS - 1); };
 
   // What does not depend on the kernel before this one, such as weights and the table. Every load is issued before the
   // first use, and none is skipped: a lane without a head loads a neighbour's.
   if (is_dependent) allow_next_kernel();
   // The weights serve all heads of the lane: where each head has its own, dispatch gives a lane one.
-  Vector first_weight[SLOTS_PER_LANE], second_weight[SLOTS_PER_LANE];
+  Vector first_weight[FRAGMENTS_PER_LANE], second_weight[FRAGMENTS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
   uint64_t turns[PAIRS_PER_LANE];
 #pragma unroll
-  for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-    load_turns(params.rope_table, slot_of(s), turns + s * VECTOR_ELEMENTS);
-    first_weight[s] = load_vector(weight, first_vector(loaded_slot(s)));
-    second_weight[s] = load_vector(weight, second_vector(loaded_slot(s)));
+  for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+    load_turns(params.rope_table, fragment_of(f), turns + f * VECTOR_ELEMENTS);
+    first_weight[f] = load_vector(weight, first_vector(loaded_fragment(f)));
+    second_weight[f] = load_vector(weight, second_vector(loaded_fragment(f)));
   }
 
   if (is_dependent) wait_for_previous_kernel();
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
-  Vector first[SLOTS_PER_LANE], second[SLOTS_PER_LANE];
+  Vector first[FRAGMENTS_PER_LANE], second[FRAGMENTS_PER_LANE];
   char *out;  // made with the loads, so that the stores need not wait for it
   const auto load_head = [&] {
     const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
     out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
 #pragma unroll
-    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-      first[s] = load_vector(in, first_vector(loaded_slot(s)));
-      second[s] = load_vector(in, second_vector(loaded_slot(s)));
+    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+      first[f] = load_vector(in, first_vector(loaded_fragment(f)));
+      second[f] = load_vector(in, second_vector(loaded_fragment(f)));
     }
   };
   load_head();
@@ -104,13 +104,13 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
 
 #pragma unroll
-  for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-    widen(first_weight[s], second_weight[s], weight_a + s * VECTOR_ELEMENTS, weight_b + s * VECTOR_ELEMENTS);
+  for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+    widen(first_weight[f], second_weight[f], weight_a + f * VECTOR_ELEMENTS, weight_b + f * VECTOR_ELEMENTS);
     #pragma unroll
     for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
-      const int at = s * VECTOR_ELEMENTS + i;
+      const int at = f * VECTOR_ELEMENTS + i;
       sincos_of_turns(turns[at], position, sine[at], cosine[at]);
-      const float factor = pair_of(slot_of(s), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f;
+      const float factor = pair_of(fragment_of(f), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f;
       sine[at] *= factor, cosine[at] *= factor;
     }
   }
@@ -119,25 +119,25 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     // Pair i of the lane is (a[i], b[i]).
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
 #pragma unroll
-    for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-      if (slot_of(s) >= SLOTS) first[s] = second[s] = {};  // adds 0 to the sum
-      widen(first[s], second[s], a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS);
+    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+      if (fragment_of(f) >= FRAGMENTS) first[f] = second[f] = {};  // adds 0 to the sum
+      widen(first[f], second[f], a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS);
     }
 
     {
       // x * rsqrt(mean(x^2) + eps)
-      const float eps_part = params.eps * (1.0f * HEAD_DIM / PLACES);  // each place's part of the eps, which so costs nothing later
-      float sums[SLOTS_PER_LANE];
+      const float eps_part = params.eps * (1.0f * HEAD_DIM / LEAVES);  // the eps in equal parts, which costs nothing later
+      float sums[FRAGMENTS_PER_LANE];
       #pragma unroll
-      for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-        sums[s] = eps_part;
+      for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+        sums[f] = eps_part;
       #pragma unroll
-        for (int i = s * VECTOR_ELEMENTS; i < (s + 1) * VECTOR_ELEMENTS; ++i) sums[s] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[s]));
+        for (int i = f * VECTOR_ELEMENTS; i < (f + 1) * VECTOR_ELEMENTS; ++i) sums[f] = fmaf(a[i], a[i], fmaf(b[i], b[i], sums[f]));
       }
       // times the weight, while the sum is on its way
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
-      const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);
+      const float sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);
       const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
@@ -154,13 +154,13 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     }
 
     #pragma unroll
-    for (int s = 0; s < SLOTS_PER_LANE; ++s) narrow(a + s * VECTOR_ELEMENTS, b + s * VECTOR_ELEMENTS, first[s], second[s]);
+    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first[f], second[f]);
     if (head < end_head) {
     #pragma unroll
-      for (int s = 0; s < SLOTS_PER_LANE; ++s) {
-        if (slot_of(s) < SLOTS) {
-          store_vector(out, first_vector(slot_of(s)), first[s]);
-          store_vector(out, second_vector(slot_of(s)), second[s]);
+      for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
+        if (fragment_of(f) < FRAGMENTS) {
+          store_vector(out, first_vector(fragment_of(f)), first[f]);
+          store_vector(out, second_vector(fragment_of(f)), second[f]);
         }
       }
     }
@@ -172,11 +172,11 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
 }
 
 // What a block works on.
-template <uint32_t LANES_PER_HEAD, uint32_t SLOTS_PER_LANE>
+template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
 __device__ __forceinline__ void run(const Params &params, bool is_dependent) {
-  const normrope::Task task = normrope::task_of_block(params);
-  const normrope::Heads &heads = params.heads[task.side];
-  if (task.side < 2) return run_q_and_k<LANES_PER_HEAD, SLOTS_PER_LANE>(params, heads, task.block, is_dependent);
+  const normrope::SideBlock at = normrope::side_block(params);
+  const normrope::Heads &heads = params.heads[at.side];
+  if (at.side < 2) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE>(params, heads, at.block, is_dependent);
 }
 
 }  // namespace

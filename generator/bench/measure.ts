@@ -96,14 +96,14 @@ async function measureCase(
 ): Promise<BenchRow> {
   const { headDim, dtype } = point;
   const kernel = await library.kernel({ ...point, op: opName });
-  const facts = kernelNamed(library, id);
-  const op = opOf(library.manifest.ops, facts);
+  const entry = kernelNamed(library, id);
+  const op = opOf(library.manifest.ops, entry);
   const moved = sidesOf(op.stages).reduce((sum, side) => sum + heads[side], 0);
   // With others than 1, elements that are normalised in place again and again would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
   using floats = library.upload("float32", new Float32Array(Math.max(heads.q, heads.k, heads.v, 1)).fill(1));
   using rope = library.uploadRope(
-    ropeTable({ base: ROPE_BASE, rotaryDim: facts.pairing?.rotaryDim ?? headDim }),
+    ropeTable({ base: ROPE_BASE, rotaryDim: entry.pairing?.rotaryDim ?? headDim }),
   );
   const rowElements = (heads.q + heads.k + heads.v) * headDim;
   const firstElement = (i: number) => (i % copies) * rowElements * tokens;
@@ -114,7 +114,7 @@ async function measureCase(
       offset: from + head * headDim,
       tokenStride: rowElements,
     });
-    const options = madeOptions(facts, op, {
+    const options = madeOptions(entry, op, {
       counts: { numTokens: tokens, numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
       in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
       ...{ isForEachHead: false, ropeTable: rope, eps: EPS },
@@ -165,9 +165,9 @@ async function measureCase(
 }
 
 function kernelNamed(library: Library, id: string): ManifestKernel {
-  const facts = library.manifest.kernels.find((kernel) => kernel.id === id);
-  if (facts === undefined) throw internalError("bench", "the library lacks the kernel", id);
-  return facts;
+  const entry = library.manifest.kernels.find((kernel) => kernel.id === id);
+  if (entry === undefined) throw internalError("bench", "the library lacks the kernel", id);
+  return entry;
 }
 
 /** An operating system promises more memory than there is, and kills who takes it at its word. */

@@ -48,11 +48,11 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
     async ({ config }) => {
       const { target, why } = await buildAll(config, io);
       using library = await open({ target, path: projectFolders(config).build });
-      const facts = kernelOfModel(library.manifest.kernels);
-      if (facts === undefined)
+      const entry = kernelOfModel(library.manifest.kernels);
+      if (entry === undefined)
         throw internalError("demo", `the library lacks what was just built: ${library.path}`);
       const device = library.devices[0]?.name ?? "no device";
-      io.print(`Running ${facts.id} on ${device} (target ${target}): ${why}`);
+      io.print(`Running ${entry.id} on ${device} (target ${target}): ${why}`);
       io.note(
         "Checking every element of q and k against the float64 oracle, and every bit of v against the input",
       );
@@ -62,12 +62,12 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
         batchOf("decode", DECODE_TOKENS, DECODE_POSITION - DECODE_TOKENS / 2, rope),
       ];
       const checks: Check[] = [];
-      for (const batch of batches) checks.push(await check(library, facts, batch));
+      for (const batch of batches) checks.push(await check(library, entry, batch));
       if (!checks.every(({ passes }) => passes)) fail();
       const rows: BenchRow[] = [];
       for await (const row of measure(
         await prepareBench(library, REPLAYS),
-        batches.map((batch) => caseOf(facts, batch)),
+        batches.map((batch) => caseOf(entry, batch)),
       ))
         rows.push(row);
       printTable(io, [
@@ -101,11 +101,11 @@ interface Check {
   readonly cells: readonly string[];
 }
 
-async function check(library: Library, facts: ManifestKernel, batch: Batch): Promise<Check> {
+async function check(library: Library, entry: ManifestKernel, batch: Batch): Promise<Check> {
   const { accuracy, touched } = runBatch(
     library,
-    await library.kernel({ ...MODEL.point, op: facts.op }),
-    facts,
+    await library.kernel({ ...MODEL.point, op: entry.op }),
+    entry,
     batch,
     1,
   );

@@ -9,7 +9,7 @@ import type { KernelPlan, Layout } from "../ir.js";
 import { opId, parseKernelId } from "../kernel_id.js";
 import { closest } from "../load/closest.js";
 import type { Compilation } from "../pipeline.js";
-import { bytesPerHead, lanePicture, vectorBytes, vectorPlaces } from "../plan/lanes.js";
+import { bytesPerHead, lanePicture, laneVectors, vectorBytes } from "../plan/lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
@@ -37,7 +37,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         readBuiltManifest(projectFolders(config).build, "cuda")?.build.resources[plan.id] ?? [];
       const bytes = bytesPerHead(plan);
       if (json) {
-        return printJson(io, { ...plan, bytesPerHead: bytes, vectors: vectorPlaces(plan), resources });
+        return printJson(io, { ...plan, bytesPerHead: bytes, vectors: laneVectors(plan), resources });
       }
       printTable(io, [
         ["kernel", plan.id],
@@ -49,9 +49,11 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ],
         ...plan.bodies.map(({ sides, expression }) => [listed(sides), expression]),
         ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
-        ["slots", `${plan.slots} of two vectors each${plan.pairing === undefined ? "" : PAIRS_TEXT}`],
-        ["lanes", lanesText(plan, plan.slots)],
-        ...(plan.wide === undefined ? [] : [["", `for many tokens: ${lanesText(plan.wide, plan.slots)}`]]),
+        ["fragments", `${plan.fragments} of two vectors each${plan.pairing === undefined ? "" : PAIRS_TEXT}`],
+        ["lanes", lanesText(plan, plan.fragments)],
+        ...(plan.throughput === undefined
+          ? []
+          : [["", `for many tokens: ${lanesText(plan.throughput, plan.fragments)}`]]),
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
         ["bytes", `${bytes} a head (read and written): ${bytesOfToken(plan, bytes)}`],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
@@ -65,7 +67,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
   );
 }
 
-const PAIRS_TEXT = "; the members of a pair are in one slot, so in one lane";
+const PAIRS_TEXT = "; the members of a pair are in one fragment, so in one lane";
 
 /** Heads of a model with grouped queries. */
 const HEADS = { q: 32, k: 8, v: 8 } as const;
@@ -76,13 +78,13 @@ function bytesOfToken({ bodies }: KernelPlan, bytesPerHead: number): string {
   return `${heads * bytesPerHead} a token of ${listed(sides.map((side) => `${HEADS[side]} ${side}`))} heads`;
 }
 
-function lanesText({ lanesPerHead, slotsPerLane }: Layout, slots: number): string {
-  const idle = Math.floor((lanesPerHead * slotsPerLane - slots) / slotsPerLane);
-  return `${lanesPerHead} a head with ${slotsPerLane} slots each, ${idle} lanes left over`;
+function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number): string {
+  const idle = Math.floor((lanesPerHead * fragmentsPerLane - fragments) / fragmentsPerLane);
+  return `${lanesPerHead} a head with ${fragmentsPerLane} fragments each, ${idle} lanes left over`;
 }
 
-function headsText({ headsPerWarp, wide }: KernelPlan): string {
-  const many = wide === undefined ? "" : `, for many tokens ${wide.headsPerWarp}`;
+function headsText({ headsPerWarp, throughput }: KernelPlan): string {
+  const many = throughput === undefined ? "" : `, for many tokens ${throughput.headsPerWarp}`;
   return `${headsPerWarp} heads a warp at once${many}`;
 }
 

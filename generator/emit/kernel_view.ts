@@ -13,7 +13,7 @@ import type { View, ViewValue } from "./view.js";
 
 /**
  * The blocks of a stage's text. CUDA, once a file: functions. Once for the heads of a side, however often the stage is applied:
- * variables; loads of a slot before the wait of a dependent launch, and reads behind it; what is made of a slot once for all
+ * variables; loads of a fragment before the wait of a dependent launch, and reads behind it; what is made of a fragment once for all
  * heads of a task. For each application: what is done to a head; where it is stored. CPU, once a token: reads. Once a side:
  * variables; what is made for a head. For each application: what is measured of a head first; what is done; where it is stored.
  */
@@ -84,7 +84,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
     vectorElements,
-    slots: plan.slots,
+    fragments: plan.fragments,
     blockThreads: plan.blockThreads,
     sideCount: plan.sides.length,
     partial: plan.rotaryPairs > 0 && 2 * plan.rotaryPairs < plan.point.headDim,
@@ -116,20 +116,20 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
 }
 
 /** The names of a layout's entries: without programmatic dependent launch, and with it. */
-export function layoutsOf({ id, wide, ...narrow }: KernelPlan) {
+export function layoutsOf({ id, throughput, ...latency }: KernelPlan) {
   const named = (layout: Layout, name: string) => ({
     ...layout,
     symbol: name,
     dependentSymbol: `${name}__dependent`,
   });
-  return [named(narrow, id), ...(wide === undefined ? [] : [named(wide, `${id}__wide`)])];
+  return [named(latency, id), ...(throughput === undefined ? [] : [named(throughput, `${id}__throughput`)])];
 }
 
 /** The entries of a kernel's file. */
 function entriesOf(plan: KernelPlan): readonly View[] {
-  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, slotsPerLane, minBlocks }) => {
+  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, fragmentsPerLane, minBlocks }) => {
     const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
-    const common = { launchBounds, lanesPerHead, slotsPerLane };
+    const common = { launchBounds, lanesPerHead, fragmentsPerLane };
     return [
       { symbol, isDependent: false, ...common },
       { symbol: dependentSymbol, isDependent: true, ...common },

@@ -13,11 +13,11 @@ import {
   type CType,
   type Dimension,
   FIRST_ARGS_BYTES,
+  type Field,
   HEADS,
   type Input,
+  layOut,
   optionalInputs,
-  type Placed,
-  placed,
   SIDES,
   type Side,
   type TensorDtype,
@@ -45,12 +45,12 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
       vectorElements: plan.vectorElements,
       ...takenView(plan),
       blockThreads: plan.blockThreads,
-      layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, slotsPerLane }) => ({
+      layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, fragmentsPerLane }) => ({
         symbol,
         dependentSymbol,
         sideCount: plan.sides.length,
         headsPerWarp,
-        slotsPerLane,
+        fragmentsPerLane,
       })),
     })),
   };
@@ -127,16 +127,16 @@ export function inputsView(): View {
     firstBytes: FIRST_ARGS_BYTES,
     allHeads: 2 ** optionalInputs(HEADS).length - 1,
     allArgs: 2 ** optionalInputs(ARGS_BEHIND).length - 1,
-    tables: [...tablesOf("HEADS", placed(HEADS).fields), ...tablesOf("ARGS", args)],
+    tables: [...tablesOf("HEADS", layOut(HEADS).fields), ...tablesOf("ARGS", args)],
     runs: [
-      { table: "HEADS_ABSENT_RUNS", runs: absentRuns(placed(HEADS).fields) },
+      { table: "HEADS_ABSENT_RUNS", runs: absentRuns(layOut(HEADS).fields) },
       { table: "ARGS_ABSENT_RUNS", runs: absentRuns(args) },
     ],
   };
 }
 
 /** The fields of one struct by what is done with them: each call goes through all. */
-function tablesOf(struct: string, fields: readonly Placed[]): View[] {
+function tablesOf(struct: string, fields: readonly Field[]): View[] {
   const views = inputViews(fields);
   const isOf = (rules: readonly string[]) => (view: View) => rules.includes(`${view.rule}`);
   const apart = ["absent", "tensor"];
@@ -148,7 +148,7 @@ function tablesOf(struct: string, fields: readonly Placed[]): View[] {
 }
 
 /** The bytes of absent fields that lie side by side: a call looks at these as a whole. */
-function absentRuns(fields: readonly Placed[]): View[] {
+function absentRuns(fields: readonly Field[]): View[] {
   const runs: { offset: number; bytes: number }[] = [];
   for (const { input, offset } of fields.filter(({ input }) => input.rule.kind === "absent")) {
     const bytes = C_TYPES[input.type] * (input.count ?? 1);
@@ -176,7 +176,7 @@ const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = {
 const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
 
 /** The fields of one struct. */
-function inputViews(fields: readonly Placed[]): View[] {
+function inputViews(fields: readonly Field[]): View[] {
   const offsetOf = (name: string) => {
     const field = fields.find(({ input }) => input.name === name);
     if (field === undefined) throw internalError("view", `no field is called ${name}`);

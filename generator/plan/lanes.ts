@@ -1,8 +1,8 @@
 /**
- * Where each vector of a head lies: which lane of the warp holds it, in which slot, and whether it rotates.
+ * Where each vector of a head lies: which lane of the warp holds it, in which fragment, and whether it rotates.
  *
  * In: a kernel, as a plan or as a built library's manifest holds it. Out: the vectors in memory order, and a picture of
- * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds slots l,
+ * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds fragments l,
  * l + lanesPerHead, and so on.
  */
 
@@ -13,39 +13,39 @@ import { secondVectors } from "./plan.js";
 const ELEMENT_BYTES = 2;
 
 /** One vector of a head: what one memory access of a lane moves. */
-export interface VectorPlace {
+export interface LaneVector {
   /** The vector's first element. */
   readonly element: number;
   readonly lane: number;
-  /** Of the head; a slot is two vectors of one lane, and a pair is within one slot. */
-  readonly slot: number;
+  /** Of the head; a fragment is two vectors of one lane, and a pair is within one fragment. */
+  readonly fragment: number;
   /** Interleaved, a vector may straddle the end of what rotates: then only some of it does. */
   readonly rotates: "all" | "some" | "none";
 }
 
 /** The vectors of a head, in memory order. */
-export function vectorPlaces({
+export function laneVectors({
   point,
   pairing,
-  slots,
+  fragments,
   lanesPerHead,
   vectorElements,
-}: ManifestKernel): readonly VectorPlace[] {
+}: ManifestKernel): readonly LaneVector[] {
   const { rotaryDim = 0, rope } = pairing ?? {};
   const second = secondVectors(point.headDim, pairing);
-  const place = (element: number, slot: number): VectorPlace => ({
+  const vector = (element: number, fragment: number): LaneVector => ({
     element,
-    lane: slot % lanesPerHead,
-    slot,
+    lane: fragment % lanesPerHead,
+    fragment,
     rotates: element + vectorElements <= rotaryDim ? "all" : element < rotaryDim ? "some" : "none",
   });
-  return Array.from({ length: slots }, (_, slot) => slot)
-    .flatMap((slot) => {
-      const start = vectorElements * slot;
+  return Array.from({ length: fragments }, (_, fragment) => fragment)
+    .flatMap((fragment) => {
+      const start = vectorElements * fragment;
       const apart = rope === "neox" && start >= rotaryDim / 2;
       return apart
-        ? [place(start + second.rotated, slot), place(start + second.passThrough, slot)]
-        : [place(start, slot), place(start + second.rotated, slot)];
+        ? [vector(start + second.rotated, fragment), vector(start + second.passThrough, fragment)]
+        : [vector(start, fragment), vector(start + second.rotated, fragment)];
     })
     .sort((a, b) => a.element - b.element);
 }
@@ -54,11 +54,11 @@ export function vectorPlaces({
 const ROW_VECTORS_MAX = 32;
 
 /** The vectors in rows for a picture: halves of a head, so that what is half a head apart is in one column. */
-export function vectorRows(kernel: ManifestKernel): readonly (readonly VectorPlace[])[] {
-  const places = vectorPlaces(kernel);
-  const length = Math.ceil(kernel.slots / Math.ceil(kernel.slots / ROW_VECTORS_MAX));
-  return Array.from({ length: Math.ceil(places.length / length) }, (_, row) =>
-    places.slice(row * length, (row + 1) * length),
+export function vectorRows(kernel: ManifestKernel): readonly (readonly LaneVector[])[] {
+  const vectors = laneVectors(kernel);
+  const length = Math.ceil(kernel.fragments / Math.ceil(kernel.fragments / ROW_VECTORS_MAX));
+  return Array.from({ length: Math.ceil(vectors.length / length) }, (_, row) =>
+    vectors.slice(row * length, (row + 1) * length),
   );
 }
 
@@ -82,7 +82,7 @@ export function lanePicture(kernel: ManifestKernel): readonly string[] {
       : [
           line(
             "pair",
-            row.map((place) => pairMark(pairing, place)),
+            row.map((vector) => pairMark(pairing, vector)),
           ),
         ]),
     "",
@@ -104,7 +104,7 @@ function line(label: string, cells: readonly string[]): string {
 }
 
 /** NeoX: the first or the second members of pairs. Interleaved: a mark for each half of the vector. */
-function pairMark({ rope, rotaryDim }: Pairing, { element, rotates }: VectorPlace): string {
+function pairMark({ rope, rotaryDim }: Pairing, { element, rotates }: LaneVector): string {
   if (rope === "neox") return rotates === "none" ? "." : element < rotaryDim / 2 ? "a" : "b";
   return rotates === "all" ? "==" : rotates === "some" ? "=." : "..";
 }

@@ -39,13 +39,13 @@ const BLOCK_THREADS = 128;
 const MANY_PAIRS = 12;
 const MANY_PAIRS_MIN_BLOCKS = 4;
 
-/** Slots of a lane in the wide layout, and the lanes that a head then has at least: more heads would not fill a warp. */
-const WIDE_SLOTS = 3;
-const WIDE_LANES_MIN = 4;
+/** Fragments of a lane in the throughput layout, and the lanes that a head then has at least: more heads would not fill a warp. */
+const THROUGHPUT_FRAGMENTS = 3;
+const THROUGHPUT_LANES_MIN = 4;
 
 /**
- * A slot is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
- * both members of a pair. With r = rotary_dim and D = head_dim, slot j holds
+ * A fragment is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
+ * both members of a pair. With r = rotary_dim and D = head_dim, fragment j holds
  *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
  *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), which halve what lies behind r;
  *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs;
@@ -58,11 +58,12 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const rotaryPairs = (pairing?.rotaryDim ?? 0) / 2;
   const vectorElements =
     pairing?.rope === "neox" ? greatestCommonDivisor(rotaryPairs, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
-  const slots = headDim / (2 * vectorElements);
-  if (!Number.isInteger(slots)) throw internalError("plan", `${headDim} elements make no whole slots`, id);
+  const fragments = headDim / (2 * vectorElements);
+  if (!Number.isInteger(fragments))
+    throw internalError("plan", `${headDim} elements make no whole fragments`, id);
   const bodies = bodiesOf(op.stages);
-  const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));
-  const wide = wideLayout(slots, lanesPerHead, vectorElements);
+  const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
+  const throughput = throughputLayout(fragments, lanesPerHead, vectorElements);
   return {
     id,
     op: op.name,
@@ -77,40 +78,45 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     inputs: [...kernelInputs(op.stages, point)],
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
-    slots,
-    ...layoutOf(slots, lanesPerHead, vectorElements),
+    fragments,
+    ...layoutOf(fragments, lanesPerHead, vectorElements),
     blockThreads: BLOCK_THREADS,
-    wide,
-    layouts: wide === undefined ? 1 : 2,
+    throughput,
+    layouts: throughput === undefined ? 1 : 2,
     rotaryPairs,
     // Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once.
     turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
   };
 }
 
-function layoutOf(slots: number, lanesPerHead: number, vectorElements: number): Layout {
-  const slotsPerLane = Math.ceil(slots / lanesPerHead);
+function layoutOf(fragments: number, lanesPerHead: number, vectorElements: number): Layout {
+  const fragmentsPerLane = Math.ceil(fragments / lanesPerHead);
   return {
     lanesPerHead,
-    slotsPerLane,
+    fragmentsPerLane,
     headsPerWarp: WARP_LANES / lanesPerHead,
-    minBlocks: slotsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
+    minBlocks: fragmentsPerLane * vectorElements >= MANY_PAIRS ? MANY_PAIRS_MIN_BLOCKS : undefined,
   };
 }
 
 /**
- * With one slot a lane, 10 or 12 slots leave 6 or 4 of 16 lanes without work, and the loads that they do not make are
- * missing in the memory's queue; with three slots a lane, 4 lanes make 12 places. H100, November 2026, head_dim 96:
- * 16384 tokens take 1.14 times the floor with one slot a lane and 1.03 with three; 64 tokens 1.19 and 1.31, so few
+ * With one fragment a lane, 10 or 12 fragments leave 6 or 4 of 16 lanes without work, and the loads that they do not make are
+ * missing in the memory's queue; with three fragments a lane, 4 lanes make 12 places. H100, November 2026, head_dim 96:
+ * 16384 tokens take 1.14 times the floor with one fragment a lane and 1.03 with three; 64 tokens 1.19 and 1.31, so few
  * tokens keep one.
  */
-function wideLayout(slots: number, lanesPerHead: number, vectorElements: number): Layout | undefined {
-  const lanes = powerOfTwoAtLeast(slots) / 4;
-  const isBetter = lanes >= WIDE_LANES_MIN && lanes < lanesPerHead && lanes * WIDE_SLOTS >= slots;
-  return isBetter ? layoutOf(slots, lanes, vectorElements) : undefined;
+function throughputLayout(
+  fragments: number,
+  lanesPerHead: number,
+  vectorElements: number,
+): Layout | undefined {
+  const lanes = powerOfTwoAtLeast(fragments) / 4;
+  const isBetter =
+    lanes >= THROUGHPUT_LANES_MIN && lanes < lanesPerHead && lanes * THROUGHPUT_FRAGMENTS >= fragments;
+  return isBetter ? layoutOf(fragments, lanes, vectorElements) : undefined;
 }
 
-/** How far the second vector of a slot is from V·j: see above. */
+/** How far the second vector of a fragment is from V·j: see above. */
 export function secondVectors(
   headDim: number,
   pairing: Pairing | undefined,

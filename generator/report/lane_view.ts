@@ -5,7 +5,7 @@
  */
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { View } from "../emit/view.js";
-import { RULER_STEP, type VectorPlace, vectorBytes, vectorRows } from "../plan/lanes.js";
+import { type LaneVector, RULER_STEP, vectorBytes, vectorRows } from "../plan/lanes.js";
 
 const CELL = { width: 26, height: 30, gap: 3 } as const;
 const ROW_HEIGHT = 54;
@@ -16,7 +16,7 @@ const CELL_TOP = 16;
 const HUES = 320;
 
 export function pictureView(kernel: ManifestKernel): View {
-  const { id, point, pairing, lanesPerHead, vectorElements, slots } = kernel;
+  const { id, point, pairing, lanesPerHead, vectorElements, fragments } = kernel;
   const rows = vectorRows(kernel);
   const pitch = CELL.width + CELL.gap;
   const passing = point.headDim - (pairing?.rotaryDim ?? 0);
@@ -25,7 +25,7 @@ export function pictureView(kernel: ManifestKernel): View {
     width: Math.max(...rows.map((row) => row.length)) * pitch,
     height: rows.length * ROW_HEIGHT,
     summary:
-      `${2 * slots} vectors of ${vectorElements} (${vectorBytes(kernel)} bytes) over ${lanesPerHead} lanes` +
+      `${2 * fragments} vectors of ${vectorElements} (${vectorBytes(kernel)} bytes) over ${lanesPerHead} lanes` +
       (pairing === undefined || passing === 0
         ? ""
         : `; ${passing} of ${point.headDim} elements pass through`),
@@ -54,13 +54,13 @@ export function pictureView(kernel: ManifestKernel): View {
 }
 
 /** What fills a cell: half of it, where only the first of its two pairs rotates. */
-function fillsOf({ rotates }: VectorPlace): View[] {
+function fillsOf({ rotates }: LaneVector): View[] {
   const whole = { width: CELL.width, kind: rotates === "all" ? "rotates" : "passes" };
   return rotates === "some" ? [whole, { width: CELL.width / 2, kind: "rotates bare" }] : [whole];
 }
 
 /** Interleaved: a bar for each pair of neighbours in the vector. */
-function barsOf({ pairing }: ManifestKernel, { rotates }: VectorPlace): View[] {
+function barsOf({ pairing }: ManifestKernel, { rotates }: LaneVector): View[] {
   if (pairing?.rope !== "interleaved") return [];
   return [
     { x: 4, kind: rotates === "none" ? "rests" : "turns" },
@@ -69,12 +69,15 @@ function barsOf({ pairing }: ManifestKernel, { rotates }: VectorPlace): View[] {
 }
 
 /** Which member of its pairs a NeoX vector is. */
-function memberOf({ pairing }: ManifestKernel, { element, rotates }: VectorPlace): string {
+function memberOf({ pairing }: ManifestKernel, { element, rotates }: LaneVector): string {
   if (pairing?.rope !== "neox" || rotates === "none") return "";
   return element < pairing.rotaryDim / 2 ? "a" : "b";
 }
 
-function titleOf({ pairing, vectorElements }: ManifestKernel, { element, lane, slot, rotates }: VectorPlace) {
+function titleOf(
+  { pairing, vectorElements }: ManifestKernel,
+  { element, lane, fragment, rotates }: LaneVector,
+) {
   const half = (pairing?.rotaryDim ?? 0) / 2;
   const range = (start: number) =>
     vectorElements === 1 ? `${start}` : `${start} to ${start + vectorElements - 1}`;
@@ -86,5 +89,5 @@ function titleOf({ pairing, vectorElements }: ManifestKernel, { element, lane, s
     some: "only the first pair of neighbours rotates",
     none: "passes through",
   }[rotates];
-  return `${range(element)}: lane ${lane}, slot ${slot}; ${what}`;
+  return `${range(element)}: lane ${lane}, fragment ${fragment}; ${what}`;
 }

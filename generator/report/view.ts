@@ -141,7 +141,7 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
     columns: [
       number("vector elements", ({ vectorElements }) => `${vectorElements}`),
       number("lanes a\u00a0head", ({ lanesPerHead }) => `${lanesPerHead}`),
-      number("slots a\u00a0lane", ({ slotsPerLane }) => `${slotsPerLane}`),
+      number("fragments a\u00a0lane", ({ fragmentsPerLane }) => `${fragmentsPerLane}`),
       number("heads a\u00a0warp", ({ headsPerWarp }) => `${headsPerWarp}`),
       number("threads a\u00a0block", ({ blockThreads }) => `${blockThreads}`),
       number("bytes a\u00a0head", (kernel) => `${bytesPerHead(kernel)}`),

@@ -83,30 +83,30 @@ interface Made {
 export function runBatch(
   library: Pick<Library, "manifest" | "upload" | "uploadRope" | "synchronize">,
   kernel: Kernel,
-  facts: ManifestKernel,
+  entry: ManifestKernel,
   batch: Batch,
   seed: number,
 ): BatchResult {
-  const { dtype } = facts.point;
+  const { dtype } = entry.point;
   const { source, target = source } = batch;
   const isInPlace = batch.target === undefined;
   const random = randomNumbers(seed);
   const before = randomBits(dtype, source.length, random);
   const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
-  const op = opOf(library.manifest.ops, facts);
+  const op = opOf(library.manifest.ops, entry);
 
   using input = library.upload(dtype, before);
   using output = isInPlace ? undefined : library.upload(dtype, overwritten);
   using rope = library.uploadRope(batch.rope);
   const made = new Map<string, Made>();
   try {
-    for (const [tensor, type, was] of madeTensors(facts, op, batch, random)) {
+    for (const [tensor, type, was] of madeTensors(entry, op, batch, random)) {
       made.set(tensor.path, { what: tensor.field, buffer: library.upload(type, was), was });
     }
     const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
     const layouts = (region: Region, buffer: DeviceBuffer) =>
       Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never;
-    const options = madeOptions(facts, op, {
+    const options = madeOptions(entry, op, {
       counts: batch,
       in: layouts(source, input),
       out: output === undefined ? undefined : layouts(target, output),
@@ -119,7 +119,7 @@ export function runBatch(
     library.synchronize();
     const after = (output ?? input).read(new Uint16Array(target.length));
 
-    const judge = new Judge(facts, op, batch, { before, after, made });
+    const judge = new Judge(entry, op, batch, { before, after, made });
     for (const side of sidesOf(op.stages)) judge.heads(side, source[side], target[side]);
     const touched =
       judge.touched(overwritten) ??
@@ -134,12 +134,12 @@ export function runBatch(
 
 /** Every tensor that the kernel reads besides heads and angles, filled by what its elements are. */
 function* madeTensors(
-  facts: ManifestKernel,
+  entry: ManifestKernel,
   { stages }: ManifestOp,
   batch: Batch,
   random: () => number,
 ): Generator<readonly [Tensor, ElementType, HostData[ElementType]]> {
-  const { headDim, dtype } = facts.point;
+  const { headDim, dtype } = entry.point;
   const { positions, numTokens, weightForEachHead = false } = batch;
   const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
     switch (tensor.dtype) {
@@ -156,12 +156,12 @@ function* madeTensors(
     }
   };
   for (const side of sidesOf(stages)) {
-    for (const tensor of readTensors(facts, side)) {
+    for (const tensor of readTensors(entry, side)) {
       yield made(tensor, madeLength(tensor, headDim, headsOf(batch)[side], weightForEachHead).of);
     }
   }
   for (const tensor of CALL_TENSORS) {
-    if (facts.inputs.includes(tensor.path) && tensor.path !== "rope_table") yield made(tensor, numTokens);
+    if (entry.inputs.includes(tensor.path) && tensor.path !== "rope_table") yield made(tensor, numTokens);
   }
 }
 
@@ -181,25 +181,25 @@ interface Data {
 /** Holds what a batch left against the oracle. */
 class Judge {
   readonly accuracy: Accuracy;
-  readonly #facts: ManifestKernel;
+  readonly #entry: ManifestKernel;
   readonly #op: ManifestOp;
   readonly #batch: Batch;
   readonly #data: Data;
   readonly #covered: Uint8Array;
   readonly #numbers: Float64Array;
 
-  constructor(facts: ManifestKernel, op: ManifestOp, batch: Batch, data: Data) {
-    this.accuracy = new Accuracy(facts.point.dtype);
-    this.#facts = facts;
+  constructor(entry: ManifestKernel, op: ManifestOp, batch: Batch, data: Data) {
+    this.accuracy = new Accuracy(entry.point.dtype);
+    this.#entry = entry;
     this.#op = op;
     this.#batch = batch;
     this.#data = data;
     this.#covered = new Uint8Array(data.after.length);
-    this.#numbers = decodingTable(facts.point.dtype);
+    this.#numbers = decodingTable(entry.point.dtype);
   }
 
   heads(side: Side, from: Place, to: Place): void {
-    const { point } = this.#facts;
+    const { point } = this.#entry;
     const { numTokens, judgeEvery = 1 } = this.#batch;
     const numHeads = headsOf(this.#batch)[side];
     const stages = this.#op.stages[side] ?? [];
@@ -219,7 +219,7 @@ class Judge {
 
   /** The inputs of one head of one token, as the references take them. */
   #inputsOf(side: Side, numHeads: number): (token: number, head: number) => ReferenceInputs {
-    const { headDim } = this.#facts.point;
+    const { headDim } = this.#entry.point;
     const { rope, eps, positions, weightForEachHead = false } = this.#batch;
     const numbers = new Map([
       ["eps", eps],
@@ -228,7 +228,7 @@ class Judge {
     const elementsOf = new Map<string, (token: number, head: number) => Float64Array>();
     elementsOf.set("rope_table", () => rope.invFreq);
     elementsOf.set("positions", (token) => Float64Array.of(Number(positions[token] ?? Number.NaN)));
-    for (const tensor of readTensors(this.#facts, side)) {
+    for (const tensor of readTensors(this.#entry, side)) {
       const { was } = this.#data.made.get(tensor.path) as Made;
       const { ofOne, of } = madeLength(tensor, headDim, numHeads, weightForEachHead);
       const name = tensor.path.slice(side.length + 1);

@@ -29,7 +29,7 @@ export interface Sketch {
   readonly v?: number;
   /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
   readonly place?: "rows" | "rows with gaps" | "out of place";
-  readonly hasWidePositions?: boolean;
+  readonly hasInt64Positions?: boolean;
   readonly hasYarn?: boolean;
   readonly eps?: number;
   readonly weightForEachHead?: boolean;
@@ -39,7 +39,7 @@ export interface Sketch {
 const SKETCHES: readonly Sketch[] = [
   {
     ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1, v: 3 },
-    ...{ place: "rows with gaps", hasWidePositions: true, hasYarn: true },
+    ...{ place: "rows with gaps", hasInt64Positions: true, hasYarn: true },
   },
   { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, place: "out of place", hasYarn: true, eps: 1e-5 },
   { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
@@ -59,7 +59,7 @@ export interface Branch extends Sketch {
 /** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-/** With 9 groups of heads on each side, so that warps take two groups in a row, and four. */
+/** With 9 steps of heads on each side, so that tasks are of two steps, and of four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
   return {
@@ -68,7 +68,7 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
         ...{ q: heads, k: heads, v: heads, place: "rows with gaps", weightForEachHead: true },
-        ...{ hasYarn: true, hasWidePositions: true },
+        ...{ hasYarn: true, hasInt64Positions: true },
       },
       { name: "filling, out of place, no k heads", q: heads, k: 0, place: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
@@ -76,14 +76,14 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
   };
 }
 
-/** What dispatch must have been seen to do, whatever the device: one, two and four groups a task; one slice and several. */
+/** What dispatch must have been seen to do, whatever the device: tasks of one, two and four steps; one slice and several. */
 const TASKS_MIN = 3;
 
 /** What dispatch was not seen to do, in words. */
-export function unseenBranches(facts: ManifestKernel, branches: readonly Branch[]): string[] {
-  const { layouts } = facts;
+export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[]): string[] {
+  const { layouts } = entry;
   // Where heads can never share an input, each lane has one.
-  const differ = SIDES.some((side) => readTensors(facts, side).some(isAlwaysForEachHead));
+  const differ = SIDES.some((side) => readTensors(entry, side).some(isAlwaysForEachHead));
   const tasksMin = differ ? 1 : TASKS_MIN;
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
@@ -103,18 +103,18 @@ const JUDGED = 43;
  * before slices. `launched` says what dispatch decides; batches have at most `most` elements.
  */
 export function branchesOf(
-  facts: ManifestKernel,
+  entry: ManifestKernel,
   most: number,
   launched: (shape: Shape, tokens: number) => LaunchInfo,
 ): Branch[] {
-  const { every, last } = shapesFor(facts.headsPerWarp);
+  const { every, last } = shapesFor(entry.headsPerWarp);
   const sketchesOf = (shape: Shape) => {
-    const heads = takenHeads(facts, countsOf(shape, 0));
+    const heads = takenHeads(entry, countsOf(shape, 0));
     if (heads === 0) return [];
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
       const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // so that blocks at the end are not full
-      if (tokens * heads * facts.point.headDim > most) return [...found.values()];
+      if (tokens * heads * entry.point.headDim > most) return [...found.values()];
       const { layout, headsPerTask, slices } = launched(shape, tokens);
       const isSliced = slices > 1;
       const taken = `layout ${layout}, ${headsPerTask} heads a task, ${isSliced ? "in slices" : "in one slice"}`;
@@ -134,9 +134,9 @@ export function branchesOf(
 }
 
 /** Heads of a token that the kernel works on. */
-function takenHeads(facts: ManifestKernel, counts: Counts): number {
+function takenHeads(entry: ManifestKernel, counts: Counts): number {
   const heads = headsOf(counts);
-  return SIDES.reduce((sum, side) => sum + (facts.inputs.includes(`${side}.in`) ? heads[side] : 0), 0);
+  return SIDES.reduce((sum, side) => sum + (entry.inputs.includes(`${side}.in`) ? heads[side] : 0), 0);
 }
 
 export const countsOf = ({ q, k, v = 1 }: Shape, numTokens: number) => ({
@@ -144,20 +144,20 @@ export const countsOf = ({ q, k, v = 1 }: Shape, numTokens: number) => ({
 });
 
 /** The batches that every kernel is run on, and those that a GPU gets for the branches of its dispatch. */
-export function batchesFor(facts: ManifestKernel, branches: readonly Sketch[]): Batch[] {
-  const { headDim } = facts.point;
-  const rotaryDim = facts.pairing?.rotaryDim ?? 2;
+export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): Batch[] {
+  const { headDim } = entry.point;
+  const rotaryDim = entry.pairing?.rotaryDim ?? 2;
   const plain = ropeTable({ base: 10_000, rotaryDim });
   const scaling = { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 32_768 } as const;
   const yarn = ropeTable({ base: 1_000_000, rotaryDim, scaling });
   const packed = { q: 3, k: 2, v: 2 };
-  const heads = takenHeads(facts, countsOf({ name: "", ...packed }, 0));
+  const heads = takenHeads(entry, countsOf({ name: "", ...packed }, 0));
   const tokens = Math.ceil(REL_ERROR_MIN_ELEMENTS / (heads * headDim));
   const pooled = { name: "packed", tokens, ...packed };
   return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {
     const { name, tokens, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
     const counts = countsOf(sketch, tokens);
-    const positions = sketch.hasWidePositions ? widePositions(tokens) : cyclingPositions(tokens);
+    const positions = sketch.hasInt64Positions ? int64Positions(tokens) : cyclingPositions(tokens);
     const rope = sketch.hasYarn ? yarn : plain;
     const regions = regionsFor(headDim, counts, sketch.place);
     return { name, ...counts, ...regions, positions, rope, eps, weightForEachHead, judgeEvery };
@@ -187,7 +187,7 @@ function cyclingPositions(tokens: number): Int32Array {
 }
 
 /** Of 64 bits: some are beyond what 32 hold. */
-function widePositions(tokens: number): BigInt64Array {
+function int64Positions(tokens: number): BigInt64Array {
   return BigInt64Array.from(cyclingPositions(tokens), (position, i) =>
     i % 4 === 3 ? BigInt(position) * 1009n : BigInt(position),
   );

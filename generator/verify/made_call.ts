@@ -41,10 +41,10 @@ export const isAlwaysForEachHead = ({ shape, strides }: Tensor): boolean =>
   shape.includes("num_heads") && strides.length === 0;
 
 /** The tensors that a kernel reads besides the heads: of a side, and of the whole call but for the table of angles. */
-export function readTensors(facts: ManifestKernel, side: Side): readonly Tensor[] {
+export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[] {
   const { from, to } = SIDE_PLACES[side];
   return SIDE_TENSORS[side].filter(
-    (tensor) => tensor !== from && tensor !== to && facts.inputs.includes(tensor.path),
+    (tensor) => tensor !== from && tensor !== to && entry.inputs.includes(tensor.path),
   );
 }
 
@@ -63,11 +63,11 @@ export interface MadeCall {
 }
 
 /** What the kernel takes, and nothing else. */
-export function madeOptions(facts: ManifestKernel, op: ManifestOp, call: MadeCall): RunOptions {
-  const { headDim } = facts.point;
+export function madeOptions(entry: ManifestKernel, op: ManifestOp, call: MadeCall): RunOptions {
+  const { headDim } = entry.point;
   const counts = headsOf(call.counts);
   const heads = (side: Side): Heads => {
-    const given = readTensors(facts, side).map((tensor) => {
+    const given = readTensors(entry, side).map((tensor) => {
       const buffer = call.bufferOf(tensor);
       const { ofOne } = madeLength(tensor, headDim, counts[side], call.isForEachHead);
       const headStride = call.isForEachHead ? ofOne : 0;
@@ -75,7 +75,7 @@ export function madeOptions(facts: ManifestKernel, op: ManifestOp, call: MadeCal
     });
     return { in: call.in[side], out: call.out?.[side], numHeads: counts[side], ...Object.fromEntries(given) };
   };
-  const isTaken = (path: string) => facts.inputs.includes(path);
+  const isTaken = (path: string) => entry.inputs.includes(path);
   const tensors = CALL_TENSORS.filter(({ path }) => isTaken(path) && path !== "rope_table");
   return {
     ...Object.fromEntries(sidesOf(op.stages).map((side) => [side, heads(side)])),

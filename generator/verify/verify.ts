@@ -30,30 +30,30 @@ export async function verifyLibrary(
   onKernel: (result: KernelResult) => void = () => {},
 ): Promise<KernelResult[]> {
   const results: KernelResult[] = [];
-  for (const facts of library.manifest.kernels) {
-    const kernel = await library.kernel({ ...facts.point, op: facts.op });
-    const result = verifyKernel(library, kernel, facts);
+  for (const entry of library.manifest.kernels) {
+    const kernel = await library.kernel({ ...entry.point, op: entry.op });
+    const result = verifyKernel(library, kernel, entry);
     results.push(result);
     onKernel(result);
   }
   return results;
 }
 
-function verifyKernel(library: Library, kernel: Kernel, facts: ManifestKernel): KernelResult {
-  const { dtype } = facts.point;
-  const op = opOf(library.manifest.ops, facts);
+function verifyKernel(library: Library, kernel: Kernel, entry: ManifestKernel): KernelResult {
+  const { dtype } = entry.point;
+  const op = opOf(library.manifest.ops, entry);
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
   const branches =
     library.target === "cuda"
-      ? branchesOf(facts, elementsMax(library), (shape, tokens) =>
-          launchOf(library, kernel, facts, op, shape, tokens),
+      ? branchesOf(entry, elementsMax(library), (shape, tokens) =>
+          launchOf(library, kernel, entry, op, shape, tokens),
         )
       : [];
-  if (library.target === "cuda") failures.push(...unseenBranches(facts, branches));
-  const batches = batchesFor(facts, branches);
+  if (library.target === "cuda") failures.push(...unseenBranches(entry, branches));
+  const batches = batchesFor(entry, branches);
   batches.forEach((batch, seed) => {
-    const { accuracy, touched } = runBatch(library, kernel, facts, batch, seed + 1);
+    const { accuracy, touched } = runBatch(library, kernel, entry, batch, seed + 1);
     pooled.maxError = Math.max(pooled.maxError, accuracy.maxError);
     if (accuracy.elements >= REL_ERROR_MIN_ELEMENTS)
       pooled.relError = Math.max(pooled.relError, accuracy.relError);
@@ -71,12 +71,12 @@ const elementsMax = ({ devices }: Library) => Math.max(2 ** 24, ...devices.map((
 function launchOf(
   library: Library,
   kernel: Kernel,
-  facts: ManifestKernel,
+  entry: ManifestKernel,
   op: ManifestOp,
   shape: Shape,
   numTokens: number,
 ): LaunchInfo {
-  const { headDim, dtype } = facts.point;
+  const { headDim, dtype } = entry.point;
   const counts = countsOf(shape, numTokens);
   const region = rowsOf(headDim, counts);
   const isForEachHead = shape.weightForEachHead ?? false;
@@ -91,11 +91,11 @@ function launchOf(
   const ofSide = (numHeads: number) => (tensor: Tensor) =>
     madeLength(tensor, headDim, numHeads, isForEachHead).of;
   const most = ofSide(Math.max(...Object.values(headsOf(counts))));
-  const options = madeOptions(facts, op, {
+  const options = madeOptions(entry, op, {
     ...{ counts, isForEachHead, eps: 1e-6 },
     in: Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never,
     ropeTable: {
-      turns: borrow("uint64", Math.max(1, (facts.pairing?.rotaryDim ?? 0) / 2)),
+      turns: borrow("uint64", Math.max(1, (entry.pairing?.rotaryDim ?? 0) / 2)),
       attentionFactor: 1,
     },
     bufferOf: (tensor) =>

@@ -84,7 +84,12 @@ test.each<[string, (built: Built) => void, string, RegExp]>([
     INVALID,
     notOfThisVersion("kernels.0.vectorElements"),
   ],
-  ["a number past 2^53", first(() => ({ slots: 2 ** 60 })), INVALID, notOfThisVersion("kernels.0.slots")],
+  [
+    "a number past 2^53",
+    first(() => ({ fragments: 2 ** 60 })),
+    INVALID,
+    notOfThisVersion("kernels.0.fragments"),
+  ],
   [
     "a point without a dtype",
     first(({ point }) => ({ point: { ...point, dtype: undefined } })),

@@ -9,16 +9,16 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the sum over lanes only where there is a head",
       file: "templates/cuda/stages/norm.hbs",
-      find: "const float sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
+      find: "const float sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
       replace:
-        "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_slots(sums, eps_part), LANES_PER_HEAD);",
+        "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
       killedBy: EMULATED,
     },
     {
       name: "lanes of a head that are no power of two",
       file: "generator/plan/plan.ts",
-      find: "const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(slots));",
-      replace: "const lanesPerHead = Math.min(WARP_LANES, slots);",
+      find: "const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));",
+      replace: "const lanesPerHead = Math.min(WARP_LANES, fragments);",
       killedBy: "test/plan.test.ts",
     },
     {
@@ -111,8 +111,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a group of heads with the weight of the group before",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "if (one_a_lane || 2 * groups < capacity)",
-      replace: "if (2 * groups < capacity)",
+      find: "if (one_a_lane || 2 * steps < capacity)",
+      replace: "if (2 * steps < capacity)",
       killedBy: EMULATED,
     },
     {
@@ -170,8 +170,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "vector loads past the end of a row",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "min(slot_of(s), SLOTS - 1)",
-      replace: "min(slot_of(s), SLOTS)",
+      find: "min(fragment_of(f), FRAGMENTS - 1)",
+      replace: "min(fragment_of(f), FRAGMENTS)",
       killedBy: EMULATED,
     },
     {
@@ -199,17 +199,17 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "  const bool has_wide_positions =",
+      find: "  const bool has_int64_positions =",
       replace:
-        "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  const bool has_wide_positions =",
+        "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  const bool has_int64_positions =",
       killedBy: "test/random_configs.test.ts",
     },
     {
       name: "the head stride of the first side for the third",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "  const bool has_wide_positions =",
+      find: "  const bool has_int64_positions =",
       replace:
-        "  if (side_count > 2) heads[2].in_head_stride = heads[0].in_head_stride;\n  const bool has_wide_positions =",
+        "  if (side_count > 2) heads[2].in_head_stride = heads[0].in_head_stride;\n  const bool has_int64_positions =",
       killedBy: "test/random_configs.test.ts",
     },
     {
@@ -246,15 +246,15 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the weight of the wrong half",
       file: "templates/cuda/stages/norm.hbs",
-      find: "load_vector(weight, second_vector(loaded_slot(s)))",
-      replace: "load_vector(weight, first_vector(loaded_slot(s)))",
+      find: "load_vector(weight, second_vector(loaded_fragment(f)))",
+      replace: "load_vector(weight, first_vector(loaded_fragment(f)))",
       killedBy: EMULATED,
     },
     {
       name: "eps outside the mean",
       file: "templates/cuda/stages/norm.hbs",
-      find: "params.eps * (1.0f * HEAD_DIM / PLACES);",
-      replace: "params.eps * (1.0f / PLACES);",
+      find: "params.eps * (1.0f * HEAD_DIM / LEAVES);",
+      replace: "params.eps * (1.0f / LEAVES);",
       killedBy: EMULATED,
     },
     {
@@ -267,15 +267,15 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "surplus lanes add a neighbour's elements",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "if (slot_of(s) >= SLOTS)",
-      replace: "if (slot_of(s) > SLOTS)",
+      find: "if (fragment_of(f) >= FRAGMENTS)",
+      replace: "if (fragment_of(f) > FRAGMENTS)",
       killedBy: EMULATED,
     },
     {
-      name: "slots of a lane added in another order",
+      name: "fragments of a lane added in another order",
       file: "templates/cuda/device.cuh",
-      find: "for (int s = 0; s < distance; ++s) all[s] += all[s + distance];",
-      replace: "for (int s = 1; s < 2 * distance; ++s) all[0] += s % 2 ? all[s] : 0;",
+      find: "for (int f = 0; f < distance; ++f) all[f] += all[f + distance];",
+      replace: "for (int f = 1; f < 2 * distance; ++f) all[0] += f % 2 ? all[f] : 0;",
       killedBy: EMULATED,
     },
     {

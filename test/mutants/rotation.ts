@@ -44,7 +44,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the attention factor on what passes through",
       file: "templates/cuda/stages/rotate.hbs",
-      find: "pair_of(slot_of(s), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f",
+      find: "pair_of(fragment_of(f), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f",
       replace: "params.attention_factor",
       killedBy: EMULATED,
     },
@@ -96,7 +96,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the position without a sign",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "params.position_high_byte = has_wide_positions ? 4 : 0;",
+      find: "params.position_high_byte = has_int64_positions ? 4 : 0;",
       replace: "params.position_high_byte = 4;",
       killedBy: EMULATED,
     },
@@ -182,10 +182,10 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "only the first slot of a lane prepared",
+      name: "only the first fragment of a lane prepared",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "s < SLOTS_PER_LANE; ++s) {\n{{#each prepare}}",
-      replace: "s < 1; ++s) {\n{{#each prepare}}",
+      find: "f < FRAGMENTS_PER_LANE; ++f) {\n{{#each prepare}}",
+      replace: "f < 1; ++f) {\n{{#each prepare}}",
       killedBy: "test/random_configs.test.ts",
     },
   ]),
