@@ -10,14 +10,14 @@ export const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n
 export const REST = 'rope: ["neox"], dtype: ["bf16"]';
 export const idsOf = (config: string) => compile(config).plans.map(({ id }) => id);
 
-export type Add = readonly [axis: string, values: readonly string[], entry?: number];
+export type Add = readonly [axis: string, values: readonly string[], entry?: number, op?: string];
 
 /** Adds, and checks what must hold whatever the text: the ids are the difference, and nothing is lost or left over. */
-export function add(before: string, [axis, values, entry]: Add, imported: Texts = {}): string {
+export function add(before: string, [axis, values, entry, op]: Add, imported: Texts = {}): string {
   const config = writeConfig(before, imported);
   const files = readdirSync(dirname(config));
   const old = idsOf(config);
-  const added = addValues(config, axis, values, entry);
+  const added = addValues(config, axis, values, entry, op);
   const now = idsOf(config);
   expect(added).toEqual(now.filter((id) => !old.includes(id)));
   expect(added).not.toEqual([]);

@@ -165,18 +165,6 @@ describe("a list of entries", () => {
 
   it.each<[string, string, Add, string]>([
     [
-      "is edited where one entry can take the value: the other allows no kernel",
-      `[${partial(128)}, ${full(64)}]`,
-      ["headDim", ["32"]],
-      `[${partial(128)}, ${full(32, 64)}]`,
-    ],
-    [
-      "is edited where one entry can take the value: the other has it",
-      `[${full(64)}, ${partial(128)}]`,
-      ["headDim", ["128"]],
-      `[${full(64, 128)}, ${partial(128)}]`,
-    ],
-    [
       "is edited at the entry that is named",
       `[\n  ${full(64)},\n  ${partial(128)},\n]`,
       ["headDim", ["256"], 2],

@@ -15,7 +15,7 @@ describe("nothing is written, and the reason is said, for", () => {
   const several = `[\n  ${neoxEntry(64)},\n  { headDim: [128], rotaryDim: [96], ${REST} },\n]`;
   it.each<[string, string, Add, string, RegExp]>([
     [
-      "several entries that can take it",
+      "an entry that is not named where there are several",
       several,
       ["headDim", ["256"]],
       "entry-needed",

@@ -75,8 +75,9 @@ describe("a list of spaces", () => {
 });
 
 describe("add", () => {
-  it("goes to the only entry that can take the value", () => {
-    expect(add(BOTH, ["headDim", ["256"]])).toBe(BOTH.replace(neoxEntry(128), neoxEntry(128, 256)));
+  it("goes to the only entry of the op that is named", () => {
+    const named = add(BOTH, ["headDim", ["256"], undefined, "qk_norm_rope"]);
+    expect(named).toBe(BOTH.replace(neoxEntry(128), neoxEntry(128, 256)));
   });
 
   it("counts the entries of all spaces", () => {

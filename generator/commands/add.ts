@@ -16,7 +16,7 @@ export function registerAdd(cli: Argv, io: Io): Argv {
         .option("entry", {
           type: "string",
           requiresArg: true,
-          describe: "Which entry of a list of products, from 1; needed where several can take the values",
+          describe: "Which entry of the config, from 1; needed where there are several",
         })
         .option("op", {
           type: "string",

@@ -14,8 +14,8 @@ import {
 } from "ts-morph";
 import { describeRange, isInRange } from "../../dsl/legality.js";
 import { type Values, valueOn } from "../../dsl/points.js";
-import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
-import type { Axis, AxisValue, ConfigPoint, Op } from "../ir.js";
+import { internalError, quoted, show, type UserError, userError } from "../diagnostics.js";
+import type { Axis, AxisValue, ConfigPoint, Op, Space } from "../ir.js";
 import { kernelId } from "../kernel_id.js";
 import { closest, didYouMean } from "../load/closest.js";
 import { readConfig, spaceCalls } from "../load/index.js";
@@ -29,8 +29,8 @@ import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
 /**
- * @param entryNumber which entry of the config, from 1, counted over all its spaces
- * @param opName whose space is meant, where there are several
+ * @param entryNumber which entry of the config, from 1, counted over all its spaces; needed where there are several
+ * @param opName whose entries are meant, where a config has several spaces
  * @throws UserError with nothing written: `unknown-axis`, `value-not-in-axis`, `value-present`, `entry-needed`,
  *   `entry-without-kernel`, and whatever is wrong with the config before or after.
  */
@@ -45,72 +45,64 @@ export function addValues(
   const read = config.getFullText();
   const loaded = readConfig(config);
   const before = planSpaces(loaded);
-  const places = loaded.spaces.flatMap(({ op, entries }, space) =>
-    entries.map((_, entry): Place => ({ op, space, entry })),
-  );
-  const chosen = opName === undefined ? undefined : spaceNamed(configPath, loaded.spaces, opName);
-  const outcomes = candidates(places, entryNumber)
-    .filter(({ op }) => chosen === undefined || op === chosen.op)
-    .map((place) => tryEntry(parseConfig(configPath, read), before, place, axisName, words));
-  const possible = outcomes.filter((outcome) => outcome.kind === "edited");
-  const [only] = possible;
-  if (only === undefined) throw outcomes.find((outcome) => outcome.kind === "failed")?.error ?? noEntry();
-  if (possible.length > 1) throw entryNeeded(configPath, places, possible);
-  writeAtOnce(configPath, read, only.text);
-  return only.added;
+  const at = chooseEntry(config, loaded.spaces, entryNumber, opName);
+  const axis = findAxis(at.op, axisName);
+  const values = parseWords(axis, words);
+  let edited = config;
+  if (readProperties(entryAt(config, at), ignore)?.has(axis.name)) {
+    for (const value of values) edited = parseConfig(configPath, withValue(edited, at, axis, value));
+  } else {
+    edited = parseConfig(configPath, withEntry(config, before, at, axis, values));
+  }
+  const old = new Set(before.plans.map(({ id }) => id));
+  const after = planSpaces(readConfig(edited));
+  const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
+  if (added.length === 0) {
+    const rejected = after.rejections.find(({ point }) => values.includes(valueOn(axis, point) ?? ""));
+    throw nothingAdded(axis, values, rejected?.reason);
+  }
+  writeAtOnce(configPath, read, edited.getFullText());
+  return added;
 }
 
 /** An entry of a config: the number of its space and its number there, from 0. */
-interface Place {
+interface EntryIndex {
   readonly op: Op;
   readonly space: number;
   readonly entry: number;
 }
 
-interface Edited {
-  readonly kind: "edited";
-  readonly text: string;
-  readonly added: string[];
-  readonly place: Place;
-  readonly line: number;
-}
-
-/** The edit of one entry, on a copy of the config of its own. */
-function tryEntry(
-  copy: SourceFile,
-  before: Compilation,
-  place: Place,
-  axisName: string,
-  words: readonly string[],
-): Edited | { readonly kind: "failed"; readonly error: UserError } {
-  try {
-    const axis = findAxis(place.op, axisName);
-    const values = parseWords(axis, words);
-    let config = copy;
-    const configPath = copy.getFilePath();
-    const { line } = spanOf(entryAt(config, place));
-    if (readProperties(entryAt(config, place), ignore)?.has(axis.name)) {
-      for (const value of values) config = parseConfig(configPath, withValue(config, place, axis, value));
-    } else {
-      config = parseConfig(configPath, withEntry(config, before, place, axis, values));
-    }
-    const old = new Set(before.plans.map(({ id }) => id));
-    const after = planSpaces(readConfig(config));
-    const added = after.plans.map(({ id }) => id).filter((id) => !old.has(id));
-    if (added.length === 0) {
-      const rejected = after.rejections.find(({ point }) => values.includes(valueOn(axis, point) ?? ""));
-      throw nothingAdded(axis, values, rejected?.reason);
-    }
-    return { kind: "edited", text: config.getFullText(), added, line, place };
-  } catch (error) {
-    if (error instanceof UserError) return { kind: "failed", error };
-    throw error;
-  }
+/** The entry that is meant: the only one, of the op that is named. */
+function chooseEntry(
+  config: SourceFile,
+  spaces: readonly Space[],
+  entryNumber: number | undefined,
+  opName: string | undefined,
+): EntryIndex {
+  const path = config.getFilePath();
+  const named = opName === undefined ? undefined : spaceNamed(path, spaces, opName).op;
+  const all = spaces.flatMap(({ op, entries }, space) =>
+    entries.map((_, entry): EntryIndex => ({ op, space, entry })),
+  );
+  const meant = all.filter(
+    ({ op }, i) => (named ?? op) === op && (entryNumber === undefined || entryNumber === i + 1),
+  );
+  const [only, another] = meant;
+  if (only !== undefined && another === undefined) return only;
+  const entries = all.map((at, i) => {
+    const of = spaces.length > 1 ? `, of ${at.op.name}` : "";
+    return `${i + 1} (line ${spanOf(entryAt(config, at)).line}${of})`;
+  });
+  const have = `the entries of ${quoted(path)} are ${entries.join(", ")}`;
+  if (all.length === 0) throw noEntry();
+  if (only === undefined) throw userError("bad-option", `--entry is ${entryNumber}`, have);
+  const fix = `name one with --entry N${spaces.length > 1 ? ", or its op with --op NAME" : ""}`;
+  throw userError("entry-needed", have, fix);
 }
 
 /** The text with a value in the axis's list, in order where the list is in order; one value becomes a list. */
-function withValue(config: SourceFile, place: Place, axis: Axis, value: AxisValue): string {
-  const written = readProperties(entryAt(config, place), ignore)?.get(axis.name)?.value;
+function withValue(config: SourceFile, at: EntryIndex, axis: Axis, value: AxisValue): string {
+  const written = readProperties(entryAt(config, at), ignore)?.get(axis.name)?.value;
   if (written === undefined) throw internalError("edit", `${axis.name} is not in the entry`);
   const behind = unwrap(written);
   const list = Node.isArrayLiteralExpression(behind) ? behind : undefined;
@@ -150,12 +142,12 @@ function indexFor(list: ArrayLiteralExpression, value: AxisValue): number {
 function withEntry(
   config: SourceFile,
   before: Compilation,
-  place: Place,
+  at: EntryIndex,
   axis: Axis,
   values: readonly AxisValue[],
 ): string {
-  const { op } = place;
-  const properties = readProperties(entryAt(config, place), ignore) ?? new Map();
+  const { op } = at;
+  const properties = readProperties(entryAt(config, at), ignore) ?? new Map();
   const present = new Set(before.plans.map(({ id }) => id));
   const lists = new Map<string, readonly AxisValue[]>(
     op.axes.flatMap(({ name }) => {
@@ -183,7 +175,7 @@ function withEntry(
   if (byDefault !== undefined) throw madeAlready(axis, valueOn(axis, byDefault) ?? "", byDefault);
   if (points.length === 0) throw nothingAdded(axis, values, rejections[0]?.reason);
   const entry = [...lists].map(([name, list]) => `${name}: ${listOf(list)}`);
-  return appendEntry(config, spaceAt(config, place), `{ ${entry.join(", ")} }`);
+  return appendEntry(config, spaceAt(config, at), `{ ${entry.join(", ")} }`);
 }
 
 /** The points of an entry with these values. */
@@ -197,25 +189,14 @@ function expandLists(op: Op, lists: ReadonlyMap<string, readonly AxisValue[]>): 
   return expand({ op, span, entries: [{ axes, span, complete: false }] });
 }
 
-function candidates(places: readonly Place[], entryNumber: number | undefined): readonly Place[] {
-  if (entryNumber === undefined) return places;
-  const place = places[entryNumber - 1];
-  if (place !== undefined) return [place];
-  throw userError(
-    "bad-option",
-    `--entry is ${entryNumber}`,
-    `the config has ${places.length}, counted from 1`,
-  );
-}
-
-function spaceAt(config: SourceFile, { space }: Place): CallExpression {
+function spaceAt(config: SourceFile, { space }: EntryIndex): CallExpression {
   const call = spaceCalls(config, ignore)[space];
   if (call === undefined) throw noEntry();
   return call;
 }
 
-function entryAt(config: SourceFile, place: Place): Expression {
-  const entry = entryExpressions(spaceAt(config, place), ignore)[place.entry];
+function entryAt(config: SourceFile, at: EntryIndex): Expression {
+  const entry = entryExpressions(spaceAt(config, at), ignore)[at.entry];
   if (entry === undefined) throw noEntry();
   return entry;
 }
@@ -259,20 +240,6 @@ function madeAlready({ name, follows }: Axis, value: AxisValue, point: Values): 
     "value-present",
     message,
     `leave ${value} out, or write an entry of its own for the others`,
-  );
-}
-
-function entryNeeded(configPath: string, places: readonly Place[], possible: readonly Edited[]): UserError {
-  const isMixed = new Set(places.map(({ space }) => space)).size > 1;
-  const entries = possible.map(({ place, line }) => {
-    const of = isMixed ? `, of ${place.op.name}` : "";
-    return `${places.indexOf(place) + 1} (line ${line}${of})`;
-  });
-  const message = `several entries of ${quoted(configPath)} can take the values: ${entries.join(", ")}`;
-  return userError(
-    "entry-needed",
-    message,
-    `name one with --entry N${isMixed ? ", or its op with --op NAME" : ""}`,
   );
 }
 
