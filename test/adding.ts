@@ -10,7 +10,7 @@ export const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n
 export const REST = 'rope: ["neox"], dtype: ["bf16"]';
 export const idsOf = (config: string) => compile(config).plans.map(({ id }) => id);
 
-export type Add = readonly [axis: string, values: readonly string[], entry?: number, op?: string];
+export type Add = readonly [axis: string, values: readonly string[], entry?: number | undefined, op?: string];
 
 /** Adds, and checks what must hold whatever the text: the ids are the difference, and nothing is lost or left over. */
 export function add(before: string, [axis, values, entry, op]: Add, imported: Texts = {}): string {

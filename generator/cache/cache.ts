@@ -26,9 +26,6 @@ import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRo
 
 export const SEAL = "seal.json";
 
-/** Builds that find the same damage can undo each other's renames a few times, not for ever. */
-const TRIES = 100;
-
 export interface CacheEntry {
   readonly folder: string;
   /** Whether it was there already. */
@@ -142,28 +139,23 @@ function requireMade(staging: string, files: readonly string[]): void {
   );
 }
 
+/** Puts an entry in place by one rename, unless one that is whole is there. A damaged one is put out of the way. */
 function publish(staging: string, folder: string, files: readonly string[]): void {
-  for (let tries = 1; ; tries++) {
-    try {
-      renameSync(staging, folder);
-      return;
-    } catch (error) {
-      if (isIntact(folder, files)) return;
-      if (tries === TRIES || !isCode(error, "ENOTEMPTY", "EEXIST", "ENOTDIR")) throw error;
-    }
-    // What stands there is damaged: put it out of the way.
+  while (!isIntact(folder, files) && !isRenamed(staging, folder, "ENOTEMPTY", "EEXIST", "ENOTDIR")) {
     const damaged = `${staging}.damaged`;
-    try {
-      renameSync(folder, damaged);
-    } catch (error) {
-      if (!isCode(error, "ENOENT")) throw error; // else another build was faster
-    }
-    rmSync(damaged, { recursive: true, force: true });
+    if (isRenamed(folder, damaged, "ENOENT")) rmSync(damaged, { recursive: true, force: true });
   }
 }
 
-function isCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+/** False where it fails for one of the reasons, by what another build did meanwhile. */
+function isRenamed(from: string, to: string, ...reasons: readonly string[]): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && reasons.includes(String(error.code))) return false;
+    throw error;
+  }
 }
 
 function isIntact(folder: string, files: readonly string[]): boolean {
