@@ -23,11 +23,6 @@ export class Args {
     this.set("struct_size", LAYOUT.bytes);
   }
 
-  /** The 8 bytes of one field in another. */
-  copy(from: string, to: string): void {
-    this.#view.setBigInt64(fieldAt(to).offset, this.#view.getBigInt64(fieldAt(from).offset, true), true);
-  }
-
   /** Addresses are bigints; numbers of a field of 64 bits are whole. */
   set(path: string, value: number | bigint): void {
     const { offset, input } = fieldAt(path);

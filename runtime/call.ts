@@ -8,16 +8,8 @@
 import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { Args } from "./args.js";
-import { CALL_TENSORS, callerField, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
-import {
-  invalidArgument,
-  isA,
-  reading,
-  requireFields,
-  requireFloat32,
-  requireObject,
-  unfitArgument,
-} from "./errors.js";
+import { CALL_TENSORS, callerField, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
+import { invalidArgument, requireFields, requireFloat32, requireObject, unfitArgument } from "./errors.js";
 import type { Heads, HeadsLayout, WeightLayout } from "./heads.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
@@ -71,25 +63,22 @@ export interface PackedCall {
   /** What must not be freed before the call, by the name of the argument. */
   readonly uses: ReadonlyMap<string, Owned>;
   /** What the caller calls a field that C names. */
-  readonly callerField: (field: string) => string;
+  readonly callerField: (path: string) => string;
 }
 
 /** @throws NormropeError `invalid-argument`, `closed`. */
-export function packCall(session: Session, entry: ManifestKernel, options: RunOptions): PackedCall {
+export function packCall(session: Session, kernel: ManifestKernel, options: RunOptions): PackedCall {
   requireObject("options", options);
   requireOpen(session);
-  return reading("options", () => new Packing(session, entry).pack(options));
+  return new Packing(session, kernel).pack(options);
 }
 
-const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 const OPTION_FIELDS = [
   ...SIDES,
-  "numTokens",
-  "eps",
-  "stream",
-  "pdl",
+  ...["numTokens", "eps", "stream", "pdl"],
   ...CALL_TENSORS.map(({ name }) => name),
 ];
+const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 
 /** Types of elements; undefined for those of the kernel's own. */
 const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
@@ -101,169 +90,141 @@ const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
 /** What an object of the caller's has for a tensor, as far as types tell. */
 type Given = DeviceBuffer | HeadsLayout | WeightLayout | undefined;
 
-/** Each field is read once: a getter may give something else the next time. */
-const optionOf = (options: object, name: string) => (options as Readonly<Record<string, Given>>)[name];
-
-/** @throws NormropeError `invalid-argument` for what is no description of where a tensor lies. */
-function requireLayout({ field, strides, layoutFields }: Tensor, given: Given): Partial<HeadsLayout> {
-  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {
-    throw invalidArgument(field, given, "a buffer of this library");
-  }
-  requireFields(field, given, layoutFields);
-  return given as HeadsLayout;
-}
+const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<string, Given>>)[tensor.name];
 
 class Packing {
   readonly #session: Session;
   readonly #point: ConfigPoint;
-  readonly #args = new Args();
-  readonly #uses = new Map<string, Owned>();
-  /** What the caller calls tensors. */
-  readonly #names = new Map<string, string>();
-  readonly #ownTypes: readonly ElementType[];
   /** What the kernel takes. */
   readonly #inputs: readonly string[];
+  readonly #args = new Args();
+  readonly #uses = new Map<string, Owned>();
+  readonly #inPlace = new Set<string>();
   #isEmpty = true;
 
   constructor(session: Session, { point, inputs }: ManifestKernel) {
     this.#session = session;
     this.#point = point;
     this.#inputs = inputs;
-    this.#ownTypes = [point.dtype];
   }
 
   pack(options: RunOptions): PackedCall {
     requireFields("options", options, OPTION_FIELDS);
-    const { numTokens, ropeTable, eps, stream, pdl = false } = options;
+    const { numTokens, eps, stream, pdl = false } = options;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
-    const sides = SIDES.map((side) => [side, options[side]] as const);
-    for (const [side, heads] of sides) {
-      if (heads !== undefined) this.#setSide(side, heads, numTokens);
+    for (const side of SIDES) {
+      const heads = options[side];
+      if (heads !== undefined) this.#packSide(side, heads, numTokens);
     }
-    if (sides.every(([, heads]) => heads === undefined)) {
+    if (SIDES.every((side) => options[side] === undefined)) {
       const side = SIDES.find((name) => this.#inputs.includes(`${name}.in`)) ?? "q";
       throw invalidArgument(side, undefined, "given, as the kernel works on these heads");
     }
-    this.#setWhole("num_tokens", numTokens);
-    this.#setFloat("eps", eps);
-    // Each field is read once.
-    const { turns, attentionFactor } = this.#rope(ropeTable);
-    this.#setFloat("attention_factor", attentionFactor);
+    this.#packWhole("num_tokens", numTokens);
+    this.#packFloat("eps", eps);
+    const { turns, attentionFactor } = this.#ropeTable(options.ropeTable);
+    this.#packFloat("attention_factor", attentionFactor);
     for (const tensor of CALL_TENSORS) {
-      const given = tensor.path === "rope_table" ? turns : optionOf(options, tensor.name);
-      this.#setTensor(tensor, given, this.#isEmpty);
+      const given = tensor.path === "rope_table" ? turns : givenFor(tensor, options);
+      this.#packTensor(tensor, given, this.#isEmpty);
     }
-    const queue = streamAddress(this.#session, stream);
+    const address = streamAddress(this.#session, stream);
     if (stream !== undefined) this.#uses.set("stream", stream);
     return {
-      ...{ args: this.#args.bytes, stream: queue, isEmpty: this.#isEmpty, uses: this.#uses },
-      callerField: (field) => this.#names.get(field) ?? callerField(field),
+      ...{ args: this.#args.bytes, stream: address, isEmpty: this.#isEmpty, uses: this.#uses },
+      // In place the output is the input, by its name too.
+      callerField: (path) =>
+        callerField(path.replace(/^(.)\.out/, (out, side) => (this.#inPlace.has(side) ? `${side}.in` : out))),
     };
   }
 
-  #rope(given: DeviceRope | undefined): Partial<DeviceRope> {
+  #ropeTable(given: DeviceRope | undefined): Partial<DeviceRope> {
     if (given === undefined && !this.#inputs.includes("rope_table")) return {};
     requireObject("ropeTable", given);
     requireFields("ropeTable", given, ["turns", "attentionFactor"]);
     return given;
   }
 
-  #setSide(side: Side, heads: Heads, numTokens: number): void {
+  #packSide(side: Side, heads: Heads, numTokens: number): void {
     requireObject(side, heads);
     requireFields(side, heads, SIDE_FIELDS);
-    const { numHeads, headDim } = heads;
-    if (headDim !== undefined && headDim !== this.#point.headDim) {
+    const { numHeads, headDim = this.#point.headDim } = heads;
+    if (headDim !== this.#point.headDim) {
       throw invalidArgument(`${side}.headDim`, headDim, `this kernel's, ${this.#point.headDim}`);
     }
-    this.#setWhole(`${side}.num_heads`, numHeads);
+    this.#packWhole(`${side}.num_heads`, numHeads);
     const isEmpty = numHeads === 0 || numTokens === 0;
     this.#isEmpty &&= isEmpty;
-    for (const tensor of SIDE_TENSORS[side]) {
-      const given = optionOf(heads, tensor.name);
-      if (tensor.name === "out" && given === undefined) this.#copyPlace(SIDE_PLACES[side]);
-      else this.#setTensor(tensor, given, isEmpty);
-    }
+    if (heads.out === undefined) this.#inPlace.add(side);
+    const given = heads.out === undefined ? { ...heads, out: heads.in } : heads;
+    for (const tensor of SIDE_TENSORS[side]) this.#packTensor(tensor, givenFor(tensor, given), isEmpty);
   }
 
-  /** In place the output is the input, also by its name. */
-  #copyPlace({ from, to }: { readonly from: Tensor; readonly to: Tensor }): void {
-    this.#args.copy(from.path, to.path);
-    this.#args.copy(from.length, to.length);
-    from.strides.forEach(([, path], i) => {
-      this.#args.copy(path, to.strides[i]?.[1] ?? path);
-    });
-    this.#names.set(to.path, this.#names.get(from.path) ?? callerField(from.path));
-  }
-
-  #setTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
-    const { path, length, strides, dtype } = tensor;
+  #packTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
+    const { path, length, strides, dtype, field } = tensor;
     if (!this.#inputs.includes(path)) {
       if (given === undefined) return;
-      throw unfitArgument(tensor.field, "given", "left out: this kernel does not take it");
+      throw unfitArgument(field, "given", "left out: this kernel does not take it");
     }
-    const isBuffer = isA(given, DeviceBuffer);
-    const layout: Partial<HeadsLayout> = isBuffer ? { buffer: given } : requireLayout(tensor, given);
-    const { buffer, offset = 0, tokenStride } = layout;
-    const name = isBuffer ? tensor.field : tensor.bufferField;
-    const elements = this.#use(name, buffer, TYPES[dtype] ?? this.#ownTypes, isEmpty, offset);
-    if (offset !== 0) this.#names.set(path, `${name} from offset ${offset} on`);
-    else if (name !== tensor.usualField) this.#names.set(path, name);
-    this.#args.set(path, elements.address);
-    this.#args.set(length, elements.length);
-    if (dtype === "position") this.#args.set("position_bits", ELEMENT_BYTES[elements.type] * 8);
+    const layout = layoutOf(tensor, given);
+    const bufferField = layout === given ? `${field}.buffer` : field;
+    const buffer = this.#bufferOf(bufferField, layout.buffer, TYPES[dtype] ?? [this.#point.dtype]);
+    const { offset = 0, tokenStride } = layout;
+    // C takes a length of 0 for one that is not known.
+    if (!isEmpty && buffer.length === 0)
+      throw unfitArgument(bufferField, "a buffer of 0 elements", "of at least 1 element");
+    if (!Number.isSafeInteger(offset) || offset < 0 || (!isEmpty && offset >= buffer.length)) {
+      throw invalidArgument(
+        `${field}.offset`,
+        offset,
+        `a whole number from 0, before the buffer's end at ${buffer.length}`,
+      );
+    }
+    const bytes = ELEMENT_BYTES[buffer.type];
+    this.#args.set(path, offset === 0 ? buffer.address : buffer.address + BigInt(offset * bytes));
+    this.#args.set(length, Math.max(0, buffer.length - offset));
+    if (dtype === "position") this.#args.set("position_bits", bytes * 8);
     for (const [option, stridePath] of strides) {
       // Left out, heads lie side by side where there are tokens, and otherwise over each other.
       const { headStride = strides.length > 1 ? this.#point.headDim : 0 } = layout;
-      this.#setWhole(stridePath, option === "tokenStride" ? tokenStride : headStride);
+      this.#packWhole(stridePath, option === "tokenStride" ? tokenStride : headStride);
     }
   }
 
+  /** A buffer of this library that is alive, and of one of the types. */
+  #bufferOf(field: string, buffer: DeviceBuffer | undefined, types: readonly ElementType[]): DeviceBuffer {
+    if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
+    if (!buffer.belongsTo(this.#session))
+      throw unfitArgument(field, "a buffer of another library", "of this one");
+    buffer.requireAlive(field);
+    if (!types.includes(buffer.type))
+      throw unfitArgument(field, `a buffer of ${buffer.type}`, types.join(" or "));
+    this.#uses.set(field, buffer);
+    return buffer;
+  }
+
   /** JavaScript's numbers hold whole ones up to 2^53. */
-  #setWhole(path: string, value: number | undefined): void {
+  #packWhole(path: string, value: number | undefined): void {
     if (value === undefined || !Number.isSafeInteger(value)) {
       throw invalidArgument(callerField(path), value, "a whole number");
     }
     this.#args.set(path, value);
   }
 
-  #setFloat(path: string, value: number | undefined): void {
+  #packFloat(path: string, value: number | undefined): void {
     if (value === undefined && !this.#inputs.includes(path)) return;
     requireFloat32(callerField(path), value);
     this.#args.set(path, value);
   }
-
-  /** The elements of a buffer from an offset on. */
-  #use(
-    field: string,
-    buffer: DeviceBuffer | undefined,
-    types: readonly ElementType[],
-    isEmpty: boolean,
-    offset: number,
-  ): Elements {
-    if (!isA(buffer, DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
-    if (!buffer.belongsTo(this.#session))
-      throw unfitArgument(field, "a buffer of another library", "of this one");
-    buffer.requireAlive(field);
-    const { type } = buffer;
-    if (!types.includes(type)) throw unfitArgument(field, `a buffer of ${type}`, types.join(" or "));
-    // C takes a length of 0 for one that is not known.
-    if (!Number.isSafeInteger(offset) || offset < 0 || (offset > 0 && offset >= buffer.length && !isEmpty)) {
-      const want = `a whole number from 0, before the buffer's end at ${buffer.length}`;
-      throw invalidArgument(field.replace(/buffer$/, "offset"), offset, want);
-    }
-    const length = buffer.length - offset;
-    if (length === 0 && !isEmpty)
-      throw unfitArgument(field, "a buffer of 0 elements", "of at least 1 element");
-    this.#uses.set(field, buffer);
-    const address = offset === 0 ? buffer.address : buffer.address + BigInt(offset * ELEMENT_BYTES[type]);
-    return { address, length: Math.max(0, length), type };
-  }
 }
 
-/** An address, and how many elements of which type lie from there on. */
-interface Elements {
-  readonly address: bigint;
-  readonly length: number;
-  readonly type: ElementType;
+/** A buffer by itself is a layout, too. @throws NormropeError `invalid-argument` for what is neither. */
+function layoutOf({ field, strides, layoutFields }: Tensor, given: Given): Partial<HeadsLayout> {
+  if (given instanceof DeviceBuffer) return { buffer: given };
+  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {
+    throw invalidArgument(field, given, "a buffer of this library");
+  }
+  requireFields(field, given, layoutFields);
+  return given;
 }

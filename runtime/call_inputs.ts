@@ -20,11 +20,9 @@ export interface Tensor {
   readonly dtype: TensorDtype;
   /** Names of the dimensions' sizes. */
   readonly shape: readonly Dimension[];
-  /** What the caller calls it, where it is a buffer, and where it is a layout of one. */
+  /** What the caller calls it, and its buffer. */
   readonly field: string;
   readonly bufferField: string;
-  /** That of these which it nearly always is. */
-  readonly usualField: string;
 }
 
 /** Fields that the caller has in another place. */
@@ -44,12 +42,11 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
       ...(overHeads === undefined ? [] : [["headStride", pathOf(overHeads)] as const]),
     ];
     const field = ELSEWHERE.get(path) ?? camelCase(path);
-    const bufferField = `${field}.buffer`;
     return {
       ...{ name: camelCase(name), path, length: `${path}_length`, strides },
       ...{ dtype: rule.dtype, shape: rule.shape },
       layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
-      ...{ field, bufferField, usualField: strides.length > 1 ? bufferField : field },
+      ...{ field, bufferField: strides.length > 1 ? `${field}.buffer` : field },
     };
   });
 }
@@ -57,25 +54,12 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
 /** Those of the whole call, and of each side. */
 export const CALL_TENSORS = tensorsOf(ARGS_BEHIND);
 export const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k"), v: tensorsOf(HEADS, "v") };
-/** A side's input and output. */
-export const SIDE_PLACES = {
-  q: placesOf(SIDE_TENSORS.q),
-  k: placesOf(SIDE_TENSORS.k),
-  v: placesOf(SIDE_TENSORS.v),
-};
-
-function placesOf(tensors: readonly Tensor[]): { readonly from: Tensor; readonly to: Tensor } {
-  const [from, to] = ["in", "out"].map((name) => tensors.find((tensor) => tensor.name === name));
-  if (from === undefined || to === undefined) throw new RangeError("a side has an input and an output");
-  return { from, to };
-}
-
 const FIELD_NAMES = new Map([
   ...ELSEWHERE,
   ...[CALL_TENSORS, ...Object.values(SIDE_TENSORS)]
     .flat()
-    .flatMap(({ path, strides, field, usualField }) => [
-      [path, usualField] as const,
+    .flatMap(({ path, strides, field, bufferField }) => [
+      [path, bufferField] as const,
       ...strides.map(([option, stride]) => [stride, `${field}.${option}`] as const),
     ]),
 ]);

@@ -5,7 +5,7 @@
  */
 
 import type { ConfigPoint } from "../dsl/manifest.js";
-import { invalidArgument, reading } from "./errors.js";
+import { invalidArgument } from "./errors.js";
 
 /** Element type of the heads and the weights. */
 export type Dtype = ConfigPoint["dtype"];
@@ -103,10 +103,8 @@ export function decodingTable(dtype: Dtype): Float64Array {
  * @throws NormropeError `invalid-argument`.
  */
 export function encodeAll(dtype: Dtype, values: ArrayLike<number>): Uint16Array {
-  return reading("values", () => {
-    if (Array.isArray(values) || ArrayBuffer.isView(values)) {
-      return Uint16Array.from(values, (value) => encode(dtype, value));
-    }
-    throw invalidArgument("values", values, "a list or a typed array of numbers");
-  });
+  if (Array.isArray(values) || ArrayBuffer.isView(values)) {
+    return Uint16Array.from(values, (value) => encode(dtype, value));
+  }
+  throw invalidArgument("values", values, "a list or a typed array of numbers");
 }

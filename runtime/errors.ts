@@ -61,28 +61,6 @@ export function requireFields(field: string, value: object, known: readonly stri
   throw unfitArgument(`${field}.${unknown}`, "not known", `one of ${known.join(", ")}`);
 }
 
-/** What the caller's values give; what a getter or a proxy of theirs throws becomes an argument error. */
-export function reading<T>(field: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (cause instanceof NormropeError) throw cause;
-    const fix = "Give plain objects and values";
-    throw new NormropeError("invalid-argument", `${field} cannot be read: ${reasonOf(cause)}`, fix, {
-      cause,
-    });
-  }
-}
-
-/** `instanceof`, of which a proxy that throws is none. */
-export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
-  try {
-    return value instanceof kind;
-  } catch {
-    return false;
-  }
-}
-
 /** @throws NormropeError `invalid-argument` for what has no fields to read. */
 export function requireObject(field: string, value: unknown): asserts value is object {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
@@ -105,14 +83,6 @@ const SHOWN_LENGTH = 200;
 
 /** A value as a user would write it, short enough for one line. */
 export function show(value: unknown): string {
-  try {
-    return showReadable(value);
-  } catch {
-    return "an object that cannot be read";
-  }
-}
-
-function showReadable(value: unknown): string {
   if (typeof value === "string") {
     const shown = escaped(JSON.stringify(value.slice(0, SHOWN_LENGTH)));
     return value.length <= SHOWN_LENGTH ? shown : `${shown}… of ${value.length} characters`;

@@ -5,7 +5,7 @@
  * other and the kernel is for `call` to check.
  */
 import type { HeadTensor } from "../dsl/inputs.js";
-import { invalidArgument, reading, requireObject } from "./errors.js";
+import { invalidArgument, requireObject } from "./errors.js";
 import type { DeviceBuffer } from "./memory.js";
 
 /** Heads in a buffer: element e of head h of token t is at `offset + t * tokenStride + h * headStride + e`. */
@@ -71,10 +71,6 @@ export function packedHeads(packed: {
   readonly kWeight?: DeviceBuffer | undefined;
 }): { q: Heads; k: Heads } {
   requireObject("packed", packed);
-  return reading("packed", () => headsOf(packed));
-}
-
-function headsOf(packed: Parameters<typeof packedHeads>[0]): { q: Heads; k: Heads } {
   const { qkv, headDim, numQHeads, numKHeads, numVHeads, qWeight, kWeight } = packed;
   for (const [name, count] of Object.entries({ headDim, numQHeads, numKHeads, numVHeads }))
     requireCount(name, count);

@@ -4,7 +4,7 @@
  * In: an open library's session. Out: buffers that own their memory, and buffers over memory of the caller's, which is
  * never freed here; copies from and to the host, checked.
  */
-import { invalidArgument, NormropeError, reading, unfitArgument } from "./errors.js";
+import { invalidArgument, NormropeError, unfitArgument } from "./errors.js";
 import { type Address, addressOf, bytesOf, checkStatus } from "./library.js";
 import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -157,7 +157,7 @@ export function borrowBuffer<T extends ElementType>(
   if (typeof memory !== "object" || memory === null) {
     throw invalidArgument("memory", memory, "{ address, length } or a typed array");
   }
-  const { address, length } = reading("memory", () => ({ address: memory.address, length: memory.length }));
+  const { address, length } = memory;
   requireLength(length);
   const bytes = BigInt(ELEMENT_BYTES[type]);
   const isAddress =

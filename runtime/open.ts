@@ -6,7 +6,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { LIBRARY_NAME, type PointQuery, type Target } from "../dsl/manifest.js";
-import { invalidArgument, NormropeError, quoted, reading, requireFields, requireObject } from "./errors.js";
+import { invalidArgument, NormropeError, quoted, requireFields, requireObject } from "./errors.js";
 import { compileBase, compileKernel } from "./jit.js";
 import {
   bytesOf,
@@ -48,11 +48,8 @@ export async function open<Point extends PointQuery = PointQuery>(
   options: OpenOptions = {},
 ): Promise<Library<Point>> {
   requireObject("options", options);
-  const { target, path, device, jit } = reading("options", () => {
-    requireFields("options", options, ["target", "path", "device", "jit"]);
-    const { target = "auto", path, device = 0, jit = false } = options;
-    return { target, path, device, jit };
-  });
+  requireFields("options", options, ["target", "path", "device", "jit"]);
+  const { target = "auto", path, device = 0, jit = false } = options;
   if (target !== "auto" && target !== "cuda" && target !== "cpu") {
     throw invalidArgument("target", target, '"auto", "cuda" or "cpu"');
   }

@@ -18,9 +18,7 @@ import { completed } from "../dsl/points.js";
 import type { DeviceRope } from "./call.js";
 import {
   invalidArgument,
-  isA,
   NormropeError,
-  reading,
   requireFields,
   requireFloat32,
   requireObject,
@@ -131,21 +129,17 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return kernel;
   }
 
-  /** A copy, so that every look at what the caller gives sees the same. */
   #wanted(query: PointQuery): Wanted | Absence {
     requireObject("point", query);
-    return reading("point", () => {
-      const given = { ...query };
-      requireFields("point", given, ["op", ...AXES.map(({ name }) => name)]);
-      const op = chooseOp(this.path, this.manifest.ops, given.op);
-      if ("reason" in op) return op;
-      const values = new Map(Object.entries(given));
-      const names = op.axes.map(({ name }) => name);
-      const surplus = AXES.find(({ name }) => values.get(name) !== undefined && !names.includes(name));
-      if (surplus === undefined) return { op, point: completed(op.axes, given) };
-      const want = `left out: the axes of ${op.name} are ${names.join(", ")}`;
-      throw unfitArgument(`point.${surplus.name}`, "given", want);
-    });
+    requireFields("point", query, ["op", ...AXES.map(({ name }) => name)]);
+    const op = chooseOp(this.path, this.manifest.ops, query.op);
+    if ("reason" in op) return op;
+    const values = new Map(Object.entries(query));
+    const names = op.axes.map(({ name }) => name);
+    const surplus = AXES.find(({ name }) => values.get(name) !== undefined && !names.includes(name));
+    if (surplus === undefined) return { op, point: completed(op.axes, query) };
+    const want = `left out: the axes of ${op.name} are ${names.join(", ")}`;
+    throw unfitArgument(`point.${surplus.name}`, "given", want);
   }
 
   #held({ op }: Wanted) {
@@ -232,9 +226,9 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   /** A RoPE table on the device. @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`. */
   uploadRope(table: RopeTable): DeviceRope & Disposable {
     requireObject("table", table);
-    const { attentionFactor, invFreq } = reading("table", () => ({ ...table }));
+    const { attentionFactor, invFreq } = table;
     requireFloat32("table.attentionFactor", attentionFactor);
-    if (!isA(invFreq, Float64Array)) throw invalidArgument("table.invFreq", invFreq, "a Float64Array");
+    if (!(invFreq instanceof Float64Array)) throw invalidArgument("table.invFreq", invFreq, "a Float64Array");
     const { functions } = this.#session;
     const host = new BigUint64Array(invFreq.length);
     const status = functions.ropeTable(invFreq, invFreq.length, host);

@@ -4,7 +4,7 @@
  * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64 and the
  * attention factor; the C library makes the turns of them. Pure. A scaling is nothing but a table: no kernel knows.
  */
-import { invalidArgument, reading, requireFields, requireObject, requirePositive } from "./errors.js";
+import { invalidArgument, requireFields, requireObject, requirePositive } from "./errors.js";
 import { scaledFrequencies } from "./rope_frequencies.js";
 import type { RopeScaling } from "./rope_scalings.js";
 
@@ -37,10 +37,6 @@ const ROTARY_DIM_MAX = 65_536;
  */
 export function ropeTable(parameters: RopeParameters): RopeTable {
   requireObject("parameters", parameters);
-  return reading("parameters", () => makeTable(parameters));
-}
-
-function makeTable(parameters: RopeParameters): RopeTable {
   const { base, rotaryDim, scaling } = parameters;
   requirePositive("base", base);
   requireFields("parameters", parameters, ["base", "rotaryDim", "scaling"]);

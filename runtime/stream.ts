@@ -4,7 +4,7 @@
  * In: the functions of a loaded library. Out: objects that own their handle. On the CPU target every call has finished
  * when it returns: streams order nothing there, and events still tell the time.
  */
-import { invalidArgument, isA } from "./errors.js";
+import { invalidArgument } from "./errors.js";
 import { type Address, bytesOf, checkStatus } from "./library.js";
 import { Owned, type Session, takeHandle } from "./session.js";
 
@@ -41,7 +41,7 @@ export class Event extends Owned {
    * @throws NormropeError `invalid-argument`, `closed`, `device-error`.
    */
   millisecondsSince(start: Event): number {
-    if (!(isA(start, Event) && start.belongsTo(this.session))) {
+    if (!(start instanceof Event && start.belongsTo(this.session))) {
       throw invalidArgument("start", start, "an event of this library");
     }
     const out = new Float32Array(1);
@@ -53,6 +53,6 @@ export class Event extends Owned {
 /** The handle of a stream, or of the default stream. */
 export function streamAddress(session: Session, stream: Stream | undefined): Address {
   if (stream === undefined) return 0n;
-  if (isA(stream, Stream) && stream.belongsTo(session)) return stream.address;
+  if (stream instanceof Stream && stream.belongsTo(session)) return stream.address;
   throw invalidArgument("stream", stream, "a stream of this library");
 }

@@ -8,7 +8,7 @@ import type { Side } from "../../dsl/inputs.js";
 import type { ManifestKernel, ManifestOp } from "../../dsl/manifest.js";
 import { sidesOf } from "../../dsl/sides.js";
 import type { DeviceRope, RunOptions } from "../../runtime/call.js";
-import { CALL_TENSORS, SIDE_PLACES, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
+import { CALL_TENSORS, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
 import type { Heads, HeadsLayout } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
 
@@ -42,9 +42,8 @@ export const isAlwaysForEachHead = ({ shape, strides }: Tensor): boolean =>
 
 /** The tensors that a kernel reads besides the heads: of a side, and of the whole call but for the table of angles. */
 export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[] {
-  const { from, to } = SIDE_PLACES[side];
   return SIDE_TENSORS[side].filter(
-    (tensor) => tensor !== from && tensor !== to && entry.inputs.includes(tensor.path),
+    ({ name, path }) => name !== "in" && name !== "out" && entry.inputs.includes(path),
   );
 }
 

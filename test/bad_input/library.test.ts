@@ -156,16 +156,6 @@ test.each([
     "library-not-found",
     /manifest\.json cannot be read/,
   ),
-  refused(
-    "a getter that throws",
-    {
-      get target() {
-        throw new Error("a\nb");
-      },
-    },
-    "invalid-argument",
-    /^options cannot be read: a\\u\{a\}b/,
-  ),
 ])("open refuses %s", async (_, options, code, names) => {
   await expectRefusal(
     () => undefined,

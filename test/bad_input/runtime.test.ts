@@ -8,7 +8,6 @@ import {
   between,
   betweenEntries,
   bits,
-  fails,
   HEAD_DIM,
   kernel,
   library,
@@ -106,7 +105,7 @@ const BAD: [what: string, field: string, change: () => object][] = [
   ["a weight of another dtype", "q.weight", () => withQ({ weight: library.allocate("f16", HEAD_DIM) })],
   [
     "one weight where each head has its own",
-    "q.weight.buffer",
+    "q.weight",
     () => withQ({ weight: { buffer: weight, headStride: HEAD_DIM } }),
   ],
   [
@@ -131,30 +130,12 @@ const BAD: [what: string, field: string, change: () => object][] = [
     "ropeTable.attentionFactor",
     () => ({ ropeTable: { ...rope, attentionFactor: 1e39 } }),
   ],
-  ["a proxy of a buffer", "q.in.buffer", () => withIn({ buffer: new Proxy(qkv, {}) })],
-  [
-    "a buffer by its prototype only",
-    "q.in.buffer",
-    () => withIn({ buffer: Object.create(Object.getPrototypeOf(qkv)) }),
-  ],
-  ["a proxy of a stream", "stream", () => ({ stream: new Proxy(library.createStream(), {}) })],
-  [
-    "a getter that throws",
-    "options",
-    () => Object.defineProperty({}, "eps", { enumerable: true, get: fails }),
-  ],
-  [
-    "a getter that throws in q",
-    "options",
-    () => ({ q: Object.defineProperty({ ...validCall().q }, "weight", { enumerable: true, get: fails }) }),
-  ],
-  ["fields that a proxy makes up", "options", () => ({ q: new Proxy(validCall().q, { get: fails }) })],
 ];
 
 describe("a call with", () => {
   test.each(BAD)("%s is refused, naming %s, and writes nothing", async (_, field, change) => {
     for (const launch of ["run", "prepare", "launchInfo"] as const) {
-      const run = () => kernel[launch](merged(validCall(), change()));
+      const run = () => kernel[launch]({ ...validCall(), ...change() });
       await expectRefusal(bits, run, "invalid-argument", `${field} `);
     }
   });
@@ -198,11 +179,6 @@ describe("what C refuses, the runtime refuses by its own name of the field:", ()
   });
 });
 
-/** Getters stay getters. */
-function merged(call: RunOptions, change: object): RunOptions {
-  return Object.defineProperties({ ...call }, Object.getOwnPropertyDescriptors(change));
-}
-
 test("what a launch would be is said without one", async () => {
   await leaving(bits, () => {
     expect(kernel.launchInfo(validCall())).toEqual({
@@ -211,19 +187,6 @@ test("what a launch would be is said without one", async () => {
     const nothing = { layout: 0, headsPerTask: 0, slices: 0, isDependent: false };
     expect(kernel.launchInfo({ ...validCall(), numTokens: 0 })).toEqual(nothing);
   });
-});
-
-test("an option that says something else each time it is asked is read once", async () => {
-  let asked = 0;
-  const heads = validCall().q;
-  const q = {
-    ...heads,
-    get numHeads() {
-      return ++asked === 1 ? heads.numHeads : 1000;
-    },
-  };
-  kernel.run({ ...validCall(), q });
-  expect(asked).toBe(1);
 });
 
 describe("what was freed or closed is refused, and nothing is written:", () => {

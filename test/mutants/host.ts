@@ -90,7 +90,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     {
       name: "the runtime takes buffers of another type",
       file: "runtime/call.ts",
-      find: "if (!types.includes(type))",
+      find: "if (!types.includes(buffer.type))",
       replace: "if (false)",
       killedBy: "test/bad_input/runtime.test.ts",
     },

@@ -215,9 +215,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k, packed by the runtime",
       file: "runtime/call.ts",
-      find: "if (heads !== undefined) this.#setSide(side, heads, numTokens);",
+      find: "if (heads !== undefined) this.#packSide(side, heads, numTokens);",
       replace:
-        "if (heads !== undefined) this.#setSide(side, { ...heads, in: { ...heads.in, tokenStride: (options.q ?? heads).in.tokenStride } }, numTokens);",
+        "if (heads !== undefined) this.#packSide(side, { ...heads, in: { ...heads.in, tokenStride: (options.q ?? heads).in.tokenStride } }, numTokens);",
       killedBy: "test/random_configs.test.ts",
     },
     {
