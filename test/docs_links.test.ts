@@ -77,12 +77,14 @@ describe("docs/architecture.md", () => {
 
 describe("the checks", () => {
   it("find a link to a file or a heading that is not there", () => {
-    const text = "# Here\n[a](gone.md) [b](dsl.md#gone) [c](#gone) [d](dsl.md#the-axes) [e](#here) [f](https://gone)";
+    const text =
+      "# Here\n[a](gone.md) [b](dsl.md#gone) [c](#gone) [d](dsl.md#the-axes) [e](#here) [f](https://gone)";
     expect(deadLinks("docs/page.md", text)).toEqual(["gone.md", "dsl.md#gone", "#gone"]);
   });
 
   it("find a name of a file or a folder that is not there", () => {
-    const text = "`dsl/axes.ts`, dsl/gone.ts, `generator/plan/` (generator/gone/). `dsl/stages/<name>.ts` build/cpu/x";
+    const text =
+      "`dsl/axes.ts`, dsl/gone.ts, `generator/plan/` (generator/gone/). `dsl/stages/<name>.ts` build/cpu/x";
     expect(missingNames(text)).toEqual(["dsl/gone.ts", "generator/gone/"]);
   });
 });

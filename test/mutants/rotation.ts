@@ -168,7 +168,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "the wait behind the first loads",
+      name: "the wait after the first loads",
       file: "templates/cuda/kernel.cu.hbs",
       find: "  load_head();\n{{#each read}}",
       replace: "{{#each read}}",
@@ -182,7 +182,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "only the first slot of a lane prepared",
+      name: "only the first fragment of a lane prepared",
       file: "templates/cuda/kernel.cu.hbs",
       find: "s < SLOTS_PER_LANE; ++s) {\n{{#each prepare}}",
       replace: "s < 1; ++s) {\n{{#each prepare}}",
