@@ -65,7 +65,7 @@ function problemOf(planned: KernelPlan): string | undefined {
 }
 
 describe.each(ROPES)("%s", (rope) => {
-  it("lays every legal head over slots and lanes: each element once, pairs together", () => {
+  it("lays every legal head over fragments and lanes: each element once, pairs together", () => {
     const problems: string[] = [];
     for (let headDim = 16; headDim <= 1024; headDim += 8) {
       for (let rotaryDim = 2; rotaryDim <= headDim; rotaryDim += 2) {
@@ -78,7 +78,7 @@ describe.each(ROPES)("%s", (rope) => {
   });
 });
 
-it.each(CONFIG_FILES)("lays the heads of %s over slots and lanes", (path) => {
+it.each(CONFIG_FILES)("lays the heads of %s over fragments and lanes", (path) => {
   const { plans } = compile(path);
   expect(plans.map((planned) => [planned.id, problemOf(planned)])).toEqual(
     plans.map(({ id }) => [id, undefined]),
