@@ -115,7 +115,7 @@ describe("normrope_run", () => {
     expect(contents()).not.toEqual(bytes);
   });
 
-  test("succeeds at once with nothing to do, whatever the pointers are", () => {
+  test("succeeds at once if there is nothing to do, whatever the pointers", () => {
     fill();
     const noPointers = { "q.in": 0n, "q.out": 0n, positions: 0n, rope_table: 0n };
     expect(run({ ...noPointers, num_tokens: 0 })).toBe(0);

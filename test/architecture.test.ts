@@ -95,20 +95,20 @@ function reachedFrom(paths: readonly string[], kinds: readonly Import["kind"][])
 }
 
 describe("imports", () => {
-  it("are found, and lead to files that are there", () => {
+  it("lead to files that exist", () => {
     expect(IMPORTS.length).toBeGreaterThan(100);
     const broken = IMPORTS.filter(({ to }) => to.endsWith(".ts") && !existsSync(join(PACKAGE_ROOT, to)));
     expect(show(broken)).toEqual([]);
   });
 
-  it("of dsl stay in dsl, but for the manifest's zod", () => {
+  it("of dsl/ stay in dsl/, except the manifest's zod", () => {
     const isAllowed = ({ from, to }: Import) =>
       to.startsWith("dsl/") || (from === "dsl/manifest.ts" && to === "zod");
     const others = IMPORTS.filter((each) => each.from.startsWith("dsl/") && !isAllowed(each));
     expect(show(others)).toEqual([]);
   });
 
-  it("of runtime stay in runtime and dsl, but for zod, koffi and node", () => {
+  it("of runtime/ stay in runtime/ and dsl/, except zod, koffi and node", () => {
     const allowed = new Set(["node", "zod", "koffi"]);
     const others = IMPORTS.filter(
       ({ from, to }) => from.startsWith("runtime/") && !/^(runtime|dsl)\//.test(to) && !allowed.has(to),
@@ -133,7 +133,7 @@ describe("imports", () => {
     expect(show(others)).toEqual([]);
   });
 
-  it("of the generator's folders point only to those in front, and those of the stages to no file of the runtime", () => {
+  it("of the generator's folders point only to earlier folders; load, plan and emit take nothing from the runtime", () => {
     const floors = [
       ...[
         "load",
@@ -165,12 +165,12 @@ describe("imports", () => {
     expect(show(others)).toEqual([]);
   });
 
-  it("of the generator's ground floor are of at most eight files", () => {
+  it("need at most eight files outside the generator's folders", () => {
     const ground = SOURCES.filter(({ path }) => /^generator\/[^/]+$/.test(path));
     expect(ground.length).toBeLessThanOrEqual(8);
   });
 
-  it("of what draws touch no file, no library and no device", () => {
+  it("of modules that draw reach no file, no library and no device", () => {
     const draws =
       /^generator\/(plan\/lanes|bench\/(cases|chart|chart_scale|charts|peers|record|summary)|report\/(lane_view|view)|emit\/view)\.ts$/;
     const acts = /^(node|execa|koffi|generator\/((build|cache)\/.*|emit\/(fileset|templates)|pipeline)\.ts)$/;
@@ -181,7 +181,7 @@ describe("imports", () => {
     expect(show(wrong)).toEqual([]);
   });
 
-  it("of compiling on first use load no TypeScript, and what only compiling needs not before it", () => {
+  it("for compiling on first use load no TypeScript, and load the compiler only when one is needed", () => {
     const found = reachedFrom(["runtime/index.ts", "generator/jit/jit.ts"], ["static"]);
     expect(found.filter((path) => /^(ts-morph|typescript|execa|handlebars|p-map)$/.test(path))).toEqual([]);
     const compiling = reachedFrom(["runtime/index.ts"], ["static", "dynamic"]);
@@ -189,7 +189,7 @@ describe("imports", () => {
     expect(compiling).not.toContain("ts-morph");
   });
 
-  it("of what decides the emitted text are in the folders that the key of a compiled point covers", () => {
+  it("of modules that decide the emitted text are in the folders that the key of a compiled point covers", () => {
     const stages = ["generator/plan/plan.ts", "generator/emit/render.ts", "generator/emit/templates.ts"];
     const ours = reachedFrom(stages, ["static"]).filter(
       (path) => path.endsWith(".ts") && path !== "runtime/errors.ts", // words of errors
@@ -198,14 +198,14 @@ describe("imports", () => {
     expect(ours.filter((path) => !EMITTING_FOLDERS.includes(dirname(path)))).toEqual([]);
   });
 
-  it("of commands come from the command line only", () => {
+  it("of commands come only from the command line", () => {
     const others = IMPORTS.filter(
       ({ from, to }) => /^generator\/(cli|commands)/.test(to) && !/^generator\/(cli|commands)/.test(from),
     );
     expect(show(others)).toEqual([]);
   });
 
-  it("go in no circle", () => {
+  it("form no cycle", () => {
     const next = new Map<string, string[]>();
     for (const { from, to, kind } of IMPORTS) {
       if (kind !== "type") next.set(from, [...(next.get(from) ?? []), to]);
@@ -241,12 +241,12 @@ describe("sources", () => {
     expect(found).toEqual([]);
   });
 
-  it("hold no comment that turns the checks off", () => {
+  it("hold no comment that turns off a check", () => {
     const pattern = /@ts-(ignore|expect-error|nocheck)|biome-ignore|eslint-disable/;
     expect(SOURCES.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
   });
 
-  it("spell the names of axes where the op's own stages are at work, and nowhere that goes through all axes", () => {
+  it("spell an axis's name only where the op's own stages are handled, never where all axes are", () => {
     const atWork = new RegExp(
       [
         "^dsl/(axes|language|manifest|qk_norm_rope\\.op|sides|stage|stages/.*)",

@@ -25,7 +25,7 @@ describe("the table", () => {
     );
   });
 
-  it("has tags that are told apart, so that ids can be read back", () => {
+  it("has distinct tags, so that ids can be read back", () => {
     const tags = AXES.flatMap((axis) =>
       axis.kind === "integer" ? [axis.tag ?? ""] : axis.values.map((value) => axis.tags?.[value] ?? value),
     );
@@ -104,7 +104,7 @@ describe("a point", () => {
     ]);
   });
 
-  it("is the same where every axis is, absent ones too", () => {
+  it("equals another if every axis is equal, absent ones too", () => {
     expect(isSamePoint(axes, point({}), point({ norm: "rms" }))).toBe(true);
     expect(isSamePoint(axes, point({ norm: "none" }), point({}))).toBe(false);
   });
@@ -158,13 +158,13 @@ describe("a space", () => {
     };
   };
 
-  it("leaves an axis out of the product where it means nothing", () => {
+  it("leaves an axis out of the product if it means nothing there", () => {
     const { ids, codes } = expanded({ size: [8], norm: ["rms", "none"], bias: ["no", "add"], type: ["b"] });
     expect(ids).toEqual(["b_s8_p8_nonorm", "b_s8_p8_bias", "b_s8_p8"]);
     expect(codes).toEqual([]);
   });
 
-  it("that lists an axis which means something nowhere is refused", () => {
+  it("that lists an axis without meaning anywhere is refused", () => {
     const { codes } = expanded({ size: [8], norm: ["none"], bias: ["add"], type: ["b"] });
     expect(codes).toEqual(["axis-without-meaning"]);
   });

@@ -61,7 +61,7 @@ describe("cases", () => {
     expect(usualHeads({ ...POINT, headDim: 256, rotaryDim: 256 })).toEqual([{ q: 16, k: 4, v: 4 }]);
   });
 
-  it("may be without k and v heads", () => {
+  it("may have no k and v heads", () => {
     expect(parseHeads("32/0/0,8/1/0")).toEqual([
       { q: 32, k: 0, v: 0 },
       { q: 8, k: 1, v: 0 },
@@ -188,7 +188,7 @@ describe("peers", () => {
     expect(peerOf(peers, row({ tokens: 64, rotaryDim: 64 }))).toBeUndefined();
   });
 
-  it("are held against by the ratio to the floor of their own run", () => {
+  it("are compared by the ratio to the floor of their own run", () => {
     const rows = [row({ tokens: 64, over_floor: 1.08 }), row({ tokens: 256, over_floor: 1.1 })];
     expect(summarize(rows, peers)).toContain(
       "sglang_19059, neox: 1.73 times our ratio to the floor over 2 rows, at least 1.50 (qk_norm_rope__bf16_d128_r128_neox, 32/8/8 heads, 64 tokens, warm)",

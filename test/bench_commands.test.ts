@@ -131,14 +131,14 @@ it.each<[string, string[], RegExp]>([
   expect(existsSync(record)).toBe(false);
 });
 
-it("chart says nothing of a record without rows but where it is from", async () => {
+it("chart prints only the origin of a record without rows", async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "record.json"), recordText({ ...benchRecord(), rows: [] }));
   const { code, out, err } = await normrope(["chart", join(folder, "record.json"), "--out", folder]);
   expect([code, out, err]).toEqual([0, expect.stringContaining("2026-11-22"), ""]);
 });
 
-it("bench writes through a link, and leaves it a link", async () => {
+it("bench writes through a link and keeps the link", async () => {
   const { folder, bench } = await project();
   const link = join(folder, "link.json");
   writeFileSync(join(folder, "file.json"), "{}");

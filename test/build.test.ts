@@ -51,7 +51,7 @@ describe("a second build", () => {
     expect(readdirSync(join(cacheRoot, "staging"))).toEqual([]);
   });
 
-  it("compiles only the kernels that a value adds, and none where one is removed", async () => {
+  it("compiles only the kernels that a value adds, and none if one is removed", async () => {
     const { run, buildFolder } = project();
     await run(filesOf(16));
     const grown = await run(filesOf(16, 24));
@@ -170,7 +170,7 @@ describe("a compiler that fails", () => {
     expect(error.message).toMatch(/compile-failed.*qk_norm_rope__bf16_d16_r16_neox.*SIGKILL/);
   });
 
-  it("because it is not there is reported with its path", async () => {
+  it("because it does not exist is reported with its path", async () => {
     const path = join(temporaryFolder(), "no-compiler");
     const error = await failureOf(project().run(filesOf(16), { compiler: { ...cpu(), path } }));
     expect(error.diagnostics.map(({ code }) => code)).toContain("compile-failed");
@@ -226,7 +226,7 @@ describe.each(targets)("a build for %s", (target, compiler, canBuild) => {
 });
 
 describe("an archive", () => {
-  it("is made where it is asked for, and taken away by a build that does not ask", async () => {
+  it("is made on request, and removed by a build without the request", async () => {
     const { run, buildFolder } = project();
     const request = { cacheRoot: sharedCache };
     const listing = () => readdirSync(join(buildFolder, "cpu")).sort();
@@ -246,7 +246,7 @@ describe("an archive", () => {
   });
 });
 
-it("hears of nothing that the key of an object does not cover", async () => {
+it("a compiler sees no variable that the key of an object does not cover", async () => {
   setEnv("NORMROPE_CACHE_DIR", temporaryFolder());
   setEnv("GCC_EXEC_PREFIX", "/nowhere/");
   setEnv("NVCC_APPEND_FLAGS", "--no-such-flag");

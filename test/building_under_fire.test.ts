@@ -117,7 +117,7 @@ describe("a compiler", () => {
     expect(err).toMatch(/\na line of many\n(a[a-z ]*\n)? {2}fix: /);
   });
 
-  it("that prints megabytes and fails loses none but those that it says", async () => {
+  it("that prints megabytes and fails loses only the output that the error says was left out", async () => {
     const { build } = project();
     const numbers = Array.from({ length: 400_000 }, (_, i) => i + 1);
     setEnv("CXX", compilerThat(["*-c*_d16_*", "seq 1 400000; exit 1"]));
@@ -131,7 +131,7 @@ describe("a compiler", () => {
     expect((await build()).err).toContain(`\n${numbers.slice(0, 40_000).join("\n")}\n`);
   });
 
-  it("that finds no room says so, and where to make some", async () => {
+  it("that runs out of disk space is reported, with where to make room", async () => {
     const { build } = project();
     setEnv("CXX", compilerThat(["*-c*_d16_*", "echo 'as: unit.o: No space left on device'; exit 1"]));
     const { err } = await build();

@@ -160,7 +160,7 @@ describe("an entry", () => {
     expect(read(entry)).toEqual(["unit.o 2", "report.txt 2"]);
   });
 
-  it("that two make at once is the first one's for both", async () => {
+  it("that two processes make at once is the first one's for both", async () => {
     const root = temporaryFolder();
     let secondHasStarted = () => {};
     const secondStarted = new Promise<void>((resolve) => {
@@ -215,7 +215,7 @@ describe("cacheRoot", () => {
     expect(cacheRoot(env)).toBe(root);
   });
 
-  it("is a private folder for temporary files, where no other can be used", () => {
+  it("is a private temporary folder if no other can be used", () => {
     const temporary = temporaryFolder();
     vi.stubEnv("HOME", "/dev/null");
     vi.stubEnv("TMPDIR", temporary);
@@ -252,7 +252,7 @@ describe("a cache's contents", () => {
     expect(staged(root)).toEqual([]);
   });
 
-  it("are entries only: what else lies there stays", async () => {
+  it("are entries only: other files stay", async () => {
     const root = temporaryFolder();
     const files = ["objects/models/teapot/mesh.obj", "jit/none/.DS_Store", "objects/aa/notes", "jit/notes"];
     for (const file of files) {
@@ -263,7 +263,7 @@ describe("a cache's contents", () => {
     for (const file of files) expect(existsSync(join(root, file)), file).toBe(true);
   });
 
-  it("count what they take, and what is damaged as of no use", async () => {
+  it("count their size, and count damaged entries as unused", async () => {
     const root = temporaryFolder();
     const { get } = makerIn(root);
     const entry = await get();

@@ -55,7 +55,7 @@ describe("a cache", () => {
     );
   };
 
-  it("below what is a file is named", async () => {
+  it("below a file is refused, and named", async () => {
     const { config, folder } = project();
     setEnv("NORMROPE_CACHE_DIR", join(config, "cache"));
     await refused(config, /is no folder/, config);
@@ -63,7 +63,7 @@ describe("a cache", () => {
     expect(readdirSync(folder)).not.toContain("cache");
   });
 
-  it("below /proc is named, at once", async () => {
+  it("below /proc is refused at once, and named", async () => {
     const { config } = project();
     setEnv("NORMROPE_CACHE_DIR", "/proc/normrope/cache");
     await refused(config, /cannot be made/, "/proc/normrope");
@@ -142,7 +142,7 @@ describe("a cache", () => {
     },
   );
 
-  it("by a path from the working folder is found by the linker, too", () => {
+  it("with a relative path is found by the linker, too", () => {
     const { config, folder, cache } = project();
     freshCache(cache);
     const env = { ...process.env, NORMROPE_CACHE_DIR: "cache" };
@@ -151,7 +151,7 @@ describe("a cache", () => {
     expect(status, stderr).toBe(0);
   });
 
-  it("with objects that are cut short, empty, foreign or gone is mended", async () => {
+  it("with truncated, empty, foreign or missing objects is mended", async () => {
     const { config, cache, target } = project();
     await buildCpu(config);
     const library = readFileSync(join(target, "libnormrope.so"));
@@ -177,7 +177,7 @@ describe("a cache", () => {
     expect((await verifyCpu(config)).code).toBe(0);
   });
 
-  it("and a build folder lose what killed builds left, a day later", async () => {
+  it("and a build folder are cleared of what killed builds left, a day later", async () => {
     const { config, cache, target } = project();
     const staging = (digit: string) => join(cache, "staging", digit.repeat(24));
     const staged = (digit: string) => join(target, `libnormrope.so.${digit.repeat(12)}.tmp`);

@@ -62,7 +62,7 @@ describe("help", () => {
     expect(found).toEqual([...names, "help", "version"].sort());
   });
 
-  it("has the version beside it", async () => {
+  it("prints the version", async () => {
     expect(await normrope(["--version"])).toEqual({ code: 0, out: COMPILER_VERSION, err: "" });
   });
 });
@@ -131,7 +131,7 @@ describe("list", () => {
     ]);
   });
 
-  it("--rejected says so where nothing is", async () => {
+  it("--rejected says so if nothing is rejected", async () => {
     const [text, json] = await Promise.all([
       normrope(["list", "--rejected", "--config", config()]),
       normrope(["list", "--rejected", "--json", "--config", config()]),

@@ -56,7 +56,7 @@ describe("build and verify", () => {
     expect(verified.out).toMatch(/^1 of 1 kernel passes/m);
   });
 
-  it("verify ends with 1 where a kernel is wrong", async () => {
+  it("verify ends with 1 if a kernel is wrong", async () => {
     const config = writeConfig(neoxSpace(16, 24));
     const path = `cpu/${neoxId(24)}.cpp`;
     const files = emit(compile(config));
@@ -118,7 +118,7 @@ describe("doctor", () => {
     expect(out).toMatch(/^GPU +nothing +target auto is cpu$/m);
   });
 
-  it("works where there is nothing at all", async () => {
+  it("works without any compiler or GPU", async () => {
     for (const [name, value] of Object.entries({ NORMROPE_NVCC: "none", PATH: "", CXX: "" })) {
       setEnv(name, value);
     }

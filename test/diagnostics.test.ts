@@ -101,7 +101,7 @@ describe("a benchmark record", () => {
     expect(found?.fix).toContain("normrope bench");
   });
 
-  it("is let through with keys of a later version", () => {
+  it("is accepted with keys of a later version", () => {
     const [row] = benchRecord().rows;
     const later = { ...benchRecord(), peers: [], rows: [{ ...row, median_of: 7 }] };
     expect(parseBenchRecord(JSON.stringify(later), "bench.json")).toEqual(later);
@@ -135,7 +135,7 @@ describe("errors", () => {
     expect(new UserError(sorted.toReversed()).diagnostics).toEqual(sorted);
   });
 
-  it("are all there, and not all printed, where there are many", () => {
+  it("are all kept, and not all printed, if there are many", () => {
     const many = Array.from({ length: 33 }, (_, i) => diagnostic("empty-axis", "a.ts", i + 1));
     const error = new UserError(many);
     expect(error.diagnostics).toHaveLength(33);
@@ -150,7 +150,7 @@ describe("errors", () => {
   });
 });
 
-it("every code is one that some test asserts", () => {
+it("some test asserts every code", () => {
   const folder = join(PACKAGE_ROOT, "test");
   const tests = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".test.ts"),

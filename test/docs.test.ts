@@ -199,23 +199,6 @@ describe.each(PAGES)("%s", (page) => {
       });
     }
   });
-
-  it("links to what is there", () => {
-    const text = readFileSync(join(PACKAGE_ROOT, page), "utf8");
-    const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)];
-    for (const [, path = "", anchor] of links) {
-      const target = path === "" ? join(PACKAGE_ROOT, page) : join(PACKAGE_ROOT, page, "..", path);
-      const headings = readFileSync(target, "utf8").match(/^#+ .*$/gm) ?? [];
-      const anchors = headings.map((heading) =>
-        heading
-          .replace(/^#+ /, "#")
-          .toLowerCase()
-          .replace(/[^\w# -]/g, "")
-          .replaceAll(" ", "-"),
-      );
-      if (anchor !== undefined) expect(anchors).toContain(anchor);
-    }
-  });
 });
 
 it("the programs of all pages type-check", ({ skip }) => {

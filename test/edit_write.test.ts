@@ -10,7 +10,7 @@ import { writeConfig } from "./helpers.js";
 
 const point = (headDim: number) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }) as const;
 
-it("of two imports at once the second says that it must run again, and no entry is lost", () => {
+it("the second of two imports at once says that it must run again, and no entry is lost", () => {
   const config = writeConfig(neoxSpace(16));
   const [one, two] = [128, 256].map((headDim) => openForPoints(config).append([point(headDim)]));
   one?.write();

@@ -64,7 +64,7 @@ describe("the emitted text", () => {
     expect(found.map(({ path, text }) => `${path}: ${pattern.exec(text)?.[0]}`)).toEqual([]);
   });
 
-  it("holds no value in a kernel that is no C++ number or name", () => {
+  it("holds only C++ numbers and names as values in a kernel", () => {
     const kernels = emitted.filter(({ path }) => /__.*\.(cu|cpp)$/.test(path));
     const pattern = /\b(undefined|null|NaN|true|false)\b/;
     const code = (text: string) =>

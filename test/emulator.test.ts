@@ -30,7 +30,7 @@ function faultyLine(kernel: string): number {
   return SOURCE.slice(0, fault).split("\n").length;
 }
 
-test("a kernel that is right runs without a word", async () => {
+test("a correct kernel runs without a report", async () => {
   expect(await accountsOf("right")).toEqual(["no error", "no error"]);
 });
 

@@ -51,7 +51,7 @@ function inNamespace(folder: string, ...lines: readonly string[]): string {
 }
 
 describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
-  it("that is read-only is named, and enough where everything is cached", () => {
+  it("that is read-only is named, and suffices if everything is cached", () => {
     const { folder, cache } = project();
     const out = inNamespace(
       folder,
@@ -78,7 +78,7 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
     expect(out).toMatch(/0 from verify\n$/);
   });
 
-  it("of a cache that is full is named; with room it serves, though the project is on another", () => {
+  it("of a full cache is named; with room it works, though the project is on another", () => {
     const { folder } = project();
     const room = (size: string) => [
       `mount --options-source=disable -o remount,size=${size} cache`,
@@ -103,7 +103,7 @@ describe.skipIf(!mount)(`a file system${cannotMount}`, () => {
     expect(out).toMatch(/0 from verify\n$/);
   });
 
-  it("of a build folder that is full is named, and what was there stays", () => {
+  it("of a full build folder is named, and its files stay", () => {
     const { folder } = project();
     const out = inNamespace(
       folder,

@@ -53,7 +53,7 @@ describe("a point that no library holds", () => {
     expect(staged(cache)).toEqual([]);
   });
 
-  it("is made by the next process where the first was killed", async () => {
+  it("is made by the next process if the first was killed", async () => {
     const cache = freshCache();
     const marker = join(temporaryFolder(), "compiling");
     const CXX = compilerThat(["--version", "exec echo 1.0"], ["*neox.cpp*", `touch '${marker}'; sleep 60`]);
@@ -81,7 +81,7 @@ describe("a point that no library holds", () => {
     expect(staged(cache)).toEqual([]);
   });
 
-  it("is the compiler's error where it does not compile, and compiled where it is asked for again", async () => {
+  it("reports the compiler's error if it does not compile, and is tried again on the next request", async () => {
     const cache = freshCache();
     const CXX = compilerThat(["--version", ":"], ["*d16*", "echo out of luck; exit 1"]);
     const failed = await use(cache, { CXX });
@@ -121,7 +121,7 @@ describe("what is built already", () => {
     expect(readdirSync(join(cache, "jit"))).toEqual([neoxId(16)]);
   });
 
-  it("has to be where `path` says it is", async () => {
+  it("must exist where `path` says", async () => {
     const options = { path: "elsewhere" };
     expect(await use(freshCache(), {}, { options })).toMatchObject({ code: "library-not-found" });
   });

@@ -26,7 +26,7 @@ describe("NORMROPE_JIT=0", () => {
     expect(await use(cache, { NORMROPE_JIT: "0" })).toEqual(first);
   });
 
-  it("leaves nothing to open where neither a library nor a cache is there", async () => {
+  it("refuses to open without a library or a cache", async () => {
     const said = await use(freshCache(), { NORMROPE_JIT: "0" });
     expect(said.code).toBe("library-not-found");
     expect(said.message).toContain("normrope build --target cpu");
@@ -135,7 +135,7 @@ describe("a cache that cannot be searched", () => {
 });
 
 describe("odd surroundings", () => {
-  it("a working folder that is gone is no obstacle", async () => {
+  it("a deleted working folder is no obstacle", async () => {
     const cwd = temporaryFolder();
     const args = [
       "--input-type=module",

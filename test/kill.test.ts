@@ -160,7 +160,7 @@ describe("SIGKILL", () => {
 });
 
 describe("builds at once", () => {
-  it("several into one cache, where an entry is damaged, all succeed", async () => {
+  it("into one cache with a damaged entry all succeed", async () => {
     const cache = freshCache();
     setEnv("NORMROPE_CACHE_DIR", cache);
     const first = writeConfig(neoxSpace(16));
@@ -179,7 +179,7 @@ describe("builds at once", () => {
   });
 });
 
-it("a process that holds a library is told where it was built anew", async () => {
+it("a process that holds a library is told that it was rebuilt", async () => {
   setEnv("NORMROPE_CACHE_DIR", freshCache());
   const config = writeConfig(neoxSpace(16));
   const [build, path] = [["build", "--target", "cpu", "--config", config], join(dirname(config), "build")];

@@ -206,7 +206,7 @@ describe("a model that is not known is never guessed:", () => {
     expect(out).not.toContain("leaves out");
   });
 
-  it("a dtype that is to be found out is none", async () => {
+  it("a dtype of auto counts as missing", async () => {
     expect(await project({ ...qwen3, torch_dtype: "auto" }).refuses()).toMatch(/add --dtype bf16\|f16$/);
   });
 
@@ -220,7 +220,7 @@ describe("a model that is not known is never guessed:", () => {
     expect([dryRun, added, config()]).toEqual([true, ["qk_norm_rope__bf16_d128_r128_neox"], before]);
   });
 
-  it("a choice that is none ends with 2", async () => {
+  it("an unknown choice ends with 2", async () => {
     const { code, err } = await project(ACME).run("--rope", "spiral");
     expect([code, err]).toEqual([2, expect.stringMatching(/"spiral".*"neox"/)]);
   });

@@ -75,7 +75,7 @@ test("packed heads: q and k have each their own weight, and v is left alone", ()
   );
 });
 
-test("strides that nothing is multiplied with may be anything", () => {
+test("unused strides may have any value", () => {
   const { q, k } = validCall();
   const out = { buffer: qkv, tokenStride: 1, headStride: HEAD_DIM };
   kernel.run({
@@ -94,7 +94,7 @@ describe("a library", () => {
     expect((await library.kernel({ ...point, rotaryDim: 128 })).id).toBe((await library.kernel(point)).id);
   });
 
-  test("says what would add a point that it lacks, and why one cannot be", async () => {
+  test("says what would add a missing point, and why an illegal one cannot exist", async () => {
     const missing = library.kernel({ headDim: 1000, rope: "neox", dtype: "bf16" });
     await expect(missing).rejects.toMatchObject({ code: "kernel-not-found" });
     await expect(missing).rejects.toThrow('{ headDim: [1000], rope: ["neox"], dtype: ["bf16"] }');

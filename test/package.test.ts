@@ -100,10 +100,11 @@ describe("the package", { timeout: 300_000 }, () => {
       )
       .filter(({ link }) => !/^[a-z]+:/.test(link));
     expect(links.length).toBeGreaterThan(20);
-    const dead = links.filter(
-      ({ to, anchor }) =>
-        !paths.includes(to) || (anchor !== undefined && !anchorsOf(read(to)).includes(anchor)),
-    );
+    // The map of the sources says that its links are the repository's; docs_links.test.ts follows them.
+    const dead = links.filter(({ path, to, anchor }) => {
+      if (!paths.includes(to)) return path !== "docs/architecture.md";
+      return anchor !== undefined && !anchorsOf(read(to)).includes(anchor);
+    });
     expect(dead).toEqual([]);
   });
 

@@ -80,12 +80,12 @@ describe.skipIf(python === undefined)("a kernel that is nowhere", () => {
     expect(await run(cache, { NORMROPE_COMMAND: "/nonexistent" })).toBe("[16256]");
   });
 
-  it("and does not compile is what the compiler says", async () => {
+  it("that does not compile is the compiler's error", async () => {
     const said = await run(freshCache(), { CXX: compilerThat(["*d40*", "echo out of luck; exit 1"]) });
     expect(said).toMatch(/^compile-failed .*out of luck/s);
   });
 
-  it("is compiled by nobody where there is no compiler, or NORMROPE_JIT is 0", async () => {
+  it("is not compiled without a compiler, or with NORMROPE_JIT=0", async () => {
     const cache = freshCache();
     expect(await run(cache, { CXX: "/nonexistent/g++" })).toMatch(
       /^kernel-not-found .*CXX is \/nonexistent/s,

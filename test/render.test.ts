@@ -163,7 +163,7 @@ describe.each<[string, readonly (readonly [folder: string, template: string])[],
   const reads: Reads = { names: new Set(), unknown: new Set(), conditions: new Map() };
   for (const [folder, template] of readers) collectReads(folder, template, all, reads);
 
-  it("read nothing that a view does not have", () => {
+  it("read only what a view has", () => {
     expect([...reads.unknown]).toEqual([]);
   });
 
@@ -239,7 +239,7 @@ describe("a read of what is not there throws", () => {
     }
   });
 
-  it("and what is there is rendered, empty or false as it may be", () => {
+  it("but a value that exists is rendered, even if empty or false", () => {
     const text =
       "{{here}}{{nothing}}{{#each list}}{{> p}}{{/each}}{{> q record}}{{#if no}}x{{else}}y{{/if}}{{zero}}";
     const files = new Map([

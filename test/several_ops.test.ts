@@ -55,7 +55,7 @@ describe("a library of two ops", () => {
     ]);
   });
 
-  it("wants one to be named, and says which there are", async () => {
+  it("requires a name, and lists the ops", async () => {
     await expect(library.kernel(POINT)).rejects.toMatchObject({
       code: "invalid-argument",
       message: expect.stringMatching(/^point\.op is undefined/),
@@ -70,7 +70,7 @@ describe("a library of two ops", () => {
     expect(() => library.supports({ ...POINT, op: 5 } as unknown as PointQuery)).not.toThrow();
   });
 
-  it("says of a kernel that is not there which space would have it, and compiles it on first use", async () => {
+  it("names the space for a missing kernel, and compiles it on first use", async () => {
     using closed = await open({ target: "cpu", path: build });
     const missing = { headDim: 96, rope: "neox", dtype: "bf16", op: "qk_norm_rope" } as const;
     expect(closed.supports(missing)).toMatchObject({
@@ -84,7 +84,7 @@ describe("a library of two ops", () => {
     expect([own.id, own.op]).toEqual(["other_877f07b4__bf16_d128_r128_neox", "other"]);
   });
 
-  it("has bindings that want the op", () => {
+  it("has bindings that require the op", () => {
     const bindings = readFileSync(join(root, "generated", "ts", "kernels.ts"), "utf8");
     expect(bindings).toMatch(/other_877f07b4__bf16_d64_r64_neox: \{\n\s+readonly op: "other";/);
   });
@@ -101,7 +101,7 @@ describe("a library of two ops", () => {
     expect((await normrope(report)).out).toContain("shows 3 kernels");
   });
 
-  it.skipIf(pythonFound === undefined)("gives Python its kernels, of whatever name the op is", async () => {
+  it.skipIf(pythonFound === undefined)("gives Python its kernels, whatever the op's name", async () => {
     const program = `
 import sys
 from pathlib import Path

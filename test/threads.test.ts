@@ -17,7 +17,7 @@ async function build(...flags: string[]): Promise<string> {
   return program;
 }
 
-it("every element is worked on once in calls that meet, without a race", async ({ skip }) => {
+it("concurrent calls work on every element once, without a race", async ({ skip }) => {
   const program = await build("-fsanitize=thread");
   const env = { TSAN_OPTIONS: "halt_on_error=1" };
   const { exitCode, stderr } = await execa(program, ["calls"], { env, reject: false });
@@ -26,7 +26,7 @@ it("every element is worked on once in calls that meet, without a race", async (
   expect(exitCode).toBe(0);
 });
 
-it("a child of a fork works, and as many threads take part as may", async () => {
+it("a forked child works, with as many threads as it may use", async () => {
   const program = await build();
   const threads = async (OMP_NUM_THREADS: string, how = "threads") =>
     Number((await execa(program, [how], { env: { OMP_NUM_THREADS } })).stdout);

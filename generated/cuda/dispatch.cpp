@@ -105,11 +105,11 @@ cudaError_t can_be_dependent(int device, bool *can) {
 
 uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
 
-// Steps of a token: the heads that a warp works on at once. A task is one step or more.
-int64_t steps_per_token(const Layout &layout, const normrope_args &args) {
-  int64_t steps = 0;
-  for (int side = 0; side < SIDES; ++side) steps += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
-  return steps;
+// Rounds of a token: the heads that a warp works on at once. A task is one round or more.
+int64_t rounds_per_token(const Layout &layout, const normrope_args &args) {
+  int64_t rounds = 0;
+  for (int side = 0; side < SIDES; ++side) rounds += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
+  return rounds;
 }
 
 // Whether heads have inputs of their own.
@@ -127,21 +127,21 @@ int64_t capacity_of(int multiprocessors) {
 // The throughput layout, where there is one, for what fills the device, unless so few heads leave more lanes without work.
 const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
   const Layout &latency = launch.latency, &throughput = launch.throughput;
-  const int64_t latency_steps = steps_per_token(latency, args);
-  if (throughput.function == nullptr || args.num_tokens * latency_steps < capacity_of(multiprocessors)) return latency;
-  const int64_t throughput_steps = steps_per_token(throughput, args);
-  return throughput_steps * throughput.fragments_per_lane <= latency_steps * latency.fragments_per_lane ? throughput : latency;
+  const int64_t latency_rounds = rounds_per_token(latency, args);
+  if (throughput.function == nullptr || args.num_tokens * latency_rounds < capacity_of(multiprocessors)) return latency;
+  const int64_t throughput_rounds = rounds_per_token(throughput, args);
+  return throughput_rounds * throughput.fragments_per_lane <= latency_rounds * latency.fragments_per_lane ? throughput : latency;
 }
 
-// A warp takes up to four steps of one token in a row, which share what is made once for a token. Few warps with much
+// A warp takes up to four rounds of one token in a row, which share what is made once for a token. Few warps with much
 // to do beat many as soon as there are enough to fill half the device (H100, November 2026: 1024 tokens of 32 q and 8 k
-// heads take 1.6 times the floor with one step, 1.25 with two, 1.14 with four).
+// heads take 1.6 times the floor with one round, 1.25 with two, 1.14 with four).
 int heads_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
-  const int64_t steps = args.num_tokens * steps_per_token(layout, args);
+  const int64_t rounds = args.num_tokens * rounds_per_token(layout, args);
   const bool one_a_lane = differ(args.q) || differ(args.k) || differ(args.v);
-  if (one_a_lane || 2 * steps < capacity) return layout.heads_per_warp;
-  return layout.heads_per_warp * (steps < 2 * capacity ? 2 : 4);
+  if (one_a_lane || 2 * rounds < capacity) return layout.heads_per_warp;
+  return layout.heads_per_warp * (rounds < 2 * capacity ? 2 : 4);
 }
 
 // What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, in each of them one side

@@ -80,7 +80,7 @@ function bytesOfToken({ bodies }: KernelPlan, bytesPerHead: number): string {
 
 function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number): string {
   const idle = Math.floor((lanesPerHead * fragmentsPerLane - fragments) / fragmentsPerLane);
-  return `${lanesPerHead} a head with ${fragmentsPerLane} fragments each, ${idle} lanes left over`;
+  return `${lanesPerHead} a head with ${counted(fragmentsPerLane, "fragment")} each, ${idle} lanes left over`;
 }
 
 function headsText({ headsPerWarp, throughput }: KernelPlan): string {

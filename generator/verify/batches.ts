@@ -59,7 +59,7 @@ export interface Branch extends Sketch {
 /** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-/** With 9 steps of heads on each side, so that tasks are of two steps, and of four. */
+/** With 9 rounds of heads on each side, so that tasks are of two rounds, and of four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
   return {
@@ -76,7 +76,7 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
   };
 }
 
-/** What dispatch must have been seen to do, whatever the device: tasks of one, two and four steps; one slice and several. */
+/** What dispatch must have been seen to do, whatever the device: tasks of one, two and four rounds; one slice and several. */
 const TASKS_MIN = 3;
 
 /** What dispatch was not seen to do, in words. */

@@ -55,7 +55,7 @@ describe("normrope_run, normrope_check", () => {
     },
   );
 
-  test("take nothing in any word of what is reserved", () => {
+  test("refuse a value in any reserved word", () => {
     const { offset = 0, input } = argsLayout().fields.get("q.reserved") ?? {};
     for (let word = 0; word < (input?.count ?? 0); word++) {
       const bytes = bytesOf();
@@ -66,13 +66,13 @@ describe("normrope_run, normrope_check", () => {
     expect(input?.count).toBe(8);
   });
 
-  test("say of an error that is of no field that it has no parts", () => {
+  test("report no parts for an error that is of no field", () => {
     expect(c.run(kernel, bytesOf({ eps: -1 }), 0n)).toBe(INVALID);
     expect(c.run(-1, bytesOf(), 0n)).toBe(NO_SUCH_KERNEL);
     expect([c.lastErrorField(), c.lastErrorValue(), c.lastErrorWanted()]).toEqual(["", "", ""]);
   });
 
-  test("take a struct of a later version where what they do not know is 0", () => {
+  test("accept a later version's struct if the unknown fields are 0", () => {
     const later = new Uint8Array(SIZE + 16);
     later.set(bytesOf({ struct_size: SIZE + 16 }));
     expect(c.check(kernel, later)).toBe(0);
@@ -94,7 +94,7 @@ describe("normrope_run, normrope_check", () => {
     },
   );
 
-  test("take no arguments that are NULL", async () => {
+  test("refuse NULL arguments", async () => {
     const none = undefined as never;
     await leaving(page, () => {
       expect([c.run(kernel, none, 0n), c.check(kernel, none)]).toEqual([INVALID, INVALID]);
@@ -102,7 +102,7 @@ describe("normrope_run, normrope_check", () => {
     });
   });
 
-  test("write where the arguments are those that the bad ones are made from", () => {
+  test("write for the valid call that the bad ones are made from", () => {
     const before = page();
     expect(c.run(kernel, bytesOf(), 0n)).toBe(0);
     expect(page()).not.toEqual(before);
@@ -165,7 +165,7 @@ describe("the other functions", () => {
     expect(c.lastError()).toMatch(names);
   });
 
-  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64])("make no table of %s, nor half", (bad) => {
+  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64])("make no part of a table of %s", (bad) => {
     const table = new BigUint64Array(3).fill(7n);
     expect(c.ropeTable(Float64Array.of(1, bad, 1), 3, table)).toBe(INVALID);
     expect(c.lastError()).toMatch(/^inv_freq\[1\] is /);

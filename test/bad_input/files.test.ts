@@ -261,7 +261,7 @@ describe("a project whose path has", () => {
   });
 });
 
-it("what other commands left in a project is of no use to any", async () => {
+it("check names what other commands left behind, and changes none of it", async () => {
   const { folder, config } = project();
   const { code, err } = await leaving(filesIn(folder), () => normrope(["check", "--config", config]));
   expect(code).toBe(1);

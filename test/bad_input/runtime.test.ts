@@ -171,7 +171,8 @@ const structuredCloneOf = ({ q, k, ropeTable, ...rest }: ReturnType<typeof valid
 };
 
 describe("what C refuses, the runtime refuses by its own name of the field:", () => {
-  test("that is most of what a caller can say", () => expect(SAID.length).toBeGreaterThanOrEqual(30));
+  test("the table covers most of what a caller can pass", () =>
+    expect(SAID.length).toBeGreaterThanOrEqual(30));
 
   test.each(SAID)("%s that is %s", async (field, _value, _wanted, changed) => {
     const run = () => kernel.run(spoilt(changed));
@@ -179,7 +180,7 @@ describe("what C refuses, the runtime refuses by its own name of the field:", ()
   });
 });
 
-test("what a launch would be is said without one", async () => {
+test("launch info describes a launch without making it", async () => {
   await leaving(bits, () => {
     expect(kernel.launchInfo(validCall())).toEqual({
       ...{ layout: 0, headsPerTask: 1, slices: 1, isDependent: false },

@@ -67,7 +67,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       killedBy: "test/bad_input/abi.test.ts",
     },
     {
-      name: "C: what a shorter struct lacks is read all the same",
+      name: "C: fields that a shorter struct lacks are read",
       file: "templates/common/abi.cpp",
       find: "if (size < sizeof(normrope_args)) {",
       replace: "if (false) {",

@@ -66,7 +66,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "a side that shares its body with one behind the next",
+      name: "a body counts as one side, however many share it",
       file: "generator/emit/kernel_view.ts",
       find: "(count, { sides }) => count + sides.length",
       replace: "(count) => count + 1",
@@ -81,14 +81,14 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "the last partial chunk is dropped",
+      name: "the last partial task is dropped",
       file: "templates/cuda/dispatch.cpp.hbs",
       find: "return static_cast<uint32_t>((a + b - 1) / b);",
       replace: "return static_cast<uint32_t>(a / b);",
       killedBy: EMULATED,
     },
     {
-      name: "blocks that are dropped at the end of slices",
+      name: "the number of blocks in a slice is rounded down",
       file: "templates/cuda/dispatch.cpp.hbs",
       find: "heads[i].blocks_per_slice = divide_up(blocks, decision.slices);",
       replace: "heads[i].blocks_per_slice = static_cast<uint32_t>(blocks / decision.slices);",
@@ -109,10 +109,10 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "a group of heads with the weight of the group before",
+      name: "the later heads of a task with the weight of its first",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "if (one_a_lane || 2 * steps < capacity)",
-      replace: "if (2 * steps < capacity)",
+      find: "if (one_a_lane || 2 * rounds < capacity)",
+      replace: "if (2 * rounds < capacity)",
       killedBy: EMULATED,
     },
     {

@@ -168,7 +168,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "the wait behind the first loads",
+      name: "the wait after the first loads",
       file: "templates/cuda/kernel.cu.hbs",
       find: "  load_head();\n{{#each read}}",
       replace: "{{#each read}}",

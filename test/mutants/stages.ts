@@ -7,21 +7,21 @@ const KERNELS = "test/kernels.test.ts";
 export const STAGE_MUTANTS: readonly Mutant[] = [
   ...inClass("blocks of stages", [
     {
-      name: "loads behind the wait that belong before it",
+      name: "loads after the wait that belong before it",
       file: "templates/cuda/kernel.cu.hbs",
       find: "  if (is_dependent) allow_next_kernel();\n",
       replace: "  if (is_dependent) allow_next_kernel(), wait_for_previous_kernel();\n",
       killedBy: "test/machine_code.test.ts",
     },
     {
-      name: "a lane without a head reads a neighbour's that is written already",
+      name: "a lane without a head reads its neighbour's, which is already written",
       file: "templates/cuda/kernel.cu.hbs",
       find: "    __syncwarp();",
       replace: "    //",
       killedBy: EMULATED,
     },
     {
-      name: "what a stage reads only where all of its name do",
+      name: "an input is loaded only if all applications of the stage read it",
       file: "generator/emit/kernel_view.ts",
       find: "same.some(({ reads }) => reads[input] === true)",
       replace: "same.every(({ reads }) => reads[input] === true)",
@@ -49,14 +49,14 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
       killedBy: KERNELS,
     },
     {
-      name: "CPU: the second norm by what the first has measured",
+      name: "CPU: the second norm uses what the first has measured",
       file: "generator/emit/kernel_view.ts",
       find: "measured: measuring.indexOf(stage)",
       replace: "measured: measuring.indexOf(stage) < 0 ? -1 : 0",
       killedBy: KERNELS,
     },
     {
-      name: "an input is taken also where an axis says that it is not",
+      name: "an input is taken although an axis says that it is not",
       file: "dsl/sides.ts",
       find: ".inputs.filter(({ when }) => isAt(when, values))",
       replace: ".inputs.filter(({ when }) => isAt(when, values) || when !== undefined)",
@@ -65,14 +65,14 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inClass("bounds of the oracle", [
     {
-      name: "what came in wrong does not count behind a norm",
+      name: "an error from before a norm is not carried through it",
       file: "dsl/stages/norm.ts",
       find: "Math.abs(value) * (ERROR + shift)",
       replace: "Math.abs(value) * ERROR",
       killedBy: "test/oracle.test.ts",
     },
     {
-      name: "what came in wrong does not count behind a rotation",
+      name: "an error from before a rotation is not carried through it",
       file: "dsl/stages/rotate.ts",
       find: "(own + turned(error[first], error[second]))",
       replace: "own",
