@@ -7,7 +7,7 @@
 import * as fc from "fast-check";
 import { SIDES, type Side } from "../dsl/inputs.js";
 import type { ManifestKernel } from "../dsl/manifest.js";
-import type { Batch, Place, Region } from "../generator/verify/batch.js";
+import type { Batch, Region, StridedHeads } from "../generator/verify/batch.js";
 import { VERIFY_POSITIONS } from "../generator/verify/batches.js";
 import { type Counts, headsOf } from "../generator/verify/made_call.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
@@ -47,7 +47,7 @@ function regionOf(
     else before.push(name);
   }
 
-  const places = new Map<Side, Place>();
+  const places = new Map<Side, StridedHeads>();
   let end = elements(guard);
   for (const group of groups) {
     const rowStride = group.reduce((sum, name) => sum + widthOf(name, heads[name]), 0);
@@ -63,7 +63,7 @@ function regionOf(
       offset += widthOf(name, heads[name]);
     }
   }
-  return { ...(Object.fromEntries(places) as Record<Side, Place>), length: end + elements(guard) };
+  return { ...(Object.fromEntries(places) as Record<Side, StridedHeads>), length: end + elements(guard) };
 }
 
 const anyFactor = fc.double({ min: 1, max: 64, noNaN: true });

@@ -11,16 +11,9 @@ import { ABI_VERSION, type Manifest, manifestKernel, opOf } from "../../dsl/mani
 import { callsOf } from "../../dsl/sides.js";
 import { compareText, internalError, userError } from "../diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "../ir.js";
+import { headerView, inputsView, paramsView } from "./abi_view.js";
 import { cpuKernelView, cudaKernelView } from "./kernel_view.js";
-import {
-  bindingsView,
-  dispatchView,
-  headerView,
-  inputsView,
-  paramsView,
-  type View,
-  type ViewValue,
-} from "./view.js";
+import { bindingsView, dispatchView, type View, type ViewValue } from "./view.js";
 
 /** The texts of templates/ by path: `.hbs` are rendered or are partials, the others are copied as they are. */
 export type Templates = ReadonlyMap<string, string>;

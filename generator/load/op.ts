@@ -7,22 +7,13 @@ import { type CallExpression, Node } from "ts-morph";
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import { stageRejection } from "../../dsl/legality.js";
 import { openAxes, type SideStages, type StageCall } from "../../dsl/sides.js";
-import { type Diagnostic, show } from "../diagnostics.js";
-import type { Axis, AxisValue, Op } from "../ir.js";
+import { show } from "../diagnostics.js";
+import type { Op } from "../ir.js";
 import { OP_NAME } from "../kernel_id.js";
 import { readExpression, type WrittenStage } from "./expression.js";
-import {
-  areKnown,
-  dslName,
-  type Property,
-  type Report,
-  readElements,
-  readProperties,
-  readScalar,
-  unwrap,
-} from "./literals.js";
+import { areKnown, type Property, type Report, readProperties, readScalar } from "./literals.js";
 import { portablePath, spanOf } from "./project.js";
-import { shortText, unsupported } from "./unsupported.js";
+import { readRanges } from "./ranges.js";
 
 export function readOp(call: CallExpression, configPath: string, reportTo: Report): Op | undefined {
   const [definition] = call.getArguments();
@@ -96,101 +87,4 @@ function readSides(
   const { rule, reason, fix, at } = rejection;
   const node = at && written.get(at.side)?.[at.index]?.node;
   return bad(node ?? definition, `${reason} (rule ${rule})`, fix);
-}
-
-/** The op's axes, narrowed where it says so. */
-function readRanges(
-  ranges: Property | undefined,
-  own: readonly Axis[],
-  report: Report,
-): readonly Axis[] | undefined {
-  if (ranges === undefined) return own;
-  const narrowed = readProperties(ranges.value, report);
-  const names = own.map(({ name }) => name);
-  if (narrowed === undefined || !areKnown("ranges", narrowed, names, report)) return undefined;
-  const axes = own.flatMap((axis) => {
-    const property = narrowed.get(axis.name);
-    return (property === undefined ? axis : readRange(axis, property, report)) ?? [];
-  });
-  return axes.length === own.length ? axes : undefined;
-}
-
-function readRange(axis: Axis, property: Property, report: Report): Axis | undefined {
-  const call = unwrap(property.value);
-  const callee = Node.isCallExpression(call) ? dslName(call.getExpression()) : undefined;
-  if (!Node.isCallExpression(call) || callee === undefined) {
-    report(unsupported(call, "`multipleOf(…)` or `oneOf(…)`"));
-    return undefined;
-  }
-  const found: Diagnostic[] = [];
-  const read = readCall(callee, call, (diagnostic) => found.push(diagnostic));
-  for (const diagnostic of found) report(diagnostic);
-  if (found.length > 0) return undefined;
-  const range = read && narrowedBy(axis, read);
-  if (range !== undefined) return range;
-  report({
-    code: "bad-op",
-    message: `\`${shortText(call)}\` is no range that kernels can be made for`,
-    fix: `${describeLimits(axis)}, or fewer`,
-    span: spanOf(call),
-  });
-  return undefined;
-}
-
-function describeLimits(axis: Axis): string {
-  if (axis.kind === "enum") {
-    return `${axis.name} takes \`oneOf(${axis.values.map((value) => JSON.stringify(value)).join(", ")})\``;
-  }
-  return `${axis.name} takes multiples of ${axis.step} from ${axis.min} to ${axis.max}`;
-}
-
-/** What a range is given, by the function that makes it. */
-type Given =
-  | { readonly callee: "oneOf"; readonly values: readonly AxisValue[] }
-  | {
-      readonly callee: "multipleOf";
-      readonly step: AxisValue;
-      readonly min: AxisValue;
-      readonly max: AxisValue;
-    };
-
-/** Undefined where it is no range, or what is wrong is reported. */
-function readCall(callee: string, call: CallExpression, report: Report): Given | undefined {
-  const args = call.getArguments().filter(Node.isExpression);
-  if (callee === "oneOf") {
-    const elements = args.flatMap((arg) =>
-      Node.isSpreadElement(arg) ? (readElements(arg.getExpression(), report) ?? []) : [arg],
-    );
-    return { callee, values: elements.flatMap((element) => readScalar(element, report)?.value ?? []) };
-  }
-  if (callee !== "multipleOf") return undefined;
-  const [step, bounds] = args;
-  const range = bounds && readProperties(bounds, report);
-  if (step === undefined || range === undefined || !areKnown(callee, range, ["min", "max"], report))
-    return undefined;
-  const [min, max] = [range.get("min"), range.get("max")];
-  const read = [step, min?.value, max?.value].map((value) => value && readScalar(value, report)?.value);
-  const [stepValue, minValue, maxValue] = read;
-  if (stepValue === undefined || minValue === undefined || maxValue === undefined) return undefined;
-  return { callee, step: stepValue, min: minValue, max: maxValue };
-}
-
-/** The axis with fewer values; undefined where they are not among its own. */
-function narrowedBy(axis: Axis, given: Given): Axis | undefined {
-  if (axis.kind === "enum") {
-    if (given.callee !== "oneOf") return undefined;
-    const values = axis.values.filter((value) => given.values.includes(value));
-    return values.length === given.values.length && values.length > 0 ? { ...axis, values } : undefined;
-  }
-  if (given.callee !== "multipleOf") return undefined;
-  const { step, min, max } = given;
-  if (typeof step !== "number" || typeof min !== "number" || typeof max !== "number") return undefined;
-  const isNarrower =
-    [step, min, max].every(Number.isInteger) &&
-    step > 0 &&
-    step % axis.step === 0 &&
-    min >= axis.min &&
-    min <= max &&
-    max <= axis.max;
-  return isNarrower ? { ...axis, step, min, max } : undefined;
 }

@@ -20,14 +20,14 @@ import { oracleHead } from "./oracle.js";
 import { randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
 
 /** Where heads lie in a buffer, in elements. */
-export interface Place {
+export interface StridedHeads {
   readonly offset: number;
   readonly tokenStride: number;
   readonly headStride: number;
 }
 
 /** A buffer: where the heads lie in it, and its elements. */
-export interface Region extends Readonly<Record<Side, Place>> {
+export interface Region extends Readonly<Record<Side, StridedHeads>> {
   readonly length: number;
 }
 
@@ -198,7 +198,7 @@ class Judge {
     this.#numbers = decodingTable(entry.point.dtype);
   }
 
-  heads(side: Side, from: Place, to: Place): void {
+  heads(side: Side, from: StridedHeads, to: StridedHeads): void {
     const { point } = this.#entry;
     const { numTokens, judgeEvery = 1 } = this.#batch;
     const numHeads = headsOf(this.#batch)[side];
@@ -262,6 +262,6 @@ class Judge {
   }
 }
 
-function startOf(place: Place, token: number, head: number): number {
-  return place.offset + token * place.tokenStride + head * place.headStride;
+function startOf({ offset, tokenStride, headStride }: StridedHeads, token: number, head: number): number {
+  return offset + token * tokenStride + head * headStride;
 }

@@ -28,7 +28,7 @@ export interface Sketch {
   /** Default: one, which lies beside the others whether or not the kernel works on it. */
   readonly v?: number;
   /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
-  readonly place?: "rows" | "rows with gaps" | "out of place";
+  readonly memory?: "rows" | "rows with gaps" | "out of place";
   readonly hasInt64Positions?: boolean;
   readonly hasYarn?: boolean;
   readonly eps?: number;
@@ -39,12 +39,12 @@ export interface Sketch {
 const SKETCHES: readonly Sketch[] = [
   {
     ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1, v: 3 },
-    ...{ place: "rows with gaps", hasInt64Positions: true, hasYarn: true },
+    ...{ memory: "rows with gaps", hasInt64Positions: true, hasYarn: true },
   },
-  { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, place: "out of place", hasYarn: true, eps: 1e-5 },
+  { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, memory: "out of place", hasYarn: true, eps: 1e-5 },
   { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
   { name: "no k heads", tokens: 7, q: 3, k: 0, v: 2 },
-  { name: "no q heads, no v heads", tokens: 7, q: 0, k: 3, v: 0, place: "out of place" },
+  { name: "no q heads, no v heads", tokens: 7, q: 0, k: 3, v: 0, memory: "out of place" },
   { name: "one token", tokens: 1, q: 32, k: 8, v: 8, hasYarn: true },
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
@@ -67,10 +67,10 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
     last: [
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
-        ...{ q: heads, k: heads, v: heads, place: "rows with gaps", weightForEachHead: true },
+        ...{ q: heads, k: heads, v: heads, memory: "rows with gaps", weightForEachHead: true },
         ...{ hasYarn: true, hasInt64Positions: true },
       },
-      { name: "filling, out of place, no k heads", q: heads, k: 0, place: "out of place" },
+      { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
   };
@@ -159,7 +159,7 @@ export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): 
     const counts = countsOf(sketch, tokens);
     const positions = sketch.hasInt64Positions ? int64Positions(tokens) : cyclingPositions(tokens);
     const rope = sketch.hasYarn ? yarn : plain;
-    const regions = regionsFor(headDim, counts, sketch.place);
+    const regions = regionsFor(headDim, counts, sketch.memory);
     return { name, ...counts, ...regions, positions, rope, eps, weightForEachHead, judgeEvery };
   });
 }
@@ -167,9 +167,9 @@ export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): 
 function regionsFor(
   headDim: number,
   counts: Counts,
-  place: Sketch["place"],
+  memory: Sketch["memory"],
 ): Pick<Batch, "source" | "target"> {
-  switch (place) {
+  switch (memory) {
     case "out of place":
       return { source: rowsOf(headDim, counts), target: headsFirst(headDim, counts) };
     case "rows with gaps":
