@@ -9,12 +9,12 @@ interface Angles {
   readonly sines: Float64Array;
 }
 
-/** Those asked for last: all heads of a token have the same. */
+/** The last result: all heads of a token share one. */
 let last: (Angles & { readonly invFreq: Float64Array; readonly position: number }) | undefined;
 
 /**
- * Cosine and sine of `position * invFreq[i]`, exact to float64 also where the product is not: its rounding error is found by
- * Dekker's two-product (1971) and turned by as well. |position| up to 2⁵³.
+ * Cosine and sine of `position * invFreq[i]`, exact to float64. The product's rounding error is found by Dekker's two-product
+ * (1971) and added as a second rotation. |position| up to 2⁵³.
  */
 export function angleAt(invFreq: Float64Array, position: number): Angles {
   if (last !== undefined && last.invFreq === invFreq && last.position === position) return last;

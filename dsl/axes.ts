@@ -2,8 +2,7 @@
  * The table of axes: every value that a kernel can be specialised by.
  *
  * In: the axes that every op has, and those that stages declare. Out: the table, in one order, and the types that follow
- * from it. Everything that goes through the axes of an op reads them from here: schema, ids, lookup, order, `list`, `add`,
- * `report`, `bench`, bindings, Python.
+ * from it. Schema, ids, lookup, order, `list`, `add`, `report`, `bench`, bindings and Python all read this table.
  */
 import { type Axes, type Axis, axis, multipleOf, oneOf, type ValueOf } from "./axis.js";
 import type { Stage, StageFunction } from "./stage.js";
@@ -36,7 +35,7 @@ export const STAGES: ReadonlyMap<string, Stage> = new Map(
   Object.keys(FUNCTIONS).map((name) => [name, (FUNCTIONS[name] as StageFunction<Axes>).stage] as const),
 );
 
-// A user's own compiler checks this file, whatever library it is set to: so `Object.values` and `flatMap` are not in it.
+// A user's compiler checks this file too, with whatever `lib` it is set to. So it uses neither `Object.values` nor `flatMap`.
 const ALL = [{ axes: OP_AXES as Axes }, ...Array.from(STAGES.values())]
   .map(({ axes }) => Object.keys(axes).map((name) => ({ name, ...axes[name] }) as Axis))
   .reduce((all, own) => all.concat(own));
@@ -45,10 +44,10 @@ const doubled = ALL.find(({ name }, i) => ALL.findIndex((other) => other.name ==
 if (doubled !== undefined)
   throw new RangeError(`two stages declare an axis called ${doubled.name}: rename one`);
 
-/** Axes with a default come last, so that a new one changes no id. The one that ids begin with is written behind the others. */
+/** Axes with a default come last, so that a new one changes no id. The axis that ids begin with comes just before them. */
 const rankOf = (row: Axis) => (row.default !== undefined ? 2 : row.leads === true ? 1 : 0);
 
-/** The rows of the table, in the order in which configs are written and values listed. */
+/** The rows, in the order in which configs and lists write them. */
 export const AXES: readonly Axis[] = ALL.sort((a, b) => rankOf(a) - rankOf(b));
 
 export type OpAxisName = keyof OpTable;
@@ -57,7 +56,7 @@ export type AxisName = keyof Table;
 /** The value of each axis, whether or not an op has it. */
 export type AxisValues = { readonly [Name in AxisName]: ValueOf<Table[Name]> };
 
-/** One point of the config space: what a kernel is specialised for. It has the axes of its op that mean something there. */
+/** One point of the config space. A kernel is specialised for it. It has the axes of its op that apply at the point. */
 export type ConfigPoint = { readonly [Name in OpAxisName]: AxisValues[Name] } & {
   readonly [Name in Exclude<AxisName, OpAxisName>]?: AxisValues[Name] | undefined;
 };
@@ -67,14 +66,14 @@ type MustBeWritten<Open extends AxisName> = {
   [Name in Open]: Table[Name] extends CanBeLeftOut ? never : Name;
 }[Open];
 
-/** `Open` axes by name: `Each` of those that must be written, and of those that may be left out. */
+/** `Open` axes by name: those that must be written are required, the others optional. */
 export type AxesOf<Each extends { readonly [Name in AxisName]: unknown }, Open extends AxisName> = {
   readonly [Name in MustBeWritten<Open>]: Each[Name];
 } & {
   readonly [Name in Exclude<Open, MustBeWritten<Open>>]?: Each[Name] | undefined;
 };
 
-/** The dtypes that kernels are made for. */
+/** The dtypes that kernels exist for. */
 export const DTYPES = OP_AXES.dtype.values;
 
 /** The axes that every op has. */

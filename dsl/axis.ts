@@ -1,5 +1,5 @@
 /**
- * What an axis is: values that a kernel can be specialised by, and what is to be known of them.
+ * An axis: the values that a kernel can be specialised by, and how they are written.
  *
  * In: nothing. Out: types, and functions that return frozen data. Stages declare their axes with these.
  */
@@ -22,27 +22,27 @@ export interface EnumRange<V extends string = string> {
   readonly values: readonly V[];
 }
 
-/** The values of an axis, which an op may narrow. */
+/** The values of an axis. An op may narrow them. */
 export type Range = IntegerRange | EnumRange;
 
-/** What the table says of an axis besides its values. */
+/** The properties of an axis besides its values. */
 interface Role {
-  /** The value where a config or a call leaves the axis out. A kernel id does not spell it. */
+  /** The value if a config or a call omits the axis. A kernel id does not spell it. */
   readonly default?: number | string | undefined;
-  /** The axis whose value is taken where this one is left out. A kernel id spells it. */
+  /** The axis whose value this one takes if it is omitted. A kernel id spells it. */
   readonly follows?: string | undefined;
-  /** The axis whose value is the largest that this one can have. */
+  /** The axis whose value is this one's maximum. */
   readonly within?: string | undefined;
-  /** The values of earlier axes at which this one means something; elsewhere it is no part of a point. Default: all. */
+  /** The values of earlier axes at which this one applies. Elsewhere it is no part of a point. Default: all. */
   readonly when?: Readonly<Record<string, readonly (number | string)[]>> | undefined;
-  /** How a kernel id spells a value: a number behind this letter, a name as `tags` has it or else as it is. */
+  /** How a kernel id spells a value: this letter and a number, or a name's entry in `tags`, or else the name itself. */
   readonly tag?: string | undefined;
   readonly tags?: Readonly<Record<string, string>> | undefined;
-  /** What others call a value, in small letters and without dashes. */
+  /** Other names of a value, in lower case without dashes. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
-  /** Whether ids and the canonical order begin with the axis. */
+  /** Whether ids and the canonical order begin with this axis. */
   readonly leads?: boolean | undefined;
-  /** Whether the tensors of a call say the value, so that it is no argument of its own. */
+  /** Whether a call's tensors imply the value, so that Python has no argument for it. */
   readonly isImplied?: boolean | undefined;
 }
 
@@ -59,7 +59,7 @@ export function oneOf<const V extends readonly string[]>(...values: V): EnumRang
   return Object.freeze({ kind: "enum", values: Object.freeze(values) });
 }
 
-/** A row whose keys are known to the types. */
+/** A row whose keys TypeScript knows. */
 export const axis = <R extends Range, const O extends Role>(range: R, role: O): R & O => ({
   ...range,
   ...role,

@@ -1,8 +1,8 @@
 /**
  * The table of the C interface's functions.
  *
- * In: nothing. Out: result and arguments of each, by its name without `normrope_`. The header's prototypes and what the
- * runtimes bind are made from these rows; the header's template has their documentation.
+ * In: nothing. Out: result and arguments of each, by its name without `normrope_`. The header's prototypes and the
+ * runtimes' bindings are made from these rows. The header's template documents them.
  */
 
 /** The type of the result, and of each argument with its name. */
@@ -51,10 +51,10 @@ export type FunctionName = keyof typeof FUNCTIONS;
 
 export const FUNCTION_NAMES = Object.keys(FUNCTIONS) as FunctionName[];
 
-/** How a function is bound: what a value is to a caller that knows no types of C. */
+/** How a function is bound: the kind of a value for a caller without C types. */
 export type Kind = "int" | "size_t" | "text" | "pointer";
 
-/** Of the result, and of each argument. */
+/** The kind of the result and of each argument. */
 export function kindsOf(name: FunctionName): readonly [result: Kind, ...args: Kind[]] {
   const [result, ...args]: Prototype = FUNCTIONS[name];
   return [kindOf(result), ...args.map(kindOf)];
@@ -66,7 +66,7 @@ function kindOf(declared: string): Kind {
   return declared.startsWith("size_t") ? "size_t" : "int";
 }
 
-/** The declaration, as the header has it. */
+/** The declaration in the header. */
 export function prototypeOf(name: FunctionName): string {
   const [result, ...args]: Prototype = FUNCTIONS[name];
   return `${result}${result.endsWith("*") ? "" : " "}normrope_${name}(${args.join(", ") || "void"});`;

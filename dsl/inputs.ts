@@ -1,11 +1,11 @@
 /**
  * The table of inputs: every tensor and number that a call passes, in the order of the C structs.
  *
- * In: nothing. Out: the rows of `normrope_heads` and `normrope_args`, and where each lies. The header with its comments, the
- * checks of the C interface, the packing in TypeScript and the structs of Python are made from these rows.
+ * In: nothing. Out: the rows of `normrope_heads` and `normrope_args`, and their offsets. The header with its comments, the
+ * checks in C, the packing in TypeScript and the structs of Python are made from these rows.
  */
 
-/** C types, and their sizes and alignments in bytes. */
+/** C types with their size in bytes, which is also their alignment. */
 export const C_TYPES = {
   "const void *": 8,
   "void *": 8,
@@ -23,28 +23,28 @@ export type CType = keyof typeof C_TYPES;
 /** The sizes of a tensor's dimensions. */
 export type Dimension = "num_tokens" | "num_heads" | "head_dim" | "rotary_dim / 2";
 
-/** What the elements of a tensor are: of the kernel's dtype, or signed positions of `position_bits`. */
+/** A tensor's element type. `kernel`: the kernel's dtype. `position`: signed integers of `position_bits`. */
 export type TensorDtype = "kernel" | "position" | "uint64" | "float32";
 
-/** What is checked of a field, besides what its type says. */
+/** What C checks of a field. */
 export type Rule =
   /** No kernel takes it yet: NULL or 0. */
   | { readonly kind: "absent" }
-  /** Not NULL, aligned, and within its length where that is known. */
+  /** Not NULL, aligned, and no shorter than its shape if its length is known. */
   | {
       readonly kind: "tensor";
       readonly shape: readonly Dimension[];
-      /** The field with the stride of a dimension; of others the elements lie side by side. */
+      /** The fields with the strides of dimensions. Other dimensions are contiguous. */
       readonly strides: { readonly [D in Dimension]?: string };
-      /** In bytes, or those of the kernel's vector, or of an element. */
+      /** Bytes, or the size of the kernel's vector or element. */
       readonly alignment: "vector" | "element" | 16;
       readonly dtype: TensorDtype;
-      /** Whether a longer one is another kernel's. */
+      /** Whether a longer tensor belongs to another kernel and is refused. */
       readonly isExact?: boolean;
     }
   /** A multiple of the kernel's vector. */
   | { readonly kind: "stride"; readonly over: "num_tokens" | "num_heads" }
-  /** Elements of the tensor before it; 0: not known. */
+  /** The length in elements of the tensor before it; 0: not known. */
   | { readonly kind: "length" }
   /** A whole number from 0 to 2^31 - 1. */
   | { readonly kind: "count" }
@@ -52,22 +52,22 @@ export type Rule =
 
 /** A field of a struct. */
 export interface Input {
-  /** As C spells it. */
+  /** The field's name in C. */
   readonly name: string;
   readonly type: CType;
-  /** How many of the type; default 1. */
+  /** Array length; default 1. */
   readonly count?: number;
-  /** Shape, unit, meaning: what the header says. */
+  /** Shape, unit and meaning, for the header. */
   readonly docs: string;
   readonly rule: Rule;
-  /** The input that it is a part of: a length, a stride. A kernel that does not take that takes NULL or 0 here. */
+  /** The input that this length or stride belongs to. If a kernel does not take that input, this field must be 0. */
   readonly of?: string;
 }
 
 type TensorRule = Extract<Rule, { kind: "tensor" }>;
 
 const ABSENT = { kind: "absent" } as const;
-/** Of 8 bytes, as the check takes it. */
+/** A field of 8 bytes: the check compares words. */
 const absent = (name: string, type: Exclude<CType, "uint32_t" | "float">, docs: string): Input => ({
   name,
   type,
@@ -75,13 +75,13 @@ const absent = (name: string, type: Exclude<CType, "uint32_t" | "float">, docs: 
   rule: ABSENT,
 });
 const int64 = (name: string, docs: string, rule: Rule): Input => ({ name, type: "int64_t", docs, rule });
-/** A number that says something of an input. */
+/** A length or stride of an input. */
 const partOf = (of: string, name: string, docs: string, rule: Rule): Input => ({
   ...int64(name, docs, rule),
   of,
 });
 
-/** A tensor, and its length in elements behind it. Its name is known to the types, for the runtime's own. */
+/** A tensor and its length in elements. TypeScript knows the name, so that the runtime's types follow. */
 function tensor<const Name extends string, R extends TensorRule | typeof ABSENT>(
   name: Name,
   type: CType,
@@ -105,10 +105,10 @@ const STRIDED = (prefix: "in" | "out"): TensorRule => ({
   strides: { num_tokens: `${prefix}_token_stride`, num_heads: `${prefix}_head_stride` },
 });
 
-/** Words of 8 bytes that `normrope_heads` has, for ever: sides lie one behind the other. */
+/** The size of `normrope_heads` in words of 8 bytes. It never changes, since q, k and v are adjacent. */
 const HEADS_WORDS = 40;
 
-/** The fields, and behind them those that are left for later. */
+/** The fields, then the reserved words. */
 function withReserved<const Fields extends readonly Input[]>(fields: Fields): readonly [...Fields, Input] {
   const count = HEADS_WORDS - layOut(fields).end / 8;
   return [
@@ -172,13 +172,13 @@ export type HeadTensor = NameOfTensor<(typeof HEADS)[number]>;
 export const SIDES = ["q", "k", "v"] as const;
 export type Side = (typeof SIDES)[number];
 
-/** What comes before the sides in `normrope_args`. */
+/** The fields of `normrope_args` before the sides. */
 export const ARGS_BEFORE: readonly Input[] = [
   { name: "struct_size", type: "uint32_t", docs: "sizeof(normrope_args)", rule: { kind: "size" } },
   { name: "flags", type: "uint32_t", docs: "0 or NORMROPE_PDL", rule: { kind: "flags" } },
 ];
 
-/** What comes behind them. It grows at its end only. */
+/** The fields after the sides. New fields go to the end. */
 export const ARGS_BEHIND: readonly Input[] = [
   int64("num_tokens", "from 0, which succeeds at once; times num_heads at most 2^30 for each side", {
     kind: "count",
@@ -224,23 +224,23 @@ export const ARGS_BEHIND: readonly Input[] = [
   absent("block_size", "int64_t", "0"),
 ];
 
-/** The inputs that a kernel takes or does not take, by their names; the others every kernel takes, or none does yet. */
+/** The names of inputs that only some kernels take. Every kernel takes the others, or none does yet. */
 export function optionalInputs(inputs: readonly Input[]): readonly string[] {
   return inputs
     .filter(({ rule, of }) => of === undefined && ["tensor", "finite", "eps"].includes(rule.kind))
     .map(({ name }) => name);
 }
 
-/** Bytes of the first `normrope_args` of version 2: a caller's may be shorter than the library's, but not than this. */
+/** Bytes of version 2's first `normrope_args`. A caller's struct may be shorter than the library's, but not than this. */
 export const FIRST_ARGS_BYTES = 1104;
 
-/** A field and where it lies in its struct, in bytes. */
+/** A field and its offset in the struct, in bytes. */
 export interface Field {
   readonly input: Input;
   readonly offset: number;
 }
 
-/** The fields of a struct as C lays them out: each at a multiple of its size. */
+/** Lays out the fields of a struct as C does: each at a multiple of its size. */
 export function layOut(
   inputs: readonly Input[],
   start = 0,

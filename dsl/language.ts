@@ -1,5 +1,5 @@
 /**
- * The words a user writes ops and spaces with.
+ * The words that users write ops and spaces with.
  *
  * In: nothing. Out: types, and functions that return frozen data.
  * The compiler type-checks and reads the files written in this language and never runs them
@@ -12,36 +12,36 @@ import type { Head } from "./stage.js";
 export { type EnumRange, type IntegerRange, multipleOf, oneOf } from "./axis.js";
 export type { Head } from "./stage.js";
 
-/** Ranges that an op narrows, by axis: of those that its stages leave open. */
+/** Ranges that an op narrows, by axis. Only axes that its stages leave open. */
 export type Ranges<Open extends AxisName = AxisName> = {
   readonly [Name in Open | OpAxisName]?: AxisValues[Name] extends string
     ? EnumRange<AxisValues[Name]>
     : IntegerRange;
 };
 
-/** Stages around a head, in one expression: it is read, not run. */
+/** Stages around a head, as one expression. The compiler reads it and never runs it. */
 export type Expression<Open extends string> = (x: Head<never>) => Head<Open>;
 
-/** What a fused kernel does to the heads of each side, over the axes of its stages. */
+/** A fused operation: the stages of each side. */
 export interface Op<Open extends AxisName = AxisName, R extends Ranges = Ranges> {
-  /** The first part of every kernel id: lower case letters, digits and single underscores. */
+  /** The first part of every kernel id: lower-case letters, digits and single underscores. */
   readonly name: string;
   /** Fewer values for some axes than `dsl/axes.ts` allows. Default: all. */
   readonly ranges?: R;
-  /** What is done to each head of q and of k alike. */
+  /** The stages of q and k alike. Short for `q` and `k`. */
   readonly head?: Expression<Open>;
-  /** What is done to each query head. A side that is left out is no part of the kernel. */
+  /** The stages of each query head. The kernel does not touch a side that is omitted. */
   readonly q?: Expression<Open>;
-  /** What is done to each key head. */
+  /** The stages of each key head. */
   readonly k?: Expression<Open>;
-  /** What is done to each value head. */
+  /** The stages of each value head. */
   readonly v?: Expression<Open>;
 }
 
-/** Nothing is narrowed. */
+/** No ranges. */
 type None = Record<never, never>;
 
-/** Declares an op: the stages of each side, innermost first. */
+/** Declares an op: the stages of each side. The innermost is applied first. */
 export function defineOp<
   H extends AxisName = never,
   Q extends AxisName = never,
@@ -59,30 +59,30 @@ export function defineOp<
   return Object.freeze(op) as Op<H | Q | K | V, R>;
 }
 
-/** What an entry says of an axis: a list of values, or one value. */
+/** The values of an axis in an entry: a list, or one value. */
 type Values<V> = V | readonly V[];
 
 type Allowed<R, Name extends AxisName> = R extends { readonly [N in Name]: EnumRange<infer V> }
   ? V
   : AxisValues[Name];
 
-/** The product of the values of every axis; an axis with a default may be left out. */
+/** A product of axis values. An axis with a default may be omitted. */
 export type Entry<Open extends AxisName = AxisName, R extends Ranges = Ranges> = AxesOf<
   { readonly [Name in AxisName]: Values<Allowed<R, Name>> },
   Open | OpAxisName
 >;
 
-/** A wish for kernels, as `defineSpace` returns it. */
+/** The kernels that a config asks for: the result of `defineSpace`. */
 export interface Space<Open extends AxisName = AxisName, R extends Ranges = Ranges> {
-  /** What the kernels do. */
+  /** The op of the kernels. */
   readonly op: Op<Open, R>;
-  /** One product, or a list of products whose points are all wanted. */
+  /** One product, or a list of products. */
   readonly entries: Entry<Open, R> | readonly Entry<Open, R>[];
 }
 
 /**
- * The points that kernels of an op are wanted for: one product of axis values, or a list of products. A config exports
- * one space, or a list of them where a library is to hold several ops.
+ * Asks for kernels of an op: one for each point of a product of axis values, or of a list of products. A config exports one
+ * space, or a list of spaces if its library holds several ops.
  */
 export function defineSpace<Open extends AxisName, R extends Ranges>(
   op: Op<Open, R>,

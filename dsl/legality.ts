@@ -1,7 +1,7 @@
 /**
- * Which ops and points there can be: what stages demand of each other, the ranges of the axes, and what these demand.
+ * Legality of ops and points: the rules of stages, the ranges of axes, and the rules between axes.
  *
- * In: stage lists, axes, a value or a point. Out: whether it can be, or the first rule that it breaks, with the reason.
+ * In: stage lists, axes, a value or a point. Out: the first rule that is broken, with the reason, or nothing.
  * Pure. The runtime asks here too, so that "why not" has one answer.
  */
 import { AXES, STAGES } from "./axes.js";
@@ -18,7 +18,7 @@ export interface Rejection {
   readonly values: Readonly<Record<string, AxisValue>>;
 }
 
-/** Whether an axis can have a value at all; whether it goes with the other axes is for `rejectionOf` to say. */
+/** Whether a value lies in the range of an axis. `rejectionOf` checks it against the other axes. */
 export function isInRange(axis: Axis, value: unknown): value is AxisValue {
   if (axis.kind === "enum") return typeof value === "string" && axis.values.includes(value);
   return (
@@ -36,7 +36,7 @@ export function describeRange(axis: Axis): string {
   return `a multiple of ${axis.step} from ${axis.min} to ${bound}`;
 }
 
-/** The name that an axis has for what others call it; undefined where it has none. */
+/** The axis's own name for an alias; undefined if it knows none. */
 export function aliasOf(axis: Axis, value: unknown): string | undefined {
   if (axis.kind !== "enum" || typeof value !== "string") return undefined;
   const word = value
@@ -47,7 +47,7 @@ export function aliasOf(axis: Axis, value: unknown): string | undefined {
   return name !== undefined && axis.values.includes(name) ? name : undefined;
 }
 
-/** The first axis whose value it cannot have at all. An axis that means nothing at the point has none. */
+/** The first axis whose value at a point is outside its range. */
 export function axisOutside(axes: readonly Axis[], point: Values): Axis | undefined {
   return axes.find((axis) => {
     const value = point[axis.name];
@@ -55,7 +55,7 @@ export function axisOutside(axes: readonly Axis[], point: Values): Axis | undefi
   });
 }
 
-/** What is to be known of an op to say what its points may be. */
+/** The parts of an op that legality depends on. */
 export interface OpRules {
   readonly axes: readonly Axis[];
   readonly stages: SideStages;
@@ -71,7 +71,7 @@ function fixedBy(stages: SideStages): readonly (readonly [Axis, AxisValue])[] {
   );
 }
 
-/** The first rule that a point breaks whose values are each in their range. */
+/** The first rule that a point breaks. Its values must be in their ranges. */
 export function rejectionOf({ axes, stages }: OpRules, point: Values): Rejection | undefined {
   const rejected = pointRejection(axes, point);
   if (rejected !== undefined) return rejected;
@@ -113,16 +113,16 @@ function rejection(
   return { ...broken, values: Object.fromEntries(names.map((name) => [name, point[name] ?? ""])) };
 }
 
-/** A rule that the stages of an op break: its name and reason, what to do, and the stage where it shows. */
+/** A rule that an op's stages break: its name, the reason, the fix, and the stage at fault. */
 export interface StageRejection {
   readonly rule: string;
   readonly reason: string;
   readonly fix: string;
-  /** The side and the stage's index there; not there where it is none's. */
+  /** The side and the stage's index in it; undefined if no single stage is at fault. */
   readonly at?: { readonly side: Side; readonly index: number };
 }
 
-/** The first rule that stage lists break. It follows from what stages declare, never from a stage's name. */
+/** The first rule that stage lists break. It depends on the stages' declarations, never on their names. */
 export function stageRejection(
   stages: SideStages,
   declared: ReadonlyMap<string, Stage> = STAGES,

@@ -18,37 +18,37 @@ import type { StageCall } from "./sides.js";
 
 export type { ConfigPoint };
 
-/** Version of the C ABI in normrope.h; a library of another one is refused. */
+/** Version of the C ABI in normrope.h. A library of another version is refused. */
 export const ABI_VERSION = 2;
 
-/** The files that a build leaves in the folder of its target. */
+/** The files in the build folder of a target. */
 export const LIBRARY_NAME = "libnormrope.so";
 export const MANIFEST_NAME = "manifest.json";
 
 /** Names of the table of axes. */
 const axisName = z.enum(AXES.map(({ name }) => name));
 
-/** The values of an axis by its row, for all ops: what an op narrows is for `legality` to say. */
+/** Accepts the values of an axis's row. `legality` checks what an op narrows. */
 function axisValueSchema(axis: Axis, mayBeAbsent: boolean): z.ZodType {
   const value = axis.kind === "integer" ? z.int().min(axis.min).max(axis.max) : z.enum(axis.values);
   return mayBeAbsent ? value.optional() : value;
 }
 
-/** The casts are what the table says, row by row. */
+/** The type of `pointShape`: it follows from the table of axes. */
 type PointShape = {
   readonly [Name in keyof ConfigPoint]-?: undefined extends ConfigPoint[Name]
     ? z.ZodOptional<z.ZodType<NonNullable<ConfigPoint[Name]>>>
     : z.ZodType<ConfigPoint[Name]>;
 };
 
-/** The fields of a point: it has those that its op has and that mean something there. */
+/** The fields of a point. */
 export const pointShape = Object.fromEntries(
   AXES.map((axis) => [axis.name, axisValueSchema(axis, !OP_AXIS_NAMES.includes(axis.name))]),
 ) as PointShape;
 
 const axisValue = z.union([z.number(), z.string()]);
 
-/** One step of a side, in the order of application, with the axes that its arguments fix. */
+/** A stage of a side, with the axes that its arguments fix. */
 const stageSchema = z.strictObject({
   name: z.enum([...STAGES.keys()]),
   args: z.record(z.string(), axisValue),
@@ -81,7 +81,7 @@ const axesSchema: z.ZodType<readonly Axis[]> = z.array(axisSchema);
 export const opSchema = z.strictObject({
   name: z.string(),
   axes: axesSchema,
-  /** Of each side that has any. */
+  /** The stages of each side that has any. */
   stages: z.strictObject({ q: sideSchema.optional(), k: sideSchema.optional(), v: sideSchema.optional() }),
 });
 
@@ -91,28 +91,28 @@ const kernelSchema = z.strictObject({
   /** The name of its op. */
   op: z.string(),
   point: z.strictObject(pointShape),
-  /** What it is given, by the paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
+  /** The inputs that the kernel takes, as paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
   inputs: z.array(z.string()),
-  /** How elements rotate, where any do. */
+  /** The pairing of elements, if any rotate. */
   pairing: z.strictObject({ rope: z.string(), rotaryDim: z.int().positive() }).optional(),
   /** Elements of one memory access. */
   vectorElements: z.int().positive(),
-  /** Pairs of vectors that make up a head. */
+  /** Fragments of a head. A fragment is two vectors that one lane holds. */
   fragments: z.int().positive(),
   lanesPerHead: z.int().positive(),
   fragmentsPerLane: z.int().positive(),
   /** Heads that a warp works on at once. */
   headsPerWarp: z.int().positive(),
   blockThreads: z.int().positive(),
-  /** How many ways there are for a head to lie: 2 where many tokens take another. */
+  /** The number of layouts: 2 if there is a throughput layout. */
   layouts: z.int().min(1).max(2),
 });
 
-/** What a manifest says of a kernel, of all that is known of it. */
+/** Picks a manifest's fields of a kernel from an object with more. */
 export const manifestKernel = (kernel: ManifestKernel): ManifestKernel =>
   z.object(kernelSchema.shape).parse(kernel);
 
-/** What ptxas says of a kernel on one architecture. */
+/** A kernel's resources on one architecture, from ptxas. */
 const resourcesSchema = z.strictObject({
   arch: z.string(),
   registers: z.int(),
@@ -123,12 +123,12 @@ const resourcesSchema = z.strictObject({
 
 const buildSchema = z.strictObject({
   target: z.enum(["cuda", "cpu"]),
-  /** The compiler's own words about its version. */
+  /** The compiler's version line. */
   toolchain: z.string(),
   flags: z.array(z.string()),
   /** CUDA: the architectures that the library holds code for. */
   archs: z.array(z.string()),
-  /** CPU: features, in the spelling of /proc/cpuinfo, without which the library must not be opened. */
+  /** CPU: the features that the library needs, spelled as in /proc/cpuinfo. */
   cpuFeatures: z.array(z.string()),
   cpuArch: z.string(),
   librarySha256: z.string(),
@@ -138,9 +138,9 @@ const buildSchema = z.strictObject({
 export const manifestSchema = z.strictObject({
   abi: z.literal(ABI_VERSION),
   compiler: z.string(),
-  /** By their names, which differ. */
+  /** Sorted by name. Names differ. */
   ops: z.array(opSchema),
-  /** SHA-256 of the emitted sources, so that a library and a manifest can be told to belong together. */
+  /** SHA-256 of the emitted sources. It ties a library to its manifest. */
   sourcesSha256: z.string(),
   kernels: z.array(kernelSchema),
 });
@@ -152,17 +152,17 @@ export const builtManifestSchema = manifestSchema
     ...{ path: ["kernels"], error: "a kernel is of an op that is not there" },
   });
 
-/** What a kernel computes, over which axes. */
+/** An op in a manifest: its axes and stages. */
 export type ManifestOp = z.infer<typeof opSchema>;
 export type ManifestKernel = z.infer<typeof kernelSchema>;
 export type Resources = z.infer<typeof resourcesSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
-/** What a built library holds, and how it was built. */
+/** A built library's manifest: its kernels and its build. */
 export type BuiltManifest = z.infer<typeof builtManifestSchema>;
 /** Where a library runs. */
 export type Target = BuiltManifest["build"]["target"];
 
-/** A point as a caller writes it: axes at their default may be left out, and the op where a library holds one. */
+/** A point as a caller writes it. Axes at their default may be omitted, and the op if the library holds only one. */
 export type PointQuery = Pick<AxisValues, OpAxisName> & {
   readonly [Name in keyof AxisValues]?: AxisValues[Name] | undefined;
 } & {
@@ -170,7 +170,7 @@ export type PointQuery = Pick<AxisValues, OpAxisName> & {
   readonly op?: string | undefined;
 };
 
-/** What is to be known of an op to find its kernels. */
+/** The parts of an op that finding its kernels needs. */
 export interface OpAxes {
   readonly name: string;
   readonly axes: readonly Axis[];
@@ -185,7 +185,7 @@ export function findKernel<K extends Pick<ManifestKernel, "op" | "point">>(
   return kernels.find((kernel) => kernel.op === op.name && isSamePoint(op.axes, kernel.point, point));
 }
 
-/** The op that a kernel computes. A manifest that was read has it. */
+/** The op of a kernel. A checked manifest has it. */
 export function opOf<O extends { readonly name: string }>(
   ops: readonly O[],
   kernel: { readonly op: string },

@@ -1,5 +1,5 @@
 /**
- * The stages of an op, by side: which there are, what they are given, and what they read.
+ * The stages of an op by side: which there are, their axis values, and their inputs.
  *
  * In: stage lists and a point. Out: each stage with the values of its axes, and the inputs of a kernel. Pure.
  */
@@ -11,24 +11,24 @@ import type { Pairing, Stage } from "./stage.js";
 
 export type { Pairing };
 
-/** A stage of a side, in the order of application, with the axes that its arguments fix. */
+/** A stage of a side, with the axes that its arguments fix. */
 export interface StageCall {
   readonly name: string;
   readonly args: Readonly<Record<string, AxisValue>>;
 }
 
-/** The stages of each side that has any. */
+/** The stages of each side that has any, in the order of application. */
 export type SideStages = { readonly [S in Side]?: readonly StageCall[] | undefined };
 
 /** The sides that a kernel works on, in the order of the C interface. */
 export const sidesOf = (stages: SideStages): readonly Side[] =>
   SIDES.filter((side) => stages[side] !== undefined);
 
-/** Every application of a stage, side by side. */
+/** Every stage of every side. */
 export const callsOf = (stages: SideStages): readonly StageCall[] =>
   sidesOf(stages).flatMap((side) => stages[side] ?? []);
 
-/** The declaration of a stage. @throws RangeError where there is none: of another version's manifest. */
+/** The declaration of a stage. @throws RangeError if there is none, as in a manifest of another version. */
 export function stageNamed(name: string): Stage {
   const stage = STAGES.get(name);
   if (stage === undefined) throw new RangeError(`there is no stage ${name}`);
@@ -45,7 +45,7 @@ export function valuesOf({ name, args }: StageCall, point: Values): Record<strin
   );
 }
 
-/** The axes of an op: those that every op has, and those that not every application of its stages fixes. */
+/** The axes of an op: those of every op, and those that at least one of its stages leaves open. */
 export function openAxes(stages: SideStages): readonly Axis[] {
   const open = callsOf(stages).flatMap(({ name, args }) =>
     Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
@@ -61,7 +61,7 @@ export function inputsOf(call: StageCall, point: Values): readonly string[] {
     .map(({ name }) => name);
 }
 
-/** All that a kernel is given, by the paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
+/** The inputs of a kernel, as paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
 export function kernelInputs(stages: SideStages, point: Values): readonly string[] {
   const sides = sidesOf(stages);
   const read = new Set(
@@ -75,13 +75,13 @@ export function kernelInputs(stages: SideStages, point: Values): readonly string
   return [...argsLayout().fields.keys()].filter((path) => read.has(path));
 }
 
-/** How the stages pair elements at a point: all that pair any do it alike. */
+/** The pairing of an op's stages at a point. All stages that pair elements agree. */
 export function pairingOf(stages: SideStages, point: Values): Pairing | undefined {
   const call = callsOf(stages).find(({ name }) => stageNamed(name).pairing !== undefined);
   return call && stageNamed(call.name).pairing?.(valuesOf(call, point) as Record<string, never>);
 }
 
-/** Sides with equal stage lists: they share one body in a kernel. */
+/** Sides with equal stage lists. They share one body in a kernel. */
 export interface Body {
   readonly sides: readonly Side[];
   readonly calls: readonly StageCall[];
@@ -109,10 +109,10 @@ export function expressionOf(calls: readonly StageCall[]): string {
   }, "x");
 }
 
-/** What is done to sides with equal stage lists, in words: `q and k: rotate(norm(x))`. */
+/** A body in words: `q and k: rotate(norm(x))`. */
 export const bodyText = ({ sides, calls }: Body): string => `${listed(sides)}: ${expressionOf(calls)}`;
 
-/** The same of every side. */
+/** All bodies in words. */
 export const sideTexts = (stages: SideStages): readonly string[] => bodiesOf(stages).map(bodyText);
 
 /** `q`, `q and k`, `q, k and v`. */

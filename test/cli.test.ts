@@ -153,7 +153,7 @@ describe("explain", () => {
     expect(out).toMatch(/^kernel +qk_norm_rope__bf16_d16_r16_neox$/m);
     expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16, weight plain$/m);
     expect(out).toMatch(/^vectors +4 elements, 8 bytes/m);
-    expect(out).toMatch(/^lanes +2 a head with 1 fragments each/m);
+    expect(out).toMatch(/^lanes +2 a head with 1 fragment each/m);
     expect(out).toMatch(/^launch +16 heads a warp at once, 128 threads a block$/m);
     expect(out).toMatch(/^bytes +64 a head/m);
     expect(out).toMatch(/^registers +not known before `normrope build --target cuda`$/m);

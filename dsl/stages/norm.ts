@@ -2,7 +2,7 @@
 import { axis, oneOf } from "../axis.js";
 import { defineStage } from "../stage.js";
 
-/** What float32 does in it, relative to the result: a sum, an approximate square root, two products. */
+/** Float32's error relative to the result: a sum, an approximate square root, two products. */
 const ERROR = 5.6e-7;
 
 /**
@@ -22,7 +22,7 @@ export const norm = defineStage({
   reference({ y: x, error }, { weight }, inputs) {
     const eps = inputs.number("eps");
     const sum = x.reduce((squares, value) => squares + value * value, 0) + x.length * eps;
-    // Half of what errors of the elements do to the sum, relative to it.
+    // Half the relative change of the sum by the elements' errors.
     const shift = x.reduce((total, value, i) => total + Math.abs(value) * (error[i] ?? 0), 0) / sum || 0;
     const scale = 1 / Math.sqrt(sum / x.length);
     const factors =

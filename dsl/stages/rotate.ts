@@ -3,7 +3,7 @@ import { angleAt } from "../angle.js";
 import { axis, multipleOf, oneOf } from "../axis.js";
 import { defineStage } from "../stage.js";
 
-/** What float32 and the hardware's sine and cosine do in it, relative to the larger of a pair. */
+/** The error of float32 and of the hardware's sine and cosine, relative to the larger of a pair. */
 const ERROR = 2e-6;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Reads the ranges that an op narrows: `ranges: { headDim: multipleOf(16, { min: 16, max: 64 }) }`.
+ * Reads the ranges that an op narrows, as in `ranges: { … multipleOf(16, { min: 16, max: 64 }) }`.
  *
  * In: the property of what is given to `defineOp`, and the axes that its stages leave open. Out: the op's axes, or undefined
  * and reports.
