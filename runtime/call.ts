@@ -1,9 +1,9 @@
 /**
- * The arguments of a call: packed into the C struct.
+ * Packs the arguments of a call into the C struct.
  *
- * In: buffers and sizes as the caller knows them. Out: `normrope_args`, or a typed error. Checked here is what C cannot see:
- * that values are of the types that they should be, whose buffers these are, that they are alive and of the right dtype.
- * Everything else the C interface checks, and `callerField` says what the caller calls the field that it names.
+ * In: buffers and sizes as the caller knows them. Out: `normrope_args`, or a typed error. This file checks what C cannot see: the types of
+ * values, and whose buffers these are, whether they are alive and of the right dtype. C checks everything else, and
+ * `callerField` translates the field that C names into the caller's words.
  */
 import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
@@ -15,30 +15,30 @@ import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
 
-/** What one call of a kernel is given. */
+/** The arguments of one call. */
 export interface RunOptions {
-  /** The query heads; default: none. So for the other sides; what the kernel does not work on is left out. */
+  /** The query heads; default: none. Omit sides that the kernel does not work on. */
   readonly q?: Heads | undefined;
   /** The key heads. */
   readonly k?: Heads | undefined;
   /** The value heads. */
   readonly v?: Heads | undefined;
-  /** From 0, with which nothing is launched; times the heads at most 2³⁰, for each side. */
+  /** From 0, with which nothing is launched. Times a side's heads at most 2³⁰. */
   readonly numTokens: number;
   /**
    * `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns.
-   * A kernel that rotates takes it, and `ropeTable`.
+   * Kernels that rotate take it, and `ropeTable`.
    */
   readonly positions?: DeviceBuffer | undefined;
-  /** From `library.uploadRope`. */
+  /** The result of `library.uploadRope`. */
   readonly ropeTable?: DeviceRope | undefined;
-  /** Added to the mean of squares; not negative. A kernel that norms takes it. */
+  /** Added to the mean of squares; not negative. Kernels with a norm take it. */
   readonly eps?: number | undefined;
   /** Default: the default stream. */
   readonly stream?: Stream | undefined;
   /**
-   * Launch with programmatic dependent launch: no kernel that may still be unfinished, back to the last ordinary
-   * launch in the stream, may write the weights or the table.
+   * Use programmatic dependent launch. Then no unfinished kernel since the last ordinary launch in the stream may write the
+   * weights or the table.
    */
   readonly pdl?: boolean | undefined;
 }
@@ -53,16 +53,16 @@ export interface DeviceRope {
 
 const FLAG_PDL = 1;
 
-/** Arguments that can be given to the C interface. */
+/** Arguments for the C interface. */
 export interface PackedCall {
   /** `normrope_args`. */
   readonly args: Uint8Array;
   readonly stream: bigint;
-  /** Whether there is nothing to launch for: no tokens, or no heads. */
+  /** Whether nothing is to be launched: no tokens, or no heads. */
   readonly isEmpty: boolean;
-  /** What must not be freed before the call, by the name of the argument. */
+  /** Objects that must not be freed before the call, by the name of the argument. */
   readonly uses: ReadonlyMap<string, Owned>;
-  /** What the caller calls a field that C names. */
+  /** The caller's name of a field that C names. */
   readonly callerField: (path: string) => string;
 }
 
@@ -80,14 +80,14 @@ const OPTION_FIELDS = [
 ];
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 
-/** Types of elements; undefined for those of the kernel's own. */
+/** The element types of a tensor; undefined for the kernel's own. */
 const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
   position: ["int32", "int64"],
   uint64: ["uint64"],
   float32: ["float32"],
 };
 
-/** What an object of the caller's has for a tensor, as far as types tell. */
+/** A caller's value for a tensor. */
 type Given = DeviceBuffer | HeadsLayout | WeightLayout | undefined;
 
 const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<string, Given>>)[tensor.name];
@@ -95,7 +95,7 @@ const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<stri
 class Packing {
   readonly #session: Session;
   readonly #point: ConfigPoint;
-  /** What the kernel takes. */
+  /** The inputs that the kernel takes, as paths. */
   readonly #inputs: readonly string[];
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
@@ -133,7 +133,7 @@ class Packing {
     if (stream !== undefined) this.#uses.set("stream", stream);
     return {
       ...{ args: this.#args.bytes, stream: address, isEmpty: this.#isEmpty, uses: this.#uses },
-      // In place the output is the input, by its name too.
+      // In place, the caller knows the output by the input's name.
       callerField: (path) =>
         callerField(path.replace(/^(.)\.out/, (out, side) => (this.#inPlace.has(side) ? `${side}.in` : out))),
     };
@@ -186,13 +186,13 @@ class Packing {
     this.#args.set(length, Math.max(0, buffer.length - offset));
     if (dtype === "position") this.#args.set("position_bits", bytes * 8);
     for (const [option, stridePath] of strides) {
-      // Left out, heads lie side by side where there are tokens, and otherwise over each other.
+      // By default heads are contiguous if there are tokens, and otherwise share their elements.
       const { headStride = strides.length > 1 ? this.#point.headDim : 0 } = layout;
       this.#packWhole(stridePath, option === "tokenStride" ? tokenStride : headStride);
     }
   }
 
-  /** A buffer of this library that is alive, and of one of the types. */
+  /** Requires a live buffer of this library, of one of the types. */
   #bufferOf(field: string, buffer: DeviceBuffer | undefined, types: readonly ElementType[]): DeviceBuffer {
     if (!(buffer instanceof DeviceBuffer)) throw invalidArgument(field, buffer, "a buffer of this library");
     if (!buffer.belongsTo(this.#session))
@@ -204,7 +204,7 @@ class Packing {
     return buffer;
   }
 
-  /** JavaScript's numbers hold whole ones up to 2^53. */
+  /** Numbers are whole up to 2^53. */
   #packWhole(path: string, value: number | undefined): void {
     if (value === undefined || !Number.isSafeInteger(value)) {
       throw invalidArgument(callerField(path), value, "a whole number");
@@ -219,7 +219,7 @@ class Packing {
   }
 }
 
-/** A buffer by itself is a layout, too. @throws NormropeError `invalid-argument` for what is neither. */
+/** Accepts a layout, or a buffer alone. @throws NormropeError `invalid-argument` for what is neither. */
 function layoutOf({ field, strides, layoutFields }: Tensor, given: Given): Partial<HeadsLayout> {
   if (given instanceof DeviceBuffer) return { buffer: given };
   if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {

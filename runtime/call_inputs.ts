@@ -1,31 +1,31 @@
 /**
- * The table of inputs, as a call reads it.
+ * The table of inputs in the form that calls need.
  *
- * In: the rows of dsl/inputs.ts. Out: the tensors of a side and of the whole call, with the fields that they go in, and what
- * the caller calls each field. All are spelled once: a call takes microseconds.
+ * In: the rows of dsl/inputs.ts. Out: the tensors of a side and of the whole call, with their fields and the caller's
+ * names of these. Everything is spelled once, since a call takes microseconds.
  */
 import { ARGS_BEHIND, type Dimension, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
 import { camelCase } from "./camel_case.js";
 
 /** A tensor that a side, or the call, is given. */
 export interface Tensor {
-  /** The option that has it. */
+  /** The name of the option. */
   readonly name: string;
-  /** Its field, and that of its length. */
+  /** The paths of its field and of its length. */
   readonly path: string;
   readonly length: string;
-  /** What a layout of it may have besides: each stride with its field. */
+  /** The strides of a layout, each with the path of its field. */
   readonly strides: readonly (readonly [option: "tokenStride" | "headStride", path: string])[];
   readonly layoutFields: readonly string[];
   readonly dtype: TensorDtype;
-  /** Names of the dimensions' sizes. */
+  /** The sizes of its dimensions, by name. */
   readonly shape: readonly Dimension[];
-  /** What the caller calls it, and its buffer. */
+  /** The caller's names of it and of its buffer. */
   readonly field: string;
   readonly bufferField: string;
 }
 
-/** Fields that the caller has in another place. */
+/** Fields that the caller passes under another name. */
 const ELSEWHERE = new Map([
   ["rope_table", "ropeTable.turns"],
   ["attention_factor", "ropeTable.attentionFactor"],
@@ -51,7 +51,7 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
   });
 }
 
-/** Those of the whole call, and of each side. */
+/** The tensors of the whole call, and of each side. */
 export const CALL_TENSORS = tensorsOf(ARGS_BEHIND);
 export const SIDE_TENSORS = { q: tensorsOf(HEADS, "q"), k: tensorsOf(HEADS, "k"), v: tensorsOf(HEADS, "v") };
 const FIELD_NAMES = new Map([
@@ -64,5 +64,5 @@ const FIELD_NAMES = new Map([
     ]),
 ]);
 
-/** What the caller calls a field of `normrope_args`. */
+/** The caller's name of a field of `normrope_args`. */
 export const callerField = (path: string): string => FIELD_NAMES.get(path) ?? camelCase(path);

@@ -1,5 +1,5 @@
 /**
- * What this CPU can execute.
+ * The features of this CPU.
  *
  * In: /proc/cpuinfo. Out: feature names in its spelling. A library built for a feature must not be opened on a CPU
  * without it: the first such instruction would kill the process.
@@ -20,7 +20,7 @@ export const COMPILER_FLAGS: Readonly<Record<string, string>> = {
   avx512vl: "-mavx512vl",
 };
 
-/** Those of COMPILER_FLAGS that this CPU has; none on other architectures than x86-64. */
+/** The features of COMPILER_FLAGS that this CPU has; none if it is not x86-64. */
 export function cpuFeatures(cpuinfo = readFileSync("/proc/cpuinfo", "utf8")): string[] {
   const flags = new Set(/^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim().split(/\s+/) ?? []);
   return Object.keys(COMPILER_FLAGS).filter((feature) => flags.has(feature));

@@ -73,7 +73,7 @@ function exponentOf(x: number): number {
   return ((bits.getUint16(0) >> 4) & 0x7ff) - 1023;
 }
 
-/** 2^n, for n from -1022 to 1023. Every element that is judged takes one, and `2 ** n` is slow. */
+/** 2^n, for n from -1022 to 1023. `2 ** n` is too slow for every judged element. */
 function powerOfTwo(n: number): number {
   bits.setUint32(0, (n + 1023) << 20);
   bits.setUint32(4, 0);
@@ -88,7 +88,7 @@ function roundHalfToEven(x: number): number {
 
 const decodingTables = new Map<Dtype, Float64Array>();
 
-/** All 65536 numbers of a dtype by bit pattern: decoding by look-up. One for all callers, not to be written to. */
+/** All 65536 numbers of a dtype by bit pattern. Callers share the table and must not write to it. */
 export function decodingTable(dtype: Dtype): Float64Array {
   let table = decodingTables.get(dtype);
   if (table === undefined) {

@@ -4,7 +4,7 @@
  * In: what went wrong. Out: one error type that names the value and the fix. Must not import anything.
  */
 
-/** What went wrong, for programs to tell apart. */
+/** The kind of an error, for programs. */
 export type ErrorCode =
   /** An argument is wrong; nothing was launched or written. */
   | "invalid-argument"
@@ -44,29 +44,29 @@ export class NormropeError extends Error {
   }
 }
 
-/** An argument error that names the field, the value that was given, and what is wanted instead. */
+/** An argument error with the field, the value that was given, and what is wanted instead. */
 export function invalidArgument(field: string, value: unknown, want: string): NormropeError {
   return unfitArgument(field, show(value), want);
 }
 
-/** The same, for a value of the right type that is said in words. */
+/** The same, with the value described in words. */
 export function unfitArgument(field: string, what: string, want: string): NormropeError {
   return new NormropeError("invalid-argument", `${field} is ${what}`, `${field} must be ${want}`);
 }
 
-/** @throws NormropeError `invalid-argument` for a field that is misspelt: it would be as if it were not there. */
+/** Refuses a misspelt field, which would otherwise be ignored. @throws NormropeError `invalid-argument`. */
 export function requireFields(field: string, value: object, known: readonly string[]): void {
   const unknown = Object.keys(value).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw unfitArgument(`${field}.${unknown}`, "not known", `one of ${known.join(", ")}`);
 }
 
-/** @throws NormropeError `invalid-argument` for what has no fields to read. */
+/** Refuses anything but an object. @throws NormropeError `invalid-argument`. */
 export function requireObject(field: string, value: unknown): asserts value is object {
   if (typeof value !== "object" || value === null) throw invalidArgument(field, value, "given");
 }
 
-/** @throws NormropeError `invalid-argument` for what is no finite number in float32, and for what is only 0 there. */
+/** Refuses a number that is infinite in float32, or that rounds to 0. @throws NormropeError `invalid-argument`. */
 export function requireFloat32(field: string, value: unknown): asserts value is number {
   const rounded = typeof value === "number" ? Math.fround(value) : Number.NaN;
   if (Number.isFinite(rounded) && (rounded !== 0 || value === 0)) return;
@@ -78,7 +78,7 @@ export function requirePositive(field: string, value: number): void {
   if (!(Number.isFinite(value) && value > 0)) throw invalidArgument(field, value, "a positive number");
 }
 
-/** Longer texts are cut short in a message. */
+/** Messages cut longer texts short. */
 const SHOWN_LENGTH = 200;
 
 /** A value as a user would write it, short enough for one line. */
@@ -95,12 +95,12 @@ export function show(value: unknown): string {
   return `an object of type ${value.constructor?.name ?? "null"}`;
 }
 
-/** A path or a name as it stands; in quotes where it is empty, or holds what is not printed, such as line breaks. */
+/** A path or a name; in quotes if it is empty or holds unprintable characters, such as line breaks. */
 export function quoted(text: string): string {
   return text === "" || text !== escaped(text) ? escaped(JSON.stringify(text)) : text;
 }
 
-/** With an escape for each character that is not printed, or moves what is printed around it. */
+/** Escapes characters that are not printed, or that move the text around them. */
 function escaped(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
@@ -108,7 +108,7 @@ function escaped(text: string): string {
   );
 }
 
-/** Why something failed, in the words of what threw; of a file, without its path. */
+/** The reason of a failure: the message of what was thrown. File errors come without the path. */
 export function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return show(cause);
   return escaped("syscall" in cause ? cause.message.replace(/, \w+ '[\s\S]*$/, "") : cause.message);

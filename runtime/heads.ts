@@ -1,8 +1,8 @@
 /**
- * How a caller describes heads: all those of a side, of a batch of tokens.
+ * How a caller describes the heads of a side in a batch of tokens.
  *
- * In: buffers, counts and strides in elements. Out: the same, with names; no layout costs a copy. Whether they fit each
- * other and the kernel is for `call` to check.
+ * In: buffers, counts and strides in elements. Out: named descriptions; no layout costs a copy. `call` checks whether they
+ * fit each other and the kernel.
  */
 import type { HeadTensor } from "../dsl/inputs.js";
 import { invalidArgument, requireObject } from "./errors.js";
@@ -12,7 +12,7 @@ import type { DeviceBuffer } from "./memory.js";
 export interface HeadsLayout {
   /** Of the kernel's dtype. */
   readonly buffer: DeviceBuffer;
-  /** In elements; default 0. A multiple of the kernel's vector, as the strides are: at most 4 elements. */
+  /** In elements; default 0. A multiple of the kernel's vector, which is at most 4 elements; so are the strides. */
   readonly offset?: number | undefined;
   /** In elements. */
   readonly tokenStride: number;
@@ -34,7 +34,7 @@ type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : Name;
 
-/** The tensors that a stage of one's own may read, each by the name that the table of inputs has for it. */
+/** Tensors for your own stages, named as in the table of inputs. */
 type OtherTensors = {
   readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight">>]?:
     | DeviceBuffer
@@ -42,31 +42,30 @@ type OtherTensors = {
     | undefined;
 };
 
-/** All the heads of a side: what `normrope_heads` of the C interface is given, by the same names. */
+/** All the heads of a side: the fields of C's `normrope_heads`, by the same names. */
 export interface Heads extends OtherTensors {
-  /** What the kernel's stages are applied to. */
+  /** The input of the kernel's stages. */
   readonly in: HeadsLayout;
   /**
-   * Where the result goes; default: in place. Otherwise no head that is written may overlap another that is read or
-   * written, of any side: that is refused.
+   * The result; default: in place. Elsewhere, a head that is written must not overlap any head that is read or written.
    */
   readonly out?: HeadsLayout | undefined;
-  /** How many; with 0 nothing of them is read or written. */
+  /** The number of heads. With 0, none is read or written. */
   readonly numHeads: number;
-  /** One for all heads, or a layout with one for each. Left out where the kernel takes none. */
+  /** One weight for all heads, or a layout with one for each. Omit it if the kernel takes none. */
   readonly weight?: DeviceBuffer | WeightLayout | undefined;
-  /** Elements of a head: given, it must be the kernel's. */
+  /** Elements of a head. If given, it must be the kernel's. */
   readonly headDim?: number | undefined;
 }
 
-/** The q and k heads of packed rows `[q heads | k heads | v heads]`, in place; v heads lie behind them. */
+/** Describes the q and k heads of packed rows `[q heads | k heads | v heads]`, in place. */
 export function packedHeads(packed: {
   readonly qkv: DeviceBuffer;
   readonly headDim: number;
   readonly numQHeads: number;
   readonly numKHeads: number;
   readonly numVHeads: number;
-  /** Left out where the kernel takes none. */
+  /** Omit both if the kernel takes none. */
   readonly qWeight?: DeviceBuffer | undefined;
   readonly kWeight?: DeviceBuffer | undefined;
 }): { q: Heads; k: Heads } {

@@ -1,8 +1,8 @@
 /**
- * Kernels that are compiled when they are first asked for.
+ * Compiles kernels on first use.
  *
- * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The compiler is behind
- * the one dynamic import of the runtime: who opens what was built never loads it.
+ * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The runtime's only
+ * dynamic import loads the compiler, so programs that open a built library never do.
  */
 
 import type { ConfigPoint, ManifestOp, Target } from "../dsl/manifest.js";
@@ -12,11 +12,11 @@ import type { Absence } from "./support.js";
 
 interface Wanted {
   readonly target: Target;
-  /** Default: the op that ships with normrope. */
+  /** Default: the op that ships. */
   readonly op?: ManifestOp | undefined;
-  /** None: a library without kernels. */
+  /** Undefined: a library without kernels. */
   readonly point?: ConfigPoint | undefined;
-  /** Of the device that is to run it, such as `sm_90`; empty or undefined where there is none. */
+  /** The device's architecture, such as `sm_90`; empty or undefined if there is no device. */
   readonly arch?: string | undefined;
 }
 
@@ -32,8 +32,8 @@ export async function compileKernel(wanted: Wanted, absence: Absence): Promise<N
 }
 
 /**
- * A library for memory, devices and streams, where none was built.
- * @param notFound What to say of that where there is none to be had either.
+ * A library without kernels, for memory, devices and streams, if none was built.
+ * @param notFound The error if there is no such library either.
  * @throws NormropeError `library-not-found`, `compile-failed`.
  */
 export async function compileBase(target: Target, notFound: NormropeError): Promise<NativeLibrary> {
@@ -43,7 +43,7 @@ export async function compileBase(target: Target, notFound: NormropeError): Prom
   throw new NormropeError("library-not-found", message, sentence(found.fix));
 }
 
-/** What is wrong, and what mends it. */
+/** A reason and its fix. */
 type Miss = Pick<Absence, "reason" | "fix">;
 
 async function provide({ target, op, point, arch }: Wanted): Promise<NativeLibrary | Miss> {

@@ -1,9 +1,8 @@
 /**
- * The door to the shared library: the only file that speaks koffi.
+ * Loads the shared library: the only file that uses koffi.
  *
- * In: the path of a built library. Out: its C functions with typed arguments, after the checks that loading cannot
- * undo: the file is the one that its manifest describes, this CPU can execute it, the C interface is this version's.
- * koffi checks no argument, so every caller must have.
+ * In: the path of a built library. Out: its C functions with typed arguments. Before it is loaded, the file must be the
+ * one of its manifest, for this CPU and this version of the C interface. koffi checks no argument: callers must.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
@@ -16,7 +15,7 @@ import { cpuFeatures } from "./cpu_features.js";
 import { type ErrorCode, NormropeError, quoted, reasonOf, unfitArgument } from "./errors.js";
 import { describesLibrary, parseBuiltManifest } from "./read_manifest.js";
 
-/** The driver and the kernels of the CPU run on the stack of the call. */
+/** The driver and the CPU kernels run on the caller's stack. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
 
 const REBUILD = "Run `normrope build` to make it anew";
@@ -59,7 +58,7 @@ export interface NativeFunctions {
 /** Symbol, result and arguments of a C function, in koffi's spelling. */
 export type Signature = readonly [symbol: string, result: string, args: readonly string[]];
 
-/** Those that a runtime calls. */
+/** The functions that the runtime calls. */
 const BOUND = [
   ...(["abi", "manifest", "find", "prepare", "check", "launch_info", "run", "rope_table"] as const),
   ...(["status_text", "last_error", "last_error_field", "last_error_value", "last_error_wanted"] as const),
@@ -68,12 +67,11 @@ const BOUND = [
   ...(["event_create", "event_destroy", "event_record", "event_elapsed"] as const),
 ];
 
-/** How koffi spells what the table of functions has. */
+/** The table's kinds in koffi's spelling. */
 const KOFFI_TYPES = { int: "int", size_t: "size_t", text: "str", pointer: "void *" } as const;
 
 /**
- * A library that is loaded. It stays mapped until the process ends, because its threads may outlive every use of it:
- * it is linked so that no unloading takes it away.
+ * A loaded library. It is linked to stay mapped until the process ends, because its threads may outlive every use.
  */
 export interface NativeLibrary {
   readonly path: string;
@@ -82,7 +80,7 @@ export interface NativeLibrary {
 }
 
 /**
- * Loads a library that `normrope build` made; its manifest lies beside it.
+ * Loads a library that `normrope build` made, with the manifest beside it.
  * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`.
  */
 export function loadLibrary(path: string): NativeLibrary {
@@ -98,15 +96,15 @@ export function loadLibrary(path: string): NativeLibrary {
     );
   }
   checkCpu(path, manifest);
-  // Before the others: a library of another version may lack some of them.
+  // These come first: a library of another version may lack the others.
   const { abi } = bindNative<Pick<NativeFunctions, "abi">>(path, ["abi"]);
   if (abi() !== ABI_VERSION) {
     const message = `${quoted(path)} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
     throw new NormropeError("library-invalid", message, REBUILD);
   }
   const functions = bindNative<NativeFunctions>(path, BOUND);
-  // A kernel is called by its place in the list: in another order, it would be called with another's sizes. And a
-  // process keeps what it once loaded from a path, though a build may have replaced the file.
+  // Manifest and library must list the same kernels: C checks sizes by the library's own list. A process keeps the library
+  // that it once loaded from a path, even if a build has replaced the file.
   if (!describesLibrary(manifest, functions.manifest())) {
     const message = `${quoted(manifestPath)} lists other kernels than this process has loaded from ${quoted(path)}`;
     throw new NormropeError("library-invalid", message, REBUILD_OR_RESTART);
@@ -115,8 +113,8 @@ export function loadLibrary(path: string): NativeLibrary {
 }
 
 /**
- * The same functions, with a device made current on the thread before each that works on one: for machines with
- * several. Where that fails its status is returned.
+ * The same functions, for one device of several. Each function that works on a device first makes it current on the
+ * thread, and returns the status if that fails.
  */
 export function onDevice(functions: NativeFunctions, device: number): NativeFunctions {
   const on =
@@ -142,17 +140,17 @@ export function onDevice(functions: NativeFunctions, device: number): NativeFunc
   };
 }
 
-/** Where a host array's memory is. It stays there: V8 never moves what an ArrayBuffer holds. */
+/** The address of a host array. V8 never moves an ArrayBuffer's memory. */
 export function addressOf(array: ArrayBufferView): Address {
   return array.byteLength === 0 ? 0n : koffi.address(bytesOf(array));
 }
 
-/** The bytes of an array, as the functions take them. */
+/** The bytes of an array. */
 export function bytesOf(data: ArrayBufferView): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** GPUs that the driver of this machine shows; 0 where there is no driver. */
+/** The number of GPUs that the driver shows; 0 without a driver. */
 export function gpuCount(): number {
   try {
     setStack();
@@ -187,8 +185,8 @@ function checkCpu(path: string, { build }: BuiltManifest): void {
 }
 
 /**
- * Functions of a shared library, by the names that they are to have here.
- * @throws NormropeError `library-invalid` where it cannot be loaded, or lacks one.
+ * Binds functions of a shared library, under the given names.
+ * @throws NormropeError `library-invalid` if it cannot be loaded or lacks one.
  */
 export function bindFunctions<Functions extends object>(
   path: string,
@@ -208,7 +206,7 @@ export function bindFunctions<Functions extends object>(
   }
 }
 
-/** Those of normrope.h, by their names without `normrope_`, and here as TypeScript writes names. */
+/** The functions of normrope.h, without the prefix and in TypeScript's spelling. */
 export function bindNative<Functions extends object>(
   path: string,
   names: readonly FunctionName[],
@@ -225,7 +223,7 @@ function setStack(): void {
   try {
     koffi.config({ sync_stack_size: CALL_STACK_BYTES });
   } catch {
-    // A library of the application's own was loaded before: its setting stands.
+    // The application has loaded a library with koffi before: its setting stands.
   }
 }
 
@@ -239,8 +237,8 @@ const ERROR_CODES: Readonly<Record<number, { code: ErrorCode; fix: string }>> = 
 };
 
 /**
- * @param callerField what the caller calls a field of the arguments
- * @throws NormropeError for every status but 0, with the library's own account of it.
+ * @param callerField the caller's name of a field of the arguments
+ * @throws NormropeError for every status but 0, with the library's message.
  */
 export function checkStatus(
   functions: NativeFunctions,

@@ -1,26 +1,26 @@
 /**
  * Memory of the library's device.
  *
- * In: an open library's session. Out: buffers that own their memory, and buffers over memory of the caller's, which is
- * never freed here; copies from and to the host, checked.
+ * In: an open library's session. Out: buffers that own their memory, and buffers over the caller's memory, which is
+ * never freed here; checked copies from and to the host.
  */
 import { invalidArgument, NormropeError, unfitArgument } from "./errors.js";
 import { type Address, addressOf, bytesOf, checkStatus } from "./library.js";
 import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
 
-/** What a buffer holds, and bytes of one element. */
+/** Element types and their bytes. */
 export const ELEMENT_BYTES = { bf16: 2, f16: 2, float32: 4, int32: 4, int64: 8, uint64: 8 } as const;
-/** What a buffer can hold. */
+/** The element type of a buffer. */
 export type ElementType = keyof typeof ELEMENT_BYTES;
 
-/** Host data for a buffer: sixteen-bit floats are given as their bit patterns. */
+/** Host data for a buffer. Sixteen-bit floats are bit patterns. */
 export interface HostData {
   /** Bit patterns: `encodeAll` makes them. */
   readonly bf16: Uint16Array;
   /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
-  /** Inputs that an op of one's own may have. */
+  /** Inputs of your own stages. */
   readonly float32: Float32Array;
   /** Positions. */
   readonly int32: Int32Array;
@@ -41,7 +41,7 @@ const HOST_ARRAYS = {
 
 /** Memory of the library's device: `length` elements of one type. */
 export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
-  /** What it holds. */
+  /** The type of its elements. */
   readonly type: T;
   /** In elements. */
   readonly length: number;
@@ -56,7 +56,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     super(session, "buffer", address, release);
     this.type = type;
     this.length = length;
-    Object.freeze(this); // both bound what is read and written
+    Object.freeze(this); // type and length bound every access
   }
 
   /** In bytes. */
@@ -66,7 +66,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
 
   /**
    * Copies from the host, to element `offset` on, in a stream (default: the default stream); done when it returns.
-   * It waits for that stream only: what another stream still works on is for the caller to wait for.
+   * It waits for that stream only; wait for others yourself.
    * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
    */
   write(data: HostData[T], offset = 0, stream?: Stream): void {
@@ -78,7 +78,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
 
   /**
    * Copies to the host, from element `offset` on, in a stream (default: the default stream); done when it returns.
-   * It waits for that stream only: what another stream still works on is for the caller to wait for.
+   * It waits for that stream only; wait for others yourself.
    * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
    */
   read(into: HostData[T], offset = 0, stream?: Stream): HostData[T] {
@@ -89,7 +89,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
     return into;
   }
 
-  /** The bytes of a host array that fits the buffer from element `offset` on. */
+  /** The bytes of a host array. It must fit the buffer from element `offset` on. */
   #bytesOf(data: HostData[T], offset: number): Uint8Array {
     requireHostArray(this.type, data);
     const bytes = bytesOf(data);
@@ -103,7 +103,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   }
 }
 
-/** A buffer over a host array of the caller's: the array's memory may be given away behind the buffer's back. */
+/** A buffer over the caller's host array. The array may be detached while the buffer is in use. */
 class HostBuffer<T extends ElementType> extends DeviceBuffer<T> {
   readonly #bytes: Uint8Array;
 
@@ -124,7 +124,7 @@ class HostBuffer<T extends ElementType> extends DeviceBuffer<T> {
   }
 }
 
-/** A new buffer of the library's own, 256-byte aligned and uninitialised. */
+/** A new buffer, 256-byte aligned and uninitialised. */
 export function allocateBuffer<T extends ElementType>(
   session: Session,
   type: T,
@@ -137,7 +137,7 @@ export function allocateBuffer<T extends ElementType>(
   return new DeviceBuffer(session, type, length, address, memoryFree);
 }
 
-/** Memory that the caller owns and keeps alive: an address on the library's device. */
+/** Memory that the caller owns and keeps alive. */
 export interface RawMemory {
   /** A CUDA device pointer, or a host pointer for the CPU target; a multiple of the element's size. */
   readonly address: bigint;
@@ -145,7 +145,7 @@ export interface RawMemory {
   readonly length: number;
 }
 
-/** A buffer over memory of the caller's; freeing the buffer leaves the memory alone. */
+/** A buffer over the caller's memory. Freeing the buffer does not free the memory. */
 export function borrowBuffer<T extends ElementType>(
   session: Session,
   type: T,

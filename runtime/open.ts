@@ -89,7 +89,7 @@ async function load(path: string | undefined, target: Target | "auto", jit: bool
   throw notFound;
 }
 
-/** The functions of the library, working on one of its devices. */
+/** The functions of the library for one of its devices. */
 function chooseDevice({ functions, path }: NativeLibrary, device: number): NativeFunctions {
   const out = new Int32Array(1);
   checkStatus(functions, functions.deviceCount(bytesOf(out)));
@@ -105,12 +105,12 @@ function chooseDevice({ functions, path }: NativeLibrary, device: number): Nativ
   );
 }
 
-/** The target that `auto` stands for on this machine. */
+/** The target that `auto` means on this machine. */
 export function chosenTarget(target: Target | "auto"): Target {
   return target !== "auto" ? target : gpuCount() > 0 ? "cuda" : "cpu";
 }
 
-/** As it is where the working folder is gone, and nothing can be found there. */
+/** Returns `path` unchanged if the working directory no longer exists. */
 function absolute(path: string): string {
   try {
     return resolve(path);
@@ -123,6 +123,6 @@ function isFile(path: string): boolean {
   try {
     return statSync(path).isFile();
   } catch {
-    return false; // what keeps it from being read is said where it is read
+    return false; // reading it will report the reason
   }
 }

@@ -1,8 +1,8 @@
 /**
  * An open library: hands out its kernels, memory, streams and events.
  *
- * In: the functions of a loaded library and, where kernels may be compiled on first use, what compiles them. Out: objects
- * that are freed at the latest with the library.
+ * In: the functions of a loaded library and, with `jit`, the function that compiles kernels. Out: objects that are freed with
+ * the library at the latest.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { AXES } from "../dsl/axes.js";
@@ -42,36 +42,36 @@ import { type Absence, absenceOf, chooseOp, type Support, supportOf } from "./su
 
 /** A device of a library's target. */
 export interface DeviceInfo {
-  /** As the driver names it; `CPU` for the CPU. */
+  /** The driver's name for it, or `CPU`. */
   readonly name: string;
   /** Such as `sm_90`; empty on the CPU. */
   readonly arch: string;
   /** Hardware threads on the CPU. */
   readonly multiprocessors: number;
-  /** 0 where it is not known. */
+  /** 0 if unknown. */
   readonly l2Bytes: number;
-  /** All of it, used or not. */
+  /** Total memory in bytes. */
   readonly memoryBytes: number;
 }
 
-/** What a caller asks for, whole. */
+/** A complete request for a kernel. */
 interface Wanted {
   readonly op: ManifestOp;
   readonly point: ConfigPoint;
 }
 
-/** Gives a library with a kernel that the open one lacks. @throws NormropeError. */
+/** Returns a library with a kernel that the open one lacks. @throws NormropeError. */
 export type KernelCompiler = (wanted: Wanted, absence: Absence) => Promise<NativeLibrary>;
 
-/** An open library. It frees everything that was made from it when it is closed. */
+/** An open library. Closing it frees everything that was made from it. */
 export class Library<Point extends PointQuery = PointQuery> implements Disposable {
   /** The library's file. */
   readonly path: string;
-  /** What the library holds, and how it was built. */
+  /** The library's kernels and its build. */
   readonly manifest: BuiltManifest;
   readonly #session: Session;
   readonly #compile: KernelCompiler | undefined;
-  /** Of points that were compiled, or are being, by kernel. */
+  /** Kernels that were compiled on first use, or are being compiled, by id. */
   readonly #compiled = new Map<string, Promise<Kernel>>();
 
   /** `open` calls it; the functions work on the device that was chosen. */
@@ -83,7 +83,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     this.#session = { functions, target, owned: new Set(), closed: false, launches: new Map() };
   }
 
-  /** What it was built for. */
+  /** The target that it was built for. */
   get target(): Target {
     return this.#session.target;
   }
@@ -109,9 +109,9 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * The kernel for a point; axes at their default may be left out, and the op where the library holds one. Of a library
-   * that was opened with `jit`, one that it does not hold is found in the cache or compiled.
-   * @throws NormropeError `kernel-not-found` with the reason, and how to add the point where it can be had;
+   * The kernel for a point. Axes at their default may be omitted, and the op if the library holds only one. With `jit`, a
+   * missing kernel is found in the cache or compiled.
+   * @throws NormropeError `kernel-not-found` with the reason and, if possible, how to add the point;
    * `compile-failed`, `invalid-argument`.
    */
   async kernel(point: Point): Promise<Kernel> {
@@ -166,14 +166,14 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
       throw new NormropeError("compile-failed", `${absence.reason}, nor does what was compiled`, "Report it");
     });
     this.#compiled.set(name, compiling);
-    // What failed is tried again when it is asked for again.
+    // A later request tries again.
     compiling.catch(() => this.#compiled.delete(name));
     return compiling;
   }
 
   /**
-   * Whether `kernel` gives a kernel for a point; where not, the reason, and the config line that would add it. Of a
-   * library that was opened with `jit`: whether there can be such a kernel, in the cache or compiled.
+   * Whether `kernel` returns a kernel for a point; if not, the reason, and the config line that would add it. With `jit`:
+   * whether such a kernel can exist.
    * @throws NormropeError `invalid-argument`.
    */
   supports(point: PointQuery): Support {
@@ -184,7 +184,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return this.#compile !== undefined && canBeMade ? { isSupported: true } : support;
   }
 
-  /** Calls launched since the library was opened, by kernel id: whether the fused path is really taken. */
+  /** Calls launched since the library was opened, by kernel id. It shows whether the fused path is taken. */
   get launches(): ReadonlyMap<string, number> {
     return new Map(this.#session.launches);
   }
@@ -198,9 +198,8 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * A buffer over memory that the caller owns: a raw address on the library's device, or, for the CPU target, a typed
-   * array, which is then read and written in place. The caller keeps raw memory alive for as long as the buffer is
-   * used; nothing here ever frees it.
+   * A buffer over the caller's memory: a raw address on the library's device or, for the CPU target, a typed array. The
+   * caller keeps the memory alive while the buffer is used. It is never freed here.
    * @throws NormropeError `invalid-argument`, `closed`.
    */
   borrow<T extends ElementType>(type: T, memory: RawMemory | HostData[T]): DeviceBuffer<T> {
@@ -208,7 +207,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * A buffer with a copy of host data; sixteen-bit floats are given as their bit patterns.
+   * A buffer with a copy of host data. Sixteen-bit floats are bit patterns.
    * @throws NormropeError `invalid-argument`, `out-of-memory`, `no-device`, `closed`.
    */
   upload<T extends ElementType>(type: T, data: HostData[T]): DeviceBuffer<T> {
@@ -237,12 +236,12 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return { turns, attentionFactor, [Symbol.dispose]: () => turns.free() };
   }
 
-  /** A stream whose work does not wait for the default stream's. @throws NormropeError `no-device`, `closed`. */
+  /** A stream that does not wait for the default stream. @throws NormropeError `no-device`, `closed`. */
   createStream(): Stream {
     return new Stream(this.#session);
   }
 
-  /** A mark to be recorded in a stream, with its time. @throws NormropeError `no-device`, `closed`. */
+  /** An event: a mark in a stream, with a time. @throws NormropeError `no-device`, `closed`. */
   createEvent(): Event {
     return new Event(this.#session);
   }
@@ -255,7 +254,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
   }
 
   /**
-   * Frees everything that was made from it; a second call does nothing.
+   * Frees everything that was made from the library. A second call does nothing.
    * @throws NormropeError `device-error`, the first, after everything else was freed.
    */
   close(): void {

@@ -11,7 +11,7 @@ const REBUILD = "Run `normrope build` to make the library anew";
 
 /**
  * Reads the text of a built library's manifest.
- * @throws NormropeError `library-invalid` where it is not one; `where` names the file in the message.
+ * @throws NormropeError `library-invalid` if it is none. `where` names the file in the message.
  */
 export function parseBuiltManifest(text: string, where: string): BuiltManifest {
   let json: unknown;
@@ -29,7 +29,7 @@ export function parseBuiltManifest(text: string, where: string): BuiltManifest {
   throw new NormropeError("library-invalid", message, REBUILD);
 }
 
-/** Whether a manifest says of the kernels what the library has in itself, which the compiler wrote into it. */
+/** Whether a manifest equals the one that the compiler embedded in the library. */
 export function describesLibrary({ build: _, ...manifest }: BuiltManifest, embedded: string): boolean {
   const own = manifestSchema.safeParse(JSON.parse(embedded));
   return own.success && isDeepStrictEqual(own.data, manifest);

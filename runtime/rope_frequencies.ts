@@ -1,8 +1,8 @@
 /**
  * RoPE scalings → inverse frequencies.
  *
- * In: base, rotary dim and a scaling. Out: float64 inverse frequencies in radians per position, and what cosine and
- * sine are multiplied by, by the formulas of `rope_scalings`; or an error that names the parameter. Pure.
+ * In: base, rotary dim and a scaling. Out: float64 inverse frequencies in radians per position, and the factor of
+ * cosine and sine, by the formulas of `rope_scalings`; or an error that names the parameter. Pure.
  */
 import { invalidArgument, requireFields, unfitArgument } from "./errors.js";
 import { type ParameterRule, type RopeScaling, SCALINGS, type ScalingRow } from "./rope_scalings.js";
@@ -96,7 +96,7 @@ function numberOf(field: string, value: unknown, rule: ParameterRule): number {
   throw invalidArgument(field, value, describeRule(rule));
 }
 
-/** What a number must be, in words. */
+/** The range of a number, in words. */
 function describeRule({ min, isMinExcluded, max }: ParameterRule): string {
   if (min !== undefined && max !== undefined) return `a number from ${min} to ${max}`;
   if (min === undefined) return "a finite number";

@@ -1,39 +1,39 @@
 /**
- * The table of RoPE scalings: what each is given, and its formulas, which make inverse frequencies and what cosine and
- * sine are multiplied by.
+ * The table of RoPE scalings: the parameters of each, and its formulas for inverse frequencies and for the factor of cosine
+ * and sine.
  *
  * In: nothing. Out: the rows. The types of `ropeTable`'s parameters, the checks of `rope_frequencies`, and Python's
- * `_rope_scalings.py` are made from them, so a formula is what Python can say, too: constants, arithmetic, comparisons,
- * choices and functions of Math. Source of the formulas, where no paper is named: transformers v5.18.0,
+ * `_rope_scalings.py` are made from them. So a formula uses only what Python has too: constants, arithmetic, comparisons,
+ * choices and functions of Math. Formulas without a paper are from transformers v5.18.0,
  * `modeling_rope_utils.py`.
  */
 
-/** What a parameter may be. */
+/** The rule of a parameter. */
 export interface ParameterRule {
-  /** The least and the greatest that a number may be. It is finite in any case. */
+  /** The least and the greatest value. A number is always finite. */
   readonly min?: number;
   readonly max?: number;
   /** Whether a number must be above `min`. */
   readonly isMinExcluded?: boolean;
-  /** The parameter that it must not be below. */
+  /** The parameter that is its minimum. */
   readonly atLeast?: string;
-  /** Where it is left out. A parameter without a default must be given. */
+  /** The default. A parameter without one must be given. */
   readonly default?: number;
   /** One number for each frequency. */
   readonly isList?: true;
-  /** True or false: to a formula 1 or 0. */
+  /** A boolean. Formulas see 1 or 0. */
   readonly isFlag?: true;
 }
 
 /** Positive, and without a default. */
 const POSITIVE = { min: 0, isMinExcluded: true } as const;
-/** The same; 0 stands for one that is left out. */
+/** The same; 0 means that it was omitted. */
 const MAYBE_POSITIVE = { ...POSITIVE, default: 0 } as const;
 const FINITE = {} as const;
 
-/** What every formula is given besides the scaling's own parameters. */
+/** The inputs of every formula besides the scaling's own parameters. */
 interface Given {
-  /** Of the frequency, from 0. */
+  /** The index of the frequency, from 0. */
   readonly i: number;
   /** base^(-2i / rotaryDim): Su et al. 2021. */
   readonly plain: number;
@@ -44,16 +44,16 @@ interface Given {
 
 type GivenWith<Rules> = Given & { readonly [P in keyof Rules]: number };
 
-/** A kind of scaling; `Rules` are those of its parameters. */
+/** A kind of scaling. `Rules`: the rules of its parameters. */
 export interface ScalingRow<Rules = Readonly<Record<string, ParameterRule>>> {
   readonly parameters: Rules;
-  /** Names of parameters of which one must be given. */
+  /** Parameters of which one must be given. */
   readonly oneOf?: readonly string[];
-  /** Values of `base` or `rotaryDim` that it cannot be made for. */
+  /** Values of `base` or `rotaryDim` for which it is undefined. */
   readonly refuses?: { readonly [P in "base" | "rotaryDim"]?: number };
   /** Inverse frequency `i`, in radians per position. */
   frequency(given: GivenWith<Rules>): number;
-  /** What cosine and sine are multiplied by; default 1. `i` and `plain` are those of the first frequency. */
+  /** The factor of cosine and sine; default 1. `i` and `plain` are the first frequency's. */
   attentionFactor?(given: GivenWith<Rules>): number;
 }
 
@@ -70,7 +70,7 @@ const ramp = (i: number, plain: number, factor: number, low: number, high: numbe
   return (plain / factor) * interpolated + plain * (1 - interpolated);
 };
 
-/** By the names of Hugging Face's `rope_type`, and two forms that are written otherwise there. */
+/** The scalings by Hugging Face's `rope_type`, and two that configs write differently. */
 export const SCALINGS = {
   /** Every frequency is divided by `factor`: position interpolation, Chen et al. 2023. */
   linear: scaling({
@@ -132,7 +132,7 @@ export const SCALINGS = {
       attentionFactor: MAYBE_POSITIVE,
       /** `mscale` of DeepSeek's configs; used where `mscaleAllDim` is given too. */
       mscale: { default: 0 },
-      /** `mscale_all_dim` of DeepSeek's configs. What it does to the softmax scale is the caller's. */
+      /** `mscale_all_dim` of DeepSeek's configs. Its effect on the softmax scale is up to the caller. */
       mscaleAllDim: { default: 0 },
     },
     refuses: { base: 1 },
@@ -165,7 +165,7 @@ export const SCALINGS = {
   /** YaRN with the ends of its ramp given, as SGLang's `fused_qk_norm_rope` takes them; factor 1 is no scaling. */
   "yarn-ramp": scaling({
     parameters: {
-      /** What the frequencies behind the ramp are divided by. */
+      /** The divisor of the frequencies after the ramp. */
       factor: POSITIVE,
       /** Index of the last frequency that stays. */
       low: FINITE,
@@ -181,7 +181,7 @@ export const SCALINGS = {
   /** Llama 3.1: by wavelength, with a smooth band between `originalMaxPositionEmbeddings` over the two factors. */
   llama3: scaling({
     parameters: {
-      /** What the long wavelengths' frequencies are divided by. */
+      /** The divisor of the long wavelengths' frequencies. */
       factor: POSITIVE,
       /** Wavelengths above `originalMaxPositionEmbeddings / lowFreqFactor` are the long ones. */
       lowFreqFactor: POSITIVE,
@@ -241,7 +241,7 @@ export const SCALINGS = {
   }),
 } as const;
 
-/** What a parameter is given as. */
+/** The type of a parameter. */
 type Value<Rule> = Rule extends { isList: true }
   ? readonly number[]
   : Rule extends { isFlag: true }
@@ -256,10 +256,10 @@ type Optional<T extends ScalingType> = {
 /** The kinds of scaling. */
 export type ScalingType = keyof typeof SCALINGS;
 
-/** What a scaling of a type is given. */
+/** The parameters of one type of scaling. */
 export type Scaling<T extends ScalingType> = { readonly type: T } & {
   readonly [P in Exclude<keyof Rules<T>, Optional<T>>]: Value<Rules<T>[P]>;
 } & { readonly [P in Optional<T>]?: Value<Rules<T>[P]> | undefined };
 
-/** What a scaling of any type is given. */
+/** The parameters of any type of scaling. */
 export type RopeScaling = { [T in ScalingType]: Scaling<T> }[ScalingType];

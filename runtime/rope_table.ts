@@ -2,13 +2,13 @@
  * RoPE parameters → the table that the kernels read.
  *
  * In: base, rotary dim, scaling, in the terms of Hugging Face configs. Out: inverse frequencies in float64 and the
- * attention factor; the C library makes the turns of them. Pure. A scaling is nothing but a table: no kernel knows.
+ * attention factor. The C library converts them to turns. Pure. A scaling is only another table: kernels know none.
  */
 import { invalidArgument, requireFields, requireObject, requirePositive } from "./errors.js";
 import { scaledFrequencies } from "./rope_frequencies.js";
 import type { RopeScaling } from "./rope_scalings.js";
 
-/** What a RoPE table is made from. */
+/** The parameters of a RoPE table. */
 export interface RopeParameters {
   /** `rope_theta`. */
   readonly base: number;
@@ -18,7 +18,7 @@ export interface RopeParameters {
   readonly scaling?: RopeScaling | null | undefined;
 }
 
-/** RoPE on the host: `library.uploadRope` brings it to the device as the kernels read it. */
+/** A RoPE table on the host. `library.uploadRope` converts it for the device. */
 export interface RopeTable {
   /** Leading elements of a head that rotate. */
   readonly rotaryDim: number;
@@ -28,11 +28,11 @@ export interface RopeTable {
   readonly attentionFactor: number;
 }
 
-/** More than any head has. */
+/** An upper limit, larger than any head. */
 const ROTARY_DIM_MAX = 65_536;
 
 /**
- * The table of a model: inverse frequencies by its scaling, in float64.
+ * Makes a model's table: inverse frequencies by its scaling, in float64.
  * @throws NormropeError `invalid-argument` for parameters that no table can be made from.
  */
 export function ropeTable(parameters: RopeParameters): RopeTable {
@@ -49,7 +49,7 @@ export function ropeTable(parameters: RopeParameters): RopeTable {
 }
 
 /**
- * A table from inverse frequencies of the caller's own, in radians per position.
+ * Makes a table from your own inverse frequencies, in radians per position.
  * @throws NormropeError `invalid-argument`.
  */
 export function tableOf(invFreq: Float64Array, attentionFactor: number): RopeTable {

@@ -1,8 +1,8 @@
 /**
- * What an open library shares with everything made from it, and the base of all that must be given back to it.
+ * The state that an open library shares with everything made from it, and the base class of its handles.
  *
  * In: the functions of a loaded library. Out: handles that are freed once, at the latest on close, and that refuse use
- * after. Must not know what a handle is of.
+ * after. Does not know what a handle stands for.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 
@@ -44,23 +44,23 @@ export abstract class Owned implements Disposable {
     return this.#session.functions;
   }
 
-  /** @throws NormropeError `closed` after it was freed; `field` says in the message what it was to be. */
+  /** @throws NormropeError `closed` after it was freed. `field` names it in the message. */
   requireAlive(field = `the ${this.#what}`): void {
     if (this.#isFreed) throw new NormropeError("closed", `${field} was freed`, `Make a new ${this.#what}`);
   }
 
-  /** Where it is. @throws NormropeError `closed` after it was freed. */
+  /** Its address. @throws NormropeError `closed` after it was freed. */
   get address(): Address {
     this.requireAlive();
     return this.#address;
   }
 
-  /** Not where this is something else that was made to look like a handle. */
+  /** False for an object that only looks like a handle. */
   belongsTo(session: Session): boolean {
     return #session in this && this.#session === session;
   }
 
-  /** Gives it back; a second call does nothing. */
+  /** Frees it. A second call does nothing. */
   free(): void {
     if (this.#isFreed) return;
     this.#isFreed = true;
@@ -73,7 +73,7 @@ export abstract class Owned implements Disposable {
   }
 }
 
-/** The handle that a function of the library writes. @throws NormropeError `closed`, or what the function says. */
+/** Takes the handle that a C function writes. @throws NormropeError `closed`, or the function's error. */
 export function takeHandle(session: Session, create: (out: Uint8Array) => number): Address {
   requireOpen(session);
   const out = new BigUint64Array(1);

@@ -8,7 +8,7 @@ import { invalidArgument } from "./errors.js";
 import { type Address, bytesOf, checkStatus } from "./library.js";
 import { Owned, type Session, takeHandle } from "./session.js";
 
-/** Work in one stream is done in its order. On the CPU target every call has finished when it returns. */
+/** A stream runs its work in order. On the CPU target every call has finished when it returns. */
 export class Stream extends Owned {
   constructor(session: Session) {
     const { streamCreate, streamDestroy } = session.functions;
@@ -28,7 +28,7 @@ export class Event extends Owned {
     super(session, "event", takeHandle(session, eventCreate), eventDestroy);
   }
 
-  /** Puts the mark behind what was launched in the stream so far. @throws NormropeError `invalid-argument`, `closed`. */
+  /** Records the event after everything launched in the stream so far. @throws NormropeError `invalid-argument`, `closed`. */
   record(stream?: Stream): void {
     checkStatus(
       this.functions,

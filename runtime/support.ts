@@ -1,5 +1,5 @@
 /**
- * Whether a library holds the kernel for a point and, where it does not, why and what would add it.
+ * Whether a library holds the kernel for a point and, if not, why and what would add it.
  *
  * In: the manifest of a library and a point. Out: the answer, with the line for the config. Pure.
  */
@@ -12,18 +12,18 @@ import { invalidArgument, quoted, show } from "./errors.js";
 /** Why there is no kernel for a point. */
 export interface Absence {
   readonly reason: string;
-  /** What to do. */
+  /** The fix. */
   readonly fix: string;
-  /** The entry of a config that makes the kernel; not there where none can be made. */
+  /** The config entry that makes the kernel; undefined if no kernel can exist. */
   readonly configLine?: string | undefined;
 }
 
-/** Whether there is a kernel for a point and, where not, why. */
+/** Whether there is a kernel for a point and, if not, why. */
 export type Support = { readonly isSupported: true } | ({ readonly isSupported: false } & Absence);
 
 /**
- * The op that is meant among those of a library; without a name its only one.
- * @throws NormropeError `invalid-argument` where none is named and there are several.
+ * Chooses an op of a library: the named one, or its only one.
+ * @throws NormropeError `invalid-argument` if none is named and there are several.
  */
 export function chooseOp<O extends { readonly name: string }>(
   path: string,
@@ -43,7 +43,7 @@ export function chooseOp<O extends { readonly name: string }>(
 interface Held {
   readonly op: OpRules & { readonly name: string };
   readonly kernels: readonly Pick<ManifestKernel, "op" | "point">[];
-  /** Whether there are other ops, so that it is to be said which is meant. */
+  /** Whether there are other ops, so that messages must name this one. */
   readonly isOneOfSeveral?: boolean;
 }
 
@@ -52,15 +52,15 @@ export function supportOf(path: string, held: Held, point: ConfigPoint): Support
   return { isSupported: false, ...absenceOf(path, held, point) };
 }
 
-/** The config that a command reads where it is given none. */
+/** The config that commands read by default. */
 export const DEFAULT_CONFIG = "normrope.config.ts";
 
-/** The option that names a config to a command, with a blank in front; empty for the one that it reads anyway. */
+/** The option that names a config, after a blank; empty for the default config. */
 export function configOptionOf(config: string): string {
   return config === DEFAULT_CONFIG ? "" : ` --config ${quoted(config)}`;
 }
 
-/** Of a point that the library, or the config, at `path` holds no kernel for; `config` is the one to be changed. */
+/** Explains why the library or config at `path` holds no kernel for a point. `config` is the one to change. */
 export function absenceOf(
   path: string,
   { op, kernels, isOneOfSeveral = false }: Held,
@@ -98,7 +98,7 @@ export function absenceOf(
   return { reason, fix, configLine };
 }
 
-/** The axis that a config writes otherwise for a point than for one that there is a kernel for, where it is one only. */
+/** The only axis in which a point differs, as configs write it, from one that has a kernel; undefined if there are more. */
 function onlyAxisBetween(
   axes: readonly Axis[],
   held: readonly ConfigPoint[],
@@ -113,7 +113,7 @@ function onlyAxisBetween(
   return undefined;
 }
 
-/** Names of a point's values are not in quotes where that is plain enough. */
+/** Names of values are not quoted if they are plain. */
 function spelled(value: unknown): string {
   return typeof value === "string" && value === quoted(value) && value.length < 50 ? value : show(value);
 }
