@@ -1,11 +1,11 @@
-// The yardsticks of the CPU target: over as many threads as its kernels take, given out in the same way.
+// The yardsticks of the CPU target. They use threads as its kernels do.
 #include "yardstick.h"
 
 #include "threads.hpp"
 
 namespace {
 
-// Of the heads that `empty` gives out.
+// The elements of one head: `empty` hands out heads.
 constexpr int64_t HEAD_ELEMENTS = 128;
 
 struct alignas(16) Vector {

@@ -1,4 +1,4 @@
-// The yardsticks of the CUDA target, and CUDA graphs to time launches without the host's part in them.
+// The yardsticks of the CUDA target, and CUDA graphs that time launches without the host.
 #include <cuda_runtime.h>
 
 #include "yardstick.h"
@@ -17,7 +17,7 @@ int status_of(cudaError_t error) {
   return 1;
 }
 
-// What a kernel does that is launched as dependent: lets the next one start, and waits for the one before.
+// A dependent kernel lets the next one start and waits for the one before.
 __device__ __forceinline__ void order(bool is_dependent) {
 #if __CUDA_ARCH__ >= 900
   if (is_dependent) asm volatile("griddepcontrol.launch_dependents;\ngriddepcontrol.wait;" ::: "memory");

@@ -1,4 +1,4 @@
-// The half of the C interface that does not depend on the target. Copied as it is into generated/common.
+// The part of the C interface that does not depend on the target. Copied as it is into generated/common.
 #include "abi.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace normrope {
 namespace {
 
-// A few words, cut short where they are many.
+// A short text. A longer one is cut.
 struct Text {
   Text() = default;
   __attribute__((format(printf, 2, 3))) explicit Text(const char *format, ...) {
@@ -30,10 +30,10 @@ struct Text {
 
 thread_local struct {
   char message[3 * sizeof(Text) + 20] = "";
-  Text field, value, wanted;  // "" where it is of no field
+  Text field, value, wanted;  // "" if the error has no field
 } last_error;
 
-// An argument that cannot be used: the field, its value, and what it must be.
+// Reports an argument: the field, its value, and what it must be.
 int refuse(const Text &field, const Text &value, const Text &wanted) {
   last_error.field = field, last_error.value = value, last_error.wanted = wanted;
   std::snprintf(last_error.message, sizeof last_error.message, "%s is %s: must be %s", field.chars, value.chars,
@@ -41,24 +41,24 @@ int refuse(const Text &field, const Text &value, const Text &wanted) {
   return NORMROPE_ERROR_INVALID_ARGUMENT;
 }
 
-// More than any later version of the struct has: what says so was not filled in.
+// Larger than any later version's struct: such a size was never filled in.
 constexpr size_t MAX_ARGS_BYTES = 4096;
 
-// Of a side, in one call: they are counted in 31 bits.
+// The most heads of a side in one call: a kernel counts them in 31 bits.
 constexpr int64_t MAX_HEADS = int64_t{1} << 30;
 
 constexpr const char *SIDE_NAMES[SIDES] = {"q", "k", "v"};
 
 constexpr long long printed(int64_t value) { return value; }
 
-// What the checks know of a struct that they look at: all the arguments, or a side of them.
+// A struct under check: all the arguments, or a side.
 struct Scope {
   const KernelEntry &kernel;
   const normrope_args &args;
   const char *base;             // the struct
   const char *side;             // its name; NULL for the arguments themselves
-  const normrope_heads *heads;  // it, where it is a side
-  uint32_t taken, all;          // which of its inputs the kernel takes, and all that there are
+  const normrope_heads *heads;  // the side; NULL for the arguments
+  uint32_t taken, all;          // the inputs that the kernel takes, and all optional ones
 
   bool takes(const Input &input) const { return input.bit < 0 || (taken >> input.bit & 1) != 0; }
   Text name(const char *field) const { return side == nullptr ? Text("%s", field) : Text("%s.%s", side, field); }
@@ -92,7 +92,7 @@ Text value_of(const Scope &scope, const Input &input, size_t offset) {
   return std::isnan(value) ? Text("nan") : Text("%g", value);
 }
 
-// A field of words of 4 or 8 bytes; one may be an array.
+// Whether a field of 4- or 8-byte words, possibly an array, is 0.
 int check_absent(const Scope &scope, const Input &input) {
   const size_t word = std::min(input.bytes, sizeof(int64_t));
   for (size_t offset = input.offset; offset < input.offset + input.bytes; offset += word) {
@@ -103,7 +103,7 @@ int check_absent(const Scope &scope, const Input &input) {
   return NORMROPE_OK;
 }
 
-// A call looks at absent fields as a whole, and at each of them only where one is there.
+// Checks absent fields as a whole, and one by one only if any is set.
 template <size_t N>
 bool are_absent(const Scope &scope, const Run (&runs)[N]) {
   int64_t found = 0;
@@ -115,7 +115,7 @@ bool are_absent(const Scope &scope, const Run (&runs)[N]) {
   return found == 0;
 }
 
-// The last element that a stride leads to, in bytes, must fit an int64. A stride over one token or head is never used.
+// The offset of the last element, in bytes, must fit an int64. A stride over one token or head is never used.
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
   const int elements = scope.kernel.vector_elements;
@@ -136,7 +136,7 @@ int64_t element_bytes(const Scope &scope, const Input &input) {
   return input.element_bytes != 0 ? input.element_bytes : scope.args.position_bits / 8;
 }
 
-// A tensor whose strides were checked.
+// Checks a tensor whose strides were checked.
 int check_tensor(const Scope &scope, const Input &input) {
   const auto name = [&] { return scope.name(input.name); };
   const auto address = scope.read<uintptr_t>(input.offset);
@@ -149,7 +149,7 @@ int check_tensor(const Scope &scope, const Input &input) {
                   Text("at a multiple of %lld bytes", printed(alignment)));
   }
   const auto length = scope.read<int64_t>(input.length_offset);
-  if (length == 0) return NORMROPE_OK;  // not known
+  if (length == 0) return NORMROPE_OK;  // unknown
   int64_t needed = scope.size(input.contiguous);
   for (const Strided &dimension : input.strided) {
     const int64_t count = scope.size(dimension.size);
@@ -189,7 +189,7 @@ int check_number(const Scope &scope, const Input &input) {
       return std::isfinite(scope.read<float>(input.offset)) ? NORMROPE_OK : refused("a finite number");
     case Rule::eps: {
       const auto eps = scope.read<float>(input.offset);
-      // What is below float32's normal numbers, kernels take for 0.
+      // Kernels treat subnormal numbers as 0.
       const bool is_usable = eps == 0 || (eps >= FLT_MIN && std::isfinite(eps));
       return is_usable ? NORMROPE_OK : refused("0, or a finite number from 2^-126 on");
     }
@@ -199,7 +199,7 @@ int check_number(const Scope &scope, const Input &input) {
 
 template <size_t N>
 int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
-  const bool takes_all = scope.taken == scope.all;  // as most kernels do: nothing is asked of each input then
+  const bool takes_all = scope.taken == scope.all;  // most kernels do, and then no input is looked up
   for (const Input &input : inputs) {
     if (!takes_all && !scope.takes(input)) continue;
     if (int status = check(scope, input)) return status;
@@ -207,7 +207,7 @@ int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const S
   return NORMROPE_OK;
 }
 
-// What the kernel does not take: the tensors first, of which lengths and strides are only a part.
+// Refuses inputs that the kernel does not take. Tensors come first: lengths and strides belong to them.
 template <size_t N, size_t M>
 int check_not_taken(const Scope &scope, const Input (&tensors)[N], const Input (&numbers)[M]) {
   if (scope.taken == scope.all) return NORMROPE_OK;
@@ -229,7 +229,7 @@ Region output_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_d
   return {heads.out, heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, head_dim};
 }
 
-// What is written must be apart from what else is read or written; in place, a side's input is its output.
+// Written heads must not overlap other heads. In place, a side's input is its output.
 int check_apart(const normrope_args &args, int64_t head_dim) {
   const auto refused = [&](int i, int over, const char *field) {
     return refuse(Text("%s.out", SIDE_NAMES[i]), Text("over the %s of %s", field, SIDE_NAMES[over]),
@@ -253,11 +253,11 @@ int check_apart(const normrope_args &args, int64_t head_dim) {
   return NORMROPE_OK;
 }
 
-// A tensor that is only read, apart from all that is written: elsewhere, or in a gap of its rows.
+// A tensor that is only read must not overlap written heads. It may lie in a gap of their rows.
 int check_read(const Scope &scope, const Input &input) {
   if (!scope.takes(input)) return NORMROPE_OK;
-  if (input.strided[0].size == Size::num_tokens) return NORMROPE_OK;  // heads, which check_apart looks at
-  int64_t first = 0, last = scope.size(input.contiguous) - 1;  // in its elements, from its address on
+  if (input.strided[0].size == Size::num_tokens) return NORMROPE_OK;  // heads: check_apart checks them
+  int64_t first = 0, last = scope.size(input.contiguous) - 1;  // element offsets from its address
   for (const Strided &dimension : input.strided) {
     const int64_t count = scope.size(dimension.size);
     if (count == 1) continue;
@@ -280,7 +280,7 @@ int check_read(const Scope &scope, const Input &input) {
   return NORMROPE_OK;
 }
 
-// All of a side that the kernel does not work on must be 0.
+// Every field of a side that the kernel does not work on must be 0.
 int check_no_heads(const Scope &scope) {
   constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
   if (are_absent(scope, ALL)) return NORMROPE_OK;

@@ -1,4 +1,4 @@
-// The fields of the structs, and what is checked of each. Emitted from dsl/inputs.ts by `normrope emit`: change that.
+// The fields of the structs and their checks. Emitted from dsl/inputs.ts by `normrope emit`: change that.
 #pragma once
 
 #include <cstddef>
@@ -9,32 +9,32 @@ namespace normrope {
 enum class Rule { absent, tensor, stride, length, count, size, flags, bits, finite, eps };
 enum class Type { pointer, int64, uint32, float32 };
 
-// What a dimension of a tensor, or what a stride goes over, is as large as.
+// The size of a dimension.
 enum class Size { none, num_tokens, num_heads, head_dim, rotary_pairs };
 
-// A dimension whose elements are a stride apart.
+// A dimension with a stride.
 struct Strided {
   Size size;
   const char *stride;
   size_t stride_offset;
 };
 
-// In what a tensor's address must be a multiple: bytes, or one of these.
+// The alignment of a tensor's address: bytes, or one of these.
 constexpr int VECTOR = 0, ELEMENT = -1;
 
 struct Input {
   const char *name;
-  size_t offset, bytes;  // in its struct
+  size_t offset, bytes;  // in the struct
   Type type;
   Rule rule;
-  Size over;  // of a stride
-  // Of a tensor: up to two strided dimensions, the contiguous one, and the field of its length.
+  Size over;  // for a stride: its dimension
+  // For a tensor: up to two strided dimensions, the contiguous one, and the field of its length.
   Strided strided[2];
   Size contiguous;
-  int alignment, element_bytes;  // 0: those of position_bits
+  int alignment, element_bytes;  // 0: position_bits says it
   size_t length_offset;
   bool is_exact;
-  int bit;  // of the input that it is or is a part of, in what a kernel takes; below 0: every kernel takes it
+  int bit;  // of its input in the kernels' bits; negative: every kernel takes it
 };
 
 constexpr Input HEADS_NUMBERS[] = {
@@ -214,7 +214,7 @@ constexpr Input ARGS_ABSENT[] = {
       Size::none, 0, 0, 0, false, -1 },
 };
 
-// Bytes of absent fields that lie side by side.
+// Adjacent absent fields.
 struct Run {
   size_t offset, bytes;
 };
@@ -229,10 +229,10 @@ constexpr Run ARGS_ABSENT_RUNS[] = {
     { 1048, 56 },
 };
 
-// The inputs that kernels take or do not take: a bit for each.
+// A bit for each input that only some kernels take.
 constexpr uint32_t ALL_HEADS = 7, ALL_ARGS = 15;
 
-// Bytes of the first normrope_args of this version.
+// The size of this version's first normrope_args.
 constexpr size_t FIRST_ARGS_BYTES = 1104;
 
 }  // namespace normrope

@@ -32,14 +32,14 @@ inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 
 }  // namespace
 
-// Tokens from the first to before the end: the dispatch gives them out over threads.
+// Works on tokens [first_token, end_token). Dispatch distributes ranges over threads.
 extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args &args, int64_t first_token, int64_t end_token) {
   for (int64_t token = first_token; token < end_token; ++token) {
     float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
     angles(args.rope_table, position_of(args, token), args.attention_factor, ROTARY_PAIRS, cosine, sine);
     // q and k: rotate(norm(x))
-    // In blocks of heads: first what each head of a block must know of all its elements, then the heads themselves, so that
-    // none waits for the square root of the one before.
+    // Works on blocks of heads. It first measures every head of a block, so that no head waits for the square root of the one
+    // before.
     const auto run_q_and_k = [&](const normrope_heads &heads) {
       if (heads.num_heads == 0) return;
       const auto *const in = static_cast<const uint16_t *>(heads.in) + token * heads.in_token_stride;
@@ -66,7 +66,7 @@ extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args &args
           load_pairs(in + head * heads.in_head_stride, a, b);
 
           {
-            // x * rsqrt(mean(x^2) + eps), times what the weight says
+            // x * rsqrt(mean(x^2) + eps), times the weight
             const float scale = measured[0][head - first];
             #pragma omp simd
             for (int i = 0; i < PAIRS; ++i) {

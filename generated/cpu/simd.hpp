@@ -1,5 +1,5 @@
-// What every emitted CPU kernel is written with: 16-bit elements and the rotation's angles. Plain loops without
-// branches, for the compiler to vectorise. Copied as it is into generated/cpu.
+// Helpers of every CPU kernel: 16-bit elements and the rotation's angles. Plain loops without branches, which the compiler
+// vectorises. Copied as it is into generated/cpu.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace normrope {
 
-// Two neighbouring elements. A type of its own, because g++ 13 makes no vector loads of a memcpy.
+// Two neighbouring elements. g++ 13 makes no vector loads of a memcpy, so this is a type.
 typedef uint32_t __attribute__((may_alias, aligned(2))) ElementPair;
 
 static inline float float_of(uint32_t bits) {
@@ -26,7 +26,7 @@ static inline uint32_t bits_of(float x) {
 
 static inline float widen_bf16(uint32_t element) { return float_of(element << 16); }
 
-// To nearest, ties to even. A NaN stays one: those that arise from 16-bit data have no bits below for a carry.
+// Rounds to nearest even. A NaN stays one: NaNs from 16-bit data have no low bits that could carry.
 static inline uint32_t narrow_bf16(float x) {
   const uint32_t bits = bits_of(x);
   return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -39,7 +39,7 @@ static inline float widen_f16(uint32_t element) {
   return float_of(bits | (element & 0x8000u) << 16);
 }
 
-// To nearest, ties to even; what is too large becomes infinite, and a NaN stays one.
+// Rounds to nearest even. Numbers that are too large become infinite, and a NaN stays one.
 static inline uint32_t narrow_f16(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -51,11 +51,11 @@ static inline uint32_t narrow_f16(float x) {
   return half | (bits >> 16 & 0x8000u);
 }
 
-// <cmath> and <algorithm> have these too, and take longer to read than a kernel takes to compile.
+// <cmath> and <algorithm> have these too, but take longer to parse than a kernel takes to compile.
 static inline float square_root(float x) { return __builtin_sqrtf(x); }
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Asks for elements that are read soon; an address outside the data is allowed and does nothing.
+// Prefetches elements. An address outside the data does nothing.
 static inline void prefetch(const uint16_t *elements, int count) {
   constexpr int LINE_ELEMENTS = 32;
   for (int i = 0; i < count; i += LINE_ELEMENTS) __builtin_prefetch(elements + i);

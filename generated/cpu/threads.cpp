@@ -1,5 +1,5 @@
-// Threads that sleep between calls: none spins while others have work. Whoever is free takes the next range, and the
-// caller waits for ranges, not for threads: one that a busy machine wakes late finds nothing left and holds up nobody.
+// A pool of threads that sleep between calls. A free thread takes the next range. The caller waits for ranges, not for
+// threads: a thread that wakes late finds nothing left and delays nobody.
 // Copied as it is into generated/cpu.
 #include "threads.hpp"
 
@@ -18,22 +18,22 @@
 namespace normrope {
 namespace {
 
-// About 60 us of work: what it takes to wake a thread.
+// About 60 us of work, as long as waking a thread takes.
 constexpr int64_t ELEMENTS_PER_THREAD = 1 << 18;
 
-// Small enough that all threads end at about the same time.
+// Ranges are small, so that all threads end at about the same time.
 constexpr int64_t RANGES_PER_THREAD = 16;
 
-// Looks at the last ranges, which others are at, before the caller sleeps: each takes some microseconds.
+// How often the caller checks for the end of other threads' last ranges before it sleeps. A range takes some microseconds.
 constexpr int LOOKS = 4000;
 
-// What threads share of one call.
+// The state of one call that its threads share.
 class Job {
  public:
   Job(int64_t count, int64_t step, Run run, const void *context)
       : count(count), step(step), run(run), context(context), left(count) {}
 
-  // Takes ranges until none is left.
+  // Runs ranges until none is left.
   void work() {
     for (int64_t first; (first = next.fetch_add(step)) < count;) {
       const int64_t end = std::min(first + step, count);
@@ -63,7 +63,7 @@ class Job {
 
 class Pool {
  public:
-  // Wakes threads to help with a job: as many as there are, where no more are to be had.
+  // Wakes threads for a job. It starts new ones if it can.
   void help(const std::shared_ptr<Job> &job, int64_t helpers) {
     bool all;
     {
@@ -107,7 +107,7 @@ int64_t thread_limit() {
   return number > 0 ? std::min<int64_t>(limit, number) : limit;
 }
 
-// Never destroyed: its threads may outlive everything else. The child of a fork has none of them, and makes its own.
+// Never destroyed, since its threads may outlive everything else. The child of a fork makes its own pool.
 Pool *pool;
 
 void make_pool() { pool = new Pool; }

@@ -7,8 +7,8 @@
 #include "abi.hpp"
 #include "params.hpp"
 
-// A kernel's symbol on the host is that of a function that launches it: nothing here is for the device compiler, whose
-// passes take a second.
+// On the host a kernel's symbol is a function that launches it. So this file needs no device compiler, whose passes take a
+// second.
 extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d64_r64_neox(normrope::Params<2> params);
@@ -35,7 +35,7 @@ const KernelEntry KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"3b967e8587eb6e57ef13f8504433ae1144096a11dc31f68017ec191b01421cac","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"63228104d4a78adf4cfc91860749327559c5247d7375cfdb1ea32e5525af1936","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
 
 namespace {
 
@@ -47,10 +47,10 @@ struct Layout {
 };
 
 struct Launch {
-  int sides[SIDES], side_count;  // those that the kernel works on: 0 is q, 1 is k, 2 is v
+  int sides[SIDES], side_count;  // the kernel's sides: 0 is q, 1 is k, 2 is v
   int block_threads;
   Layout latency;
-  Layout throughput;  // for many tokens; without a function where there is none
+  Layout throughput;  // for many tokens; function is NULL if there is none
 };
 
 template <uint32_t SIDES>
@@ -78,7 +78,7 @@ const Launch LAUNCHES[] = {
 };
 
 int fail_cuda(cudaError_t error, const char *call) {
-  cudaGetLastError();  // it is reported here: the caller's next check must not find it again
+  cudaGetLastError();  // clears the error: the caller's next check must not find it
   const bool no_device = error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver;
   return fail(no_device ? NORMROPE_ERROR_NO_DEVICE : NORMROPE_ERROR_DEVICE, "%s: %s", call, cudaGetErrorString(error));
 }
@@ -89,7 +89,7 @@ Divisor divisor_of(uint32_t d) {
   return {static_cast<uint32_t>((((uint64_t{1} << shift) - d) << 32) / d + 1), shift};
 }
 
-// Dependent launch needs kernels that wait: code for some architecture from sm_90 up to the device's.
+// Dependent launch needs kernels that wait: code for an architecture from sm_90 up to the device's.
 cudaError_t can_be_dependent(int device, bool *can) {
   int major, minor;
   cudaError_t error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
@@ -112,7 +112,7 @@ int64_t rounds_per_token(const Layout &layout, const normrope_args &args) {
   return rounds;
 }
 
-// Whether heads have inputs of their own.
+// Whether each head has its own inputs.
 bool differ(const normrope_heads &heads) {
   if (heads.num_heads == 0) return false;
   if (heads.weight_head_stride != 0) return true;
@@ -124,7 +124,7 @@ int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
-// The throughput layout, where there is one, for what fills the device, unless so few heads leave more lanes without work.
+// Chooses the throughput layout if the work fills the device, unless few heads leave more lanes idle in it.
 const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
   const Layout &latency = launch.latency, &throughput = launch.throughput;
   const int64_t latency_rounds = rounds_per_token(latency, args);
@@ -133,9 +133,9 @@ const Layout &layout_for(const Launch &launch, const normrope_args &args, int mu
   return throughput_rounds * throughput.fragments_per_lane <= latency_rounds * latency.fragments_per_lane ? throughput : latency;
 }
 
-// A warp takes up to four rounds of one token in a row, which share what is made once for a token. Few warps with much
-// to do beat many as soon as there are enough to fill half the device (H100, November 2026: 1024 tokens of 32 q and 8 k
-// heads take 1.6 times the floor with one round, 1.25 with two, 1.14 with four).
+// A task has up to four rounds of one token, which share sines, cosines and weights. As soon as the warps fill half the device,
+// fewer and longer tasks are faster (H100, November 2026: 1024 tokens of 32 q and 8 k heads take 1.6 times the floor with one
+// round, 1.25 with two, 1.14 with four).
 int heads_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
   const int64_t rounds = args.num_tokens * rounds_per_token(layout, args);
@@ -144,10 +144,9 @@ int heads_per_task(const Layout &layout, const normrope_args &args, int multipro
   return layout.heads_per_warp * (rounds < 2 * capacity ? 2 : 4);
 }
 
-// What does not fit in the L2 cache, less a quarter for all else, is taken in slices of tokens, in each of them one side
-// after the other, so that few places of the memory are in use at a time (H100, November 2026: 16384 tokens of 32 q and
-// 8 k heads of 128 take 1.016 times the floor, and 1.040 with all of q before all of k). What fits has no use for it,
-// and ends more evenly on the short blocks of k.
+// Work that exceeds three quarters of the L2 cache runs in slices of tokens, each with one side after the other. So few pages
+// of memory are in use at a time (H100, November 2026: 16384 tokens of 32 q and 8 k heads of 128 take 1.016 times the floor,
+// and 1.040 with all of q before all of k). Smaller work gains nothing from slices, and ends more evenly on the short blocks of k.
 uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks, int multiprocessors, int l2_bytes) {
   constexpr int64_t BLOCKS_PER_MULTIPROCESSOR = 5;
   constexpr int64_t GRID_Y_MAX = 65535;
@@ -173,7 +172,7 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.num_tasks = static_cast<uint32_t>(num_tokens * to.tasks_per_token);
 }
 
-// What a call launches: decided from its sizes and the device.
+// The launch of a call, decided from its sizes and the device.
 struct Decision {
   const Layout *layout;
   int heads_per_task;
@@ -248,7 +247,7 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
 
   const int side_count = LAUNCHES[kernel].side_count, block_threads = LAUNCHES[kernel].block_threads;
   Params<SIDES> params = {};
-  Heads *const heads = params.heads + SIDES - side_count;  // a kernel of fewer sides takes the end of what one of all takes
+  Heads *const heads = params.heads + SIDES - side_count;  // a kernel of fewer sides takes the end of the full struct
   uint32_t blocks_per_slice = 0;
   for (int i = 0; i < side_count; ++i) {
     const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);

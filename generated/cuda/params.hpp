@@ -1,11 +1,11 @@
-// What dispatch gives a kernel. Emitted from templates/cuda/params.hpp.hbs and dsl/inputs.ts by `normrope emit`.
+// The parameters of a kernel. Emitted from templates/cuda/params.hpp.hbs and dsl/inputs.ts by `normrope emit`.
 #pragma once
 
 #include <cstdint>
 
 namespace normrope {
 
-// n / d for n < 2^31 by a multiplication: Granlund and Montgomery 1994, figure 4.1. Made in dispatch.
+// Division of n < 2^31 by a multiplication: Granlund and Montgomery 1994, figure 4.1. Dispatch makes it.
 struct Divisor {
   uint32_t multiplier;
   uint32_t shift;
@@ -13,8 +13,8 @@ struct Divisor {
 
 // All the heads of a side. Strides are in bytes; a head is contiguous.
 struct Heads {
-  uint32_t blocks_per_slice;  // of those that work on these heads
-  uint32_t num_tasks;         // a task: the heads of one token that one warp takes
+  uint32_t blocks_per_slice;  // of this side
+  uint32_t num_tasks;         // a task: heads of one token, for one warp
   uint32_t tasks_per_token;
   Divisor by_tasks_per_token;
   uint32_t num_heads;
@@ -26,15 +26,15 @@ struct Heads {
   int64_t out_token_stride, out_head_stride;
 };
 
-// What a kernel that works on so many sides is given; what it has no use for is 0.
+// The parameters of a kernel with this many sides. Unused ones are 0.
 template <uint32_t SIDES>
 struct Params {
   Heads heads[SIDES];           // in the kernel's order
   const uint64_t *rope_table;
   const char *positions;
   uint32_t position_bytes;      // 4 or 8
-  uint32_t position_high_byte;  // where a position's upper half is: 4, or 0 where there is none
-  uint32_t position_shift;      // makes the word there the upper half: 0, or 31 to leave the sign of the lower one
+  uint32_t position_high_byte;  // offset of a position's upper half: 4, or 0 if it has none
+  uint32_t position_shift;      // turns that word into the upper half: 0, or 31 for the sign of the lower half
   uint32_t heads_per_task;
   float eps;
   float attention_factor;

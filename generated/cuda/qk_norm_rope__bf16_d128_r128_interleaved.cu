@@ -29,7 +29,7 @@ __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &f
   normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + 2, b + 2, second);
 }
 
-constexpr uint32_t LEAVES = normrope::POWER_OF_TWO_FROM<FRAGMENTS>;  // what the sum over a head adds up
+constexpr uint32_t LEAVES = normrope::POWER_OF_TWO_FROM<FRAGMENTS>;  // partial sums of a head
 // Loads the turns of a fragment's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t fragment, uint64_t *turns) {
 #pragma unroll
@@ -43,7 +43,7 @@ __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t fragm
   }
 }
 
-// From element `at` on of a head.
+// A vector of a head, from element `at` on.
 __device__ __forceinline__ Vector load_vector(const char *head, uint32_t at) {
   return *reinterpret_cast<const Vector *>(head + 2 * at);
 }
@@ -53,14 +53,14 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
 
 // q and k: rotate(norm(x))
 // A head lies over LANES_PER_HEAD lanes, each with FRAGMENTS_PER_LANE fragments. Every way to lay it out gives the same bits.
-// `is_dependent` says at compile time whether the launch is a programmatic dependent one.
+// `is_dependent` is a constant: whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
 __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, bool is_dependent) {
   using namespace normrope;
   constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
 
-  // Which heads of which token: the same in all lanes of a warp.
+  // The token and the heads of this warp's task.
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
   if (warp >= heads.num_tasks) return;
   const uint32_t token = divide(warp, heads.by_tasks_per_token);
@@ -69,13 +69,13 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   const uint32_t lane = threadIdx.x % 32;
   uint32_t head = first_head + lane / LANES_PER_HEAD;
   const auto fragment_of = [&](int f) { return lane % LANES_PER_HEAD + f * LANES_PER_HEAD; };
-  // A lane without a fragment loads the last one's, so that no branch is between the loads.
+  // A lane without a fragment loads the last one, so that no branch separates the loads.
   const auto loaded_fragment = [&](int f) { return min(fragment_of(f), FRAGMENTS - 1); };
 
-  // What does not depend on the kernel before this one, such as weights and the table. Every load is issued before the
-  // first use, and none is skipped: a lane without a head loads a neighbour's.
+  // Loads of weights and tables, which the kernel before this one does not write. Every load is issued before the first use,
+  // and none is skipped: a lane without a head loads a neighbour's.
   if (is_dependent) allow_next_kernel();
-  // The weights serve all heads of the lane: where each head has its own, dispatch gives a lane one.
+  // One weight serves all heads of a lane. If each head has its own weight, dispatch gives a lane one head.
   Vector first_weight[FRAGMENTS_PER_LANE], second_weight[FRAGMENTS_PER_LANE];
   const char *const weight = nth(heads.weight, min(head, end_head - 1), heads.weight_head_stride);
   uint64_t turns[PAIRS_PER_LANE];
@@ -90,7 +90,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
   Vector first[FRAGMENTS_PER_LANE], second[FRAGMENTS_PER_LANE];
-  char *out;  // made with the loads, so that the stores need not wait for it
+  char *out;  // computed with the loads, so that the stores need not wait
   const auto load_head = [&] {
     const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
     out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
@@ -146,7 +146,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
     }
 
     {
-      // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both. What is fused is said, so that every entry rounds alike.
+      // (a, b) -> (a cos - b sin, b cos + a sin); the attention factor is in both. Fused operations are explicit, so that every entry rounds alike.
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) {
         const float rotated_a = fmaf(a[i], cosine[i], -(b[i] * sine[i]));
@@ -173,7 +173,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   }
 }
 
-// What a block works on.
+// Runs the body of this block's side.
 template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
 __device__ __forceinline__ void run(const Params &params, bool is_dependent) {
   const normrope::SideBlock at = normrope::side_block(params);

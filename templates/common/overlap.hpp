@@ -1,4 +1,4 @@
-// Which elements lie over each other, by strides. Copied as it is into generated/common.
+// Whether strided regions overlap. Copied as it is into generated/common.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@ namespace normrope {
 
 constexpr int64_t ELEMENT_BYTES = 2;
 
-// Whether no two heads of one side share an element: heads of a token side by side and tokens behind them, or the
-// other way round. Strides were checked: what is formed here fits an int64.
+// Whether no two heads of a side share an element. Either the heads of a token are adjacent or the tokens of a head are.
+// The strides were checked, so products fit an int64.
 inline bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tokens, int64_t num_heads, int64_t head_dim) {
   // A stride over one token or head is never used, and may be anything.
   const int64_t token = num_tokens > 1 ? std::abs(token_stride) : 0, head = num_heads > 1 ? std::abs(head_stride) : 0;
@@ -20,8 +20,8 @@ inline bool are_apart(int64_t token_stride, int64_t head_stride, int64_t num_tok
   return token >= (num_heads - 1) * head + head_dim || head >= (num_tokens - 1) * token + head_dim;
 }
 
-// The elements of one side's heads, with strides made positive: where they begin, and the reach of a token's heads, of
-// a head's tokens, and of all.
+// The elements of a side's heads, with positive strides: their start, and the extent of a token's heads, of a head's tokens,
+// and of all.
 struct Region {
   Region(const void *pointer, int64_t in_tokens, int64_t in_heads, int64_t tokens, int64_t heads, int64_t head_dim)
       : token_stride(tokens > 1 ? std::abs(in_tokens) : 0),
@@ -36,15 +36,15 @@ struct Region {
   int64_t token_stride, head_stride, heads_reach, tokens_reach, reach, first;
 };
 
-// Whether things of one size, `distance` apart and both repeated with a stride, lie between each other.
+// Whether two parts that repeat with one stride, `distance` apart, are disjoint.
 inline bool interleave(int64_t distance, int64_t stride, int64_t size, int64_t other_size) {
   if (stride == 0) return false;
   const int64_t offset = (distance % stride + stride) % stride;
   return offset >= size && offset + other_size <= stride;
 }
 
-// Whether two regions have no element in common, as far as can be told: apart as a whole; in rows of which each takes a
-// part, one row for a token or for a head; or head between head, in rows that hold both.
+// Whether two regions are known to be disjoint: as a whole, as parts of the same rows (a row for each token or each head), or
+// as alternating heads in shared rows.
 inline bool are_apart(const Region &a, const Region &b, int64_t head_dim) {
   const int64_t distance = b.first - a.first;
   if (distance >= a.reach || -distance >= b.reach) return true;

@@ -1,4 +1,4 @@
-// What every emitted kernel is written with: 16-bit vectors, the rotation's angle, and the warp.
+// Helpers of every CUDA kernel: 16-bit vectors, the rotation's angle, and sums over a warp.
 // Copied as it is into generated/cuda.
 #pragma once
 
@@ -13,7 +13,7 @@ __device__ __forceinline__ uint32_t divide(uint32_t n, Divisor by) {
   return (__umulhi(n, by.multiplier) + n) >> by.shift;
 }
 
-// Where the n-th of things in a row is. Strides are 64 bits wide, and may be negative.
+// The n-th item of a strided row. Strides have 64 bits and may be negative.
 __device__ __forceinline__ const char *nth(const char *first, uint32_t n, int64_t stride) {
   return first + static_cast<uint64_t>(n) * stride;
 }
@@ -22,12 +22,12 @@ __device__ __forceinline__ char *nth(char *first, uint32_t n, int64_t stride) {
   return first + static_cast<uint64_t>(n) * stride;
 }
 
-// A side, and a block among those that work on it.
+// A side, and the index of this block among the side's blocks.
 struct SideBlock {
   uint32_t side, block;
 };
 
-// The blocks of a slice are those of the first side, then those of the next.
+// A slice has the blocks of the first side, then those of the next.
 __device__ __forceinline__ SideBlock side_block(const Params<1> &params) {
   return {0, blockIdx.y * params.heads[0].blocks_per_slice + blockIdx.x};
 }
@@ -52,8 +52,8 @@ struct Position {
   uint32_t low, high;
 };
 
-// Both words are loaded whatever the width. With a branch here, or a word that is not always needed, the compiler waits
-// for the position before it loads the data (H100, November 2026: 1.24 times the floor for one token, 1.36 with it).
+// Loads two words for either width. With a branch, the compiler would wait for the position before it loads the data (H100,
+// November 2026: one token takes 1.24 times the floor, and 1.36 with the branch).
 template <uint32_t SIDES>
 __device__ __forceinline__ Position load_position(const Params<SIDES> &params, uint32_t token) {
   const char *const at = params.positions + static_cast<uint64_t>(token) * params.position_bytes;
@@ -80,7 +80,7 @@ __device__ __forceinline__ void sincos_of_turns(uint64_t turns, Position positio
   sine = approximate_sine(angle), cosine = approximate_cosine(angle);
 }
 
-// The sum over `lanes` neighbouring lanes, a power of two, in all of them. Every lane of the warp must take part.
+// The sum over `lanes` neighbouring lanes (a power of two), in each of them. Every lane of the warp must call it.
 __device__ __forceinline__ float sum_over_lanes(float value, int lanes) {
 #pragma unroll
   for (int distance = lanes / 2; distance > 0; distance /= 2) {
@@ -89,14 +89,14 @@ __device__ __forceinline__ float sum_over_lanes(float value, int lanes) {
   return value;
 }
 
-// N up to a power of two.
+// N rounded up to a power of two.
 template <int N>
 constexpr int POWER_OF_TWO_FROM = 2 * POWER_OF_TWO_FROM<(N + 1) / 2>;
 template <>
 constexpr int POWER_OF_TWO_FROM<1> = 1;
 
-// The sum over a lane's fragments in the order in which lanes of one fragment each would add it up, as a balanced tree.
-// Leaves beyond the last fragment are `empty`.
+// The sum over a lane's fragments, as a balanced tree: the order in which lanes with one fragment each would add. Leaves beyond
+// the last fragment are `empty`.
 template <int FRAGMENTS>
 __device__ __forceinline__ float sum_over_fragments(const float (&sums)[FRAGMENTS], float empty) {
   constexpr int LEAVES = POWER_OF_TWO_FROM<FRAGMENTS>;

@@ -1,4 +1,4 @@
-// The instructions that the kernels are written with and CUDA C++ does not name: all inline assembly of the CUDA target.
+// Instructions that CUDA C++ does not name: all inline assembly of the CUDA target.
 // Conversions round to nearest even. Copied as it is into generated/cuda.
 #pragma once
 
@@ -6,9 +6,9 @@
 
 namespace normrope {
 
-// With programmatic dependent launch: lets the next kernel start its prologue, and waits until the kernel before has
-// finished and its writes are visible. Where they do nothing they cost 4 % at small sizes (H100, November 2026), so
-// only the kernel's second entry has them.
+// For programmatic dependent launch: let the next kernel start its prologue, and wait until the kernel before has finished and
+// its writes are visible. In an ordinary launch they would cost 4 % at small sizes (H100, November 2026), so only the kernel's
+// second entry has them.
 __device__ __forceinline__ void allow_next_kernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
@@ -21,7 +21,7 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 #endif
 }
 
-// In [-pi, pi] good to about 2^-21.
+// Accurate to about 2^-21 in [-pi, pi].
 __device__ __forceinline__ float approximate_sine(float angle) {
   float result;
   asm("sin.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(angle));

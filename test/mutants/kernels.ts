@@ -24,8 +24,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "lanes without a head leave before the sum",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "  // What does not depend on the kernel before",
-      replace: "  if (head >= end_head) return;\n  // What does not depend on the kernel before",
+      find: "  // Loads of weights and tables, which",
+      replace: "  if (head >= end_head) return;\n  // Loads of weights and tables, which",
       killedBy: EMULATED,
     },
     {
