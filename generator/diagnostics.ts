@@ -1,5 +1,5 @@
 /**
- * The compiler's two kinds of error: the user's, which have a place and a fix, and ours.
+ * The compiler's two kinds of error: the user's, with a place and a fix, and ours.
  *
  * In: what a stage found. Out: diagnostics, sorted by place; one error that carries them all. Must not print.
  */
@@ -7,7 +7,7 @@ import { quoted } from "../runtime/errors.js";
 
 export { quoted, reasonOf, show } from "../runtime/errors.js";
 
-/** Every diagnostic of the compiler, and what it is about. */
+/** Every diagnostic of the compiler, with its meaning. */
 export const DIAGNOSTIC_CODES = {
   "config-not-found": "there is no config file at the path",
   "config-unreadable": "the config file cannot be read",
@@ -66,10 +66,10 @@ export interface Diagnostic {
   readonly span?: Span | undefined;
 }
 
-/** More than these are not printed: one mistake can be reported on every line behind it. */
+/** The most that are printed: one mistake can cause a report on every later line. */
 const PRINTED_MAX = 30;
 
-/** The user's errors: all that were found, in the order of the file. */
+/** The user's errors, all of them, in the order of the file. */
 export class UserError extends Error {
   override readonly name = "UserError";
   readonly diagnostics: readonly Diagnostic[];
@@ -87,7 +87,7 @@ export function userError(code: DiagnosticCode, message: string, fix: string, sp
   return new UserError([{ code, message, fix, span }]);
 }
 
-/** A bug of ours: names the stage and, where there is one, the kernel. */
+/** A bug of ours: it names the stage and the kernel, if any. */
 export class InternalError extends Error {
   override readonly name = "InternalError";
 }

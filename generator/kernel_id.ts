@@ -1,8 +1,8 @@
 /**
  * Kernel ids: file name, C symbol, manifest key and test name in one.
  *
- * In: an op and a point. Out: an id that names the mathematics, and back: `parseKernelId(kernelId(op, p))` has the op and all of
- * `p` that is at no default. How an axis is spelled is for the table of axes to say.
+ * In: an op and a point. Out: an id that names the mathematics, and back: `parseKernelId(kernelId(op, p))` has the op and the
+ * values of `p` that are not defaults. The table of axes says how an axis is spelled.
  */
 import { createHash } from "node:crypto";
 import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
@@ -11,14 +11,14 @@ import { expressionOf, sidesOf } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOp } from "./op_file.js";
 
-/** What an op may be called: no doubled underscore, which separates the name from the point. */
+/** The names that an op may have. A doubled underscore separates the name from the point. */
 export const OP_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
 
 type Mathematics = Pick<Op, "name" | "stages">;
 
 /**
- * The first part of the ids of an op's kernels: its name and, where it is no op that ships, a digest of its stages. So two
- * kernels with one id compute the same, whoever named them.
+ * The first part of the ids of an op's kernels: its name and, unless the op ships, a digest of its stages. So two kernels with
+ * one id compute the same.
  */
 export function opId(op: Mathematics): string {
   const [own, shipped] = [digestOf(op.stages), readShippedOp()];
@@ -27,7 +27,7 @@ export function opId(op: Mathematics): string {
 
 const digests = new WeakMap<Op["stages"], string>();
 
-/** Eight hexadecimal digits; the order in which a stage's arguments are written is of no matter. */
+/** Eight hexadecimal digits. The order of a stage's arguments does not matter. */
 function digestOf(stages: Op["stages"]): string {
   const known = digests.get(stages);
   if (known !== undefined) return known;
@@ -41,7 +41,7 @@ export function kernelId(op: Mathematics & Pick<Op, "axes">, point: ConfigPoint)
   return `${opId(op)}__${spelledPoint(point, op.axes)}`;
 }
 
-/** The tags of a point's values, but for those at a default that every kernel without the axis has. */
+/** The tags of a point's values, without those at a default. */
 export function spelledPoint(point: Values, axes: readonly Axis[] = AXES): string {
   return leadersFirst(axes)
     .flatMap((axis) => {
@@ -51,7 +51,7 @@ export function spelledPoint(point: Values, axes: readonly Axis[] = AXES): strin
     .join("_");
 }
 
-/** A point for people to read: its numbers with their axes, its names as ids spell them. */
+/** A point in words: its numbers with their axes, its names as ids spell them. */
 export function pointWords(point: ConfigPoint, axes: readonly Axis[] = AXES): string {
   return written(axes, point)
     .map(([axis, value]) => (axis.kind === "integer" ? `${axis.name} ${value}` : tagOf(axis, value)))
@@ -63,8 +63,8 @@ function tagOf({ tag = "", tags = {} }: Axis, value: AxisValue): string {
 }
 
 /**
- * The op, as `opId` gives it, and the values that an id spells: the others of its op are at their default. Undefined where it
- * is no kernel id. Whether there can be such a kernel is for `legality` to say.
+ * The op, as in `opId`, and the values that an id spells; the op's other axes are at their defaults. Undefined if it is no kernel
+ * id. `legality` says whether such a kernel can exist.
  */
 export function parseKernelId(id: string): { op: string; values: Values } | undefined {
   const [op, spelled, ...rest] = id.split("__");
@@ -79,7 +79,7 @@ export function parseKernelId(id: string): { op: string; values: Values } | unde
   return isWhole ? { op, values } : undefined;
 }
 
-/** The value that a tag spells; undefined where it is none of the axis. */
+/** The value that a tag spells; undefined if the axis has no such tag. */
 function readTag(axis: Axis, tag: string): AxisValue | undefined {
   if (axis.kind === "enum") return axis.values.find((value) => tagOf(axis, value) === tag);
   const { tag: letter = "" } = axis;

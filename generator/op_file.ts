@@ -1,6 +1,6 @@
 /**
- * Files that `npm run compile` writes as data: the op that normrope ships, as `load` reads it, so that compiling on first
- * use needs no TypeScript; and the fields of the C structs, for Python.
+ * Data files of `npm run compile`: the op that ships, so that compiling on first use needs no TypeScript; and the fields of
+ * the C structs, for Python.
  *
  * In: dsl/qk_norm_rope.op.json. Out: the op, and the data of the other file.
  */
@@ -18,7 +18,7 @@ const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
 /** The fields of the C structs, for Python. */
 export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json");
 
-/** Each field, of a side, and of the arguments before the sides and behind them; and what the functions are given. */
+/** The fields of a side, and of the arguments before and after the sides; the kinds of the functions' arguments. */
 export function inputsData() {
   const fieldsOf = (inputs: readonly Input[]) =>
     inputs.map(({ name, type, count, rule }) => ({ name, type, count, ...tensorOf(rule) }));
@@ -31,7 +31,7 @@ export function inputsData() {
   };
 }
 
-/** Of what is checked, Python reads where a tensor's dimensions go. */
+/** The part of a rule that Python reads: a tensor's shape, strides and dtype. */
 function tensorOf(rule: Rule) {
   if (rule.kind !== "tensor") return {};
   const { shape, strides, dtype } = rule;

@@ -1,4 +1,4 @@
-/** The folder of the running normrope package: where its dsl/ and templates/ are, compiled or not. */
+/** The folder of the running normrope package, compiled or not. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { internalError } from "./diagnostics.js";
 
 export const PACKAGE_ROOT = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
-/** As `npm` knows it; part of the emitted manifest. */
+/** The package's version, as in the emitted manifest. */
 export const COMPILER_VERSION = `normrope ${readVersion()}`;
 
 function findPackageRoot(start: string): string {

@@ -13,7 +13,7 @@ import { expand } from "./plan/expand.js";
 import { plan } from "./plan/plan.js";
 
 export interface Compilation {
-  /** By their names. */
+  /** Sorted by name. */
   readonly ops: readonly Op[];
   readonly plans: readonly KernelPlan[];
   readonly rejections: readonly RejectedPoint[];

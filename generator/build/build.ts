@@ -1,8 +1,8 @@
 /**
  * Emitted files → shared library.
  *
- * In: a file set, a target and its compiler. Out: build/<target>/libnormrope.so and manifest.json. Everything is made in
- * the cache; the user's folders are only written to at the end. No string reaches a shell.
+ * In: a file set, a target and its compiler. Out: build/<target>/libnormrope.so and manifest.json. All work is done in
+ * the cache; the user's folder is written last. No string reaches a shell.
  */
 import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, type Resources, type Target } from "../../dsl/manifest.js";
@@ -15,7 +15,7 @@ import { type CompileRequest, compileObjects } from "./objects.js";
 import { publish } from "./publish.js";
 
 export interface BuildRequest extends CompileRequest {
-  /** Holds a folder for each target: `build/`. */
+  /** The folder with a subfolder for each target: `build/`. */
   readonly buildFolder: string;
   /** Whether to make a static archive of the objects too. */
   readonly archive?: boolean | undefined;
@@ -29,7 +29,7 @@ export interface BuildResult {
   /** Kernel ids, by whether a compiler ran for them. */
   readonly compiled: readonly string[];
   readonly cached: readonly string[];
-  /** Kernels that spill registers: they run, and slower than they should. */
+  /** Kernels that spill registers, and so are slower than they should be. */
   readonly warnings: readonly Diagnostic[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a build adds to the emitted manifest: how the library was built, and what its kernels take.
+ * Adds to the emitted manifest how the library was built, and the resources of its kernels.
  *
  * In: a file set, the objects, the linked library. Out: the manifest that lies beside the library.
  */
@@ -36,7 +36,7 @@ export function builtManifest(
   };
 }
 
-/** A file that every file set has. */
+/** The text of a file that every file set has. */
 export function requireFile(files: FileSet, path: string): EmittedFile {
   const file = files.find((candidate) => candidate.path === path);
   if (file === undefined) throw internalError("build", `the file set lacks ${path}`);
@@ -52,7 +52,7 @@ function resourcesOf(entry: CacheEntry | undefined, id: string): Resources[] {
   );
 }
 
-/** What a kernel takes of whose entries two take this much. */
+/** The larger of two entries' resources. */
 function worst(a: Resources, b: Resources): Resources {
   return {
     arch: a.arch,

@@ -1,8 +1,8 @@
 /**
  * Objects → shared library, or static archive.
  *
- * In: objects of the cache, and a folder of the cache that is being filled. Out: the file in that folder, and nothing
- * else that was not there before.
+ * In: objects of the cache, and a folder of the cache that is being filled. Out: the file in that folder, and no other
+ * new file.
  */
 import { rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -42,7 +42,7 @@ export async function archiveInto(folder: string, request: LinkRequest): Promise
   await withObjects(folder, objects, (names) => run(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names]));
 }
 
-/** Gives the objects names in the folder itself while `use` runs: nvcc splits paths at spaces. */
+/** Links the objects into the folder while `use` runs: nvcc splits paths at spaces. */
 async function withObjects(
   folder: string,
   objects: readonly CompiledUnit[],

@@ -1,8 +1,8 @@
 /**
  * Emitted files → objects.
  *
- * In: a file set and a compiler. Out: an object for each source of its target, in the cache, with what the compiler
- * reported. Objects are made in parallel, each from exactly the texts that its key covers.
+ * In: a file set and a compiler. Out: an object for each source of its target, in the cache, with the compiler's
+ * report. Compilers run in parallel, each on exactly the texts that its key covers.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,9 +19,9 @@ export interface CompileRequest {
   readonly compiler: TargetCompiler;
   readonly cacheRoot: string;
   readonly jobs: number;
-  /** For each run of a compiler. */
+  /** The time limit of each run of a compiler. */
   readonly timeoutSeconds?: number | undefined;
-  /** Called when the compiler has finished a file, cached ones left out. */
+  /** Called for each compiled file. Cached files are skipped. */
   readonly onCompiled?: ((done: Compiled) => void) | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface Compiled {
   readonly total: number;
 }
 
-/** A source file with the headers that it includes: what one run of the compiler reads. */
+/** A source file with its headers: the input of one run of the compiler. */
 interface Unit {
   readonly name: string;
   readonly source: EmittedFile;
@@ -59,7 +59,7 @@ export async function compileObjects(request: CompileRequest): Promise<CompiledU
   const units = unitsOf(request.files, request.compiler.target);
   const { compiler, cacheRoot, jobs, timeoutSeconds, onCompiled } = request;
   const failures: Diagnostic[] = [];
-  // Of what every other file would meet too, such as a full cache or a compiler that hangs, the first is enough.
+  // Report an error that every file would hit only once, such as a full cache or a compiler that hangs.
   let obstacle: Diagnostic | undefined;
   let finished = 0;
   const compileOne = async (unit: Unit): Promise<CompiledUnit | undefined> => {
@@ -106,7 +106,7 @@ function unitsOf(files: FileSet, target: Target): Unit[] {
   });
 }
 
-/** Whether a file includes a header, itself or through other headers: a header that it does not read must not recompile it. */
+/** Whether a file includes a header, directly or not. A header that it does not read must not recompile it. */
 function includes(file: EmittedFile, header: EmittedFile, headers: FileSet): boolean {
   return headers.some((candidate) => {
     const name = candidate.path.replace(/^.*\//, "");

@@ -1,24 +1,24 @@
 /**
- * Programs that run with their children in a process group of their own: none of them outlives the run.
+ * Runs programs in a process group, so that no child of theirs outlives the run.
  *
- * In: a child that was started `detached`. Out: its text, within bounds. Starts nothing itself.
+ * In: a child that was started `detached`. Out: its output, within bounds. Starts nothing itself.
  */
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
 import { onExit } from "signal-exit";
 
-/** Of what a program prints, this much is kept from either end. ptxas reports about 1 KB an architecture for a kernel. */
+/** Bytes of output kept from either end. ptxas reports about 1 KB for each kernel and architecture. */
 const KEPT_BYTES = 128 * 1024;
 
 export interface GroupGuard {
   readonly timedOut: () => boolean;
-  /** To be called when the program has ended. */
+  /** Call this when the program has ended. */
   readonly release: () => void;
 }
 
 /**
- * Kills what is left of the group when the program ends, its time is over, or this process ends. A SIGKILL to this
- * process is the one thing that they survive.
+ * Kills the rest of the group when the program ends, times out, or this process ends. The group survives only a SIGKILL of
+ * this process.
  */
 export function guardGroup(
   leader: Pick<ChildProcess, "pid" | "once">,
@@ -47,11 +47,11 @@ function killGroup(leader: number | undefined): void {
   try {
     if (leader !== undefined) process.kill(-leader, "SIGKILL");
   } catch {
-    // nothing is left of it
+    // the group is empty
   }
 }
 
-/** A stream's text; of one that is too long its two ends, cut at lines. Takes no more memory than that. */
+/** The text of a stream. A long one is cut at lines in its middle as it comes, so memory stays bounded. */
 export async function bothEnds(stream: AsyncIterable<Buffer>): Promise<string> {
   let [head, tail, total] = [Buffer.alloc(0), Buffer.alloc(0), 0];
   try {
@@ -62,7 +62,7 @@ export async function bothEnds(stream: AsyncIterable<Buffer>): Promise<string> {
       tail = Buffer.concat([tail, chunk.subarray(room)]).subarray(-KEPT_BYTES);
     }
   } catch {
-    // it was cut off: what came is what there is
+    // the stream was cut off: keep what came
   }
   if (total > head.length + tail.length) {
     head = head.subarray(0, head.lastIndexOf("\n") + 1 || undefined);

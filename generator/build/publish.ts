@@ -1,8 +1,8 @@
 /**
  * build/<target>/: the folder that a build leaves and that the runtime opens.
  *
- * In: linked files of the cache and their manifest. Out: the folder with those in it, each put in place by one rename;
- * the manifest of a library that was built before. Leaves other files of the folder alone, and compiles nothing.
+ * In: linked files of the cache and their manifest. Out: the folder, with each file put in place by one rename; the manifest
+ * of an earlier build. Leaves other files of the folder alone.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -14,12 +14,12 @@ import { internalError } from "../diagnostics.js";
 import { makeFolder, removeLeftovers, STAGED, unusable } from "../folder.js";
 import { ARCHIVE_NAME } from "./link.js";
 
-/** Two builds at once can undo each other's renames a few times, not for ever. */
+/** Concurrent builds can undo each other's renames a few times. */
 const TRIES = 100;
 
 /**
- * Puts a library, its manifest and, where there is one, its archive in place; what is there already stays untouched.
- * An archive of an earlier build is removed where none is given: it would be taken for this library's.
+ * Puts a library, its manifest and its archive, if any, in place. Equal files stay untouched. An archive of an earlier build is
+ * removed, since it would be taken for this library's.
  * @throws UserError `folder-unusable`.
  */
 export function publish(
@@ -37,7 +37,7 @@ export function publish(
   try {
     makeFolder(folder);
     removeLeftovers(folder, STAGED);
-    // A build that runs at the same time may leave some files of each: whoever renamed last sees it here.
+    // A concurrent build may leave a mixture of files. The build that renamed last sees it here.
     for (let tries = 0; tries === 0 || !isSettled(folder, contents); tries++) {
       if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);
       put(folder, contents);
@@ -55,8 +55,8 @@ interface Contents {
 }
 
 /**
- * Wherever this is cut short, no archive lies beside another library; and between the renames of library and manifest,
- * `open` finds that they do not belong together.
+ * Renames the files into place. At no moment does an archive lie beside another library. Between the renames of library and
+ * manifest, `open` sees that they do not match.
  */
 function put(folder: string, { manifest, library, archive }: Contents): void {
   const path = join(folder, ARCHIVE_NAME);
@@ -67,7 +67,7 @@ function put(folder: string, { manifest, library, archive }: Contents): void {
   if (archive !== undefined) replace(path, archive);
 }
 
-/** Whether the folder holds what was put there, or another build's with nothing of this one in it. */
+/** Whether the folder holds the files of one build only, this one or another. */
 function isSettled(folder: string, { manifest, archive }: Contents): boolean {
   const isOurs = readOrNothing(join(folder, MANIFEST_NAME))?.equals(manifest) ?? false;
   const found = readOrNothing(join(folder, ARCHIVE_NAME));
@@ -75,7 +75,7 @@ function isSettled(folder: string, { manifest, archive }: Contents): boolean {
   return isWhole(folder) && (isOurs ? isOurArchive : archive === undefined || !isOurArchive);
 }
 
-/** Gives a file its content by one rename, where it has another. */
+/** Replaces a file by one rename, if its content differs. */
 function replace(path: string, content: Buffer): void {
   if (readOrNothing(path)?.equals(content)) return;
   const staged = `${path}.${randomBytes(6).toString("hex")}.tmp`;
@@ -102,11 +102,11 @@ function isWhole(folder: string): boolean {
     const { build } = parseBuiltManifest(readFileSync(path, "utf8"), path);
     return build.librarySha256 === sha256(readFileSync(join(folder, LIBRARY_NAME)));
   } catch {
-    return false; // not there, or half of another version's
+    return false; // missing, or another version's
   }
 }
 
-/** The manifest of a library that was built, or undefined where there is none. */
+/** The manifest of a target's last build; undefined if there is none. */
 export function readBuiltManifest(buildFolder: string, target: Target): BuiltManifest | undefined {
   const path = join(buildFolder, target, MANIFEST_NAME);
   let text: string;

@@ -1,8 +1,8 @@
 /**
  * One run of a compiler.
  *
- * In: its path, arguments, a folder, and the texts that it reads there. Out: what it printed, or a diagnostic. No string
- * reaches a shell, no variable of the environment changes what is made, and nothing that was started outlives the run.
+ * In: its path, arguments, a folder, and the texts that it reads there. Out: its output, or a diagnostic. No string reaches a
+ * shell, no environment variable changes the result, and no process outlives the run.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,10 +11,10 @@ import { UserError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
 import { bothEnds, guardGroup } from "./process_group.js";
 
-/** For one run. The slowest kernel takes nvcc a few seconds an architecture; a machine may be slow, and busy. */
+/** The default time limit of a run. nvcc takes a few seconds for each architecture of the slowest kernel; machines may be busy. */
 export const COMPILER_TIMEOUT_S = 600;
 
-/** Writes the texts that a compiler is to read below a folder. */
+/** Writes a compiler's input below a folder. */
 export function writeInputs(folder: string, files: FileSet): void {
   for (const { path, text } of files) {
     mkdirSync(join(folder, dirname(path)), { recursive: true });
@@ -22,12 +22,12 @@ export function writeInputs(folder: string, files: FileSet): void {
   }
 }
 
-/** What a compiler may hear of: of the others some change what it makes, and no key covers them. */
+/** The environment variables that a compiler sees. Others could change its output, and no key covers them. */
 const PASSED_ON = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH"];
 
 /**
- * Temporary files go into the folder of the run: it is removed with them where the compiler is killed, and its name,
- * unlike that of another folder, is one that the shell which nvcc runs its tools by cannot misread.
+ * Temporary files go into the folder of the run. It is removed with them if the compiler is killed, and its name is safe in the
+ * shell lines by which nvcc runs its tools.
  */
 function compilerEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => PASSED_ON.includes(name));
@@ -39,13 +39,13 @@ export interface CompilerRun {
   readonly args: readonly string[];
   /** The folder that it runs in. */
   readonly cwd: string;
-  /** What it is for, to be said in a message. */
+  /** The purpose of the run, for messages. */
   readonly name: string;
   readonly timeoutSeconds?: number | undefined;
 }
 
 /**
- * Runs a compiler and returns what it printed.
+ * Runs a compiler and returns its output.
  * @throws UserError `compile-failed`, `compile-timeout`, with the command and its output.
  */
 export async function runCompiler(run: CompilerRun): Promise<string> {
@@ -79,11 +79,11 @@ function fixFor(failure: string): string {
 interface Ended {
   readonly succeeded: boolean;
   readonly timedOut: boolean;
-  /** How it ended, in words. */
+  /** How the run ended, in words. */
   readonly ended: string;
-  /** The command as a shell would take it, to be shown. */
+  /** The command in shell syntax, for messages. */
   readonly command: string;
-  /** stdout and stderr; only the two ends of what is too long. */
+  /** stdout and stderr, cut in the middle if too long. */
   readonly output: string;
 }
 

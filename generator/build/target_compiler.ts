@@ -1,5 +1,5 @@
 /**
- * A target's compiler with its arguments: everything besides the sources that decides what is built.
+ * A target's compiler with its arguments: everything that decides a build, except the sources.
  *
  * In: a found compiler, architectures or CPU features. Out: arguments, and an identity for the cache key. Pure.
  */
@@ -14,7 +14,7 @@ export interface TargetCompiler {
   readonly path: string;
   /** The C++ compiler: itself, or the one that nvcc uses. */
   readonly hostPath: string;
-  /** The versions of the compilers involved, in their own words. */
+  /** The version texts of the compilers involved. */
   readonly identity: string;
   readonly compileArgs: readonly string[];
   readonly linkArgs: readonly string[];
@@ -22,17 +22,17 @@ export interface TargetCompiler {
   readonly cpuFeatures: readonly string[];
 }
 
-/** What is built for where there is no GPU and no `--arch`: Hopper, with PTX for what comes after it. */
+/** The default without a GPU and without `--arch`: Hopper, with PTX for later GPUs. */
 export const DEFAULT_ARCHS: readonly string[] = ["sm_90"];
 
 const VERSION_SCRIPT = "common/exports.map";
 
-/** Threads of a CPU kernel's call and of the CUDA runtime may outlive it: the library must never be unmapped under them. */
+/** Threads of the CPU kernels and of the CUDA runtime may outlive a call, so the library must never be unmapped. */
 const NO_UNLOAD = "nodelete";
 const INCLUDES = ["-Icommon", "-Iinclude"];
 
 /**
- * nvcc for a list of architectures; the newest is also kept as PTX, for GPUs that come after it.
+ * nvcc for a list of architectures. The newest is also kept as PTX, for later GPUs.
  * @throws UserError `bad-option`, `no-compiler`.
  */
 export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly string[]): TargetCompiler {
@@ -77,7 +77,7 @@ export function cudaCompiler(nvcc: Compiler, host: Compiler, archs: readonly str
   };
 }
 
-/** nvcc runs its tools, and the C++ compiler, by lines for `sh` that it writes these paths into as they are. */
+/** nvcc pastes these paths unquoted into `sh` lines that run its tools and the C++ compiler. */
 function requireNoShellSyntax(path: string): void {
   if (/^[\p{L}\p{N}_./+@%:,=-]+$/u.test(path)) return;
   throw userError(
@@ -87,7 +87,7 @@ function requireNoShellSyntax(path: string): void {
   );
 }
 
-/** @throws UserError `bad-option` for what is no architecture. */
+/** @throws UserError `bad-option` for an unknown architecture. */
 export function parseArchs(list: string): string[] {
   return list.split(",").map((arch) => `sm_${archNumber(arch)}`);
 }

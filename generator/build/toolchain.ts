@@ -1,8 +1,8 @@
 /**
  * The compilers and the GPU of this machine.
  *
- * In: the environment. Out: where nvcc and the C++ compiler are, their versions, and the GPU that a driver shows; and the
- * compiler of a target, with its arguments. Compiles nothing; asks each tool for its version only.
+ * In: the environment. Out: nvcc and the C++ compiler with their versions, the GPU, and the compiler of a target. Compiles
+ * nothing: it asks each tool for its version only.
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -13,31 +13,31 @@ import { userError } from "../diagnostics.js";
 import { bothEnds, guardGroup } from "./process_group.js";
 import { cpuCompiler, cudaCompiler, DEFAULT_ARCHS, type TargetCompiler } from "./target_compiler.js";
 
-/** A tool that does not say its version in this time is broken. */
+/** A tool that does not print its version in this time counts as broken. */
 const QUERY_TIMEOUT_S = 30;
 
 export interface Compiler {
   readonly path: string;
-  /** The compiler's own words, whole: part of the key of what it makes. */
+  /** The compiler's whole version text. Keys contain it. */
   readonly version: string;
 }
 
 export interface Gpu {
   readonly name: string;
-  /** As nvcc writes it: `sm_90`. */
+  /** The architecture in nvcc's spelling: `sm_90`. */
   readonly arch: string;
   readonly driver: string;
 }
 
 /**
  * nvcc by `NORMROPE_NVCC` (a path, or `none` to do without), then `CUDA_HOME`, the PATH, /usr/local/cuda.
- * @throws UserError `no-compiler` where NORMROPE_NVCC names a file that cannot be run.
+ * @throws UserError `no-compiler` if NORMROPE_NVCC names a file that cannot be run.
  */
 export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
   const named = env.NORMROPE_NVCC;
   if (named === "none") return undefined;
   if (named) {
-    const path = resolve(named); // it will be run in other folders
+    const path = resolve(named); // runs start in other folders
     const compiler = isExecutable(path) ? await askVersion(path) : undefined;
     if (compiler !== undefined) return compiler;
     throw userError(
@@ -56,7 +56,7 @@ export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Co
 
 /**
  * The C++ compiler: `CXX`, else g++, c++ or clang++ on the PATH.
- * @throws UserError `no-compiler` where CXX names what cannot be run.
+ * @throws UserError `no-compiler` if CXX names a file that cannot be run.
  */
 export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
   const names = env.CXX ? [env.CXX] : ["g++", "c++", "clang++"];
@@ -92,7 +92,7 @@ export async function compilerFor(
   return cudaCompiler(nvcc, cxx, archs ?? (gpu === undefined ? DEFAULT_ARCHS : [gpu.arch]));
 }
 
-/** The first GPU that the driver shows, or undefined where there is no driver or no GPU. */
+/** The first GPU that the driver shows; undefined without a driver or GPU. */
 export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu | undefined> {
   const [tool] = onPath("nvidia-smi", env).filter(isExecutable);
   if (tool === undefined) return undefined;
@@ -104,7 +104,7 @@ export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu
   return { name, arch: `sm_${number[1]}${number[2]}`, driver };
 }
 
-/** The commit of a folder's sources, with `-dirty` behind it where they differ; undefined where no git knows them. */
+/** The commit of a folder's sources, with `-dirty` after it if they differ; undefined outside of git. */
 export async function sourceCommit(folder: string): Promise<string | undefined> {
   const args = ["-C", folder, "describe", "--always", "--dirty", "--exclude=*"];
   return (await ask("git", args)) || undefined;
@@ -124,8 +124,8 @@ async function askVersion(path: string): Promise<Compiler | undefined> {
 }
 
 /**
- * What a tool prints, or undefined where it fails or takes too long. Without execa, which takes longer to import than
- * all else that finding a compiled kernel again does.
+ * The output of a tool; undefined if it fails or takes too long. Not by execa, whose import takes longer than finding a
+ * compiled kernel.
  */
 async function ask(path: string, args: readonly string[]): Promise<string | undefined> {
   const child = spawn(path, args, { stdio: ["ignore", "pipe", "ignore"], detached: true });
@@ -141,7 +141,7 @@ async function ask(path: string, args: readonly string[]): Promise<string | unde
   }
 }
 
-/** Where the PATH would have a program of this name, folder by folder. */
+/** The paths that a program of this name could have, in the order of PATH. */
 export function onPath(name: string, env: NodeJS.ProcessEnv): string[] {
   return (env.PATH ?? "")
     .split(delimiter)

@@ -1,10 +1,9 @@
 /**
  * The content-addressed cache of compiled objects and libraries.
  *
- * In: a key that covers everything the content depends on, and a function that makes the content. Out: the folder of
- * the entry. An entry is made in a staging folder and published by one rename, so there are no locks and nothing
- * half-made is ever seen; whoever loses a race uses the winner's. An entry whose files are not those that were
- * published is made anew.
+ * In: a key that covers everything the content depends on, and a function that makes the content. Out: the folder of the
+ * entry. An entry is made in a staging folder and published by one rename. So there are no locks and no half-made entries,
+ * and the loser of a race uses the winner's entry. A damaged entry is made anew.
  */
 import { createHash, randomBytes } from "node:crypto";
 import {
@@ -28,7 +27,7 @@ export const SEAL = "seal.json";
 
 export interface CacheEntry {
   readonly folder: string;
-  /** Whether it was there already. */
+  /** Whether the entry existed already. */
   readonly hit: boolean;
 }
 
@@ -41,9 +40,9 @@ export function sha256(content: string | Uint8Array): string {
 }
 
 /**
- * The entry of a key; `make` fills an empty folder with the named files where there is none yet.
- * What `make` throws is passed on, and nothing is published.
- * @param shelf The folder of the cache that it is in.
+ * The entry of a key. If there is none, `make` fills an empty folder with the named files. If `make` throws, nothing is
+ * published.
+ * @param shelf The entry's folder in the cache.
  * @throws UserError `cache-unusable`.
  */
 export async function cached(
@@ -60,7 +59,7 @@ export async function cached(
 
     const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
     const remove = () => rmSync(staging, { recursive: true, force: true });
-    // After those of the compilers, which write to it.
+    // Last, after the compilers that write to the folder were killed.
     const forget = onExit(remove, { alwaysLast: true });
     try {
       makeFolder(staging, 0o700);
@@ -68,7 +67,7 @@ export async function cached(
       requireMade(staging, files);
       const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
       writeFileSync(join(staging, SEAL), JSON.stringify(seal));
-      // Whatever the umask says: what the group may write to is not trusted.
+      // Overrides the umask: files that the group may write to are not trusted.
       for (const file of [SEAL, ...files]) chmodSync(join(staging, file), 0o755);
       makeFolder(join(base, shelf), 0o700);
       publish(staging, folder, files);
@@ -83,10 +82,8 @@ export async function cached(
 }
 
 /**
- * The folder of an entry, or undefined where there is none that is whole. Makes and writes nothing: it serves a cache
- * that is read-only, too.
- * @throws UserError `cache-unusable` where others may write to what is there; what the system says where it is not to be
- * read.
+ * The folder of an entry; undefined if there is no intact one. Writes nothing, so it serves read-only caches too.
+ * @throws UserError `cache-unusable` if others may write to the entry; the system's error if it cannot be read.
  */
 export function findCached(
   root: string,
@@ -99,7 +96,7 @@ export function findCached(
   return isThere(folder, files) ? folder : undefined;
 }
 
-/** The keys of the entries on a shelf. */
+/** The keys of the entries in a folder of the cache. */
 export function keysIn(root: string, shelf: string): string[] {
   const folder = join(root, shelf);
   const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -119,13 +116,13 @@ function isThere(folder: string, files: readonly string[]): boolean {
 
 const DAY_MS = 24 * 3600 * 1000;
 
-/** An entry's seal is as old as its last use, to a day: what is not used can be pruned. */
+/** Updates the time of an entry's seal to its last use, within a day. Pruning goes by it. */
 function noteUse(seal: string): void {
   try {
     const now = Date.now();
     if (now - statSync(seal).mtimeMs > DAY_MS) utimesSync(seal, now / 1000, now / 1000);
   } catch {
-    // a cache that is read-only
+    // a read-only cache
   }
 }
 
@@ -139,7 +136,7 @@ function requireMade(staging: string, files: readonly string[]): void {
   );
 }
 
-/** Puts an entry in place by one rename, unless one that is whole is there. A damaged one is put out of the way. */
+/** Puts an entry in place by one rename, unless an intact one is there. A damaged one is moved away. */
 function publish(staging: string, folder: string, files: readonly string[]): void {
   while (!isIntact(folder, files) && !isRenamed(staging, folder, "ENOTEMPTY", "EEXIST", "ENOTDIR")) {
     const damaged = `${staging}.damaged`;
@@ -147,7 +144,7 @@ function publish(staging: string, folder: string, files: readonly string[]): voi
   }
 }
 
-/** False where it fails for one of the reasons, by what another build did meanwhile. */
+/** Renames. False if it fails for one of the reasons, because another build was faster. */
 function isRenamed(from: string, to: string, ...reasons: readonly string[]): boolean {
   try {
     renameSync(from, to);
@@ -165,6 +162,6 @@ function isIntact(folder: string, files: readonly string[]): boolean {
     const sums = new Map(Object.entries(seal));
     return files.every((file) => sums.get(file) === sha256(readFileSync(join(folder, file))));
   } catch {
-    return false; // missing or unreadable: to be made anew
+    return false; // missing or unreadable
   }
 }

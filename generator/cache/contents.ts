@@ -1,8 +1,8 @@
 /**
- * What is in a cache: listed, and pruned.
+ * Lists and prunes the contents of a cache.
  *
- * In: an open cache. Out: its libraries of single kernels, and how much all entries take; or it without those that were
- * not used for some time. Must not load what the entries hold.
+ * In: an open cache. Out: its libraries of single kernels and the size of all entries; or the cache without entries
+ * that were not used for some time. Must not load a library.
  */
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
@@ -16,20 +16,20 @@ import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./folder.
 interface Entry {
   readonly folder: string;
   readonly bytes: number;
-  /** To a day. */
+  /** Within a day. */
   readonly lastUsed: Date;
 }
 
-/** The library of one kernel, or the one without kernels that memory and devices come from. */
+/** The library of one kernel, or the one without kernels. */
 export interface CachedLibrary extends Entry {
   readonly library: string;
-  /** Undefined where it is damaged. */
+  /** Undefined if damaged. */
   readonly manifest: BuiltManifest | undefined;
 }
 
 export interface CacheContents {
   readonly libraries: readonly CachedLibrary[];
-  /** Of compilers' and linkers' runs. */
+  /** Entries of compiler and linker runs. */
   readonly objects: readonly Entry[];
 }
 
@@ -51,8 +51,8 @@ export function cacheContents(root: string): CacheContents {
 }
 
 /**
- * Removes the entries that were not used for so many days, and gives them. With 0 days every entry goes, also one that a
- * build at this moment has found.
+ * Removes the entries that were not used for so many days, and returns them. With 0 days every entry goes, even one that a
+ * running build has just found.
  * @throws UserError `cache-unusable`.
  */
 export function pruneCache(root: string, days: number): readonly Entry[] {
@@ -63,12 +63,12 @@ export function pruneCache(root: string, days: number): readonly Entry[] {
     const staging = stagingIn(openCache(root));
     makeFolder(staging, 0o700);
     return old.filter(({ folder }) => {
-      // In one step: nobody finds half of it.
+      // One rename: nobody finds half an entry.
       const removed = join(staging, randomBytes(12).toString("hex"));
       try {
         renameSync(folder, removed);
       } catch (error) {
-        if (error instanceof Error && "code" in error && error.code === "ENOENT") return false; // removed by another
+        if (error instanceof Error && "code" in error && error.code === "ENOENT") return false; // another process removed it
         throw error;
       }
       rmSync(removed, { recursive: true, force: true });
@@ -99,11 +99,11 @@ function entryAt(folder: string): Entry {
   return {
     folder,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
-    lastUsed: seal?.mtime ?? new Date(0), // damaged: of no use
+    lastUsed: seal?.mtime ?? new Date(0), // damaged
   };
 }
 
-/** The manifest of an entry; undefined where it is damaged, or another version's. */
+/** The manifest of an entry; undefined if damaged or of another version. */
 export function manifestIn(folder: string): BuiltManifest | undefined {
   const path = join(folder, MANIFEST_NAME);
   try {

@@ -1,8 +1,8 @@
 /**
- * The folder of the cache: where and whose it is, and why it cannot be used.
+ * The folder of the cache: its path, its owner, and why it cannot be used.
  *
- * In: the environment, or where it is to be. Out: its real path, or a diagnostic. What others may write to is never used:
- * it holds what will be loaded and run. Must not look at what the entries contain.
+ * In: the environment, or a path. Out: the real path, or a diagnostic. A folder that others may write to is never used, since
+ * its contents will be run. Knows nothing of entries.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, realpathSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
@@ -13,19 +13,19 @@ import { makeFolder, ownership, removeLeftovers, unusable } from "../folder.js";
 
 const GROUP_MAY_WRITE = 0o020;
 const OTHERS_MAY_WRITE = 0o002;
-/** In such a folder, as /tmp is one, nobody can put theirs in the place of somebody else's. */
+/** The sticky bit, as /tmp has it: nobody can replace another user's files. */
 const STICKY = 0o1000;
 
 const OTHERWISE = "set NORMROPE_CACHE_DIR to another folder";
 
 /**
- * `NORMROPE_CACHE_DIR`, which is taken at its word; else the first that can be used of `$XDG_CACHE_HOME/normrope`,
- * `~/.cache/normrope` and a folder of this user's own for temporary files. Where none can, the first: its use says why.
+ * `NORMROPE_CACHE_DIR`; else the first usable of `$XDG_CACHE_HOME/normrope`, `~/.cache/normrope` and a temporary folder of this
+ * user. If none is usable, the first, whose use reports the reason.
  */
 export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   if (env.NORMROPE_CACHE_DIR) return resolve(env.NORMROPE_CACHE_DIR);
   const temporary = join(tmpdir(), `normrope-${process.getuid?.()}`);
-  // A relative path would be another folder in each working folder; XDG's specification says to ignore it.
+  // XDG's specification says to ignore a relative path.
   const caches = [env.XDG_CACHE_HOME ?? "", join(homeFolder(), ".cache")].filter((path) => isAbsolute(path));
   const roots = [...caches.map((path) => join(path, "normrope")), temporary];
   return roots.find(isUsable) ?? roots[0] ?? temporary;
@@ -35,7 +35,7 @@ function homeFolder(): string {
   try {
     return homedir();
   } catch {
-    return ""; // a user whom the system does not know, without HOME
+    return ""; // an unknown user without HOME
   }
 }
 
@@ -49,22 +49,21 @@ function isUsable(root: string): boolean {
   }
 }
 
-/** `NORMROPE_CACHE_READONLY`: caches, separated by colons, that kernels are looked for in and never written to. */
+/** `NORMROPE_CACHE_READONLY`: caches, separated by colons, that are searched and never written. */
 export function readOnlyCaches(env: NodeJS.ProcessEnv = process.env): string[] {
   const roots = (env.NORMROPE_CACHE_READONLY ?? "").split(delimiter);
   return roots.filter((root) => root !== "").map((root) => resolve(root));
 }
 
-/** Where the entries of compilers' and linkers' runs are, by key. */
+/** The folder of compiler and linker runs, by key. */
 export const OBJECTS = "objects";
-/** Where the libraries of single kernels are, by kernel id and key. */
+/** The folder of single kernels' libraries, by kernel id and key. */
 export const KERNELS = "jit";
-/** Where entries are made. */
+/** The folder in which entries are made. */
 export const stagingIn = (root: string) => join(root, "staging");
 
 /**
- * Makes the cache's folder where it is not there. Links are followed once, here: nobody can point them elsewhere
- * between this look and a later use.
+ * Makes the cache's folder if it is missing. Links are followed once, here, so nobody can redirect them later.
  * @throws UserError `cache-unusable`.
  */
 export function openCache(root: string): string {
@@ -76,24 +75,24 @@ export function openCache(root: string): string {
   }
 }
 
-/** The real path of a cache's folder. @throws UserError `cache-unusable` where others may put what is theirs there. */
+/** The real path of a cache's folder. @throws UserError `cache-unusable` if others may write to it. */
 export function trustedRoot(root: string): string {
   const real = realpathSync(root);
   requireTrusted(real, join(real, OBJECTS), join(real, KERNELS), stagingIn(real));
   for (let above = dirname(real); ; above = dirname(above)) {
-    // Only what everybody may write to: the group of a home folder is often the user's own.
+    // Parents matter only if everybody may write to them: a home folder's group is often the user's own.
     const { mode } = statSync(above);
     if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) throw untrusted(above);
     if (above === dirname(above)) return real;
   }
 }
 
-/** Removes what builds that were killed left in the staging folder of an open cache. */
+/** Removes what killed builds left in the staging folder of an open cache. */
 export function tidyCache(root: string): void {
   removeLeftovers(stagingIn(root), /^[0-9a-f]{24}(\.damaged)?$/);
 }
 
-/** Tries the folder out. @throws UserError `cache-unusable`. */
+/** Tries to use the folder. @throws UserError `cache-unusable`. */
 export function probeCache(root: string): void {
   const probe = join(openCache(root), `probe-${randomBytes(6).toString("hex")}`);
   try {
@@ -104,7 +103,7 @@ export function probeCache(root: string): void {
   }
 }
 
-/** @throws UserError `cache-unusable` where a path is there and another user than root could have written to it. */
+/** @throws UserError `cache-unusable` if a path exists and a user other than root could have written to it. */
 export function requireTrusted(...paths: readonly string[]): void {
   for (const path of paths.filter((candidate) => existsSync(candidate))) {
     const stat = statSync(path, { throwIfNoEntry: false });
@@ -124,7 +123,7 @@ function untrusted(path: string): UserError {
   );
 }
 
-/** What the system refuses in the cache as the user's error; any other error as it is. */
+/** Turns the system's errors in the cache into a user error. Returns any other error unchanged. */
 export function cacheUnusable(root: string, error: unknown): unknown {
   return unusable("cache-unusable", root, error, OTHERWISE);
 }

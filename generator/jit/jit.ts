@@ -2,7 +2,7 @@
  * Compiling on first use: one point → a library of its own in the cache.
  *
  * In: an op, a point and a target. Out: the library's file, from the user's cache or one that is read-only, or made now.
- * What only compiling needs is imported only then: execa and Handlebars take longer to import than to find a library.
+ * Compiling's own imports are dynamic: importing execa and Handlebars takes longer than finding a library.
  */
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -32,19 +32,19 @@ export interface JitRequest {
   /** None: a library without kernels, for memory, devices and streams. */
   readonly point?: ConfigPoint | undefined;
   readonly target: Target;
-  /** CUDA: what it has to run on, such as `sm_90`; without, the default of `build`. */
+  /** CUDA: the architectures, such as `sm_90`; default: as in `build`. */
   readonly archs?: readonly string[] | undefined;
-  /** Tries out a library that was made, before others can find it. What it throws is passed on. */
+  /** Tries a new library before others can find it. Its errors are passed on. */
   readonly load: (library: string) => unknown;
 }
 
 export interface JitLibrary {
   readonly library: string;
-  /** Whether it was there already. */
+  /** Whether the library existed already. */
   readonly hit: boolean;
 }
 
-/** Why there is no library, where nothing is to be compiled or nothing can. */
+/** Why there is no library, if compiling is off or impossible. */
 export interface JitMiss {
   readonly reason: string;
   readonly fix: string;
@@ -52,12 +52,12 @@ export interface JitMiss {
 
 const FILES = [LIBRARY_NAME, MANIFEST_NAME];
 
-/** The folder of the libraries that have no kernel. */
+/** The folder of libraries without kernels. */
 const NO_KERNEL = "none";
 
 /**
- * The library of a point. Where there is a compiler its version is part of what is looked for; where there is none, none
- * that runs, or `NORMROPE_JIT` is 0, any library of this version of normrope serves that this machine can run.
+ * The library of a point. With a compiler, its version is part of the key. Without one, or if `NORMROPE_JIT` is 0, any library
+ * of this version of normrope that runs on this machine serves.
  * @throws UserError `compile-failed`, `compile-timeout`, `cache-unusable`, `bad-option` for another NORMROPE_JIT.
  */
 export async function provideLibrary(request: JitRequest): Promise<JitLibrary | JitMiss> {
@@ -70,7 +70,7 @@ export async function provideLibrary(request: JitRequest): Promise<JitLibrary | 
     if (found !== undefined) return { library: found, hit: true };
     return { reason: [compiler.reason, ...problems].join("; "), fix: compiler.fix };
   }
-  const key = libraryKey(op, compiler); // the point is in the shelf's name
+  const key = libraryKey(op, compiler); // the shelf is named after the point
   const { found } = search(own, (root) => findCached(root, key, FILES, shelf));
   if (found !== undefined) return { library: join(found, LIBRARY_NAME), hit: true };
   const { compilePoint } = await import("./compile.js");
@@ -95,7 +95,7 @@ async function chooseCompiler({ target, archs }: JitRequest): Promise<TargetComp
   }
 }
 
-/** The op of an open library: that which ships, or one of the user's own. */
+/** Adds a source to the op of an open library. */
 function withSource(op: ManifestOp | undefined): Op {
   const { source, ...shipped } = readShippedOp();
   return op === undefined || isDeepStrictEqual(op, shipped)

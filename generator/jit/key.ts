@@ -12,7 +12,7 @@ import { readTemplates } from "../emit/templates.js";
 import type { Op } from "../ir.js";
 import { COMPILER_VERSION } from "../package_root.js";
 
-/** Where the code is that decides the emitted text, beside the ground floor of `generator/`. */
+/** The folders of the code that decides the emitted text. */
 export const EMITTING_FOLDERS = ["dsl", "dsl/stages", "generator/plan", "generator/emit", "generator"];
 
 export function libraryKey(
@@ -20,7 +20,7 @@ export function libraryKey(
   { target, path, identity, compileArgs, linkArgs }: TargetCompiler,
 ): string {
   const compiler = { target, path, identity, compileArgs, linkArgs, arch: process.arch };
-  // To render the text itself would take as long as everything else.
+  // Rendering the text itself would take as long as everything else.
   return cacheKey([COMPILER_VERSION, emittingCode(), [...readTemplates()], op, compiler]);
 }
 

@@ -17,7 +17,7 @@ import type { Op } from "../ir.js";
 import { COMPILER_VERSION } from "../package_root.js";
 import type { JitRequest } from "./jit.js";
 
-/** What is found in the first cache that has it; why others cannot be searched is of use only where nothing is found. */
+/** Searches the caches in turn. Problems with a cache matter only if nothing is found. */
 export function search(
   own: string,
   find: (root: string) => string | undefined,
@@ -40,7 +40,7 @@ export function search(
   return { problems };
 }
 
-/** The library of a shelf that this machine can run, whatever compiler made it; before others one for just its device. */
+/** A library of the shelf that this machine can run, whatever compiler made it. One for exactly its device is preferred. */
 export function findRunnable(
   root: string,
   shelf: string,
@@ -72,7 +72,7 @@ function canRun(manifest: BuiltManifest, { source: _, ...op }: Op, { target, arc
   );
 }
 
-/** Code runs on later devices of its generation, and that for the newest architecture, which is there as PTX, on any later. */
+/** Code runs on later devices of its generation. The newest architecture is also there as PTX, which runs on any later device. */
 function runsOn(arch: string, builtFor: readonly string[]): boolean {
   const numbers = builtFor.map((name) => Number(name.slice("sm_".length)));
   const device = Number(arch.slice("sm_".length));

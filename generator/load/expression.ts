@@ -1,8 +1,8 @@
 /**
- * Reads what is done to a side as a list of stages.
+ * Reads a side's expression as a list of stages.
  *
- * In: the property of what is given to `defineOp`, such as `head: (x) => rotate(norm(x))`. Out: the stages in the order of
- * application, each with the node that shows it, or undefined and a report.
+ * In: a property of `defineOp`'s object, such as `head: (x) => rotate(norm(x))`. Out: the stages in the order of application,
+ * each with its node, or undefined and a report.
  */
 import { type CallExpression, Node } from "ts-morph";
 import { AXES, STAGES } from "../../dsl/axes.js";
@@ -24,10 +24,10 @@ import {
 import { spanOf } from "./project.js";
 import { unsupported } from "./unsupported.js";
 
-/** More stages than this are a side that is made of itself. */
+/** A longer expression refers to itself. */
 const STAGES_MAX = 100;
 
-/** A stage, and where it is written. */
+/** A stage and its node. */
 export interface WrittenStage {
   readonly call: StageCall;
   readonly node: Node;

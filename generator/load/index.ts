@@ -1,8 +1,8 @@
 /**
  * Config file → ops and spaces.
  *
- * In: the path of a TypeScript config. Out: the spaces as written, each with its op, with a place for every value, and all
- * the diagnostics that reading and type-checking give. Nothing of the user's files is executed.
+ * In: the path of a TypeScript config. Out: the spaces as written, each with its op and the place of every value, and
+ * all diagnostics of reading and type-checking. Never runs the user's files.
  */
 import { type CallExpression, type Expression, Node, type SourceFile } from "ts-morph";
 import { type Diagnostic, quoted, UserError } from "../diagnostics.js";
@@ -14,15 +14,15 @@ import { readSpace } from "./space.js";
 import { shortText } from "./unsupported.js";
 
 export interface LoadedConfig {
-  /** At least one; no two have ops of the same name. */
+  /** At least one. Their ops' names differ. */
   readonly spaces: readonly Space[];
-  /** What cannot be read of the spaces; of their ops everything can, or `load` throws. */
+  /** Errors in the spaces. Errors in their ops are thrown. */
   readonly diagnostics: readonly Diagnostic[];
-  /** What TypeScript says of entries: for the caller to show where the compiler itself finds nothing wrong. */
+  /** TypeScript's errors in entries. The caller shows them if the compiler finds nothing wrong itself. */
   readonly typeErrorsInSpaces: readonly Diagnostic[];
 }
 
-/** @throws UserError where the file cannot be read, or holds no space over an op that can be understood. */
+/** @throws UserError if the file cannot be read, or holds no space over an op that can be read. */
 export function load(configPath: string): LoadedConfig {
   return readConfig(openConfig(configPath));
 }
@@ -94,7 +94,7 @@ function readSpaceCall(call: CallExpression, config: SourceFile, report: Report)
   return op && readSpace(call, op, report);
 }
 
-/** TypeScript takes a name in an object or list of its own for any string. */
+/** TypeScript widens a name in an object or list to `string`. */
 function forWidenedName(diagnostic: Diagnostic): Diagnostic {
   if (!/Type 'string' is not assignable to type '(Values<)?"/.test(diagnostic.message)) return diagnostic;
   return {

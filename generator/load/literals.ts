@@ -1,7 +1,7 @@
 /**
  * Reads values out of expressions without running them.
  *
- * In: syntax nodes. Out: literals with the place where each is written, or a diagnostic that says what to write.
+ * In: syntax nodes. Out: literals with their places, or a diagnostic that says what to write.
  * Accepted: literals, `const` names (imported ones too), arrays, objects, ops, spreads, and type annotations around
  * them.
  */
@@ -17,7 +17,7 @@ import type { AxisValue, Located } from "../ir.js";
 import { isOfDsl, spanOf } from "./project.js";
 import { surplusName, unsupported } from "./unsupported.js";
 
-/** Where the readers leave what they could not read. */
+/** Receives what the readers cannot read. */
 export type Report = (diagnostic: Diagnostic) => void;
 
 /** A chain of `const` names longer than this is a circle. */
@@ -59,7 +59,7 @@ function unwrapOnce(expression: Expression): Expression | undefined {
   return isConst ? declaration.getInitializer() : undefined;
 }
 
-/** The name of the DSL's function, or stage, that a call calls, whatever the file imports it as. */
+/** The DSL's own name of a called function or stage, whatever the file imports it as. */
 export function dslName(callee: Expression): string | undefined {
   const symbol = callee.getSymbol();
   const declaration = (symbol?.getAliasedSymbol() ?? symbol)?.getValueDeclaration();
@@ -67,7 +67,7 @@ export function dslName(callee: Expression): string | undefined {
   return isOfDsl(declaration.getSourceFile()) ? declaration.getName() : undefined;
 }
 
-/** What `defineOp` is given: it returns that, frozen, so that nothing else can have become of it. */
+/** The argument of `defineOp`, which returns it frozen. */
 export function opDefinition(call: Node | undefined): Expression | undefined {
   if (!Node.isCallExpression(call)) return undefined;
   const [definition] = call.getArguments();
@@ -96,12 +96,12 @@ function scalarOf(literal: Expression): AxisValue | undefined {
   return literal.getOperatorToken() === SyntaxKind.MinusToken ? -numberOf(operand) : undefined;
 }
 
-/** TypeScript has the literal's value in decimal: hexadecimal and exponents are read right. */
+/** TypeScript gives the value in decimal, so hexadecimal and exponents are read correctly. */
 function numberOf(literal: NumericLiteral): number {
   return Number(literal.compilerNode.text);
 }
 
-/** The elements of an array, spreads laid out; undefined and a report where it is no array. */
+/** The elements of an array, spreads included; undefined and a report if it is no array. */
 export function readElements(
   expression: Expression,
   report: Report,
@@ -131,12 +131,12 @@ export function readValues(expression: Expression, report: Report): Located<Axis
 
 export interface Property {
   readonly name: string;
-  /** Where the property is written. */
+  /** The node of the property. */
   readonly node: Node;
   readonly value: Expression;
 }
 
-/** The properties of an object, spreads laid out and later ones over earlier; undefined where it is no object. */
+/** The properties of an object, spreads included. Later ones win. Undefined if it is no object. */
 export function readProperties(
   expression: Expression,
   report: Report,
@@ -179,7 +179,7 @@ function readMember(member: Member, report: Report, within: readonly Node[]): Pr
   return [];
 }
 
-/** Whether what is given are names that are read; others would be ignored, and are reported. */
+/** Whether all names are known. Unknown ones are reported: they would be ignored. */
 export function areKnown(
   owner: string,
   given: ReadonlyMap<string, Property>,

@@ -47,7 +47,7 @@ export function readOp(call: CallExpression, configPath: string, reportTo: Repor
     });
     return undefined;
   }
-  if (!isRead) return undefined; // what is missing then is not missed twice
+  if (!isRead) return undefined; // do not report a missing part twice
   const stages = readSides(definition, properties, report);
   if (stages === undefined) return undefined;
   const axes = readRanges(properties.get("ranges"), openAxes(stages), report);

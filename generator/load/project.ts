@@ -13,7 +13,7 @@ import { PACKAGE_ROOT } from "../package_root.js";
 const DSL_FOLDER = join(PACKAGE_ROOT, "dsl");
 const DSL_INDEX = join(DSL_FOLDER, "index.ts");
 
-/** A config is some hundred lines: what is larger is another file, and ts-morph would take minutes to read it. */
+/** A config has some hundred lines. A larger file is no config, and ts-morph would take minutes to read it. */
 const CONFIG_BYTES_MAX = 2 ** 17;
 
 /** @throws UserError `config-not-found`, `config-unreadable`. */
@@ -21,15 +21,15 @@ export function openConfig(path: string): SourceFile {
   return parseConfig(path, readConfig(path));
 }
 
-/** Reads every config that imports `normrope/dsl` alone: TypeScript works out once what it knows of that and of its library. */
+/** A project for all configs that import only `normrope/dsl`: TypeScript checks the language and its library once. */
 let shared: { readonly project: Project; config?: SourceFile } | undefined;
 
 /**
- * A config that is not on disk in this form. The nodes of the config that was parsed before may be gone afterwards.
+ * Parses a config's text that is not on disk. It may invalidate the nodes of the config that was parsed before.
  */
 export function parseConfig(path: string, text: string): SourceFile {
   return withinStack(path, () => {
-    // Files of the user's may change between two reads, which a project that knows them would not see.
+    // The user's files may change between two reads, so they do not stay in the project.
     if (!importsDslAlone(text))
       return newProject().createSourceFile(resolve(path), text, { overwrite: true });
     shared ??= { project: newProject() };
@@ -68,12 +68,12 @@ function newProject(): Project {
   });
 }
 
-/** TypeScript follows what is nested by calls. @throws UserError `config-unreadable` where these are too many. */
+/** TypeScript recurses into nested code. @throws UserError `config-unreadable` if the nesting is too deep. */
 export function withinStack<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    shared = undefined; // whatever TypeScript was in the middle of
+    shared = undefined; // TypeScript's state is unknown now
     if (error instanceof RangeError) throw unreadable(path, "is nested too deeply");
     throw error;
   }
@@ -121,19 +121,19 @@ export interface TypeError {
   readonly diagnostic: Diagnostic;
   readonly file: SourceFile;
   readonly start: number;
-  /** The text is not TypeScript at all, so that nothing else can be said of it. */
+  /** The text is no TypeScript, so nothing else can be said of it. */
   readonly isSyntax: boolean;
 }
 
-/** Whether a file is one of the package that the language is written in. */
+/** Whether a file belongs to the running package. */
 export function isOfDsl(file: SourceFile): boolean {
   return [DSL_FOLDER, join(DSL_FOLDER, "stages")].includes(dirname(file.getFilePath()));
 }
 
-/** What TypeScript finds wrong in the config and everything it imports, the libraries left out. */
+/** TypeScript's errors in the config and its imports, without libraries. */
 export function typeErrors(config: SourceFile): TypeError[] {
   const program = config.getProject().getProgram();
-  // What is no TypeScript has as many type errors as words.
+  // Text that is no TypeScript has as many type errors as words.
   const syntax = program.getSyntacticDiagnostics();
   return (syntax.length > 0 ? syntax : semanticErrors(config)).flatMap((found) => {
     const file = found.getSourceFile();
@@ -163,13 +163,13 @@ export function spanOf(node: Node): Span {
   return { file: displayPath(file.getFilePath()), ...placeOf(file, node.getStart()) };
 }
 
-/** TypeScript keeps the places of the line ends; ts-morph counts them each time. */
+/** Uses TypeScript's line table: ts-morph counts lines each time. */
 function placeOf(file: SourceFile, position: number): { line: number; column: number } {
   const { line, character } = ts.getLineAndCharacterOfPosition(file.compilerNode, position);
   return { line: line + 1, column: character + 1 };
 }
 
-/** A path as a user would type it: relative where the file lies below the working folder. */
+/** A path as a user would type it: relative if the file is below the working directory. */
 function displayPath(path: string): string {
   const fromHere = relative(process.cwd(), path);
   return fromHere === "" || fromHere.startsWith("..") ? path : fromHere;

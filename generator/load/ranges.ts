@@ -1,7 +1,7 @@
 /**
  * Reads the ranges that an op narrows, as in `ranges: { … multipleOf(16, { min: 16, max: 64 }) }`.
  *
- * In: the property of what is given to `defineOp`, and the axes that its stages leave open. Out: the op's axes, or undefined
+ * In: the property `ranges` of `defineOp`'s object, and the axes that the stages leave open. Out: the op's axes, or undefined
  * and reports.
  */
 import { type CallExpression, Node } from "ts-morph";
@@ -20,7 +20,7 @@ import {
 import { spanOf } from "./project.js";
 import { shortText, unsupported } from "./unsupported.js";
 
-/** The op's axes, narrowed where it says so. */
+/** The op's axes, some of them narrowed. */
 export function readRanges(
   ranges: Property | undefined,
   own: readonly Axis[],
@@ -66,7 +66,7 @@ function describeLimits(axis: Axis): string {
   return `${axis.name} takes multiples of ${axis.step} from ${axis.min} to ${axis.max}`;
 }
 
-/** What a range is given, by the function that makes it. */
+/** The arguments of a range. */
 type Given =
   | { readonly callee: "oneOf"; readonly values: readonly AxisValue[] }
   | {
@@ -76,7 +76,7 @@ type Given =
       readonly max: AxisValue;
     };
 
-/** Undefined where it is no range, or what is wrong is reported. */
+/** Undefined if it is no range, or after a report. */
 function readCall(callee: string, call: CallExpression, report: Report): Given | undefined {
   const args = call.getArguments().filter(Node.isExpression);
   if (callee === "oneOf") {
@@ -97,7 +97,7 @@ function readCall(callee: string, call: CallExpression, report: Report): Given |
   return { callee, step: stepValue, min: minValue, max: maxValue };
 }
 
-/** The axis with fewer values; undefined where they are not among its own. */
+/** The axis with fewer values; undefined if they are not all its own. */
 function narrowedBy(axis: Axis, given: Given): Axis | undefined {
   if (axis.kind === "enum") {
     if (given.callee !== "oneOf") return undefined;

@@ -1,8 +1,8 @@
 /**
- * Reads a space: its entries, and what each says of each axis.
+ * Reads a space: its entries, and each entry's values.
  *
- * In: the `defineSpace` call of a config. Out: the space with the place of every value; what cannot be read is
- * reported and left out, and its entry marked incomplete.
+ * In: the `defineSpace` call of a config. Out: the space with the place of every value. Unreadable parts are
+ * reported and omitted, and their entry is marked incomplete.
  */
 import { type CallExpression, type Expression, Node } from "ts-morph";
 import { show } from "../diagnostics.js";

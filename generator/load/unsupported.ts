@@ -1,7 +1,7 @@
 /**
- * Says of what is not read in a config what it is, and what to write in its place.
+ * Explains an unreadable part of a config, and what to write instead.
  *
- * In: the node, and what is wanted there. Out: a diagnostic.
+ * In: the node, and the wanted form. Out: a diagnostic.
  */
 import { type Identifier, Node, SyntaxKind } from "ts-morph";
 import { type Diagnostic, quoted, show } from "../diagnostics.js";
@@ -9,11 +9,11 @@ import { closest } from "./closest.js";
 import { spanOf } from "./project.js";
 
 interface Seen {
-  /** What the expression is, behind "is". */
+  /** A description that follows "is". */
   readonly what: string;
-  /** Whether only running it would tell its value. */
+  /** Whether only running the code would give its value. */
   readonly runs?: boolean;
-  /** What would make a value of it that can be read. */
+  /** How to make it readable. */
   readonly instead?: string;
 }
 
@@ -50,7 +50,7 @@ const SEEN: Readonly<Partial<Record<SyntaxKind, Seen>>> = {
   [SyntaxKind.NullKeyword]: { what: "no value" },
 };
 
-/** What a name that leads to no value is. */
+/** Describes a name without a readable value. */
 function seenName(name: Identifier): Seen {
   if (name.getText() === "undefined") return { what: "no value" };
   if (["NaN", "Infinity"].includes(name.getText())) return { what: "no number that an axis can have" };
@@ -81,7 +81,7 @@ export function shortText(node: Node): string {
   return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH - 3)}...` : text;
 }
 
-/** @param within what was read on the way to the node: it may be among them */
+/** @param within the nodes on the way to this one, which may be among them */
 export function unsupported(node: Node, want: string, within: readonly Node[] = []): Diagnostic {
   const seen = within.includes(node) ? CIRCLE : seenAs(node);
   const why = seen.runs ? ", and a config is read without being run" : "";
@@ -95,7 +95,7 @@ export function unsupported(node: Node, want: string, within: readonly Node[] = 
   };
 }
 
-/** Of a name in an op's definition that nothing would look at. */
+/** For an unknown name in an op's definition, which would be ignored. */
 export function surplusName(owner: string, name: string, known: readonly string[], node: Node): Diagnostic {
   const near = closest(name, known);
   return {

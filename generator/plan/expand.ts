@@ -1,8 +1,8 @@
 /**
  * Space → config points.
  *
- * In: the op and the space as written. Out: every wanted point in one canonical order, the combinations that a rule
- * forbids, and diagnostics for what the user must mend. Pure: no file, clock or environment.
+ * In: the op and the space as written. Out: every wanted point in a canonical order, the combinations that a rule
+ * forbids, and diagnostics. Pure.
  */
 import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
 import { comparePoints, defaultOf, hasMeaning, type Values } from "../../dsl/points.js";
@@ -70,7 +70,7 @@ export function expand({ op, ...space }: Space): Expansion {
   };
 }
 
-/** The values of each axis that can be used, or undefined where there is no telling what the entry means. */
+/** The usable values of each axis; undefined if the entry cannot be understood. */
 function readEntry(
   axes: readonly Axis[],
   entry: Entry,
@@ -121,11 +121,11 @@ function readAxis(axis: Axis, written: EntryAxis, complete: boolean, diagnostics
 
 interface Product {
   readonly points: readonly ConfigPoint[];
-  /** The first axis that is not listed, means something, and has no default that is among its values. */
+  /** The first axis that is missing although it applies and has no usable default. */
   readonly missing?: { readonly axis: Axis; readonly byDefault: AxisValue | undefined } | undefined;
 }
 
-/** Every combination; an axis is left out of those where it means nothing. */
+/** Every combination. An axis that does not apply is omitted. */
 function product(axes: readonly Axis[], listed: ReadonlyMap<string, AxisValue[]>): Product {
   let partial: Values[] = [{}];
   for (const axis of axes) {
@@ -146,7 +146,7 @@ function product(axes: readonly Axis[], listed: ReadonlyMap<string, AxisValue[]>
   return { points: partial as ConfigPoint[] };
 }
 
-/** Axes that an entry lists, and that mean something at none of its points. */
+/** Axes that an entry lists although they apply at none of its points. */
 function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Values[]): Diagnostic[] {
   return entry.axes.flatMap(({ name, span }): Diagnostic[] => {
     const axis = axes.find((candidate) => candidate.name === name);

@@ -1,9 +1,8 @@
 /**
  * Where each vector of a head lies: which lane of the warp holds it, in which fragment, and whether it rotates.
  *
- * In: a kernel, as a plan or as a built library's manifest holds it. Out: the vectors in memory order, and a picture of
- * them in text. Pure. Decides nothing: it follows the plan and the emitted kernel, whose lane l holds fragments l,
- * l + lanesPerHead, and so on.
+ * In: a plan, or a kernel of a manifest. Out: the vectors in memory order, and a picture of them in text. Pure. It follows the
+ * emitted kernel, whose lane l holds fragments l, l + lanesPerHead, and so on.
  */
 
 import type { ManifestKernel } from "../../dsl/manifest.js";
@@ -12,14 +11,14 @@ import { secondVectors } from "./plan.js";
 
 const ELEMENT_BYTES = 2;
 
-/** One vector of a head: what one memory access of a lane moves. */
+/** One vector of a head: one memory access of a lane. */
 export interface LaneVector {
   /** The vector's first element. */
   readonly element: number;
   readonly lane: number;
-  /** Of the head; a fragment is two vectors of one lane, and a pair is within one fragment. */
+  /** The index of its fragment in the head. Both members of a pair are in one fragment. */
   readonly fragment: number;
-  /** Interleaved, a vector may straddle the end of what rotates: then only some of it does. */
+  /** `some`: an interleaved vector across the end of the rotated elements. */
   readonly rotates: "all" | "some" | "none";
 }
 
@@ -53,7 +52,7 @@ export function laneVectors({
 /** A row of a picture holds at most as many vectors as a warp has lanes. */
 const ROW_VECTORS_MAX = 32;
 
-/** The vectors in rows for a picture: halves of a head, so that what is half a head apart is in one column. */
+/** The vectors in rows for a picture. A row is half a head, so that elements half a head apart share a column. */
 export function vectorRows(kernel: ManifestKernel): readonly (readonly LaneVector[])[] {
   const vectors = laneVectors(kernel);
   const length = Math.ceil(kernel.fragments / Math.ceil(kernel.fragments / ROW_VECTORS_MAX));
@@ -62,7 +61,7 @@ export function vectorRows(kernel: ManifestKernel): readonly (readonly LaneVecto
   );
 }
 
-/** Vectors between two numbers of a picture's ruler. */
+/** Vectors between two numbers of the picture's ruler. */
 export const RULER_STEP = 4;
 
 /** The vectors of a head as lines of text, at most 100 columns wide; the last line says how to read them. */
@@ -97,7 +96,7 @@ export function lanePicture(kernel: ManifestKernel): readonly string[] {
   return [...rows, `${cell}; ${rotation}${rest}`];
 }
 
-/** A label and cells of three columns each; a number of the ruler may reach into the empty cells behind it. */
+/** A label and cells of three columns. A number of the ruler may extend over the empty cells after it. */
 function line(label: string, cells: readonly string[]): string {
   const place = (text: string, cell: string, i: number) => text.padEnd(5 + 3 * i) + cell;
   return cells.reduce(place, label).trimEnd();

@@ -1,9 +1,8 @@
 /**
  * Config point → kernel plan: everything that decides the bits of a result.
  *
- * In: the op and a point. Out: vector width, how a head lies over the lanes, block size, resolved stages.
- * Pure. The grid and the heads per warp depend on tokens, heads and the device, and are one formula in the
- * emitted dispatch; nothing after this stage derives a size again.
+ * In: the op and a point. Out: vector width, how a head lies over the lanes, block size, resolved stages. Pure. The grid and
+ * the heads of a task depend on the call and the device: one formula in the emitted dispatch decides them.
  */
 import {
   bodiesOf,
@@ -33,21 +32,21 @@ const VECTOR_ELEMENTS_MAX = 4;
 const BLOCK_THREADS = 128;
 
 /**
- * A lane with this many pairs needs more registers than ptxas gives it by its own choice: it would rather spill a
- * few bytes. Asking for four blocks a multiprocessor allows 128 registers.
+ * With this many pairs in a lane, ptxas by itself spills a few bytes rather than use more registers. Asking for four blocks a
+ * multiprocessor allows 128 registers.
  */
 const MANY_PAIRS = 12;
 const MANY_PAIRS_MIN_BLOCKS = 4;
 
-/** Fragments of a lane in the throughput layout, and the lanes that a head then has at least: more heads would not fill a warp. */
+/** Fragments of a lane in the throughput layout, and its minimum of lanes for a head: more heads would not fill a warp. */
 const THROUGHPUT_FRAGMENTS = 3;
 const THROUGHPUT_LANES_MIN = 4;
 
 /**
- * A fragment is two vectors of V elements, of which those that rotate rotate with each other, so that one lane holds
- * both members of a pair. With r = rotary_dim and D = head_dim, fragment j holds
+ * A fragment is two vectors of V elements. Elements rotate within a fragment, so one lane holds both members of a pair. With
+ * r = rotary_dim and D = head_dim, fragment j holds
  *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
- *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), which halve what lies behind r;
+ *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), the two halves of the rest;
  *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs;
  *   - nothing rotates:           [V·j, …) and the same shifted by D/2.
  */
@@ -84,7 +83,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     throughput,
     layouts: throughput === undefined ? 1 : 2,
     rotaryPairs,
-    // Neighbouring pairs of a lane are all rotated or all not: then the table is read two entries at once.
+    // If two neighbouring pairs always rotate together, the table is read two entries at a time.
     turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
   };
 }
@@ -100,10 +99,9 @@ function layoutOf(fragments: number, lanesPerHead: number, vectorElements: numbe
 }
 
 /**
- * With one fragment a lane, 10 or 12 fragments leave 6 or 4 of 16 lanes without work, and the loads that they do not make are
- * missing in the memory's queue; with three fragments a lane, 4 lanes make 12 places. H100, November 2026, head_dim 96:
- * 16384 tokens take 1.14 times the floor with one fragment a lane and 1.03 with three; 64 tokens 1.19 and 1.31, so few
- * tokens keep one.
+ * With one fragment a lane, 10 or 12 fragments leave 6 or 4 of 16 lanes idle, and too few loads are in flight. With three
+ * fragments a lane, 4 lanes hold up to 12. H100, November 2026, head_dim 96: 16384 tokens take 1.14 times the floor with one
+ * fragment a lane and 1.03 with three. 64 tokens take 1.19 and 1.31, so few tokens keep one.
  */
 function throughputLayout(
   fragments: number,
@@ -116,7 +114,7 @@ function throughputLayout(
   return isBetter ? layoutOf(fragments, lanes, vectorElements) : undefined;
 }
 
-/** How far the second vector of a fragment is from V·j: see above. */
+/** The distance of a fragment's second vector from V·j: see above. */
 export function secondVectors(
   headDim: number,
   pairing: Pairing | undefined,
@@ -137,7 +135,7 @@ function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
   };
 }
 
-/** The end of every side: what its expression yields is written to `out`. It has templates, and no word in the language. */
+/** The end of every side: the result is written to `out`. It has templates but no word in the language. */
 const STORE: PlannedStage = { name: "out", values: {}, reads: {}, measures: false };
 
 function greatestCommonDivisor(a: number, b: number): number {
