@@ -1,8 +1,8 @@
 /**
- * `npm run compile`: makes dist/ from the sources, and writes the op's file. With `--if-stale`, as `prepare` runs it,
- * only where dist/ is not newer than all of them, because npx prepares a clone anew before it runs the clone's command.
+ * `npm run compile`: makes dist/ from the sources, and writes the op's file. With `--if-stale`, as in `prepare`, only if dist/ is
+ * older than a source, because npx prepares a clone each time before it runs the clone's command.
  *
- * A command may be running from dist/ meanwhile: the new one is made beside it, and put in its place when it is whole.
+ * A command may be running from dist/. So the new folder is made beside it and renamed when it is complete.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -24,7 +24,7 @@ const SETTINGS = ["tsconfig.json", "tsconfig.build.json"];
 
 if (!process.argv.includes("--if-stale") || !isFresh()) compile();
 
-/** Whether dist/ has what the sources make and nothing else, and all of it is newer. */
+/** Whether dist/ has exactly the sources' outputs, all of them newer. */
 function isFresh(): boolean {
   if (!existsSync(DIST)) return false;
   const sources = ["dsl", "generator", "runtime"].flatMap((folder) => filesIn(folder, ".ts"));
@@ -41,7 +41,7 @@ function filesIn(folder: string, extension: string): string[] {
     .map((path) => join(folder, path));
 }
 
-/** The list of the stages: whoever adds one adds its files, and nothing else. */
+/** Writes the list of stages, so that a new stage needs no edit of it. */
 function listStages(): void {
   const names = filesIn("dsl/stages", ".ts")
     .map((path) => basename(path, ".ts"))
@@ -67,7 +67,7 @@ function compile(): void {
   renameSync(made, DIST);
 }
 
-/** What fails has said why. */
+/** Runs a program of Node. If it fails, it has printed why. */
 function node(...args: string[]): void {
   const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
   if (status !== 0) process.exit(1);

@@ -1,17 +1,16 @@
 /**
- * Folders that are written to: made, cleared of leftovers, and explained where the system refuses them.
+ * Makes folders, clears them of leftovers, and explains why the system refuses them.
  *
- * In: a path, or what a system call failed with. Out: the folder, or a diagnostic that says why not. Knows nothing of
- * what the folders are for.
+ * In: a path, or the error of a system call. Out: the folder, or a diagnostic. Knows nothing of the folders' use.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type DiagnosticCode, userError } from "./diagnostics.js";
 
-/** What a killed process leaves behind is removed when it is this old. No run of a compiler may last as long. */
+/** The age at which leftovers of killed processes are removed. No run of a compiler may last as long. */
 const LEFTOVER_MS = 24 * 3600 * 1000;
 
-/** What a file is called until it is renamed to its name: that, a random number and `.tmp`. */
+/** The name of a file before its rename: the final name, a random number and `.tmp`. */
 export const STAGED = /\.[0-9a-f]{12}\.tmp$/;
 
 /** Makes a folder and those that lead to it. Node's own recursive mkdir never returns below /proc. */
@@ -21,7 +20,7 @@ export function makeFolder(path: string, mode = 0o777): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
-    if (!isFolder(path)) throw error; // else another process was faster
+    if (!isFolder(path)) throw error; // otherwise another process was faster
   }
 }
 
@@ -29,7 +28,7 @@ function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-/** Removes entries with such names that are older than a day. What cannot be removed is left to the next time. */
+/** Removes entries with such names that are older than a day. Others stay until the next time. */
 export function removeLeftovers(folder: string, name: RegExp): void {
   for (const entry of entriesOf(folder).filter((candidate) => name.test(candidate))) {
     const path = join(folder, entry);
@@ -53,7 +52,7 @@ function entriesOf(folder: string): string[] {
 const NOT_WRITABLE = ["this user may not write there", "change its owner or its mode"] as const;
 const NO_FOLDER = ["something that is no folder is in its path", "move that away"] as const;
 
-/** What is wrong, and what mends it, by the code of a system error. */
+/** The problem and the fix for each code of a system error. */
 const REASONS: Readonly<Record<string, readonly [reason: string, remedy: string]>> = {
   EACCES: NOT_WRITABLE,
   EPERM: NOT_WRITABLE,
@@ -66,7 +65,7 @@ const REASONS: Readonly<Record<string, readonly [reason: string, remedy: string]
   ENOENT: ["it is not there, and cannot be made", "make it"],
 };
 
-/** The user's error for a folder that the system refuses to write to; any other error as it is. */
+/** Turns the system's errors in a folder into a user error. Returns any other error unchanged. */
 export function unusable(code: DiagnosticCode, folder: string, error: unknown, otherwise: string): unknown {
   if (!(error instanceof Error && "syscall" in error && "code" in error)) return error;
   const [reason, remedy] = REASONS[String(error.code)] ?? ["the system refuses it", "see the reason"];
@@ -78,7 +77,7 @@ export function unusable(code: DiagnosticCode, folder: string, error: unknown, o
   );
 }
 
-/** Who owns a path, or the first folder above it that can be seen, and who may write to it. */
+/** The owner and permissions of a path, or of the first visible folder above it. */
 export function ownership(path: string): string {
   try {
     const { uid, mode } = statSync(path);

@@ -1,8 +1,8 @@
 /**
  * The types that flow between the stages of the compiler.
  *
- * Readonly, flat and JSON-printable; each is made in one place, which its comment names.
- * The op's axes are of `dsl/axes.ts`; its stages are part of the manifest too, so their types live there.
+ * They are readonly, flat and JSON-printable. The comment of each names the stage that makes it.
+ * Types that the manifest shares are in `dsl/`.
  */
 import type { Axis, AxisValue, ConfigPoint } from "../dsl/axes.js";
 import type { Side } from "../dsl/inputs.js";
@@ -16,21 +16,21 @@ export type { Axis, AxisValue, ConfigPoint };
 /** Made by `load`. */
 export interface Op {
   readonly name: string;
-  /** Where the op is written, as headers of emitted files name it. */
+  /** The file of the op, as headers of emitted files name it. */
   readonly source: string;
-  /** In the order of the table. */
+  /** The op's axes, in the order of the table. */
   readonly axes: readonly Axis[];
-  /** Of each side that has any. */
+  /** The stages of each side that has any. */
   readonly stages: SideStages;
 }
 
-/** A value and where it is written. */
+/** A value and its place in a file. */
 export interface Located<T> {
   readonly value: T;
   readonly span: Span;
 }
 
-/** What an entry says of one axis. */
+/** The values of one axis in an entry. */
 export interface EntryAxis {
   readonly name: string;
   readonly values: readonly Located<AxisValue>[];
@@ -41,7 +41,7 @@ export interface EntryAxis {
 export interface Entry {
   readonly axes: readonly EntryAxis[];
   readonly span: Span;
-  /** False where a part of it could not be read: what follows from the missing part is not reported. */
+  /** False if a part could not be read. Then errors that may follow from that part are not reported. */
   readonly complete: boolean;
 }
 
@@ -54,7 +54,7 @@ export interface Space {
 
 /** A combination that a rule forbids: not an error, and listed. Made by `expand`. */
 export interface RejectedPoint extends Rejection {
-  /** Of the kernel that it would be. */
+  /** The id that the kernel would have. */
   readonly id: string;
   readonly op: string;
   readonly point: ConfigPoint;
@@ -63,18 +63,18 @@ export interface RejectedPoint extends Rejection {
 /** A stage at a point, as the templates see it. Made by `plan`. */
 export interface PlannedStage {
   readonly name: string;
-  /** The value on each of its axes; empty where the axis means nothing. */
+  /** The value of each of its axes; empty if the axis does not apply. */
   readonly values: Readonly<Record<string, AxisValue>>;
-  /** Each of the inputs that it may read, and whether it does. */
+  /** Whether it reads each of its inputs. */
   readonly reads: Readonly<Record<string, boolean>>;
   /** Whether it measures the head before it changes it. */
   readonly measures: boolean;
 }
 
-/** What is done to the heads of sides with equal stage lists. Made by `plan`. */
+/** The stages of sides with equal stage lists. Made by `plan`. */
 export interface PlannedBody {
   readonly sides: readonly Side[];
-  /** Sides and stages in words, and the stages alone, as a user writes them. */
+  /** Sides and stages in words; the stages alone, as a user writes them. */
   readonly text: string;
   readonly expression: string;
   /** In the order of application; the last one stores the result. */
@@ -87,20 +87,20 @@ export interface Layout {
   readonly lanesPerHead: number;
   readonly fragmentsPerLane: number;
   readonly headsPerWarp: number;
-  /** Blocks that must fit a multiprocessor at once, where that is to be said to ptxas. */
+  /** The minimum of blocks on a multiprocessor, if ptxas must be told. */
   readonly minBlocks: number | undefined;
 }
 
 /** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   readonly bodies: readonly PlannedBody[];
-  /** Those of the bodies, in the order in which a kernel works on them. */
+  /** The sides of the bodies, in the order of the kernel. */
   readonly sides: readonly Side[];
-  /** For many tokens, where fewer lanes are without work so. It adds in the same order: bits do not depend on it. */
+  /** The throughput layout, if there is one: for many tokens, with fewer idle lanes. It adds in the same order, so bits are equal. */
   readonly throughput: Layout | undefined;
   /** Pairs that rotate. */
   readonly rotaryPairs: number;
-  /** Entries of the RoPE table that are read at once. */
+  /** Entries of the RoPE table in one load. */
   readonly turnsAtOnce: 1 | 2;
 }
 

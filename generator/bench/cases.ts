@@ -1,7 +1,7 @@
 /**
- * What is benchmarked: geometries, batch sizes, and ways of running.
+ * The cases of a benchmark: geometries, batch sizes, and ways of running.
  *
- * In: the library's kernels, and what the command line asks for. Out: cases in the order in which they are run. Pure.
+ * In: the library's kernels, and the command line's choices. Out: cases in the order in which they run. Pure.
  */
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
@@ -28,10 +28,10 @@ export interface BenchCase {
   readonly pdl: boolean;
 }
 
-/** What is to be known of a kernel to run it. */
+/** The parts of a kernel that running it needs. */
 export type BenchKernel = Pick<ManifestKernel, "id" | "op" | "point">;
 
-/** From here on a batch is cold by default, too: a smaller one was just written by the layer's projection. */
+/** From this size on, batches also run cold by default. In a model, a smaller one is still in the cache. */
 const COLD_TOKENS_MIN = 1024;
 
 export const DEFAULT_TOKENS = {
@@ -68,7 +68,7 @@ function wholeNumber(option: keyof typeof MAX, text: string, least = 1): number 
   throw userError("bad-option", `${option}: ${show(text)} is no count`, range);
 }
 
-/** The heads that a kernel is run with where the command line names none: those of the peers' benchmarks. */
+/** The default heads: those of the peers' benchmarks. */
 export function usualHeads({ headDim, rotaryDim = headDim }: ConfigPoint): readonly HeadCounts[] {
   if (headDim > 128) return [{ q: 16, k: 4, v: 4 }];
   const whole = { q: 32, k: 8, v: 8 };
@@ -87,7 +87,7 @@ const modelSchema = z.strictObject({
 export const modelsSchema = z.record(z.string(), modelSchema);
 export type Models = z.infer<typeof modelsSchema>;
 
-/** The attention of a model on one of `tp` devices; a kv head that is fewer than the devices is on several. */
+/** The attention of a model on one of `tp` devices. With fewer kv heads than devices, devices share a head. */
 export function modelShape(
   models: Models,
   name: string,

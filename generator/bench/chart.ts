@@ -2,8 +2,8 @@
  * Line charts as SVG text.
  *
  * In: series of points, labels, and whether y is logarithmic (x always is). Out: one SVG element that stands alone in a
- * file or inside a page. Its attributes are the light colours, which every renderer knows; its style has nothing but the
- * dark ones, for a reader who prefers them. Pure: text is measured by estimate, so there is room to spare.
+ * file or inside a page. Its attributes hold the light colours, for every renderer; its style holds the dark ones.
+ * Pure: text widths are estimated, with room to spare.
  */
 import { linearScale, logScale, type Scale } from "./chart_scale.js";
 
@@ -15,7 +15,7 @@ export interface Point {
 export interface Series {
   readonly name: string;
   readonly points: readonly Point[];
-  /** What the series is held against, drawn dashed in the same colour. */
+  /** The series to compare with, drawn dashed in the same colour. */
   readonly reference?: readonly Point[] | undefined;
 }
 
@@ -26,9 +26,9 @@ export interface Chart {
   readonly yLabel: string;
   readonly y: "log" | "linear";
   readonly series: readonly Series[];
-  /** What the dashed lines are, for the legend. */
+  /** The legend of the dashed lines. */
   readonly referenceName: string;
-  /** A value of y that is drawn as a dashed line from side to side. */
+  /** A value of y, drawn as a dashed line across the plot. */
   readonly referenceY?: number | undefined;
 }
 
@@ -38,7 +38,7 @@ const Y_LABEL = { x: 16, right: 24 } as const;
 const TICK_GAP = 8;
 const LEGEND = { top: 376, lineHeight: 22, left: 20, swatch: 26, gap: 20 } as const;
 
-/** Wider than a digit, and than the mean character, of any usual sans-serif font at the size of a tick's label. */
+/** An upper estimate of a character's width in a tick's label, for any usual sans-serif font. */
 const CHARACTER_WIDTH = 8;
 
 const LIGHT = {
@@ -59,7 +59,7 @@ const STYLE = `<style>@media (prefers-color-scheme:dark){
 ${DARK.series.map((color, i) => `.chart-s${i}{stroke:${color}}.chart-m${i}{fill:${color}}`).join("")}
 }</style>`;
 
-/** What a path is: its colour where it is of no series, and its other attributes. */
+/** The kinds of path: their colour outside of series, and other attributes. */
 const PATHS = {
   "chart-grid": [LIGHT.grid, ""],
   "chart-axis": [LIGHT.soft, ""],
@@ -67,7 +67,7 @@ const PATHS = {
   "chart-line": [LIGHT.soft, ' stroke-width="2" stroke-linejoin="round"'],
 } as const;
 
-/** The attributes of what a text is. */
+/** The kinds of text, with attributes. */
 const TEXTS = {
   "chart-title": `font-size="15" font-weight="600" fill="${LIGHT.ink}"`,
   "chart-label": `font-size="13" fill="${LIGHT.ink}"`,
@@ -170,7 +170,7 @@ function path(kind: keyof typeof PATHS, d: string, series?: number): string {
   return `<path class="${name}" fill="none" stroke="${stroke}"${more} d="${d}"/>`;
 }
 
-/** Names in rows below the plot, each behind a piece of its line. */
+/** The legend: names in rows below the plot, each after a piece of its line. */
 function legendOf(names: readonly string[], reference: string | undefined) {
   const items: string[] = [];
   let x: number = LEGEND.left;

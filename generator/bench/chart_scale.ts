@@ -1,12 +1,12 @@
 /**
- * From values to places on an axis, with its ticks.
+ * The scale and ticks of a chart's axis.
  *
- * In: the values that an axis must show, and the two ends of it. Out: a scale that begins and ends on round numbers.
+ * In: the values that an axis must show, and its two ends. Out: a scale that begins and ends on round numbers.
  * Pure, and draws nothing. Values of a logarithmic axis must be positive.
  */
 export interface Scale {
   readonly at: (value: number) => number;
-  /** In rising order; a tick with an empty label is a line of the grid only. */
+  /** In rising order. A tick without a label is only a grid line. */
   readonly ticks: readonly { readonly value: number; readonly label: string }[];
 }
 
@@ -56,7 +56,7 @@ function oneTwoFive(lowestPower: number, highestPower: number): number[] {
   ).flat();
 }
 
-/** The extent of the values; of none, an axis from 1 to 10. */
+/** The extent of the values; 1 to 10 if there are none. */
 function extent(values: readonly number[]): [number, number] {
   return values.length === 0 ? [1, 10] : [Math.min(...values), Math.max(...values)];
 }

@@ -12,7 +12,7 @@ import { type PeerRow, type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
 export interface GeometryCharts {
-  /** Names the geometry; also fit for a file's name. */
+  /** The geometry's name, also for the file. */
   readonly id: string;
   readonly title: string;
   readonly time: Chart;
@@ -20,8 +20,8 @@ export interface GeometryCharts {
 }
 
 /**
- * In the order in which the geometries first come in the record, without the rows that are unsteady. Beside peers, which
- * were launched without, what was launched as dependent is left out.
+ * Charts in the order of the record's geometries, without unsteady rows. Beside peers, rows with dependent launch are omitted,
+ * since peers were measured without it.
  */
 export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly GeometryCharts[] {
   const shown = rows.filter((row) => isSteady(row) && (peers === undefined || !row.pdl));
@@ -63,13 +63,13 @@ export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly 
   });
 }
 
-/** The op of a row, as ids spell it; empty for the one that ships. */
+/** The op of a row, as in ids; empty for the op that ships. */
 function opOf(row: BenchRow): string {
   const [op = ""] = kernelOf(row).split("__");
   return op === qkNormRope.name ? "" : op;
 }
 
-/** The point of a row, which holds much besides. */
+/** The point of a row. */
 const pointOf = (row: BenchRow): ConfigPoint => row;
 
 function idOf(row: BenchRow): string {

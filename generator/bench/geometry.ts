@@ -1,9 +1,9 @@
-/** Which axes set the rows of a benchmark apart, and where. Pure. */
+/** The axes by which the rows of a benchmark differ. Pure. */
 import { AXES } from "../../dsl/axes.js";
 
-/** Of charts: what leads ids, the dtype, sets lines of one chart apart. */
+/** The axes that separate charts. The axis that leads ids, dtype, separates lines of one chart. */
 export const GEOMETRY = AXES.filter(({ leads }) => !leads);
 export const LEADING = AXES.filter(({ leads }) => leads);
 
-/** What kernels of all sizes have in common: peers are apart in it, too. */
+/** The axes that are no size. They separate peers too. */
 export const STYLE = GEOMETRY.filter(({ kind }) => kind === "enum");

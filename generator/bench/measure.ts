@@ -1,8 +1,8 @@
 /**
  * One case of a benchmark → one row of its record.
  *
- * In: an open library, the yardsticks, a case. Out: the times of kernel, floor and empty, taken one after the other in
- * the same way over the same memory. Buffers are made once and kept until the library is closed.
+ * In: an open library, the yardsticks, a case. Out: the times of kernel, floor and empty, measured one after the other over
+ * the same memory. Buffers are kept until the library is closed.
  */
 import { readFileSync } from "node:fs";
 import { type ConfigPoint, type ManifestKernel, opOf } from "../../dsl/manifest.js";
@@ -22,7 +22,7 @@ import { buildYardstick, openYardstick, type Yardstick } from "./yardstick.js";
 export interface Bench {
   readonly library: Library;
   readonly yardstick: Yardstick;
-  /** Of the yardstick: the kernels are launched in it, too. */
+  /** The yardstick's stream. The kernels run in it too. */
   readonly stream: Stream | undefined;
   readonly replays: number;
 }
@@ -30,23 +30,23 @@ export interface Bench {
 const ELEMENT_BYTES = 2;
 const VECTOR_BYTES = 16;
 
-/** A launch of few tokens is short: more of them, for a clock that ticks in half microseconds. */
+/** Short launches are repeated more often, since the clock ticks in half microseconds. */
 const LAUNCHES = { few: 16, many: 64, fewFromTokens: 4096 } as const;
 
-/** A cold batch was last used this many bytes ago: many times what a cache holds that does not say its size. */
+/** Bytes between two uses of a cold batch: many times any cache of unknown size. */
 const COLD_BYTES_MIN = 400e6;
 const COLD_L2_TIMES = 8;
 const COPIES_MAX = 4096;
 
-/** Of the device's memory. */
+/** The part of the device's memory that buffers may take. */
 const MEMORY_SHARE_MAX = 0.8;
 
-/** Positions as of a long context: 100,000 and up. */
+/** Positions of a long context: from 100,000. */
 const FIRST_POSITION = 100_000;
 const ROPE_BASE = 1e6;
 const EPS = 1e-6;
 
-/** Builds the yardsticks of a library's target, or finds them built. @throws UserError as `buildYardstick` does. */
+/** Builds or finds the yardsticks of a library's target. @throws UserError as `buildYardstick` does. */
 export async function prepareBench(library: Library, replays: number): Promise<Bench> {
   const { archs } = library.manifest.build;
   const compiler = await compilerFor(library.target, archs.length === 0 ? undefined : archs);
@@ -59,7 +59,7 @@ export async function prepareBench(library: Library, replays: number): Promise<B
   };
 }
 
-/** The rows of cases, in their order, as each is measured. */
+/** Yields the row of each case as it is measured. */
 export async function* measure(bench: Bench, cases: readonly BenchCase[]): AsyncGenerator<BenchRow> {
   const { library } = bench;
   const { l2Bytes = 0, memoryBytes = 0 } = library.devices[0] ?? {};
@@ -99,7 +99,7 @@ async function measureCase(
   const entry = kernelNamed(library, id);
   const op = opOf(library.manifest.ops, entry);
   const moved = sidesOf(op.stages).reduce((sum, side) => sum + heads[side], 0);
-  // With others than 1, elements that are normalised in place again and again would fade into subnormal numbers.
+  // With weights other than 1, repeated norms in place would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
   using floats = library.upload("float32", new Float32Array(Math.max(heads.q, heads.k, heads.v, 1)).fill(1));
   using rope = library.uploadRope(
@@ -170,7 +170,7 @@ function kernelNamed(library: Library, id: string): ManifestKernel {
   return entry;
 }
 
-/** An operating system promises more memory than there is, and kills who takes it at its word. */
+/** Linux overcommits memory and kills the process that uses it. */
 function requireMemory(bytes: number, available: number): void {
   if (bytes <= MEMORY_SHARE_MAX * available) return;
   const gib = (count: number) => `${(count / 2 ** 30).toFixed(1)} GiB`;
@@ -185,7 +185,7 @@ function batchElements({ kernel, heads, tokens }: BenchCase): number {
   return tokens * (heads.q + heads.k + heads.v) * kernel.point.headDim;
 }
 
-/** How many batches lie side by side: one that stays in the cache, or more than it holds. */
+/** The number of batches in memory: one if warm, and more than the cache holds if cold. */
 function copies(one: BenchCase, l2Bytes: number): number {
   if (one.cache === "warm") return 1;
   const bytes = Math.max(COLD_BYTES_MIN, COLD_L2_TIMES * l2Bytes);
@@ -198,7 +198,7 @@ function copies(one: BenchCase, l2Bytes: number): number {
   );
 }
 
-/** What fills a buffer of many batches, again and again. */
+/** The pattern that fills a buffer of many batches. */
 const BLOCK_ELEMENTS = 2 ** 22;
 
 function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: number): DeviceBuffer {
@@ -210,7 +210,7 @@ function randomBuffer(library: Library, dtype: ConfigPoint["dtype"], elements: n
   return buffer;
 }
 
-/** How long this thread was ready to run and had no CPU; 0 where Linux does not say. */
+/** How long this thread waited for a CPU; 0 if Linux does not say. */
 function waitedMs(): number {
   try {
     return waitedIn(readFileSync("/proc/thread-self/schedstat", "utf8"));
@@ -219,18 +219,18 @@ function waitedMs(): number {
   }
 }
 
-/** Milliseconds in what Linux says of a thread: nanoseconds on a CPU and waiting for one, and how often it had one. */
+/** Milliseconds of waiting in Linux's schedstat: nanoseconds on a CPU, nanoseconds waiting, and slices. */
 export function waitedIn(schedstat: string): number {
   return Number(schedstat.split(" ")[1] ?? 0) / 1e6;
 }
 
-/** The median, and how far the quartiles are apart, over the median. */
+/** The median, and the distance of the quartiles over the median. */
 function statistics(times: readonly number[]): { readonly median: number; readonly spread: number } {
   const median = quantile(times, 1 / 2);
   return { median, spread: (quantile(times, 3 / 4) - quantile(times, 1 / 4)) / median };
 }
 
-/** Four digits: more than a time holds. */
+/** Rounds to four digits, more than a time is worth. */
 function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }

@@ -1,5 +1,5 @@
 /**
- * Times of other kernels, recorded in the same way: what a record is held against.
+ * Times of other kernels, recorded in the same way, to compare with.
  *
  * In: the JSON text of such times, and rows. Out: each row's peers. Pure.
  */
@@ -15,7 +15,7 @@ const peerRowSchema = z.looseObject({
   v_heads: z.int(),
   tokens: z.int().positive(),
   cache: z.enum(["warm", "cold"]),
-  /** By the peer's name: microseconds of a launch, and that over the floor of its own run. */
+  /** Microseconds of a launch by the peer's name, and its ratio to the floor of its own run. */
   us: z.record(z.string(), z.number().positive()),
   over_floor: z.record(z.string(), z.number().positive()),
 });
@@ -23,7 +23,7 @@ const peerRowSchema = z.looseObject({
 const peersSchema = z.looseObject({
   device: z.string(),
   date: z.string(),
-  /** What each peer is. */
+  /** The description of each peer. */
   kernels: z.record(z.string(), z.string()),
   rows: z.array(peerRowSchema),
 });
@@ -36,7 +36,7 @@ export function parsePeers(text: string, where: string): Peers {
   return parseJson(peersSchema, text, where);
 }
 
-/** The peers' row of the same shape; they were not run with dependent launch. */
+/** The peers' row of the same shape. Peers were measured without dependent launch. */
 export function peerOf(peers: Peers, row: BenchRow): PeerRow | undefined {
   if (row.pdl) return undefined;
   const same = ["q_heads", "k_heads", "v_heads", "tokens", "cache"] as const;

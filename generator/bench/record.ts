@@ -1,8 +1,7 @@
 /**
- * The record of a benchmark: what was measured, on what, and how.
+ * The record of a benchmark: times, machine and method.
  *
- * In: the JSON text of a record, or rows and the manifest of the library that they are of. Out: checked, typed rows, or
- * the text. Pure: must not touch files; measures and draws nothing.
+ * In: the JSON text of a record, or rows and their library's manifest. Out: checked, typed rows, or the text. Pure.
  */
 import { z } from "zod";
 import type { ConfigPoint } from "../../dsl/axes.js";
@@ -13,9 +12,9 @@ import { spelledPoint } from "../kernel_id.js";
 
 const count = z.int().nonnegative();
 
-/** One batch shape of one kernel. Unknown keys are a later version's, and are let through. */
+/** One batch shape of one kernel. Unknown keys belong to later versions and are kept. */
 const benchRowSchema = z.looseObject({
-  /** Its id. Default: of the op that ships, which all records were of before they said it. */
+  /** The id of the op. Default: the op that ships, as in all older records. */
   kernel: z.string().optional(),
   ...pointShape,
   q_heads: count,
@@ -24,9 +23,9 @@ const benchRowSchema = z.looseObject({
   tokens: count.positive(),
   /** `warm`: launches over one buffer. `cold`: over more buffers than the cache holds. */
   cache: z.enum(["warm", "cold"]),
-  /** With programmatic dependent launch. */
+  /** Whether launches were programmatic dependent launches. */
   pdl: z.boolean(),
-  /** Of the heads that the op works on, read once. Default: of q and k, as all records were before they said it. */
+  /** Bytes of the op's heads, read once. Default: q's and k's, as in all older records. */
   bytes: count.optional(),
   /** Microseconds of a launch. */
   us: z.number().positive(),
@@ -36,13 +35,13 @@ const benchRowSchema = z.looseObject({
   /** `us` over `floor_us`. */
   over_floor: z.number().positive(),
   gbps: z.number().nonnegative(),
-  /** Of the replays of kernel and of floor, whichever is larger: how far the quartiles are apart, over the median. */
+  /** The distance of the quartiles over the median: the larger of kernel and floor. */
   spread: z.number().nonnegative().optional(),
-  /** On the CPU: the part of the time in which the calling thread was ready to run and had no CPU. */
+  /** On the CPU: the part of the time in which the calling thread waited for a CPU. */
   waited: z.number().nonnegative().optional(),
 });
 
-/** What a kernel takes of a multiprocessor, and the best that it did. */
+/** A kernel's resources, and its best ratio. */
 const benchKernelSchema = z.looseObject({
   id: z.string(),
   registers: count.optional(),
@@ -73,16 +72,16 @@ export function parseBenchRecord(text: string, where: string): BenchRecord {
   return parseJson(benchRecordSchema, text, where);
 }
 
-/** Above one of them a median says more about what else the machine was doing than about a kernel. */
+/** Limits of spread and waiting. Above them a median tells more about the machine than about the kernel. */
 const SPREAD_MAX = 0.3;
 const WAITED_MAX = 0.1;
 
-/** Whether a row's times agree, and were taken on a machine that was free, so that they are worth something. */
+/** Whether a row's times agree and were measured on a free machine. */
 export function isSteady({ spread = 0, waited = 0 }: BenchRow): boolean {
   return spread <= SPREAD_MAX && waited <= WAITED_MAX;
 }
 
-/** Reads a file of benchmarks by its schema. @throws UserError `bad-record`. */
+/** Reads a benchmark file by its schema. @throws UserError `bad-record`. */
 export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string): T {
   const fix = "name another, or write it anew: `normrope bench` writes records";
   let json: unknown;
@@ -107,7 +106,7 @@ export function kernelOf(row: ConfigPoint & { readonly kernel?: string | undefin
   return row.kernel ?? `${qkNormRope.name}__${spelledPoint(row)}`;
 }
 
-/** What the build says of each kernel that was measured, and the best that was seen of it. */
+/** The resources of each measured kernel, and its best ratio. */
 export function kernelsOf({ kernels, build }: BuiltManifest, rows: readonly BenchRow[]): BenchKernel[] {
   return kernels.flatMap(({ id }) => {
     const own = rows.filter((row) => kernelOf(row) === id);
@@ -122,7 +121,7 @@ export function kernelsOf({ kernels, build }: BuiltManifest, rows: readonly Benc
   });
 }
 
-/** The release of the compiler that made a library. */
+/** The version of the compiler that made a library. */
 export function toolkitOf({ build: { toolchain } }: BuiltManifest): string {
   const release = /release [\d.]+, V([\d.]+)/.exec(toolchain)?.[1];
   return release === undefined ? (toolchain.split("\n")[0] ?? "") : `CUDA ${release}`;
@@ -138,7 +137,7 @@ export function methodOf(target: Target, replays: number): string {
   return `${what}, after 2 that do not count; in place; ${cache}; with pdl, floor and empty are dependent launches too`;
 }
 
-/** The text of a record: a line for each row, so that two records can be compared. */
+/** The text of a record, with a line for each row, so that diffs are readable. */
 export function recordText({ kernels = [], rows, ...facts }: BenchRecord): string {
   const list = (items: readonly unknown[]) =>
     `[\n${items.map((item) => `    ${JSON.stringify(item)}`).join(",\n")}\n  ]`;

@@ -1,5 +1,5 @@
 /**
- * A record in a few lines.
+ * Summarises a record.
  *
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
@@ -8,7 +8,7 @@ import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
 import { type BenchRow, isSteady, kernelOf } from "./record.js";
 
-/** Where a launch begins to be long against its latency: bytes of heads. */
+/** Bytes of heads from which on a launch counts as large. */
 const LARGE_BYTES = 8e6;
 
 export function summarize(all: readonly BenchRow[], peers: Peers | undefined): readonly string[] {

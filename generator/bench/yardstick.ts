@@ -1,7 +1,7 @@
 /**
  * The yardsticks and the clock of a benchmark: bench/yardstick.h, built into the cache.
  *
- * In: a target's compiler. Out: floor and empty to be launched, and the time of launches. Measures nothing of its own.
+ * In: a target's compiler. Out: the launches of floor and empty, and a clock. Measures nothing itself.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { cached, cacheKey } from "../cache/cache.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { quantile } from "./quantile.js";
 
-/** What a floor touches: the heads of packed rows that an op works on, in 16-byte vectors. */
+/** The memory of a floor: an op's heads in packed rows, in 16-byte vectors. */
 export interface FloorRows {
   readonly rowVectors: number;
   readonly rowStride: number;
@@ -25,11 +25,11 @@ export interface Yardstick {
   readonly floor: (data: Address, rows: FloorRows, pdl: boolean) => void;
   /** `heads`: tokens times heads. */
   readonly empty: (heads: number, pdl: boolean) => void;
-  /** Microseconds of a launch, one number for each of `replays` times that all of `launches` were run. */
+  /** Microseconds of a launch, one number for each of `replays` runs of all `launches`. */
   readonly time: (launch: (i: number) => void, launches: number, replays: number) => readonly number[];
 }
 
-/** Run, and thrown away, before any time is taken. */
+/** Runs before the first measurement, to warm up. */
 const WARM_UPS = 2;
 
 const LIBRARY = "libyardstick.so";
@@ -88,7 +88,7 @@ const GRAPHS = {
   destroy: ["normrope_yardstick_destroy", "int", [P]],
 } as const;
 
-/** The yardsticks of a built library; with a stream of the CUDA target by graphs, without one by the host's clock. */
+/** The yardsticks of a built library. CUDA is timed by graphs in a stream, the CPU by the host's clock. */
 export function openYardstick(path: string, stream: Stream | undefined): Yardstick {
   const { error, floor, empty } = bindFunctions<Yardsticks>(path, YARDSTICKS);
   const check = (status: number) => {
@@ -118,7 +118,7 @@ function timeByGraph(
       try {
         for (let i = 0; i < launches; i++) launch(i);
       } finally {
-        ended = end(stream, bytesOf(handle)); // whatever was thrown: a stream that still records is of no use
+        ended = end(stream, bytesOf(handle)); // also after an error: a stream must not stay in capture
       }
       check(ended);
       return handle[0] ?? 0n;
@@ -138,7 +138,7 @@ function timeByGraph(
   };
 }
 
-/** Shorter stretches would measure the clock. Longer ones would be cut by the time slices of a busy machine. */
+/** The length of a stretch. Shorter ones would measure the clock; longer ones would be interrupted on a busy machine. */
 const STRETCH_US = 50;
 
 /**

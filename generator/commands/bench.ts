@@ -1,4 +1,4 @@
-/** `normrope bench`: times the kernels of a built library on this machine, beside what memory and a launch cost. */
+/** `normrope bench`: times the kernels of a built library on this machine, beside the floor and an empty launch. */
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
@@ -133,7 +133,7 @@ export function registerBench(cli: Argv, io: Io): Argv {
         kernels: kernelsOf(library.manifest, rows),
         rows: [...rows],
       };
-      // Shown before it is written: whatever happens to the file, nothing that was measured is lost.
+      // Print before writing, so that a failing write loses no measurement.
       if (json) printJson(io, record);
       else printRows(rows, io);
       writeWhole(path, recordText(record));
@@ -163,7 +163,7 @@ function chooseCases(library: Library, options: BenchOptions): readonly BenchCas
   return casesOf(library.manifest.kernels, { ...choice, headsOf });
 }
 
-/** Without it a launch that asks for it is an ordinary one, and the record would not say so. */
+/** Refuses dependent launch on devices without it: launches would be ordinary, and the record would not say so. */
 function requireDependentLaunch(library: Library): void {
   if (library.target === "cpu") {
     throw userError("bad-option", "--pdl is for CUDA, and the target is cpu", "leave it out");

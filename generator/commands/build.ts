@@ -9,10 +9,10 @@ import { type Io, printJson } from "./io.js";
 import { counted, wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
-/** More compilers at once than any machine runs. */
+/** An upper limit of concurrent compilers. */
 const JOBS_MAX = 1024;
 
-/** Below the age at which what a build has staged counts as left behind. */
+/** Shorter than the age at which staged files count as leftovers. */
 const LONGEST_TIMEOUT_S = 12 * 3600;
 
 export function registerBuild(cli: Argv, io: Io): Argv {

@@ -1,4 +1,4 @@
-/** `normrope cache`: what is in the cache; `cache add` compiles one kernel into it, `cache prune` makes room. */
+/** `normrope cache`: lists the cache; `cache add` compiles a kernel into it, `cache prune` removes old entries. */
 
 import type { Argv } from "yargs";
 import { axisOutside, rejectionOf } from "../../dsl/legality.js";
@@ -113,7 +113,7 @@ async function add(
 ): Promise<void> {
   const request = { point: pointOf(id), target, archs: arch === undefined ? undefined : parseArchs(arch) };
   const found = await provide(request);
-  // What a program that opens the kernel by itself takes memory and devices from, where it has no built library.
+  // The library without kernels too: a program that opens only this kernel takes memory and devices from it.
   await provide({ ...request, point: undefined });
   if (json) printJson(io, { id, target, ...found });
   else io.print(`${quoted(found.library)} ${found.hit ? "was there" : "was compiled"}`);
@@ -125,7 +125,7 @@ async function provide(request: Omit<JitRequest, "load">) {
   return found;
 }
 
-/** @throws UserError `bad-option` for what is no kernel of the op that ships with normrope. */
+/** @throws UserError `bad-option` for anything but a kernel of the op that ships. */
 function pointOf(id: string | undefined) {
   const fix = "`normrope list` shows the ids of a config's kernels";
   if (id === undefined) throw userError("bad-option", "`normrope cache add` needs a kernel id", fix);

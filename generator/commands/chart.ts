@@ -1,4 +1,4 @@
-/** `normrope chart`: a benchmark record as SVG charts and in a few lines. */
+/** `normrope chart`: a benchmark record as SVG charts and a summary. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";

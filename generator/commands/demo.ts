@@ -23,7 +23,7 @@ import { type Io, printTable } from "./io.js";
 import { counted, percent } from "./options.js";
 import { buildProject, configOption, emitProject, projectFolders } from "./project.js";
 
-/** Qwen/Qwen3-30B-A3B, with YaRN as its model card gives it for 131072 tokens. */
+/** Qwen/Qwen3-30B-A3B, with its model card's YaRN for 131072 tokens. */
 const MODEL = {
   name: "Qwen3-30B-A3B",
   point: completed(AXES, { headDim: 128, rope: "neox", dtype: "bf16" }),
@@ -91,7 +91,7 @@ export function registerDemo(cli: Argv, io: Io, fail: () => void): Argv {
   );
 }
 
-/** Of whatever op. */
+/** The kernel at the model's point, of any op. */
 function kernelOfModel<K extends Pick<ManifestKernel, "point">>(kernels: readonly K[]): K | undefined {
   return kernels.find(({ point }) => isSamePoint(AXES, point, MODEL.point));
 }
@@ -128,7 +128,7 @@ function timesOf(row: BenchRow | undefined): readonly string[] {
   ];
 }
 
-/** Builds what this machine can build, and says which target is to run. @throws UserError `nothing-built`, at once. */
+/** Builds the targets that this machine can build, and chooses one to run. @throws UserError `nothing-built`, before building. */
 async function buildAll(config: string, io: Io): Promise<{ target: Target; why: string }> {
   const { compilation, files } = await emitProject(config, io);
   const { ops, plans } = compilation;

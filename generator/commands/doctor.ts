@@ -1,4 +1,4 @@
-/** `normrope doctor`: what was found on this machine, and what that allows. */
+/** `normrope doctor`: the tools of this machine, and what they allow. */
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { cpuFeatures } from "../../runtime/cpu_features.js";
@@ -10,7 +10,7 @@ import { configOption, jsonOption } from "./project.js";
 
 interface Finding {
   readonly what: string;
-  /** Null where it was not found. */
+  /** Null if it was not found. */
   readonly found: string | null;
   readonly allows: string;
 }
@@ -73,7 +73,7 @@ async function examine(config: string): Promise<Finding[]> {
   ];
 }
 
-/** nvcc compiles the host's side by the C++ compiler. */
+/** nvcc needs the C++ compiler for the host's side. */
 function allowsOfNvcc(nvcc: Search, cxx: Search): string {
   if (nvcc.compiler === undefined)
     return "no build --target cuda: install the CUDA 13 toolkit or set NORMROPE_NVCC";

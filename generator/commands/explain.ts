@@ -69,7 +69,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
 
 const PAIRS_TEXT = "; the members of a pair are in one fragment, so in one lane";
 
-/** Heads of a model with grouped queries. */
+/** The heads of a typical model with grouped queries. */
 const HEADS = { q: 32, k: 8, v: 8 } as const;
 
 function bytesOfToken({ bodies }: KernelPlan, bytesPerHead: number): string {
@@ -100,7 +100,7 @@ function missing(kernel: string, config: string, { ops, plans }: Compilation): n
     const point = completed(op.axes, parsed.values);
     throw userError("bad-option", message, absenceOf(config, held, point, config).fix);
   }
-  // The digest behind an op's name is what one forgets.
+  // Users forget the digest after an op's name.
   const named = plans.filter((plan) => plan.op === parsed?.op);
   const ids = plans.map(({ id }) => id);
   const own = named.find(({ id }) => id.split("__")[1] === kernel.split("__")[1]);

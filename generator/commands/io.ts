@@ -1,10 +1,10 @@
-/** What a command prints to: results to stdout, progress and errors to stderr; colours only on a terminal. */
+/** The output of a command: results to stdout, progress and errors to stderr; colours only on a terminal. */
 import pc from "picocolors";
 
 export interface Io {
   /** One line of the result. */
   readonly print: (line: string) => void;
-  /** One line about what is going on. */
+  /** One line about the progress. */
   readonly note: (line: string) => void;
   /** Colours of `print` and of `note`, which may go to different places. */
   readonly color: Colors;
@@ -26,7 +26,7 @@ export function printJson(io: Io, value: unknown): void {
   io.print(JSON.stringify(value, undefined, 2));
 }
 
-/** Rows with aligned columns; the first row is the head. Numbers are to be given as text. */
+/** Rows with aligned columns. The first row is the head. Numbers must be text. */
 export function printTable(io: Io, rows: readonly (readonly string[])[]): void {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   rows.forEach((row, i) => {

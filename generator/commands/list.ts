@@ -1,4 +1,4 @@
-/** `normrope list`: the kernels that a config asks for, or what the rules forbid of it. */
+/** `normrope list`: the kernels that a config asks for, or those that the rules forbid. */
 import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
@@ -50,13 +50,13 @@ export function registerList(cli: Argv, io: Io): Argv {
   );
 }
 
-/** Seconds that a core takes for a kernel (nvcc 13.0 and g++ 12 on an Intel Xeon, November 2026). */
+/** Seconds of one core for a kernel (nvcc 13.0 and g++ 12 on an Intel Xeon, November 2026). */
 const SECONDS = { cuda: 1, cpu: 0.15 } as const;
 
-/** More kernels are more than one meant, as a rule. */
+/** More kernels are usually a mistake. */
 const LARGE_SPACE = 100;
 
-/** How many kernels there are and about how long they build, in words; and a warning where they are very many. */
+/** The number of kernels and their estimated build time, in words, with a warning if they are very many. */
 export function sizeOf(kernels: number, cores: number): string[] {
   const time = (seconds: number) => {
     const total = Math.ceil((kernels * seconds) / cores);

@@ -1,7 +1,7 @@
 /**
- * Numbers on the command line, and words about how many there are of something.
+ * Numbers on the command line, and counts in words.
  *
- * Numbers are taken as text: what is no whole number is shown as it was written.
+ * Numbers are read as text, so that messages show them as written.
  */
 import { show, userError } from "../diagnostics.js";
 
@@ -16,7 +16,7 @@ export function wholeNumber(option: string, text: string, least: number, most = 
   );
 }
 
-/** `7 %` of a part of 1; empty of one that was not measured. */
+/** A part of 1 as `7 %`; empty if it was not measured. */
 export function percent(part: number | undefined): string {
   return part === undefined ? "" : `${(part * 100).toFixed(0)} %`;
 }

@@ -1,11 +1,11 @@
-/** Files and folders that a command writes where it is told to: whole or not at all. */
+/** Writes files and folders that the user names: whole or not at all. */
 import { randomBytes } from "node:crypto";
 import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { quoted, reasonOf, userError } from "../diagnostics.js";
 import { makeFolder } from "../folder.js";
 
-/** What would keep --out from being written, for a command to say before its work. @throws UserError `bad-option`. */
+/** Reports what would keep --out from being written, before a command's work. @throws UserError `bad-option`. */
 export function requirePlace(out: string): void {
   const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory();
   if (isFolder(out)) throw userError("bad-option", `--out ${quoted(out)} is a folder`, "name a file in it");
@@ -19,7 +19,7 @@ export function requirePlace(out: string): void {
   probe(out);
 }
 
-/** Makes the folder that --out names, in which files of the given names are to be written. @throws UserError `bad-option`. */
+/** Makes the folder of --out, for files of the given names. @throws UserError `bad-option`. */
 export function requireFolder(out: string, names: readonly string[]): void {
   try {
     makeFolder(out);
@@ -35,7 +35,7 @@ export function requireFolder(out: string, names: readonly string[]): void {
   probe(join(out, "probe"));
 }
 
-/** A file that cannot be written beside the one that will be cannot be renamed to it. */
+/** A file must be writable beside its final place, to be renamed. */
 function probe(path: string): void {
   const file = temporaryName(path);
   try {
@@ -49,7 +49,7 @@ function probe(path: string): void {
 
 const temporaryName = (path: string) => `${path}.${randomBytes(6).toString("hex")}.tmp`;
 
-/** A reader of the file never meets half of one. A link is followed. */
+/** Writes a file by a rename, so that no reader sees half of it. A link is followed. */
 export function writeWhole(path: string, text: string): void {
   const file = existsSync(path) ? realpathSync(path) : path;
   const temporary = temporaryName(file);

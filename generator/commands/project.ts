@@ -1,7 +1,7 @@
 /**
- * A user's project as the commands see it: the config, and generated/ and build/ beside it.
+ * A user's project: the config, and generated/ and build/ beside it.
  *
- * In: the path of a config. Out: emitted files on disk, built libraries. What several commands share lives here.
+ * In: the path of a config. Out: emitted files on disk, built libraries. Code that several commands share.
  */
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -48,7 +48,7 @@ export function targetOption<T>(cli: Argv<T>) {
   });
 }
 
-/** Reads the config and brings generated/ up to date. The compiler is imported only here: it takes its time. */
+/** Reads the config and brings generated/ up to date. It imports the compiler, which takes time, only when called. */
 export async function emitProject(
   config: string,
   io: Io,
@@ -101,7 +101,7 @@ export async function buildProject(
   return result;
 }
 
-/** Opens the library that was built for a project. @throws UserError `nothing-built`, NormropeError as `open` does. */
+/** Opens a project's built library. @throws UserError `nothing-built`, NormropeError as `open` does. */
 export async function openProject(config: string, target: Target | "auto"): Promise<Library> {
   const { build } = projectFolders(config);
   const chosen = chosenTarget(target);
@@ -114,14 +114,14 @@ export async function openProject(config: string, target: Target | "auto"): Prom
   throw userError("nothing-built", message, fix);
 }
 
-/** The device that a library's kernels run on. @throws UserError `bad-option` where there is none. */
+/** The device that a library's kernels run on. @throws UserError `bad-option` if there is none. */
 export function requireDevice({ devices: [device] }: Library, purpose: string): DeviceInfo {
   if (device !== undefined) return device;
   const fix = "add --target cpu, or run it on a machine with a GPU: `normrope doctor` shows what was found";
   throw userError("bad-option", `no GPU was found to ${purpose} on`, fix);
 }
 
-/** Verifies every kernel of a library, with a note as each is done. */
+/** Verifies every kernel of a library, with a note after each. */
 export function verifyWithNotes(library: Library, io: Io): Promise<KernelResult[]> {
   const total = library.manifest.kernels.length;
   let done = 0;

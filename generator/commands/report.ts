@@ -1,4 +1,4 @@
-/** `normrope report`: a built library on one HTML page, verified on this machine where it runs here. */
+/** `normrope report`: a built library on one HTML page, verified if it runs on this machine. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
@@ -55,7 +55,7 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
   );
 }
 
-/** What the built library says of itself and, where its device is here, how it does there. */
+/** The data of the report; with verification if the library's device is present. */
 async function examine(
   config: string,
   target: Target | "auto",

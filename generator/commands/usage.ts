@@ -1,14 +1,14 @@
 /**
- * Command lines that make no sense: what is said of them, and what was probably meant.
+ * Errors of the command line, with what was probably meant.
  *
- * In: the words of the command line, and what yargs made of them or complains of. Out: a usage error, or its words.
+ * In: the words of the command line, and yargs's result or complaint. Out: a usage error, or its message.
  */
 import { AXES } from "../../dsl/axes.js";
 import { aliasOf } from "../../dsl/legality.js";
 import { quoted } from "../diagnostics.js";
 import { closest } from "../load/closest.js";
 
-/** A command line that makes no sense. */
+/** A wrong command line. */
 export class UsageError extends Error {}
 
 const COMMANDS = [
@@ -16,7 +16,7 @@ const COMMANDS = [
   ...["verify", "bench", "chart", "report", "cache", "demo", "doctor"],
 ];
 
-/** Options that are there or not; the others have a value. */
+/** Options without a value. The others have one. */
 const FLAGS = ["json", "rejected", "static", "pdl", "verify", "dry-run", "help", "version"];
 const VALUED = [
   ...["config", "target", "arch", "jobs", "timeout", "entry", "op", "out", "bench", "model", "tp", "heads"],
@@ -25,7 +25,7 @@ const VALUED = [
 ];
 const OPTIONS = [...FLAGS, ...VALUED];
 
-/** What a command cannot do without, in its order, and a command line that has it. */
+/** The required arguments of each command, and an example. */
 const ARGUMENTS: ReadonlyMap<string, { readonly names: readonly string[]; readonly example: string }> =
   new Map([
     ["explain", { names: ["kernel"], example: "normrope explain qk_norm_rope__bf16_d128_r128_neox" }],
@@ -50,7 +50,7 @@ export function requirePlainOptions(
   if (flag !== undefined) throw new UsageError(`${quoted(flag)}: it takes no value`);
 }
 
-/** What yargs complains of: of what is missing by its name, of words that it does not know with what may be meant. */
+/** Rewords yargs's complaints: missing arguments by name, unknown words with a suggestion. */
 export function complaint(message: string, args: readonly string[]): string {
   const given = /^Not enough non-option arguments: got (\d+)/.exec(message)?.[1];
   if (given !== undefined) return missingArgument(Number(given), args) ?? message;
@@ -58,7 +58,7 @@ export function complaint(message: string, args: readonly string[]): string {
   if (choice !== null) return `${message}${aliasAmong(choice)}`;
   const words = /^Unknown arguments?: ([\s\S]*)$/.exec(message)?.[1];
   if (words === undefined) return message;
-  // Behind a command that is not known, nothing is.
+  // After an unknown command, nothing is known.
   const [first] = args.filter((arg) => words.split(", ").includes(wordOf(arg)));
   if (first === undefined) return message;
   const word = wordOf(first);
@@ -72,7 +72,7 @@ export function complaint(message: string, args: readonly string[]): string {
   return `Unknown option: ${quoted(first)}${near === undefined ? "" : `. Did you mean --${near}?`}`;
 }
 
-/** For a word that others use in the place of one of the choices. */
+/** Suggests the choice for another common word. */
 function aliasAmong([, given, choices = ""]: readonly (string | undefined)[]): string {
   const values = choices.split(", ").map((choice) => choice.replaceAll('"', ""));
   const alias = AXES.map((axis) => aliasOf(axis, given)).find((name) => name && values.includes(name));
@@ -85,7 +85,7 @@ function missingArgument(given: number, args: readonly string[]): string | undef
   return names && `${command} needs <${names[given]}>, as in \`${example}\``;
 }
 
-/** `name` of `--name`, `-name` and `--name=value`; a word as it is. */
+/** `name` for `--name`, `-name` and `--name=value`; any other word unchanged. */
 function wordOf(arg: string): string {
   return arg.startsWith("-") ? arg.replace(/^-+/, "").replace(/=[\s\S]*$/, "") : arg;
 }

@@ -1,4 +1,4 @@
-/** `normrope verify`: every kernel of a built library against the float64 oracle, on this machine. */
+/** `normrope verify`: checks every kernel of a built library against the float64 oracle. */
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import type { BuiltManifest } from "../../dsl/manifest.js";
@@ -48,7 +48,7 @@ export function registerVerify(cli: Argv, io: Io, fail: () => void): Argv {
   );
 }
 
-/** A library that was built before a change of the config passes for what it holds: say what it does not. */
+/** Warns of kernels that the config asks for and the library lacks. */
 async function noteMissingKernels(config: string, { kernels }: BuiltManifest, io: Io): Promise<void> {
   if (!existsSync(config)) return;
   const { compile } = await import("../pipeline.js");

@@ -1,9 +1,8 @@
 /**
  * Edits a config in place: adds values to an axis.
  *
- * In: the path of a config, an axis, values as typed. Out: the ids of the kernels that this adds; the file is written
- * once, by a rename, after the edited text was read and expanded without an error. Text is inserted where the syntax
- * tree says, so that comments, line ends and formatting stay.
+ * In: the path of a config, an axis, values as typed. Out: the ids of the new kernels. The file is written once, by a
+ * rename, after the edited text was read and expanded without an error. Comments, line ends and formatting stay.
  */
 import {
   type ArrayLiteralExpression,
@@ -29,10 +28,10 @@ import { appendEntry, insertElement, listOf, replaceValue } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
 /**
- * @param entryNumber which entry of the config, from 1, counted over all its spaces; needed where there are several
- * @param opName whose entries are meant, where a config has several spaces
+ * @param entryNumber the entry, from 1, counted over all spaces of the config; needed if there are several
+ * @param opName the op whose entries are meant, if the config has several spaces
  * @throws UserError with nothing written: `unknown-axis`, `value-not-in-axis`, `value-present`, `entry-needed`,
- *   `entry-without-kernel`, and whatever is wrong with the config before or after.
+ *   `entry-without-kernel`, and the errors of the config before or after the edit.
  */
 export function addValues(
   configPath: string,
@@ -65,14 +64,14 @@ export function addValues(
   return added;
 }
 
-/** An entry of a config: the number of its space and its number there, from 0. */
+/** An entry of a config: the indices of its space and in its space. */
 interface EntryIndex {
   readonly op: Op;
   readonly space: number;
   readonly entry: number;
 }
 
-/** The entry that is meant: the only one, of the op that is named. */
+/** The only entry of the config, or of the named op, or the one with the number. */
 function chooseEntry(
   config: SourceFile,
   spaces: readonly Space[],
@@ -100,7 +99,7 @@ function chooseEntry(
   throw userError("entry-needed", have, fix);
 }
 
-/** The text with a value in the axis's list, in order where the list is in order; one value becomes a list. */
+/** The text with a value in the axis's list, sorted if the list is. A single value becomes a list. */
 function withValue(config: SourceFile, at: EntryIndex, axis: Axis, value: AxisValue): string {
   const written = readProperties(entryAt(config, at), ignore)?.get(axis.name)?.value;
   if (written === undefined) throw internalError("edit", `${axis.name} is not in the entry`);
@@ -124,7 +123,7 @@ function withValue(config: SourceFile, at: EntryIndex, axis: Axis, value: AxisVa
   return replaceValue(written, `[${(isBefore ? pair.reverse() : pair).join(", ")}]`);
 }
 
-/** Where a value goes in a list: in its order where the list has one, otherwise to the end. */
+/** The index of a new value: by size if the list is sorted, otherwise at the end. */
 function indexFor(list: ArrayLiteralExpression, value: AxisValue): number {
   const written = list.getElements().map((element) => readScalar(element, ignore)?.value);
   const isSorted = written.every(
@@ -135,9 +134,8 @@ function indexFor(list: ArrayLiteralExpression, value: AxisValue): number {
 }
 
 /**
- * The text with one more entry. The axis is at its default in the given one: writing it there would take the
- * default's kernels away, so the values get an entry of their own. Of an axis that they depend on, it has the values with
- * which there are kernels, and all are new.
+ * The text with one more entry. The given entry omits the axis, so writing it there would remove the default's kernels. If the
+ * new values depend on another axis, the new entry has only those of its values that give kernels, all of them new.
  */
 function withEntry(
   config: SourceFile,
@@ -247,5 +245,5 @@ function noEntry(): UserError {
   return userError("empty-space", "the space has no entry to add to", "write one with a value for each axis");
 }
 
-/** What cannot be read was reported when the config was compiled. */
+/** Unreadable parts were reported when the config was compiled. */
 function ignore(): void {}

@@ -1,7 +1,7 @@
 /**
- * Text put into a config where its syntax tree says, so that comments, line ends and formatting stay.
+ * Inserts text into a config by its syntax tree, so that comments, line ends and formatting stay.
  *
- * In: a config's tree, and what is to stand in it. Out: the text with it. Writes nothing.
+ * In: a config's tree, and the new text. Out: the edited text. Writes nothing.
  */
 import {
   type ArrayLiteralExpression,
@@ -16,7 +16,7 @@ import { unwrap } from "../load/literals.js";
 import { spanOf } from "../load/project.js";
 
 /**
- * The file's text with one more entry in a space: one object becomes a list.
+ * The text with one more entry in a space. A single object becomes a list.
  * @throws UserError `unsupported-expression` for a space of another file.
  */
 export function appendEntry(config: SourceFile, space: CallExpression, entry: string): string {
@@ -33,13 +33,13 @@ export function appendEntry(config: SourceFile, space: CallExpression, entry: st
   const text = config.getFullText();
   const newline = newlineOf(config) + indentAt(text, text.lastIndexOf("\n", entries.getStart()) + 1);
   const indented = entries.getText().replaceAll("\n", "\n  ");
-  // A list of another file keeps its place there.
+  // A list in another file stays there.
   const present = `${isList ? "..." : ""}${indented}`;
   const replaced = `[${newline}  ${present},${newline}  ${entry},${newline}]`;
   return splice(text, entries.getStart(), entries.getEnd(), replaced);
 }
 
-/** The file's text with an element put into a list: on a line of its own where the others are. */
+/** The text with one more element in a list, on its own line if the others are. */
 export function insertElement(list: ArrayLiteralExpression, index: number, element: string): string {
   const config = list.getSourceFile();
   const text = config.getFullText();
@@ -57,7 +57,7 @@ export function insertElement(list: ArrayLiteralExpression, index: number, eleme
   }
   if (!isOnLines) return splice(text, last.getEnd(), last.getEnd(), `, ${element}`);
   const indent = indentAt(text, text.lastIndexOf("\n", last.getStart()) + 1);
-  // What stands behind the last element on its line stays there, where the line ends before the list does.
+  // A comment after the last element stays on that element's line.
   const behind = /^,?[ \t]*(\/\/[^\r\n]*)?(?=\r?\n)/.exec(text.slice(last.getEnd(), list.getEnd()))?.[0];
   if (behind === undefined)
     return splice(text, last.getEnd(), last.getEnd(), `,${newline}${indent}${element}`);
@@ -67,7 +67,7 @@ export function insertElement(list: ArrayLiteralExpression, index: number, eleme
   return comma === "" ? splice(withLine, last.getEnd(), last.getEnd(), ",") : withLine;
 }
 
-/** The file's text with another value for a property, which may be written by its name alone. */
+/** The text with another value of a property. The property may be a shorthand. */
 export function replaceValue(value: Expression, replacement: string): string {
   const name = Node.isShorthandPropertyAssignment(value.getParent()) ? `${value.getText()}: ` : "";
   const text = value.getSourceFile().getFullText();

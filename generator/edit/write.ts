@@ -16,10 +16,10 @@ import { quoted, reasonOf, userError } from "../diagnostics.js";
 const MARK = "\ufeff";
 
 /**
- * Replaces the file that the path leads to, with its permissions and its byte order mark.
+ * Replaces a file and keeps its permissions and byte order mark. A link is followed.
  *
- * @param read what the edit began with, without the mark
- * @throws UserError `bad-file` with nothing written, where the file is another by now or may not be written
+ * @param read the text that the edit started from, without the mark
+ * @throws UserError `bad-file` with nothing written, if the file has changed or may not be written
  */
 export function writeAtOnce(path: string, read: string, text: string): void {
   const file = realpathSync(path);
@@ -29,7 +29,7 @@ export function writeAtOnce(path: string, read: string, text: string): void {
   try {
     writeFileSync(staged, mark + text);
     chmodSync(staged, statSync(file).mode);
-    // Another command may have written it while this one worked.
+    // Another command may have changed it meanwhile.
     if (readFileSync(file, "utf8") !== mark + read) {
       throw userError(
         "bad-file",
@@ -43,7 +43,7 @@ export function writeAtOnce(path: string, read: string, text: string): void {
   }
 }
 
-/** A rename would replace a file that may not be written, too. */
+/** A rename would replace a read-only file, so ask first. */
 function requireWritable(path: string, file: string): void {
   try {
     accessSync(file, constants.W_OK);

@@ -1,5 +1,5 @@
 /**
- * The table of inputs → views of the templates that spell it in C: header, checks, and what dispatch hands on to kernels.
+ * The table of inputs → views of the C interface's templates: the header, the checks, and the parameters of kernels.
  *
  * In: the tables of inputs and functions. Out: records of strings, integers and booleans, and lists of them. Pure.
  */
@@ -24,7 +24,7 @@ import { internalError } from "../diagnostics.js";
 import { commented } from "./spelling.js";
 import type { View } from "./view.js";
 
-/** What dispatch hands on to kernels, besides where heads lie and where positions do. */
+/** The parameters of kernels. Heads and positions are in the template. */
 export function paramsView(): View {
   const isTensor = ({ name, rule }: Input) =>
     rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
@@ -45,7 +45,7 @@ export function paramsView(): View {
 
 const isOfKernel = ({ rule }: Input) => rule.kind === "tensor" && rule.dtype === "kernel";
 
-/** What is of the kernel's dtype is addressed in bytes, as heads are. */
+/** Tensors of the kernel's dtype are addressed in bytes, as heads are. */
 const paramOf = (input: Input): View => ({
   name: input.name,
   type: isOfKernel(input) ? "const char *" : input.type,
@@ -75,7 +75,7 @@ function declaration({ name, type, count = 1, docs }: Input): View[] {
   }));
 }
 
-/** What the C interface checks, field by field. */
+/** The checks of every field. */
 export function inputsView(): View {
   const { fields } = argsLayout();
   const args = [...fields.values()].filter(({ input }) => !HEADS.includes(input));
@@ -91,7 +91,7 @@ export function inputsView(): View {
   };
 }
 
-/** The fields of one struct by what is done with them: each call goes through all. */
+/** The fields of a struct, grouped by kind of check: each call goes through all. */
 function tablesOf(struct: string, fields: readonly Field[]): View[] {
   const views = inputViews(fields);
   const isOf = (rules: readonly string[]) => (view: View) => rules.includes(`${view.rule}`);
@@ -103,7 +103,7 @@ function tablesOf(struct: string, fields: readonly Field[]): View[] {
   ];
 }
 
-/** The bytes of absent fields that lie side by side: a call looks at these as a whole. */
+/** Runs of adjacent absent fields: a call compares each run as a whole. */
 function absentRuns(fields: readonly Field[]): View[] {
   const runs: { offset: number; bytes: number }[] = [];
   for (const { input, offset } of fields.filter(({ input }) => input.rule.kind === "absent")) {
@@ -115,13 +115,13 @@ function absentRuns(fields: readonly Field[]): View[] {
   return runs;
 }
 
-/** What `Type` of the emitted table is called that holds a value of a C type. */
+/** The name of a C type in the emitted enum `Type`. */
 const typeName = (type: CType) => {
   if (type.endsWith("*")) return "pointer";
   return type === "float" ? "float32" : type.replace("_t", "");
 };
 
-/** 0: of `position_bits`. */
+/** Bytes of an element. 0: `position_bits` says it. */
 const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = {
   kernel: 2,
   position: 0,

@@ -1,8 +1,8 @@
 /**
- * The emitted files on disk: write them, or compare with them.
+ * Writes the emitted files to disk, or compares them with it.
  *
- * In: a file set and the folder that it belongs in. Out: what was done, or what differs. Touches nothing outside the
- * folder, writes only what changed, and removes only files that are named like kernels.
+ * In: a file set and the folder that it belongs in. Out: the changes, or the differences. Touches nothing outside the
+ * folder, writes only changed files, and removes only files that are named like kernels.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -16,11 +16,11 @@ import { parseKernelId } from "../kernel_id.js";
 export interface Difference {
   readonly path: string;
   readonly kind: "changed" | "missing" | "extra";
-  /** Unified, from what is on disk to what the compiler emits. */
+  /** A unified diff from the file on disk to the emitted one. */
   readonly patch: string;
 }
 
-/** What separates a folder from a file set, sorted by path. */
+/** The differences of a folder from a file set, sorted by path. */
 export function compareFileSet(folder: string, files: FileSet): Difference[] {
   const onDisk = readFolder(folder);
   const wanted = new Map(files.map(({ path, text }) => [path, text]));
@@ -41,7 +41,7 @@ export function compareFileSet(folder: string, files: FileSet): Difference[] {
 export interface WriteResult {
   readonly written: readonly string[];
   readonly removed: readonly string[];
-  /** Files that no normrope wrote, left where they are; `check` fails on them. */
+  /** Files that normrope did not write. They stay, and `check` fails on them. */
   readonly foreign: readonly string[];
 }
 
@@ -83,7 +83,7 @@ function foldersOf(folder: string): string[] {
   ];
 }
 
-/** What a rename cannot replace must be found before the first rename. */
+/** Finds paths that a rename cannot replace, before the first rename. */
 function requireReplaceable(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined || stat.isFile()) return;
@@ -117,7 +117,7 @@ function readFolder(folder: string): Map<string, string> {
   );
 }
 
-/** A file's text, or undefined where another process has removed it since it was listed. */
+/** A file's text; undefined if another process removed it since it was listed. */
 function readUnlessGone(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");

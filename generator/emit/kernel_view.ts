@@ -21,13 +21,13 @@ const BLOCKS = ["functions", "declare", "load", "read", "prepare", "measure", "a
 
 type Block = (typeof BLOCKS)[number];
 
-/** The text of one block of a stage: its template has that of each block or none. */
+/** The text of one block of a stage. */
 function blockOf(block: Block, { name, values, reads }: PlannedStage, more: View = {}): View {
   const flags = BLOCKS.map((other) => [other, other === block]);
   return { ...more, ...valueViews(values), reads, ...Object.fromEntries(flags), partial: `stages/${name}` };
 }
 
-/** A number as it is; a name as which of the axis's it is, since a template can only ask whether. */
+/** A number stays. A name becomes a set of flags, since a template can only ask whether. */
 function valueViews(values: PlannedStage["values"]): View {
   const views = AXES.flatMap((axis): [string, ViewValue][] => {
     const value = values[axis.name];
@@ -38,7 +38,7 @@ function valueViews(values: PlannedStage["values"]): View {
   return Object.fromEntries(views);
 }
 
-/** One stage for all of a name: what they read together, and the values that they have in common. */
+/** Merges the stages of one name: the union of what they read, and the values that they share. */
 function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
   const names = [...new Set(stages.map(({ name }) => name))];
   return names.map((name): PlannedStage => {
@@ -59,7 +59,7 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
   });
 }
 
-/** What both targets say of a kernel. */
+/** The part of the view that both targets share. */
 function commonView(op: Op, plan: KernelPlan): View {
   const { point, pairing } = plan;
   return {
@@ -70,7 +70,7 @@ function commonView(op: Op, plan: KernelPlan): View {
     headDim: point.headDim,
     dtype: point.dtype,
     rotaryPairs: plan.rotaryPairs,
-    // A kernel that pairs nothing lies as NeoX with nothing rotated.
+    // A kernel without pairing lies as NeoX with nothing rotated.
     pairs: `pairs/${pairing?.rope ?? "neox"}`,
   };
 }
@@ -100,7 +100,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         endSide: bodies.slice(0, i + 1).reduce((count, { sides }) => count + sides.length, 0),
         measures: once.some(({ measures }) => measures),
         declare: onceBlock("declare"),
-        // In the order that was timed: the other one changes the machine code of most kernels.
+        // This order was timed. The other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
         read: onceBlock("read"),
         prepare: onceBlock("prepare"),
@@ -115,7 +115,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   };
 }
 
-/** The names of a layout's entries: without programmatic dependent launch, and with it. */
+/** The symbols of a layout's entries: for an ordinary and for a dependent launch. */
 export function layoutsOf({ id, throughput, ...latency }: KernelPlan) {
   const named = (layout: Layout, name: string) => ({
     ...layout,
@@ -146,7 +146,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   };
 }
 
-/** To measure a head in the middle of its stages, those in front are applied first, and then once more. */
+/** The stages before a measuring stage. They are applied once to measure, and once more after it. */
 function cpuBodyView(body: PlannedBody): View {
   const { stages } = body;
   const measuring = stages.filter(({ measures }) => measures);

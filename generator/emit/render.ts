@@ -54,7 +54,7 @@ export function render(
   ].sort(byPath);
 }
 
-/** A stage that is new in the language needs its text for both targets. */
+/** Every stage needs a template for both targets. */
 function requireStages(templates: Templates, { name, stages }: Op): void {
   const paths = callsOf(stages).flatMap((stage) =>
     ["cuda", "cpu"].map((target) => ({ stage: stage.name, path: `${target}/stages/${stage.name}.hbs` })),
@@ -82,12 +82,12 @@ function manifestOf(
   };
 }
 
-/** The page about a built library: templates/report, which is no part of what is emitted. */
+/** The page about a built library, from templates/report. */
 export function renderReport(templates: Templates, view: View): string {
   return targetRenderer(templates, "report")("report.html", view);
 }
 
-/** The functions of the Python package: templates/python, which is no part of what is emitted either. */
+/** The functions of the Python package, from templates/python. */
 export function renderPython(templates: Templates, view: View): string {
   return targetRenderer(templates, "python")("op.py", view);
 }
@@ -95,8 +95,7 @@ export function renderPython(templates: Templates, view: View): string {
 type Renderer = (template: string, view: View, kernelId?: string) => string;
 
 /**
- * Renders the templates below a folder; each of them can be a partial of the others. Values are spelled as they are in
- * code, and escaped in `.html`.
+ * Renders the templates below a folder. Each can be a partial of the others. Values are escaped only in `.html`.
  */
 export function targetRenderer(templates: Templates, folder: string): Renderer {
   const handlebars = Handlebars.create();
@@ -126,7 +125,7 @@ export function targetRenderer(templates: Templates, folder: string): Renderer {
   };
 }
 
-/** Handlebars gives a partial with named arguments a copy of its context, and the copy checks no reads. */
+/** Refuses named arguments of partials: Handlebars copies the context for them, and the copy checks no reads. */
 class PartialCheck extends Handlebars.Visitor {
   readonly #path: string;
 
@@ -146,7 +145,7 @@ class PartialCheck extends Handlebars.Visitor {
   }
 }
 
-/** The view behind a proxy that throws where a template reads what is not there. */
+/** A view that throws if a template reads a missing name. */
 function strictView(view: View, path: string): View {
   return new Proxy(view, {
     get(target, name) {

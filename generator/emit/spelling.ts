@@ -1,5 +1,5 @@
 /**
- * How values are written in C++ and TypeScript: the only place that spells their types and literals.
+ * The spelling of types and literals in C++ and TypeScript.
  *
  * In: values of the plan. Out: source text. Pure.
  */
@@ -24,11 +24,11 @@ export function rawString(text: string): string {
   return text;
 }
 
-/** Columns of a declaration and of its comment, where both stand on one line. */
+/** The widths of a declaration and of its comment on one line. */
 const DECLARATION_WIDTH = 32;
 const COMMENT_WIDTH = 82;
 
-/** A declaration in C with its comment behind it, on as many lines as that takes. */
+/** A C declaration with its comment, on as many lines as needed. */
 export function commented(declaration: string, text: string): readonly string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {

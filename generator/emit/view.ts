@@ -38,7 +38,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
   };
 }
 
-/** The sides of a kernel in its order, and which inputs it takes: a bit for each that is optional. */
+/** The sides of a kernel in its order, and a bit for each optional input that it takes. */
 function takenView({ sides, inputs }: KernelPlan): View {
   const bits = (of: readonly Input[], pathOf: (name: string) => string) =>
     optionalInputs(of).reduce((all, name, bit) => all + (inputs.includes(pathOf(name)) ? 2 ** bit : 0), 0);

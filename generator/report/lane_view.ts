@@ -12,7 +12,7 @@ const ROW_HEIGHT = 54;
 const RULER_BASELINE = 11;
 const CELL_TOP = 16;
 
-/** Degrees of hue from the first lane to the last: short of a full turn, so that the two differ. */
+/** Degrees of hue from the first lane to the last. Less than a full turn, so that the two differ. */
 const HUES = 320;
 
 export function pictureView(kernel: ManifestKernel): View {
@@ -53,7 +53,7 @@ export function pictureView(kernel: ManifestKernel): View {
   };
 }
 
-/** What fills a cell: half of it, where only the first of its two pairs rotates. */
+/** The filled part of a cell: half of it if only the first of its two pairs rotates. */
 function fillsOf({ rotates }: LaneVector): View[] {
   const whole = { width: CELL.width, kind: rotates === "all" ? "rotates" : "passes" };
   return rotates === "some" ? [whole, { width: CELL.width / 2, kind: "rotates bare" }] : [whole];
@@ -68,7 +68,7 @@ function barsOf({ pairing }: ManifestKernel, { rotates }: LaneVector): View[] {
   ];
 }
 
-/** Which member of its pairs a NeoX vector is. */
+/** Whether a NeoX vector holds first or second members of pairs. */
 function memberOf({ pairing }: ManifestKernel, { element, rotates }: LaneVector): string {
   if (pairing?.rope !== "neox" || rotates === "none") return "";
   return element < pairing.rotaryDim / 2 ? "a" : "b";

@@ -1,8 +1,8 @@
 /**
  * A built library → the view of its report.
  *
- * In: the manifest, what was found and verified on this machine, a benchmark record. Out: the view that
- * templates/report reads. Pure: opens no library, and gives no opinion that its inputs do not hold.
+ * In: the manifest, what was found and verified on this machine, a benchmark record. Out: the view of
+ * templates/report. Pure.
  */
 import { AXES } from "../../dsl/axes.js";
 import type { BuiltManifest, ManifestKernel } from "../../dsl/manifest.js";
@@ -61,7 +61,7 @@ interface Column {
   readonly name: string;
   readonly kind: "number" | "text";
   readonly text: (kernel: ManifestKernel) => string;
-  /** How a cell is marked, where that depends on its kernel. */
+  /** The mark of a cell that depends on its kernel. */
   readonly tone?: ((kernel: ManifestKernel) => string) | undefined;
 }
 
@@ -211,7 +211,7 @@ function deviceText({ name, arch, multiprocessors, memoryBytes }: DeviceInfo): s
   return `${name} (${parts.join(", ")})`;
 }
 
-/** What compilers say of their version, without what they say of their copyright. */
+/** A compiler's version text without the copyright. */
 function toolchainText(toolchain: string): string {
   const telling = toolchain.split("\n").filter((line) => /\d\.\d/.test(line));
   return (telling.length === 0 ? toolchain.split("\n").slice(0, 1) : telling).join("; ");

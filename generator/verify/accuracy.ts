@@ -1,25 +1,25 @@
 /**
- * How far a kernel's output is from the oracle's.
+ * The accuracy of a kernel's output against the oracle.
  *
- * In: outputs, decoded, and the oracle's heads. Out: the largest error as a multiple of what is allowed, and the
+ * In: outputs, decoded, and the oracle's heads. Out: the largest error as a multiple of the allowed error, and the
  * relative error over all elements. Pure.
  */
 
 import type { ReferenceHead } from "../../dsl/stage.js";
 import { type Dtype, ulp } from "../../runtime/dtype.js";
 
-/** Rounding once to nearest, and a little for what float32 does before it, in units in the last place. */
+/** The allowance in ulp: one rounding to nearest, and a little for float32. */
 const ROUNDING_ULPS = 0.51;
-/** ‖out − y‖ / ‖y‖ that rounding alone comes to (1.66e-3, 2.1e-4), and a little more. */
+/** The limit of ‖out − y‖ / ‖y‖: that of rounding alone (1.66e-3, 2.1e-4), and a little more. */
 export const REL_ERROR_LIMIT: Readonly<Record<Dtype, number>> = { bf16: 1.7e-3, f16: 2.2e-4 };
 
-/** Elements without which the relative error says little. */
+/** The fewest elements for which the relative error is meaningful. */
 export const REL_ERROR_MIN_ELEMENTS = 1e5;
 
 export class Accuracy {
   readonly dtype: Dtype;
   elements = 0;
-  /** The largest error as a multiple of the allowance: at most 1 for a right kernel; infinite where an output is NaN. */
+  /** The largest error as a multiple of the allowance: at most 1 for a correct kernel; infinite if an output is NaN. */
   maxError = 0;
   #squaredError = 0;
   #squaredNorm = 0;
@@ -28,7 +28,7 @@ export class Accuracy {
     this.dtype = dtype;
   }
 
-  /** `bound`: how far float32 may be from `y`. Cancellation makes a bound in ulps alone impossible. */
+  /** `bound`: float32's possible distance from `y`. Because of cancellation, no bound in ulps alone exists. */
   add(output: number, y: number, bound: number): void {
     const error = Math.abs(output - y);
     const allowed = ROUNDING_ULPS * ulp(this.dtype, y) + bound;

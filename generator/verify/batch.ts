@@ -1,8 +1,8 @@
 /**
  * Runs a kernel on one made-up batch and judges all the memory that it could have written.
  *
- * In: a kernel and a batch: where its heads lie, and what is done with them. Out: how far each output is from the
- * oracle's, and whether anything else changed: what no head covers (other sides, gaps, guards) and inputs must keep their bits.
+ * In: a kernel and a batch. Out: the accuracy of the outputs, and whether anything else changed: inputs, and memory that no head
+ * covers (other sides, gaps, guards), must keep their bits.
  */
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
@@ -26,31 +26,31 @@ export interface StridedHeads {
   readonly headStride: number;
 }
 
-/** A buffer: where the heads lie in it, and its elements. */
+/** A buffer: its heads, and its length in elements. */
 export interface Region extends Readonly<Record<Side, StridedHeads>> {
   readonly length: number;
 }
 
-/** One batch for a kernel. What its op has no use for is not given to it. */
+/** One batch for a kernel. Inputs that the kernel does not take are not passed. */
 export interface Batch extends Counts {
   readonly name: string;
   readonly source: Region;
-  /** A buffer of its own for the result; default: in place. */
+  /** Another buffer for the result; default: in place. */
   readonly target?: Region;
   readonly positions: Int32Array | BigInt64Array;
   readonly rope: RopeTable;
   readonly eps: number;
-  /** One weight for each head, instead of one for all; so for every input that heads can share. */
+  /** Whether each head has its own weight, and its own of every input that heads can share. */
   readonly weightForEachHead?: boolean;
-  /** Whether it is launched as dependent on the launch before; default: not. */
+  /** Whether it is a dependent launch; default: no. */
   readonly isDependent?: boolean;
-  /** Tokens that the oracle judges; default all. What surrounds the heads is held against the input everywhere. */
+  /** The oracle judges every n-th token; default: all. Memory around the heads is always compared. */
   readonly judgeEvery?: number;
 }
 
 export interface BatchResult {
   readonly accuracy: Accuracy;
-  /** Something that had to keep its bits and did not, in words; undefined where all is as it was. */
+  /** Something that changed and must not, in words; undefined if nothing did. */
   readonly touched: string | undefined;
 }
 
@@ -63,7 +63,7 @@ export function rowsOf(headDim: number, counts: Counts, { gap = 0, guard = 0 } =
   return { q: from(0), k: from(q), v: from(q + k), length: guard + counts.numTokens * tokenStride + guard };
 }
 
-/** Heads one behind the other, each with all its tokens, and a gap behind each token of a head but the very last. */
+/** Heads one after the other, each with all its tokens, with gaps between tokens. */
 export function headsFirst(headDim: number, counts: Counts, gap = 8): Region {
   const { q, k, v } = headsOf(counts);
   const tokenStride = headDim + gap;
@@ -72,14 +72,14 @@ export function headsFirst(headDim: number, counts: Counts, gap = 8): Region {
   return { q: from(0), k: from(q), v: from(q + k), length: Math.max(0, (q + k + v) * headStride - gap) };
 }
 
-/** A tensor that was made up, and what it must be afterwards. */
+/** A made-up tensor, and the content that it must keep. */
 interface Made {
   readonly what: string;
   readonly buffer: DeviceBuffer;
   readonly was: HostData[ElementType];
 }
 
-/** Runs one batch, on random data, and judges everything that it could have written. */
+/** Runs one batch on random data, and judges all memory that it could have written. */
 export function runBatch(
   library: Pick<Library, "manifest" | "upload" | "uploadRope" | "synchronize">,
   kernel: Kernel,
@@ -132,7 +132,7 @@ export function runBatch(
   }
 }
 
-/** Every tensor that the kernel reads besides heads and angles, filled by what its elements are. */
+/** Makes up every tensor that the kernel reads besides heads and angles. */
 function* madeTensors(
   entry: ManifestKernel,
   { stages }: ManifestOp,
@@ -165,7 +165,7 @@ function* madeTensors(
   }
 }
 
-/** Where a buffer is not what it was, in words. */
+/** The first change of a buffer, in words. */
 function changeOf(what: string, buffer: DeviceBuffer, was: HostData[ElementType]): string | undefined {
   const now = buffer.read(was.slice() as never) as HostData[ElementType];
   const element = now.findIndex((bits: number | bigint, i: number) => bits !== was[i]);
@@ -178,7 +178,7 @@ interface Data {
   readonly made: ReadonlyMap<string, Made>;
 }
 
-/** Holds what a batch left against the oracle. */
+/** Judges the memory that a batch left. */
 class Judge {
   readonly accuracy: Accuracy;
   readonly #entry: ManifestKernel;
@@ -217,7 +217,7 @@ class Judge {
     }
   }
 
-  /** The inputs of one head of one token, as the references take them. */
+  /** The inputs of one head of one token, for the references. */
   #inputsOf(side: Side, numHeads: number): (token: number, head: number) => ReferenceInputs {
     const { headDim } = this.#entry.point;
     const { rope, eps, positions, weightForEachHead = false } = this.#batch;
@@ -249,7 +249,7 @@ class Judge {
     });
   }
 
-  /** An element that no head covers and that is not what it was, in words. */
+  /** A changed element that no head covers, in words. */
   touched(was: Uint16Array): string | undefined {
     const element = this.#data.after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
     return element < 0 ? undefined : `element ${element} outside the heads`;

@@ -1,7 +1,7 @@
 /**
- * Which batches a kernel is verified on, so that together they take what its op allows, and every branch of dispatch.
+ * The batches that a kernel is verified on. Together they cover the features of its op and every branch of dispatch.
  *
- * In: a kernel, and what dispatch decides for a shape. Out: batches, and what dispatch was not seen to do. Pure.
+ * In: a kernel, and dispatch's decision for a shape. Out: batches, and the branches that they miss. Pure.
  */
 import { SIDES } from "../../dsl/inputs.js";
 import type { ManifestKernel } from "../../dsl/manifest.js";
@@ -12,22 +12,22 @@ import { type Batch, headsFirst, rowsOf } from "./batch.js";
 import { type Counts, headsOf, isAlwaysForEachHead, readTensors } from "./made_call.js";
 
 /**
- * Elements before and after a batch in place, which must keep their bits. Out of place there are none: there a tool
- * that watches memory sees every access beyond the buffer.
+ * Guard elements before and after a batch in place. Out of place there are none, so that memory tools see every access beyond
+ * the buffer.
  */
 const GUARD = 64;
 
-/** Positions at which peers of this op were wrong, and the ends of the range. */
+/** Positions at which other implementations were wrong, and the ends of the range. */
 export const VERIFY_POSITIONS = [0, 1, 4095, 131071, 1_000_000, 2 ** 31 - 1, -1, -4095, -(2 ** 31)] as const;
-/** What is particular about a batch: positions that cycle through `VERIFY_POSITIONS`, all else as it is here. */
+/** The particulars of a batch. Positions cycle through `VERIFY_POSITIONS`. */
 export interface Sketch {
   readonly name: string;
   readonly tokens: number;
   readonly q: number;
   readonly k: number;
-  /** Default: one, which lies beside the others whether or not the kernel works on it. */
+  /** Default: one. */
   readonly v?: number;
-  /** `rows` of q, k and v heads in place, such rows with gaps, or from rows to tokens behind each other in heads. */
+  /** Rows of q, k and v heads in place, the same with gaps, or from rows to a heads-first buffer. Default: `rows`. */
   readonly memory?: "rows" | "rows with gaps" | "out of place";
   readonly hasInt64Positions?: boolean;
   readonly hasYarn?: boolean;
@@ -49,17 +49,17 @@ const SKETCHES: readonly Sketch[] = [
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
 
-/** A batch, and what dispatch decides for it. */
+/** A batch, and dispatch's decision for it. */
 export interface Branch extends Sketch {
   readonly layout: number;
   readonly headsPerTask: number;
   readonly isSliced: boolean;
 }
 
-/** Shapes that are run with as many tokens as it takes to have dispatch decide otherwise. */
+/** A shape, run with more and more tokens until dispatch has taken every branch. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-/** With 9 rounds of heads on each side, so that tasks are of two rounds, and of four. */
+/** Shapes with 9 rounds of heads on each side, so that tasks have two rounds and four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
   return {
@@ -76,13 +76,13 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
   };
 }
 
-/** What dispatch must have been seen to do, whatever the device: tasks of one, two and four rounds; one slice and several. */
+/** The task sizes that every device must show: one, two and four rounds. */
 const TASKS_MIN = 3;
 
-/** What dispatch was not seen to do, in words. */
+/** The branches of dispatch that were not taken, in words. */
 export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[]): string[] {
   const { layouts } = entry;
-  // Where heads can never share an input, each lane has one.
+  // If heads can never share an input, each lane has one head.
   const differ = SIDES.some((side) => readTensors(entry, side).some(isAlwaysForEachHead));
   const tasksMin = differ ? 1 : TASKS_MIN;
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
@@ -95,12 +95,12 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
   ];
 }
 
-/** Tokens of which some are judged. */
+/** About this many tokens of a large batch are judged. */
 const JUDGED = 43;
 
 /**
- * For each branch of dispatch the smallest batch, by doubling, that takes it; of further shapes that of the last branch
- * before slices. `launched` says what dispatch decides; batches have at most `most` elements.
+ * The smallest batch, by doubling, for each branch of dispatch; for further shapes, the batch of the last branch before slices.
+ * `launched` gives dispatch's decision. Batches have at most `most` elements.
  */
 export function branchesOf(
   entry: ManifestKernel,
@@ -113,7 +113,7 @@ export function branchesOf(
     if (heads === 0) return [];
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
-      const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // so that blocks at the end are not full
+      const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // the last blocks are not full
       if (tokens * heads * entry.point.headDim > most) return [...found.values()];
       const { layout, headsPerTask, slices } = launched(shape, tokens);
       const isSliced = slices > 1;
@@ -133,7 +133,7 @@ export function branchesOf(
   return [...sketchesOf(every), ...last.flatMap(largestOf)];
 }
 
-/** Heads of a token that the kernel works on. */
+/** The heads of a token that the kernel works on. */
 function takenHeads(entry: ManifestKernel, counts: Counts): number {
   const heads = headsOf(counts);
   return SIDES.reduce((sum, side) => sum + (entry.inputs.includes(`${side}.in`) ? heads[side] : 0), 0);
@@ -143,7 +143,7 @@ export const countsOf = ({ q, k, v = 1 }: Shape, numTokens: number) => ({
   ...{ numTokens, numQHeads: q, numKHeads: k, numVHeads: v },
 });
 
-/** The batches that every kernel is run on, and those that a GPU gets for the branches of its dispatch. */
+/** The batches of every kernel, and those for the branches of a GPU's dispatch. */
 export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): Batch[] {
   const { headDim } = entry.point;
   const rotaryDim = entry.pairing?.rotaryDim ?? 2;
@@ -186,7 +186,7 @@ function cyclingPositions(tokens: number): Int32Array {
   );
 }
 
-/** Of 64 bits: some are beyond what 32 hold. */
+/** Int64 positions, some of them beyond int32. */
 function int64Positions(tokens: number): BigInt64Array {
   return BigInt64Array.from(cyclingPositions(tokens), (position, i) =>
     i % 4 === 3 ? BigInt(position) * 1009n : BigInt(position),

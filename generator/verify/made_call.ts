@@ -1,8 +1,8 @@
 /**
- * The call of a kernel whose data is made up: whatever inputs its op has.
+ * A call with made-up data for any kernel.
  *
- * In: a kernel, how many heads there are and where they lie, and what gives a buffer for each tensor. Out: the options of the
- * call. Goes by the table of inputs, so that a new input needs nothing here.
+ * In: a kernel, counts and places of heads, and a function that gives each tensor a buffer. Out: the options of the call. It
+ * follows the table of inputs, so a new input needs no edit here.
  */
 import type { Side } from "../../dsl/inputs.js";
 import type { ManifestKernel, ManifestOp } from "../../dsl/manifest.js";
@@ -12,12 +12,12 @@ import { CALL_TENSORS, SIDE_TENSORS, type Tensor } from "../../runtime/call_inpu
 import type { Heads, HeadsLayout } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
 
-/** How many there are in a batch. */
+/** The counts of a batch. */
 export interface Counts {
   readonly numTokens: number;
   readonly numQHeads: number;
   readonly numKHeads: number;
-  /** Default: one, which lies beside the others whether or not the kernel works on it. */
+  /** Default: one. v heads lie beside the others even if the kernel does not work on them. */
   readonly numVHeads?: number;
 }
 
@@ -25,7 +25,7 @@ export function headsOf({ numQHeads, numKHeads, numVHeads = 1 }: Counts): Readon
   return { q: numQHeads, k: numKHeads, v: numVHeads };
 }
 
-/** Elements of a tensor of a side that lie behind each other: those of one head, or of each. */
+/** The length of a side's tensor in elements: for one head, and in all. */
 export function madeLength(
   tensor: Tensor,
   headDim: number,
@@ -36,11 +36,11 @@ export function madeLength(
   return { ofOne, of: ofOne * (isForEachHead || isAlwaysForEachHead(tensor) ? numHeads : 1) };
 }
 
-/** Whether heads cannot share its elements. */
+/** Whether heads cannot share the tensor. */
 export const isAlwaysForEachHead = ({ shape, strides }: Tensor): boolean =>
   shape.includes("num_heads") && strides.length === 0;
 
-/** The tensors that a kernel reads besides the heads: of a side, and of the whole call but for the table of angles. */
+/** The tensors of a side that a kernel reads, besides the heads. */
 export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[] {
   return SIDE_TENSORS[side].filter(
     ({ name, path }) => name !== "in" && name !== "out" && entry.inputs.includes(path),
@@ -49,11 +49,11 @@ export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[
 
 export interface MadeCall {
   readonly counts: Counts;
-  /** Where the heads of a side lie, in its elements. */
+  /** The heads of each side. */
   readonly in: Readonly<Record<Side, HeadsLayout>>;
   /** Default: in place. */
   readonly out?: Readonly<Record<Side, HeadsLayout>> | undefined;
-  /** Whether each head has inputs of its own, where heads can share them. */
+  /** Whether each head has its own inputs, even if heads could share them. */
   readonly isForEachHead: boolean;
   readonly ropeTable: DeviceRope;
   readonly eps: number;
@@ -61,7 +61,7 @@ export interface MadeCall {
   readonly bufferOf: (tensor: Tensor) => DeviceBuffer;
 }
 
-/** What the kernel takes, and nothing else. */
+/** The options that the kernel takes, and no others. */
 export function madeOptions(entry: ManifestKernel, op: ManifestOp, call: MadeCall): RunOptions {
   const { headDim } = entry.point;
   const counts = headsOf(call.counts);

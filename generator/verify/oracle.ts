@@ -1,14 +1,14 @@
 /**
- * What an op means for one head, from the references of its stages, in float64.
+ * The oracle: an op's result for one head, from its stages' references, in float64.
  *
- * In: the stages of a side, a point, the head's elements and its inputs. Out: the exact result, and how far float32 may be
- * from it. Knows nothing of lanes, vectors or tables. Pure.
+ * In: the stages of a side, a point, the head's elements and its inputs. Out: the exact result, and a bound of
+ * float32's error. Knows nothing of lanes, vectors or tables. Pure.
  */
 import type { Values } from "../../dsl/points.js";
 import { type StageCall, stageNamed, valuesOf } from "../../dsl/sides.js";
 import type { ReferenceHead, ReferenceInputs } from "../../dsl/stage.js";
 
-/** One head through the stages of its side. `x`: `[headDim]`, exact. */
+/** Applies the stages of a side to one head. `x`: `[headDim]`, exact. */
 export function oracleHead(
   calls: readonly StageCall[],
   point: Values,

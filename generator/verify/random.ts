@@ -17,10 +17,10 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** A prime: what is longer repeats itself, at no multiple of any head. */
+/** Longer data repeats after this many elements. It is prime, so repeats never align with heads. */
 const PERIOD = 99_991;
 
-/** Numbers that are drawn from, at most, for each scale. */
+/** The most distinct numbers for each scale. */
 const DRAWN = 4096;
 const SCALES = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8];
 const BLOCK = 256;

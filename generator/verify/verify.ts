@@ -1,7 +1,7 @@
 /**
- * Runs every kernel of a library on made-up batches, which together take what the op allows.
+ * Runs every kernel of a library on made-up batches.
  *
- * In: an open library. Out: for each kernel how many batches ran, the largest error, and whether it passes.
+ * In: an open library. Out: for each kernel the number of batches, the largest error, and whether it passes.
  */
 import { SIDES } from "../../dsl/inputs.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
@@ -21,7 +21,7 @@ export interface KernelResult {
   readonly maxError: number;
   readonly relError: number;
   readonly pass: boolean;
-  /** What failed, in words; empty where it passes. */
+  /** The failures in words; empty if it passes. */
   readonly failures: readonly string[];
 }
 
@@ -65,9 +65,9 @@ function verifyKernel(library: Library, kernel: Kernel, entry: ManifestKernel): 
   return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
 }
 
-/** A batch of so many elements is larger than the cache, in which sixteen-bit elements take twice as many bytes. */
+/** The most elements of a batch. Their bytes are twice the L2 cache, so the largest batches run in slices. */
 const elementsMax = ({ devices }: Library) => Math.max(2 ** 24, ...devices.map(({ l2Bytes }) => l2Bytes));
-/** What dispatch decides. Nothing is read, so there need be no memory. */
+/** Dispatch's decision. It reads nothing, so addresses need no memory. */
 function launchOf(
   library: Library,
   kernel: Kernel,
