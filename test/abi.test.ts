@@ -80,9 +80,17 @@ int main(void) {
 }\n`,
   );
   const include = ["-Iinclude", "-Icommon"];
-  await compileIn(folder, "-std=c++17", ...include, "-c", "common/abi.cpp", "table.cpp");
+  await compileIn(
+    folder,
+    "-std=c++17",
+    ...include,
+    "-c",
+    "common/abi.cpp",
+    "common/validate.cpp",
+    "table.cpp",
+  );
   await compileIn(folder, "-x", "c", "-c", "caller.c");
-  await compileIn(folder, "caller.o", "abi.o", "table.o", "-o", "caller");
+  await compileIn(folder, "caller.o", "abi.o", "validate.o", "table.o", "-o", "caller");
   expect(execFileSync(join(folder, "caller"), { encoding: "utf8" })).toBe("0 0\n-1\n");
 });
 
