@@ -1,13 +1,14 @@
 /**
- * `import` on the configs of models that the op can do, in Hugging Face's form. What is expected was taken from the
+ * `import` on the configs of models that an op can do, in Hugging Face's form. What is expected was taken from the
  * models, not from the table in the sources.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { neoxSpace, normrope } from "./cli_helpers.js";
+import { normrope } from "./cli_helpers.js";
 import { temporaryFolder } from "./helpers.js";
+import { OPS_CONFIG } from "./model_project.js";
 
 const CONFIGS = join(PACKAGE_ROOT, "test", "hf_configs");
 const fixture = (name: string) => join(CONFIGS, `${name}.json`);
@@ -41,13 +42,15 @@ const sliding = (count: number, point: string, heads: string, table: string) =>
   layers("sliding_attention", count, point, heads, table);
 
 const NEOX_128 = "d128_r128_neox";
-const EARLY = /rounds to bf16 before it multiplies by the weight.*cosine, sine and products in it/;
-const LATE = /rounds to bf16 behind the weight.*cosine, sine and products in it/;
+const EARLY =
+  /code rounds to bf16 before it multiplies by the weight.*, then .*cosine, sine and products in bf16/;
+const LATE = /code rounds to bf16 at the end of the norm, then .*cosine, sine and products in bf16/;
+const ROPE_ALONE = /code rotates with cosine, sine and products in bf16:/;
 const UNKNOWN = /is not known here/;
 const EXAONE = `type: "llama3", factor: 16, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192`;
 const GEMMA_4 = scaled(1e6, 512, `type: "proportional", partialRotaryFactor: 0.25`);
 
-type Case = readonly [name: string, eps: number, rounding: RegExp, layers: readonly Layers[]];
+type Case = readonly [name: string, eps: number | null, rounding: RegExp, layers: readonly Layers[]];
 
 /** What configs leave out, and nothing guesses. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
@@ -160,7 +163,80 @@ const CASES: readonly Case[] = [
   ],
   ["plamo-2-8b", 1e-6, UNKNOWN, [layers("full_attention", null, NEOX_128, "32/4/4", plain(1e4, 128))]],
   ["internvl3.5-qwen3", 1e-6, EARLY, full(36, NEOX_128, "32/8/8", plain(1e6, 128))],
+  [
+    "gemma-3-4b",
+    1e-6,
+    LATE,
+    [
+      sliding(29, "d256_r256_neox_w1p", "8/4/4", plain(1e4, 256)),
+      ...full(5, "d256_r256_neox_w1p", "8/4/4", scaled(1e6, 256, `type: "linear", factor: 8`)),
+    ],
+  ],
+  ["qwen3-next-80b-a3b", 1e-6, LATE, full(12, "d256_r64_neox_w1p", "16/2/2", plain(1e7, 64))],
+  [
+    "hunyuan-a13b",
+    1e-5,
+    /code rotates with .* in bf16, then rounds to bf16 before it multiplies/,
+    full(32, "rope_norm bf16_d128_r128_neox", "32/8/8", scaled(1e4, 128, `type: "alpha", alpha: 1000`)),
+  ],
+  [
+    "llama-4-scout",
+    1e-5,
+    /code rotates in float32, and rounds to bf16 behind it, then rounds to bf16 at the end of the norm/,
+    full(
+      36,
+      "rope_norm bf16_d128_r128_interleaved_noweight",
+      "40/8/8",
+      scaled(
+        ...([5e5, 128] as const),
+        `type: "llama3", factor: 16, lowFreqFactor: 1, highFreqFactor: 1, originalMaxPositionEmbeddings: 8192`,
+      ),
+    ),
+  ],
+  [
+    "llama-4-maverick",
+    null,
+    /code rotates in float32/,
+    full(36, "rope bf16_d128_r128_interleaved", "40/8/8", plain(5e5, 128)),
+  ],
+  [
+    "llama-3.1-8b",
+    null,
+    ROPE_ALONE,
+    full(
+      ...([32, "rope bf16_d128_r128_neox", "32/8/8"] as const),
+      scaled(
+        ...([5e5, 128] as const),
+        `type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192`,
+      ),
+    ),
+  ],
+  [
+    "gpt-oss-20b",
+    null,
+    ROPE_ALONE,
+    [
+      layers(
+        "sliding_attention,full_attention",
+        ...([24, "rope bf16_d64_r64_neox", "64/8/8"] as const),
+        scaled(
+          ...([150000, 64] as const),
+          `type: "yarn", factor: 32, originalMaxPositionEmbeddings: 4096, betaFast: 32, betaSlow: 1, truncate: false`,
+        ),
+      ),
+    ],
+  ],
+  ["glm-4.5-air", null, ROPE_ALONE, full(46, "rope bf16_d128_r64_neox", "96/8/8", plain(1e6, 64))],
+  [
+    "aya-23-8b",
+    null,
+    /code rotates in float32 with cosine and sine in f16/,
+    full(32, "rope f16_d128_r128_interleaved", "32/8/8", plain(1e4, 128)),
+  ],
 ];
+
+/** `d128_r128_neox` of the op that ships in bf16; of the others with the op's name. */
+const shortened = (id: string) => id.replace("qk_norm_rope__bf16_", "").replace(/_[0-9a-f]{8}__/, " ");
 
 interface Imported {
   readonly model: { readonly eps: number | null };
@@ -182,10 +258,10 @@ const listed = async (config: string) => {
   return kernels.map(({ id }) => id);
 };
 
-describe("a model that the op can do gives its points, heads and tables:", () => {
+describe("a model that an op can do gives its points, heads and tables:", () => {
   it.each<Case>(CASES)("%s", async (name, eps, rounding, expected) => {
     const config = join(temporaryFolder(), "normrope.config.ts");
-    writeFileSync(config, neoxSpace(16));
+    writeFileSync(config, OPS_CONFIG);
     const args = ["import", fixture(name), "--config", config, "--json", ...(FLAGS[name] ?? [])];
     const { code, out, err } = await normrope(args);
     expect([code, err]).toEqual([0, ""]);
@@ -194,17 +270,18 @@ describe("a model that the op can do gives its points, heads and tables:", () =>
       imported.layers.map(({ types, count, heads, id, tables }) => ({
         types: types.join(),
         count,
-        point: id.replace("qk_norm_rope__bf16_", ""),
+        point: shortened(id),
         heads: `${heads.q}/${heads.k}/${heads.v}`,
         tables: tables.map(({ call }) => call),
       })),
     ).toEqual(expected);
     expect([imported.model.eps, imported.rounding]).toEqual([eps, expect.stringMatching(rounding)]);
 
-    const ids = [...new Set(expected.map(({ point }) => `qk_norm_rope__bf16_${point}`))].sort();
-    expect([imported.added, imported.present]).toEqual([ids, []]);
-    expect(await listed(config)).toEqual(expect.arrayContaining(ids));
-    expect(await listed(config)).toHaveLength(1 + ids.length);
+    const points = [...new Set(expected.map(({ point }) => point))].sort();
+    expect([imported.added.map(shortened), imported.present]).toEqual([points, []]);
+    const [ids, all] = [imported.added, await listed(config)];
+    expect(all).toEqual(expect.arrayContaining([...ids]));
+    expect(all).toHaveLength(3 + ids.length);
 
     const text = readFileSync(config, "utf8");
     const again: Imported = JSON.parse((await normrope(args)).out);
@@ -220,6 +297,6 @@ describe("a model that the op can do gives its points, heads and tables:", () =>
         .map((name) => name.replace(/\.json$/, ""))
         .sort(),
     );
-    expect(CASES.length).toBeGreaterThanOrEqual(25);
+    expect(CASES.length).toBeGreaterThanOrEqual(36);
   });
 });

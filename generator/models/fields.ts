@@ -1,12 +1,15 @@
 /**
- * The fields of a config that say how wide and how many its heads are, checked, with the model's own defaults.
+ * The fields of a config that say how wide and how many its heads are, and of which dtype, with the model's own defaults.
  *
- * In: a config as it is written, and its row of `model_types`. Out: typed fields under their usual names, and remarks
+ * In: a config as it is written, and its row of `model_types`. Out: checked fields under their usual names, and remarks
  * on what the config left out. Pure.
  */
 import { z } from "zod";
-import { UserError } from "../diagnostics.js";
+import { AXES, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
+import { aliasOf } from "../../dsl/legality.js";
+import { quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, type Fields, type ModelConfig } from "./config_file.js";
+import type { Head } from "./head.js";
 import type { ModelType } from "./model_type.js";
 
 const count = (most: number) => z.int().min(1).max(most);
@@ -49,6 +52,8 @@ export type TextFields = z.infer<typeof schema>;
 export interface TextModel extends ModelConfig {
   /** Undefined where the model type is not known. */
   readonly row: ModelType | undefined;
+  /** What is done to each head of q and k. */
+  readonly head: Head;
   /** The checked fields. */
   readonly text: TextFields;
   /** A field that `text` has not, or its default, which is `taken` by that. */
@@ -58,8 +63,8 @@ export interface TextModel extends ModelConfig {
 }
 
 /** @throws UserError `bad-model-config`, for every field that is wrong. */
-export function readTextModel(config: ModelConfig, row: ModelType | undefined): TextModel {
-  const { fields, path, prefix } = config;
+export function readTextModel(config: ModelConfig, row: ModelType | undefined, head: Head): TextModel {
+  const { fields } = config;
   const taken = new Map<string, unknown>();
   const extra = (name: string) => {
     if (Object.hasOwn(fields, name)) return fields[name];
@@ -71,15 +76,55 @@ export function readTextModel(config: ModelConfig, row: ModelType | undefined): 
   const said: Fields = Object.fromEntries(
     Object.keys(SHAPE).map((name) => [name, ROPE.includes(name) ? fields[name] : extra(nameOf(name))]),
   );
-  const read = schema.safeParse(said);
-  if (read.success) return { ...config, row, text: read.data, extra, taken };
-  const wrong = new Set(read.error.issues.map(({ path: [name] }) => name as keyof typeof SHAPE));
+  const text = checked(schema, said, config, "", nameOf);
+  return { ...config, row, head, text, extra, taken };
+}
+
+/** The fields as a schema has them. @throws UserError `bad-model-config`, for every field that is wrong. */
+export function checked<S extends z.ZodObject>(
+  schema: S,
+  fields: Fields,
+  config: ModelConfig,
+  before: string,
+  nameOf = (name: string) => name,
+): z.infer<S> {
+  const read = schema.safeParse(fields);
+  if (read.success) return read.data;
+  const wrong = new Set(read.error.issues.map((issue) => String(issue.path[0])));
   throw new UserError(
-    [...wrong].flatMap(
-      (name) =>
-        badField(path, `${prefix}${nameOf(name)}`, said[name], SHAPE[name].description ?? "").diagnostics,
-    ),
+    [...wrong].flatMap((name) => {
+      const want = schema.shape[name] as z.ZodType | undefined;
+      return badField(config, before + nameOf(name), fields[name], want?.description ?? "left out")
+        .diagnostics;
+    }),
   );
+}
+
+const DTYPE = AXES.find(({ name }) => name === "dtype");
+
+/** The dtype of the weights and of what runs through them; a text config's own goes first. */
+export function dtypeField({
+  fields,
+  outer,
+  prefix,
+}: ModelConfig): { name: string; value: unknown } | undefined {
+  const places = [
+    ...["dtype", "torch_dtype"].map((name) => ({ name: `${prefix}${name}`, value: fields[name] })),
+    ...["dtype", "torch_dtype"].map((name) => ({ name, value: outer[name] })),
+  ];
+  return places.find(({ value }) => value !== undefined && value !== null && value !== "auto");
+}
+
+/** @throws UserError `missing-model-fact` for a dtype without kernels. */
+export function dtypeOf(config: ModelConfig, asked: ConfigPoint["dtype"] | undefined): ConfigPoint["dtype"] {
+  if (asked !== undefined) return asked;
+  const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
+  const alias = DTYPE && aliasOf(DTYPE, value);
+  const dtype = DTYPES.find((name) => name === alias);
+  if (dtype !== undefined) return dtype;
+  const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
+  const fix = "say what the model is run in with --dtype bf16 or --dtype f16";
+  throw userError("missing-model-fact", message, fix);
 }
 
 /** A remark on the defaults that were taken so far. */

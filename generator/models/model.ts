@@ -1,28 +1,24 @@
 /**
- * A model's config.json → the kernels that its layers need, or the reasons why the op cannot do them.
+ * A model's config.json → the kernels that its layers need, or the reasons why there are none.
  *
- * In: the path of a config, and what the command line adds. Out: a model: groups of layers with their point, the heads of
- * one rank and their tables. What is not known is asked for, never guessed. Reads one file and writes none.
+ * In: the path of a config, and what the command line adds. Out: a model: what is done to its heads, and groups of layers
+ * with the values of their axes, the heads of one rank and their tables. What is not known is asked for, never guessed.
+ * Reads one file and writes none.
  */
-import { AXES, type ConfigPoint } from "../../dsl/axes.js";
-import { completed } from "../../dsl/points.js";
+import type { Values } from "../../dsl/points.js";
+import type { StageCall } from "../../dsl/sides.js";
 import { quoted, userError } from "../diagnostics.js";
-import { type AttentionFlags, dtypeOf, factsOf } from "./attention.js";
 import { isObject, readModelConfig } from "./config_file.js";
-import type { Facts, Rounding } from "./facts.js";
-import { defaultsTaken, readTextModel, type TextModel } from "./fields.js";
+import { defaultsTaken, dtypeOf, readTextModel, type TextModel } from "./fields.js";
+import { headOf, type ModelFlags } from "./head.js";
 import { type LayerGroup, layersOf } from "./layers.js";
+import type { ModelType } from "./model_type.js";
 import { modelType } from "./model_types.js";
-
-/** What the command line says beside the config. */
-export interface ModelFlags extends AttentionFlags {
-  /** Ranks of tensor parallelism. */
-  readonly tp: number;
-}
 
 /** Layers that one kernel does. */
 export interface ModelLayers extends LayerGroup {
-  readonly point: ConfigPoint;
+  /** Of every axis that means something to the model's stages. */
+  readonly values: Values;
   /** Of one rank. */
   readonly heads: { readonly q: number; readonly k: number; readonly v: number };
 }
@@ -34,12 +30,13 @@ export interface Model {
   /** Where the facts about it come from. */
   readonly source: string;
   readonly tp: number;
+  /** What is done to each head of q and k, the innermost stage first. */
+  readonly stages: readonly StageCall[];
   /** Undefined where the config does not say it. */
   readonly eps: number | undefined;
-  readonly weightForm: Facts["weight-form"];
-  readonly rounding: Rounding | undefined;
+  readonly rounding: ModelType["rounding"];
   readonly layers: readonly ModelLayers[];
-  /** Layers without attention, by type. */
+  /** Layers without attention, or with nothing to do in it, by type. */
   readonly others: ReadonlyMap<string, number>;
   readonly remarks: readonly string[];
 }
@@ -51,13 +48,14 @@ export interface Model {
 export function readModel(path: string, flags: ModelFlags): Model {
   const config = readModelConfig(path);
   const row = config.type === undefined ? undefined : modelType(config.type, config.classes);
-  const facts = factsOf(config, row, flags);
-  const model = readTextModel(config, row);
+  const { stages, values } = headOf(config, row, flags);
+  const model = readTextModel(config, row, { stages, values });
   requireAlike(model);
-  const dtype = dtypeOf(config, flags);
+  const dtype = dtypeOf(config, flags.dtype);
   const { groups, others } = layersOf(model, flags);
   if (groups.length === 0) {
-    throw userError("unsupported-model", `${quoted(path)}: no layer has attention`, "it needs no kernel");
+    const message = `${quoted(path)}: no layer has attention with something to do`;
+    throw userError("unsupported-model", message, "it needs no kernel");
   }
   return {
     path,
@@ -65,14 +63,12 @@ export function readModel(path: string, flags: ModelFlags): Model {
     outerType: config.outerType,
     source: row?.source ?? "the command line",
     tp: flags.tp,
+    stages,
     eps: model.text.rms_norm_eps ?? undefined,
-    weightForm: facts["weight-form"],
     rounding: row?.rounding,
     layers: groups.map((group) => ({
       ...group,
-      point: completed(AXES, {
-        ...{ headDim: group.headDim, rotaryDim: group.rope.rotaryDim, rope: facts.rope, dtype },
-      }),
+      values: { ...values, headDim: group.headDim, rotaryDim: group.rope.rotaryDim, dtype },
       heads: headsOfRank(group, flags.tp),
     })),
     others,
