@@ -5,7 +5,7 @@
  * that the language has no word for, or else each flag that is still needed. Pure.
  */
 import { type ConfigPoint, STAGES } from "../../dsl/axes.js";
-import type { Axis, AxisValue } from "../../dsl/axis.js";
+import type { AxisValue } from "../../dsl/axis.js";
 import { stageRejection } from "../../dsl/legality.js";
 import type { Values } from "../../dsl/points.js";
 import { expressionOf, openAxes, type StageCall } from "../../dsl/sides.js";
@@ -13,7 +13,7 @@ import { internalError, quoted, show, UserError, userError } from "../diagnostic
 import { closest } from "../load/closest.js";
 import { badField, isObject, type ModelConfig } from "./config_file.js";
 import { dtypeField } from "./fields.js";
-import { lackNamed } from "./lacks.js";
+import { type LackName, lackNamed } from "./lacks.js";
 import { flagOf, type ModelType, SAID_AXES } from "./model_type.js";
 
 /** What the command line says of a model beside its config. */
@@ -36,15 +36,44 @@ export interface Head {
   readonly values: Values;
 }
 
-/** @throws UserError `unsupported-model`, `unknown-model-type`, `missing-model-fact`, `bad-model-config`, `bad-option`. */
+/**
+ * Flags may repeat what a row says. Of a model without a row they say all: a default is the language's, and no fact of it.
+ * @throws UserError `unsupported-model`, `unknown-model-type`, `missing-model-fact`, `bad-model-config`, `bad-option`.
+ */
 export function headOf(config: ModelConfig, row: ModelType | undefined, flags: ModelFlags): Head {
+  const { path, prefix, type, classes, fields } = config;
   const asked = flags.head === undefined ? undefined : parseHead(flags.head);
-  const head = row === undefined ? headOfFlags(config, asked, flags) : headOfRow(config, row);
-  requireAgreement(row, head, asked, flags.axes);
-  const missing = restMissing(config, row, flags);
-  if (missing.length === 0) return head;
-  const message = `${quoted(config.path)} does not say all of it, and nothing is guessed`;
-  throw userError("missing-model-fact", message, `add ${missing.join(" ")}`);
+  const off = row !== undefined && isNormOff(config, row) ? "norm" : undefined;
+  requireWords(config, row, off);
+  const stages = row === undefined ? asked : stagesOf(row).filter(({ name }) => name !== off);
+  if (row === undefined && fields.use_qk_norm === false && asked?.some(({ name }) => name === "norm")) {
+    const message = `--head is ${expressionOf(asked)}, and ${prefix}use_qk_norm of the config is false`;
+    throw userError("bad-option", message, "take the norm out of it, or correct the config");
+  }
+  const open = stages === undefined ? SAID_AXES : openOf(stages);
+  const own: Values | undefined = row && (row.axes ?? {});
+  const values = Object.fromEntries(
+    open.map((axis) => [
+      axis.name,
+      own === undefined ? flags.axes[axis.name] : (own[axis.name] ?? axis.default),
+    ]),
+  );
+  if (stages !== undefined) requireAgreement(row, { stages, values }, asked, flags.axes);
+  const unsaid = open.filter(({ name }) => values[name] === undefined);
+  const rest = restMissing(config, row, flags);
+  if (stages !== undefined && unsaid.length === 0) {
+    if (rest.length === 0) return { stages, values };
+    const message = `${quoted(path)} does not say all of it, and nothing is guessed`;
+    throw userError("missing-model-fact", message, `add ${rest.join(" ")}`);
+  }
+  const wanted = [
+    ...(stages === undefined ? ["--head EXPRESSION"] : []),
+    ...unsaid.map((axis) => `--${flagOf(axis)} ${axis.kind === "enum" ? axis.values.join("|") : "N"}`),
+  ];
+  const of = classes.length === 0 ? "" : ` of ${classes.map(show).join(", ")}`;
+  const what = type === undefined ? "has no model_type" : `model_type ${show(type)}${of} is not known`;
+  const fix = `say what its attention does to q and k: ${[...wanted, ...rest].join(" ")}`;
+  throw userError("unknown-model-type", `${quoted(path)}: ${what}`, fix);
 }
 
 /** The stages of `rotate(norm(x))`. @throws UserError `bad-option` for what is no such expression. */
@@ -80,42 +109,11 @@ const openOf = (stages: readonly StageCall[]) => {
   return SAID_AXES.filter((axis) => open.includes(axis));
 };
 
-function headOfRow(config: ModelConfig, row: ModelType): Head {
-  const off = isNormOff(config, row) ? "norm" : undefined;
-  requireWords(config, row, off);
-  if (row.head === undefined) throw internalError("models", `${row.types[0]} has no head`);
-  const stages = parseHead(row.head).filter(({ name }) => name !== off);
-  const of: Values = row.axes ?? {};
-  return { stages, values: valuesOf(stages, (axis) => of[axis.name] ?? axis.default) };
+function stagesOf({ head, types }: ModelType): Head["stages"] {
+  if (head === undefined) throw internalError("models", `${types[0]} has no head`);
+  return parseHead(head);
 }
 
-/** A default is the language's, and says nothing of a model: each axis must be said. */
-function headOfFlags(config: ModelConfig, asked: Head["stages"] | undefined, flags: ModelFlags): Head {
-  const { path, prefix, fields, type, classes } = config;
-  requireWords(config, undefined, undefined);
-  if (fields.use_qk_norm === false && asked?.some(({ name }) => name === "norm")) {
-    const message = `--head is ${expressionOf(asked)}, and ${prefix}use_qk_norm of the config is false`;
-    throw userError("bad-option", message, "take the norm out of it, or correct the config");
-  }
-  const open = asked === undefined ? SAID_AXES : openOf(asked);
-  const unsaid = open.filter(({ name }) => flags.axes[name] === undefined);
-  if (asked !== undefined && unsaid.length === 0)
-    return { stages: asked, values: valuesOf(asked, ({ name }) => flags.axes[name]) };
-  const wanted = [
-    ...(asked === undefined ? ["--head EXPRESSION"] : []),
-    ...unsaid.map((axis) => `--${flagOf(axis)} ${axis.kind === "enum" ? axis.values.join("|") : "N"}`),
-    ...restMissing(config, undefined, flags),
-  ];
-  const of = classes.length === 0 ? "" : ` of ${classes.map(show).join(", ")}`;
-  const what = type === undefined ? "has no model_type" : `model_type ${show(type)}${of} is not known`;
-  const fix = `say what its attention does to q and k: ${wanted.join(" ")}`;
-  throw userError("unknown-model-type", `${quoted(path)}: ${what}`, fix);
-}
-
-const valuesOf = (stages: Head["stages"], value: (axis: Axis) => AxisValue | undefined): Values =>
-  Object.fromEntries(openOf(stages).map((axis) => [axis.name, value(axis)]));
-
-/** Flags may repeat what is known, and say nothing of what the stages have not. */
 function requireAgreement(
   row: ModelType | undefined,
   { stages, values }: Head,
@@ -137,7 +135,7 @@ function requireAgreement(
 
 /** Refuses what the language has no word for, with every reason. A stage that is off lacks nothing. */
 function requireWords(config: ModelConfig, row: ModelType | undefined, off: string | undefined): void {
-  const names = new Set([...(row?.lacks ?? []), ...(hasManyPositions(config) ? (["mrope"] as const) : [])]);
+  const names = new Set([...(row?.lacks ?? []), ...lacksSeen(config)]);
   const lacks = [...names].map(lackNamed).filter(({ of }) => of === undefined || of !== off);
   if (lacks.length === 0) return;
   const subject = `${quoted(config.path)}: the attention of ${config.type ?? "this model"}`;
@@ -147,6 +145,17 @@ function requireWords(config: ModelConfig, row: ModelType | undefined, off: stri
   throw new UserError(
     lacks.map(({ reason }) => ({ code: "unsupported-model", message: `${subject} ${reason}`, fix })),
   );
+}
+
+/** What shows in the config of any model. */
+function lacksSeen(config: ModelConfig): LackName[] {
+  const isMrope = ropeObjects(config).some(
+    ({ mrope_section, xdrope_section, type, rope_type }) =>
+      mrope_section != null || xdrope_section != null || type === "mrope" || rope_type === "mrope",
+  );
+  const own = config.fields.per_layer_config;
+  const isMixed = isObject(own) && Object.keys(own).length > 0;
+  return [...(isMrope ? ["mrope" as const] : []), ...(isMixed ? ["per_layer_config" as const] : [])];
 }
 
 function isNormOff(config: ModelConfig, row: ModelType): boolean {
@@ -160,14 +169,6 @@ function isNormOff(config: ModelConfig, row: ModelType): boolean {
   }
   if (typeof value !== "boolean") throw badField(config, name, value, "true or false");
   return !value;
-}
-
-/** Multi-axis positions show in the config of any model. */
-function hasManyPositions(config: ModelConfig): boolean {
-  return ropeObjects(config).some(
-    ({ mrope_section, xdrope_section, type, rope_type }) =>
-      mrope_section != null || xdrope_section != null || type === "mrope" || rope_type === "mrope",
-  );
 }
 
 /** Every object of a config that may say something of RoPE. */

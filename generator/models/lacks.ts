@@ -41,6 +41,10 @@ export const LACKS = {
     reason: "has other head counts in each layer, which `import` does not read",
     instead: "`normrope add` adds its kernels by hand: head counts are arguments of a call",
   },
+  per_layer_config: {
+    reason: "differs between layers by per_layer_config, as transformers saves it, which is not read",
+    instead: "import the config.json that the model was published with",
+  },
 } as const satisfies Readonly<Record<string, Lack>>;
 
 export type LackName = keyof typeof LACKS;

@@ -56,7 +56,7 @@ export function layersOf(model: TextModel, flags: ModelFlags): Layers {
     const { types, count = 0 } = groups.get(key) ?? { types: [] };
     groups.set(key, { ...group, types: [...new Set([...types, layer.type])], count: count + 1 });
   }
-  const isCounted = model.text.num_hidden_layers != null && model.row?.layers?.someBy === undefined;
+  const isCounted = model.text.num_hidden_layers != null && !model.row?.layers?.uncounted;
   return {
     groups: [...groups.values()].map((group) => (isCounted ? group : { ...group, count: undefined })),
     others,
@@ -148,7 +148,8 @@ function period(model: TextModel, field: string): number {
   throw badField(model, field, every, "a whole number from 1, or letters such as LLLG");
 }
 
-function groupOf(model: TextModel, { type, rotates, hasOwnK }: Layer, flags: ModelFlags): LayerGroup {
+function groupOf(model: TextModel, layer: Layer, flags: ModelFlags): LayerGroup {
+  const { type, hasOwnK } = layer;
   const { text } = model;
   const numQHeads = text.num_attention_heads;
   const headDim = fieldOf(model, type, "head_dim") ?? dividedHeadDim(model);
@@ -157,7 +158,7 @@ function groupOf(model: TextModel, { type, rotates, hasOwnK }: Layer, flags: Mod
     const want = `a divisor of num_attention_heads, ${numQHeads}`;
     throw badField(model, "num_key_value_heads", numKvHeads, want);
   }
-  const rope = ropeOf(model, { type, rotates }, headDim, flags);
+  const rope = ropeOf(model, layer, headDim, flags);
   return { types: [type], count: 1, headDim, numQHeads, numKvHeads, hasOwnK, rope };
 }
 

@@ -8,7 +8,7 @@
 import type { Values } from "../../dsl/points.js";
 import type { StageCall } from "../../dsl/sides.js";
 import { quoted, userError } from "../diagnostics.js";
-import { isObject, readModelConfig } from "./config_file.js";
+import { readModelConfig } from "./config_file.js";
 import { defaultsTaken, dtypeOf, readTextModel, type TextModel } from "./fields.js";
 import { headOf, type ModelFlags } from "./head.js";
 import { type LayerGroup, layersOf } from "./layers.js";
@@ -50,7 +50,6 @@ export function readModel(path: string, flags: ModelFlags): Model {
   const row = config.type === undefined ? undefined : modelType(config.type, config.classes);
   const { stages, values } = headOf(config, row, flags);
   const model = readTextModel(config, row, { stages, values });
-  requireAlike(model);
   const dtype = dtypeOf(config, flags.dtype);
   const { groups, others } = layersOf(model, flags);
   if (groups.length === 0) {
@@ -89,16 +88,12 @@ function unread({ row, fields }: TextModel, groups: readonly LayerGroup[]): stri
 
 function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   const { row, type, outerType, prefix, path, extra } = model;
-  const some = row?.layers?.someBy;
   return [
     ...(outerType === undefined
       ? []
       : [`of ${quoted(path)}, ${outerType}, this is ${prefix.slice(0, -1)}, ${type}`]),
     ...defaultsTaken(model),
     ...unread(model, groups),
-    ...(some === undefined
-      ? []
-      : [`which layers have attention follows from ${some}, and is not counted here`]),
     ...(row?.remarks ?? []).flatMap((remark) => {
       if (typeof remark === "string") return remark;
       return extra(remark.where) === true ? remark.text : [];
@@ -106,24 +101,13 @@ function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   ];
 }
 
-/** As transformers 5.18.0 saves what differs between layers, in place of the fields that were published. */
-function requireAlike({ path, prefix, fields }: TextModel): void {
-  const own = fields.per_layer_config;
-  if (!isObject(own) || Object.keys(own).length === 0) return;
-  const message = `${quoted(path)}: ${prefix}per_layer_config gives some layers widths or heads of their own, and is not read`;
-  throw userError("unsupported-model", message, "import the config.json that the model was published with");
-}
-
 /** q heads are split over the ranks; kv heads too, or each is on several ranks. */
 function headsOfRank({ numQHeads, numKvHeads, hasOwnK }: LayerGroup, tp: number): ModelLayers["heads"] {
   const isSplit = numQHeads % tp === 0 && (numKvHeads % tp === 0 || tp % numKvHeads === 0);
   if (!isSplit) {
     const message = `--tp ${tp} does not divide ${numQHeads} q and ${numKvHeads} kv heads`;
-    throw userError(
-      "bad-option",
-      message,
-      "write a number that divides the q heads, and divides or is a multiple of the kv heads",
-    );
+    const fix = "write a number that divides the q heads, and divides or is a multiple of the kv heads";
+    throw userError("bad-option", message, fix);
   }
   const kv = hasOwnK ? Math.max(1, numKvHeads / tp) : 0;
   return { q: numQHeads / tp, k: kv, v: kv };

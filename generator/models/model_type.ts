@@ -43,8 +43,8 @@ export interface LayerRule {
   readonly sharedKv?: string;
   /** Fields that `full_attention` layers read for others; `gate` must be true for it. */
   readonly fullFields?: Readonly<Record<string, { readonly field: string; readonly gate?: string }>>;
-  /** The field that decides, in a way that is not read here, which layers have attention at all. */
-  readonly someBy?: string;
+  /** Which layers have attention at all is not read. */
+  readonly uncounted?: true;
 }
 
 export interface ModelType {

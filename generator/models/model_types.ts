@@ -30,12 +30,12 @@ const V_NORM =
   "v is normed as well, without a weight: give the op a `v` for it, or leave v to the model's own code";
 
 /** Rows of transformers, which differ in their names: of each, `/` parts the types. A folder is named like the first. */
-const hf = (names: string, facts: Facts, defaults: object = {}, folder?: string): ModelType[] =>
+const hf = (names: string, facts: Facts, folder?: string): ModelType[] =>
   names.split(" ").map((name) => {
     const types = name.split("/");
     const file = folder ?? types[0];
     const source = `transformers 5.18.0, models/${file}/modeling_${file}.py`;
-    return { types, source, ...facts, defaults: { rope_theta: 10_000, ...defaults } };
+    return { types, source, ...facts, defaults: { rope_theta: 10_000, ...facts.defaults } };
   });
 
 /** A row of a diffusers model, whose configs have `_class_name`. */
@@ -44,6 +44,11 @@ const diffusers = (type: string, file: string, ...lacks: LackName[]): ModelType 
   source: `diffusers 58eb52c, models/transformers/transformer_${file}.py`,
   lacks: [...lacks, "axial"],
 });
+
+/** Defaults of kv heads, null for as many as q heads, and of the width of a head. */
+const heads = (num_key_value_heads: number | null, head_dim?: number) => ({ num_key_value_heads, head_dim });
+const EPS_6 = { rms_norm_eps: 1e-6 };
+const EPS_5 = { rms_norm_eps: 1e-5 };
 
 /** A base for each type of layers, and what else is said of them. */
 const byLayer = (sliding: object, full: object) => ({
@@ -57,88 +62,74 @@ const byLayer = (sliding: object, full: object) => ({
 const GEMMA_THETA = { full_attention: "rope_theta", sliding_attention: "rope_local_base_freq" };
 
 const TABLE: readonly (ModelType | readonly ModelType[])[] = [
-  hf("qwen3", NORM_ROPE, { num_key_value_heads: 32, head_dim: 128, rms_norm_eps: 1e-6 }),
-  hf("qwen3_moe", NORM_ROPE, { num_key_value_heads: 4, rms_norm_eps: 1e-6 }),
-  hf("dots1", NORM_ROPE, { num_key_value_heads: 32, rms_norm_eps: 1e-6 }),
-  hf("hy_v3", NORM_ROPE, {
-    ...{ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5, rope_theta: 11_158_840 },
+  hf("qwen3", { ...NORM_ROPE, defaults: { ...heads(32, 128), ...EPS_6 } }),
+  hf("qwen3_moe", { ...NORM_ROPE, defaults: { ...heads(4), ...EPS_6 } }),
+  hf("dots1", { ...NORM_ROPE, defaults: { ...heads(32), ...EPS_6 } }),
+  hf("hy_v3", { ...NORM_ROPE, defaults: { ...heads(8, 128), ...EPS_5, rope_theta: 11_158_840 } }),
+  hf("glm4_moe", {
+    ...{ ...NORM_ROPE, normSwitch: "use_qk_norm", partial: true },
+    defaults: { ...heads(8), ...EPS_5, use_qk_norm: false, partial_rotary_factor: 0.5 },
   }),
-  hf(
-    "glm4_moe",
-    { ...NORM_ROPE, normSwitch: "use_qk_norm", partial: true },
-    { use_qk_norm: false, num_key_value_heads: 8, rms_norm_eps: 1e-5, partial_rotary_factor: 0.5 },
-  ),
-  hf("apertus", NORM_ROPE, {
-    ...{ num_key_value_heads: null, rms_norm_eps: 1e-5, rope_theta: 12_000_000 },
-    rope_parameters: {
-      ...{ rope_type: "llama3", rope_theta: 12_000_000, factor: 8 },
-      ...{ original_max_position_embeddings: 8192, low_freq_factor: 1, high_freq_factor: 4 },
-    },
-  }),
-  hf(
-    "exaone4 exaone_moe",
-    {
-      ...NORM_ROPE,
-      layers: { fullEvery: "sliding_window_pattern", fullHasNoRope: { unlessNull: "sliding_window" } },
-    },
-    { num_key_value_heads: 32, rms_norm_eps: 1e-5, sliding_window: 4096, sliding_window_pattern: 4 },
-  ),
-  hf(
-    "afmoe",
-    { ...LATE_NORM_ROPE, layers: { fullEvery: "global_attn_every_n_layers", fullHasNoRope: {} } },
-    { num_key_value_heads: null, head_dim: 128, rms_norm_eps: 1e-5, global_attn_every_n_layers: 4 },
-  ),
-  hf(
-    "lfm2 lfm2_moe",
-    {
-      ...NORM_ROPE,
-      names: { rms_norm_eps: "norm_eps" },
-      layers: { fullListed: "full_attn_idxs", others: "conv" },
-    },
-    { num_key_value_heads: 8, norm_eps: 1e-5, rope_theta: 1_000_000 },
-  ),
-  hf("mellum", NORM_ROPE, {
-    ...{ num_key_value_heads: 4, head_dim: 128, rms_norm_eps: 1e-6 },
-    ...byLayer({}, { rope_theta: 500_000 }),
-  }),
-  hf(
-    "gemma3n/gemma3n_text",
-    {
-      ...LATE_NORM_ROPE,
-      thetaOf: GEMMA_THETA,
-      layers: { fullEvery: 5, sharedKv: "num_kv_shared_layers" },
-      remarks: [V_NORM],
-    },
-    {
-      ...{ num_attention_heads: 8, num_key_value_heads: 2, head_dim: 256, num_hidden_layers: 35 },
-      ...{ rms_norm_eps: 1e-6, num_kv_shared_layers: 15, ...byLayer({}, {}) },
-    },
-  ),
-  hf(
-    "gemma4/gemma4_text",
-    {
-      ...LATE_NORM_ROPE,
-      layers: {
-        ...{ fullEvery: 6, lastIsFull: true, sharedKv: "num_kv_shared_layers" },
-        fullFields: {
-          head_dim: { field: "global_head_dim" },
-          num_key_value_heads: { field: "num_global_key_value_heads", gate: "attention_k_eq_v" },
-        },
+  hf("apertus", {
+    ...NORM_ROPE,
+    defaults: {
+      ...{ ...heads(null), ...EPS_5, rope_theta: 12_000_000 },
+      rope_parameters: {
+        ...{ rope_type: "llama3", factor: 8, original_max_position_embeddings: 8192 },
+        ...{ low_freq_factor: 1, high_freq_factor: 4, rope_theta: 12_000_000 },
       },
-      remarks: [
-        V_NORM,
-        {
-          where: "attention_k_eq_v",
-          text: "v of full_attention is k before its norm: give k an `out`, so that it stays for v",
-        },
-      ],
     },
-    {
-      ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, num_hidden_layers: 30 },
-      ...{ rms_norm_eps: 1e-6, num_kv_shared_layers: 0, global_head_dim: 512, attention_k_eq_v: false },
+  }),
+  hf("exaone4 exaone_moe", {
+    ...NORM_ROPE,
+    layers: { fullEvery: "sliding_window_pattern", fullHasNoRope: { unlessNull: "sliding_window" } },
+    defaults: { ...heads(32), ...EPS_5, sliding_window: 4096, sliding_window_pattern: 4 },
+  }),
+  hf("afmoe", {
+    ...LATE_NORM_ROPE,
+    layers: { fullEvery: "global_attn_every_n_layers", fullHasNoRope: {} },
+    defaults: { ...heads(null, 128), ...EPS_5, global_attn_every_n_layers: 4 },
+  }),
+  hf("lfm2 lfm2_moe", {
+    ...{ ...NORM_ROPE, names: { rms_norm_eps: "norm_eps" } },
+    layers: { fullListed: "full_attn_idxs", others: "conv" },
+    defaults: { ...heads(8), norm_eps: 1e-5, rope_theta: 1_000_000 },
+  }),
+  hf("mellum", {
+    ...NORM_ROPE,
+    defaults: { ...heads(4, 128), ...EPS_6, ...byLayer({}, { rope_theta: 500_000 }) },
+  }),
+  hf("gemma3n/gemma3n_text", {
+    ...{ ...LATE_NORM_ROPE, thetaOf: GEMMA_THETA },
+    layers: { fullEvery: 5, sharedKv: "num_kv_shared_layers" },
+    defaults: {
+      ...{ ...heads(2, 256), ...EPS_6, num_attention_heads: 8, num_hidden_layers: 35 },
+      ...{ num_kv_shared_layers: 15, ...byLayer({}, {}) },
+    },
+    remarks: [V_NORM],
+  }),
+  hf("gemma4/gemma4_text", {
+    ...LATE_NORM_ROPE,
+    layers: {
+      ...{ fullEvery: 6, lastIsFull: true, sharedKv: "num_kv_shared_layers" },
+      fullFields: {
+        head_dim: { field: "global_head_dim" },
+        num_key_value_heads: { field: "num_global_key_value_heads", gate: "attention_k_eq_v" },
+      },
+    },
+    defaults: {
+      ...{ ...heads(4, 256), ...EPS_6, num_attention_heads: 8, num_hidden_layers: 30 },
+      ...{ num_kv_shared_layers: 0, global_head_dim: 512, attention_k_eq_v: false },
       ...byLayer({}, { rope_type: "proportional", partial_rotary_factor: 0.25 }),
     },
-  ),
+    remarks: [
+      V_NORM,
+      {
+        where: "attention_k_eq_v",
+        text: "v of full_attention is k before its norm: give k an `out`, so that it stays for v",
+      },
+    ],
+  }),
   {
     types: ["bailing_moe_v2", "bailing_moe/BailingMoeV2ForCausalLM"],
     source:
@@ -147,125 +138,96 @@ const TABLE: readonly (ModelType | readonly ModelType[])[] = [
     rotaryStatedBy: ["partial_rotary_factor", "rotary_dim"],
   },
   {
-    types: ["plamo2"],
-    source: "mlx-lm d78bf58, models/plamo2.py",
-    ...NORMED,
-    names: { head_dim: "hidden_size_per_head" },
-    layers: { someBy: "mamba_step" },
-    remarks: ["the weights are [num_heads, head_dim]: give those of q and k a headStride of head_dim"],
+    ...{ types: ["plamo2"], source: "mlx-lm d78bf58, models/plamo2.py", ...NORMED },
+    ...{ names: { head_dim: "hidden_size_per_head" }, layers: { uncounted: true } },
+    remarks: [
+      "which layers have attention follows from mamba_step, and is not counted here",
+      "the weights are [num_heads, head_dim]: give those of q and k a headStride of head_dim",
+    ],
   },
 
-  hf(
-    "gemma3/gemma3_text",
-    { ...ONE_PLUS, thetaOf: GEMMA_THETA, layers: { fullEvery: "sliding_window_pattern" } },
-    {
-      ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, num_hidden_layers: 26 },
-      ...{ rms_norm_eps: 1e-6, sliding_window_pattern: 6, ...byLayer({}, {}) },
+  hf("gemma3/gemma3_text", {
+    ...{ ...ONE_PLUS, thetaOf: GEMMA_THETA, layers: { fullEvery: "sliding_window_pattern" } },
+    defaults: {
+      ...{ ...heads(4, 256), ...EPS_6, num_attention_heads: 8, num_hidden_layers: 26 },
+      ...{ sliding_window_pattern: 6, ...byLayer({}, {}) },
     },
-  ),
-  hf(
-    "qwen3_next",
-    {
-      ...ONE_PLUS,
-      partial: true,
-      layers: { fullEvery: "full_attention_interval", others: "linear_attention" },
-      remarks: ["each q head lies in front of its gate, [q | gate]: give q a headStride of 2 * head_dim"],
+  }),
+  hf("qwen3_next", {
+    ...{ ...ONE_PLUS, partial: true },
+    layers: { fullEvery: "full_attention_interval", others: "linear_attention" },
+    defaults: { ...heads(2, 256), ...EPS_6, partial_rotary_factor: 0.25, full_attention_interval: 4 },
+    remarks: ["each q head lies in front of its gate, [q | gate]: give q a headStride of 2 * head_dim"],
+  }),
+  hf("minimax_m3_vl/minimax_m3_vl_text", {
+    ...{ ...ONE_PLUS, partial: true, rotaryStatedBy: ["partial_rotary_factor"] },
+    defaults: { ...heads(4, 128), ...EPS_6, rope_theta: 5_000_000 },
+    remarks: ["the q and k of the sparse layers' indexer have a norm and RoPE of their own, not imported"],
+  }),
+  hf("hunyuan_v1_dense hunyuan_v1_moe", {
+    ...{ ...NORM_ROPE, head: "norm(rotate(x))", alpha: true },
+    defaults: { ...heads(null), ...EPS_5 },
+  }),
+  hf("llama4/llama4_text", {
+    ...{ head: "norm(rotate(x))", axes: { rope: "interleaved", weight: "none" } },
+    rounding: { norm: LATE, rotate: IN_FLOAT32 },
+    normSwitch: "use_qk_norm",
+    layers: { noRopeEvery: "no_rope_layer_interval", noRopeNoNorm: true },
+    defaults: {
+      ...{ ...heads(8, 128), ...EPS_5, num_attention_heads: 40, num_hidden_layers: 48 },
+      ...{ use_qk_norm: true, rope_theta: 500_000, no_rope_layer_interval: 4 },
     },
-    {
-      ...{ num_key_value_heads: 2, head_dim: 256, rms_norm_eps: 1e-6 },
-      ...{ partial_rotary_factor: 0.25, full_attention_interval: 4 },
-    },
-  ),
-  hf(
-    "minimax_m3_vl/minimax_m3_vl_text",
-    {
-      ...ONE_PLUS,
-      partial: true,
-      rotaryStatedBy: ["partial_rotary_factor"],
-      remarks: ["the q and k of the sparse layers' indexer have a norm and RoPE of their own, not imported"],
-    },
-    { num_key_value_heads: 4, head_dim: 128, rms_norm_eps: 1e-6, rope_theta: 5_000_000 },
-  ),
-  hf(
-    "hunyuan_v1_dense hunyuan_v1_moe",
-    { ...NORM_ROPE, head: "norm(rotate(x))", alpha: true },
-    { num_key_value_heads: null, rms_norm_eps: 1e-5 },
-  ),
-  hf(
-    "llama4/llama4_text",
-    {
-      head: "norm(rotate(x))",
-      axes: { rope: "interleaved", weight: "none" },
-      rounding: { norm: LATE, rotate: IN_FLOAT32 },
-      normSwitch: "use_qk_norm",
-      layers: { noRopeEvery: "no_rope_layer_interval", noRopeNoNorm: true },
-      remarks: [
-        "layers without RoPE have no norm; their q is scaled by its position, in the model's own code",
-      ],
-    },
-    {
-      ...{ use_qk_norm: true, num_attention_heads: 40, num_key_value_heads: 8, head_dim: 128 },
-      ...{ num_hidden_layers: 48, rms_norm_eps: 1e-5, rope_theta: 500_000, no_rope_layer_interval: 4 },
-    },
-  ),
+    remarks: ["layers without RoPE have no norm; the model's own code scales their q by its position"],
+  }),
 
-  hf("llama arcee", ROPE, { num_key_value_heads: null }),
-  hf("mistral", ROPE, { num_key_value_heads: 8 }),
-  hf("mixtral", ROPE, { num_key_value_heads: 8, rope_theta: 1_000_000 }),
-  hf("qwen2", ROPE, { num_key_value_heads: 32 }),
-  hf("qwen2_moe", ROPE, { num_key_value_heads: 16 }),
-  hf("gemma", ROPE, { num_key_value_heads: 16, head_dim: 256 }),
-  hf("gemma2", { ...ROPE, layers: { fullEvery: 2 } }, { num_key_value_heads: 4, head_dim: 256 }),
-  hf(
-    "gpt_oss",
-    { ...ROPE, layers: { fullEvery: 2 } },
-    {
-      ...{ num_key_value_heads: 8, head_dim: 64, rope_theta: 150_000 },
+  hf("llama arcee", { ...ROPE, defaults: heads(null) }),
+  hf("mistral", { ...ROPE, defaults: heads(8) }),
+  hf("mixtral", { ...ROPE, defaults: { ...heads(8), rope_theta: 1_000_000 } }),
+  hf("qwen2", { ...ROPE, defaults: heads(32) }),
+  hf("qwen2_moe", { ...ROPE, defaults: heads(16) }),
+  hf("gemma", { ...ROPE, defaults: heads(16, 256) }),
+  hf("gemma2", { ...ROPE, layers: { fullEvery: 2 }, defaults: heads(4, 256) }),
+  hf("gpt_oss", {
+    ...{ ...ROPE, layers: { fullEvery: 2 } },
+    defaults: {
+      ...{ ...heads(8, 64), rope_theta: 150_000 },
       rope_parameters: {
-        ...{ rope_type: "yarn", factor: 32, beta_fast: 32, beta_slow: 1, truncate: false },
-        original_max_position_embeddings: 4096,
+        ...{ rope_type: "yarn", factor: 32, original_max_position_embeddings: 4096 },
+        ...{ beta_fast: 32, beta_slow: 1, truncate: false },
       },
     },
-  ),
-  hf(
-    "phi3",
-    { ...ROPE, partial: true, ropeTypes: ["default", "longrope"] },
-    { num_key_value_heads: null, max_position_embeddings: 4096, original_max_position_embeddings: 4096 },
-  ),
-  hf(
-    "smollm3",
-    { ...ROPE, layers: { noRopeEvery: "no_rope_layer_interval" } },
-    { num_key_value_heads: 4, rope_theta: 2_000_000, no_rope_layer_interval: 4 },
-  ),
-  hf("seed_oss", ROPE, { num_key_value_heads: 8, head_dim: 128 }),
-  hf(
-    "glm4",
-    { ...INTERLEAVED, partial: true },
-    { num_key_value_heads: 2, head_dim: 128, partial_rotary_factor: 0.5 },
-  ),
-  hf(
-    "ernie4_5",
-    { ...INTERLEAVED, rounding: { rotate: IN_FLOAT32 } },
-    { num_key_value_heads: 2, head_dim: 128, rope_theta: 500_000 },
-  ),
-  hf(
-    "cohere",
-    {
-      head: "rotate(norm(x))",
-      axes: { rope: "interleaved" },
-      lacks: ["layer_norm"],
-      rounding: { rotate: ON_DTYPE_TABLES },
-      normSwitch: "use_qk_norm",
+  }),
+  hf("phi3", {
+    ...{ ...ROPE, partial: true, ropeTypes: ["default", "longrope"] },
+    defaults: {
+      ...{ ...heads(null), max_position_embeddings: 4096, original_max_position_embeddings: 4096 },
     },
-    { use_qk_norm: false, num_key_value_heads: null, rope_theta: 500_000 },
-  ),
+  }),
+  hf("smollm3", {
+    ...{ ...ROPE, layers: { noRopeEvery: "no_rope_layer_interval" } },
+    defaults: { ...heads(4), rope_theta: 2_000_000, no_rope_layer_interval: 4 },
+  }),
+  hf("seed_oss", { ...ROPE, defaults: heads(8, 128) }),
+  hf("glm4", {
+    ...{ ...INTERLEAVED, partial: true },
+    defaults: { ...heads(2, 128), partial_rotary_factor: 0.5 },
+  }),
+  hf("ernie4_5", {
+    ...{ ...INTERLEAVED, rounding: { rotate: IN_FLOAT32 } },
+    defaults: { ...heads(2, 128), rope_theta: 500_000 },
+  }),
+  hf("cohere", {
+    ...{ head: "rotate(norm(x))", axes: { rope: "interleaved" }, rounding: { rotate: ON_DTYPE_TABLES } },
+    ...{ lacks: ["layer_norm"], normSwitch: "use_qk_norm" },
+    defaults: { ...heads(null), use_qk_norm: false, rope_theta: 500_000 },
+  }),
 
   hf("qwen2_vl/qwen2_vl_text qwen2_5_vl/qwen2_5_vl_text glm4v_moe/glm4v_moe_text", MROPE),
   hf("qwen3_vl/qwen3_vl_text qwen3_vl_moe/qwen3_vl_moe_text", MROPE),
   hf("qwen3_omni_moe/qwen3_omni_moe_thinker/qwen3_omni_moe_text", MROPE),
   hf("qwen3_5/qwen3_5_text qwen3_5_moe/qwen3_5_moe_text qwen4_exp/qwen4_exp_text", MROPE),
   hf("olmo2 olmo3 olmoe olmo_hybrid minimax_m2", { lacks: ["row_norm"] }),
-  hf("internvl_vision", { lacks: ["row_norm", "ropeless"] }, {}, "internvl"),
+  hf("internvl_vision", { lacks: ["row_norm", "ropeless"] }, "internvl"),
   hf("nanochat", { lacks: ["backwards"] }),
   hf("chameleon", { lacks: ["layer_norm"] }),
   hf("esmc", { lacks: ["layer_norm", "row_norm"] }),
@@ -274,7 +236,7 @@ const TABLE: readonly (ModelType | readonly ModelType[])[] = [
   hf("kimi_linear", { lacks: ["latent_norm", "ropeless"] }),
   hf("deepseek_v4", { lacks: ["trailing"] }),
   hf("sapiens2", { lacks: ["axial"] }),
-  hf("gemma4_vision", { lacks: ["axial"] }, {}, "gemma4"),
+  hf("gemma4_vision", { lacks: ["axial"] }, "gemma4"),
   { types: ["openelm"], source: "mlx-lm d78bf58, models/openelm.py", lacks: ["heads_by_layer"] },
   diffusers("FluxTransformer2DModel", "flux"),
   diffusers("Flux2Transformer2DModel", "flux2"),
