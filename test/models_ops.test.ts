@@ -86,6 +86,7 @@ describe("op-missing: no op does what the model does:", () => {
       neoxSpace(16),
     ],
     ["two widths", { ...ACME, model_type: "gemma4_text", head_dim: 64 }, configOf("head: (x) => rotate(x)")],
+    ["a name that another op has", LLAMA, configOf("q: (x) => rotate(x)").replace('"own"', '"rotate"')],
     ["k as it is", QWEN3, configOf("q: (x) => rotate(norm(x))")],
     ["k the other way round", QWEN3, configOf("q: (x) => rotate(norm(x)), k: (x) => norm(rotate(x))")],
     ["an axis fixed at another value", QWEN3, configOf('head: (x) => rotate(norm(x, { weight: "none" }))')],
@@ -96,7 +97,10 @@ describe("op-missing: no op does what the model does:", () => {
     );
     const [, words = ""] = /import ([\w, ]+) from normrope\/dsl/.exec(err) ?? [];
     const [, space = ""] = /^ {4}(defineSpace\(.*\),)$/m.exec(err) ?? [];
-    const fixed = `import { ${words} } from "normrope/dsl";\nexport default [\n  ${space}\n];\n`;
+    // Beside what the config has, and in a list.
+    const old = config.replace(/^import .*$/m, "").replace("export default ", "const old = ");
+    const names = [...new Set([...words.split(", "), "norm", "rotate", "qkNormRope"])].join(", ");
+    const fixed = `import { ${names} } from "normrope/dsl";\n${old}export default [\n  old,\n  ${space}\n];\n`;
     const { run, config: text } = project(model, fixed);
     const { code, out } = await run();
     expect(code).toBe(0);

@@ -53,24 +53,26 @@ export function opFor(configPath: string, spaces: readonly Space[], wanted: Want
   }
   const [op] = [...possible, ...alike];
   if (op !== undefined) return op;
+  const name = stages.map(({ name }) => name).join("_");
+  const isTaken = spaces.some(({ op }) => op.name === name);
   const own: Op = {
-    ...{ name: stages.map(({ name }) => name).join("_"), source: "" },
+    ...{ name: isTaken ? `${name}_${spaces.length + 1}` : name, source: "" },
     ...{ axes: openAxes({ q: stages, k: stages }), stages: { q: stages, k: stages } },
   };
   if (!able(own)) return own;
-  const points = values.filter((each) => problemOf(own, each) === undefined);
-  const entries = entriesOf(
-    own,
-    points.map((each) => completed(own.axes, each)),
-  );
+  const message = `no op of ${quoted(configPath)} does ${head} to q and k`;
   const words = ["defineOp", "defineSpace", ...new Set(stages.map(({ name }) => name))].join(", ");
+  const what = `import ${words} from normrope/dsl, and export a list of spaces with this one in it:`;
+  throw userError("op-missing", message, `${what}\n    ${spaceText(own, head, values)},`);
+}
+
+/** The space of an op that no config has, with an entry for each of the values that it allows a kernel for. */
+function spaceText(op: Op, head: string, values: readonly Values[]): string {
+  const possible = values.filter((each) => problemOf(op, each) === undefined);
+  const points = possible.map((each) => completed(op.axes, each));
+  const entries = entriesOf(op, points);
   const entry = entries.length === 1 ? entries[0] : `[${entries.join(", ")}]`;
-  throw userError(
-    "op-missing",
-    `no op of ${quoted(configPath)} does ${head} to q and k`,
-    `import ${words} from normrope/dsl, and export a list of spaces with this one in it:\n` +
-      `    defineSpace(defineOp({ name: "${own.name}", head: (x) => ${head} }), ${entry}),`,
-  );
+  return `defineSpace(defineOp({ name: "${op.name}", head: (x) => ${head} }), ${entry})`;
 }
 
 /** Why an op allows no kernel for the values of a model's layers; undefined where it allows one. */

@@ -29,29 +29,22 @@ export interface ModelConfig {
 /** Configs are some kilobytes; the largest, with lists for each layer and frequency, some hundred. */
 const CONFIG_BYTES_MAX = 2 ** 22;
 
-/** Where models that take more than text keep the config of their text model. */
-const TEXT_CONFIGS = [
-  ["thinker_config", "text_config"],
-  ["text_config"],
-  ["llm_config"],
-  ["language_config"],
-] as const;
+/** Where models that take more than text keep the config of their text model; others are it. */
+const TEXT_CONFIGS = "thinker_config.text_config text_config llm_config language_config".split(" ");
 
 /** @throws UserError `model-config-unreadable`, `bad-model-config`. */
 export function readModelConfig(path: string): ModelConfig {
   const outer = parse(path, readText(path));
   const outerType = typeName(path, "", outer);
-  for (const names of TEXT_CONFIGS) {
-    let fields: Fields | undefined = outer;
-    for (const name of names) fields = fields && objectAt(path, fields, name);
-    if (fields === undefined) continue;
-    const prefix = `${names.join(".")}.`;
-    // A text config does not always repeat what it is.
-    const type = typeName(path, prefix, fields) ?? outerType;
-    return { path, type, classes: classesOf(fields), outerType, prefix, fields, outer };
-  }
-  const classes = classesOf(outer);
-  return { path, type: outerType, classes, outerType: undefined, prefix: "", fields: outer, outer };
+  const textAt = (place: string) =>
+    place.split(".").reduce<Fields | undefined>((at, name) => at && objectAt(path, at, name), outer);
+  const place = TEXT_CONFIGS.find((each) => textAt(each) !== undefined);
+  const fields = place === undefined ? outer : (textAt(place) ?? outer);
+  const prefix = place === undefined ? "" : `${place}.`;
+  // A text config does not always repeat what it is.
+  const type = typeName(path, prefix, fields) ?? outerType;
+  const classes = classesOf(fields);
+  return { path, type, classes, outerType: place && outerType, prefix, fields, outer };
 }
 
 function typeName(path: string, prefix: string, fields: Fields): string | undefined {

@@ -9,7 +9,7 @@ import type { Axis } from "../../dsl/axis.js";
 import type * as stages from "../../dsl/stages/index.js";
 import type { LackName } from "./lacks.js";
 
-export type StageName = keyof typeof stages;
+type StageName = keyof typeof stages;
 
 /** Configs say these. */
 const READ = { headDim: true, rotaryDim: true, dtype: true } satisfies { readonly [N in AxisName]?: true };

@@ -7,7 +7,6 @@ import { expressionOf, stageNamed } from "../../dsl/sides.js";
 import { quoted } from "../diagnostics.js";
 import type { ConfigPoint } from "../ir.js";
 import type { Model, ModelLayers } from "./model.js";
-import type { StageName } from "./model_type.js";
 
 /** Layers and their kernel; or why the config's op allows none. */
 export interface Outcome {
@@ -93,7 +92,8 @@ function literal(value: unknown): string {
 
 /** What the model's own code rounds, stage by stage. */
 function roundingText({ rounding, stages, layers }: Model): string {
-  const texts = stages.map(({ name }) => rounding?.[name as StageName]);
+  const known: Readonly<Record<string, string | undefined>> = rounding ?? {};
+  const texts = stages.map(({ name }) => known[name]);
   if (texts.includes(undefined)) return "where the model's own code rounds is not known here";
   const dtype = String(layers[0]?.values.dtype);
   return `the model's own code ${texts.join(", then ").replaceAll("DTYPE", dtype)}: last bits differ`;

@@ -51,7 +51,7 @@ export function ropeOf(model: TextModel, layers: Asking, headDim: number, flags:
     const parameters = { base, rotaryDim, ...(scaling === undefined ? {} : { scaling }) };
     return { use, parameters };
   });
-  // An odd or a zero rotary_dim is for the rules of the op to refuse.
+  // An odd or a zero rotary_dim is for the range of its axis to refuse.
   if (rotaryDim >= 2 && rotaryDim % 2 === 0) for (const table of tables) requireTable(model, name, table);
   return { rotaryDim, tables, remarks: [...remarks, ...scaling.remarks] };
 }

@@ -26,8 +26,8 @@ export const MODEL_MUTANTS: readonly Mutant[] = inClass("importing a model", [
   {
     name: "a model that is not known is taken to have the language's default",
     file: "generator/models/head.ts",
-    find: "open.filter(({ name }) => flags.axes[name] === undefined)",
-    replace: "open.filter((axis) => (flags.axes[axis.name] ?? axis.default) === undefined)",
+    find: "own === undefined ? flags.axes[axis.name] :",
+    replace: "own === undefined ? (flags.axes[axis.name] ?? axis.default) :",
     killedBy: "test/models_unknown.test.ts",
   },
   {
