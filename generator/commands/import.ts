@@ -13,8 +13,6 @@ import { printJson } from "./io.js";
 import { counted, wholeNumber } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
-const UNKNOWN = "for models that are not known";
-
 export function registerImport(cli: Argv, io: Io): Argv {
   return cli.command(
     "import <model>",
@@ -33,7 +31,7 @@ export function registerImport(cli: Argv, io: Io): Argv {
         .option("dry-run", { type: "boolean", default: false, describe: "Show it all, and write nothing" })
         .option("head", {
           ...{ type: "string", requiresArg: true },
-          describe: `What is done to each head of q and k, such as "rotate(norm(x))"; ${UNKNOWN}`,
+          describe: 'What a model that is not known does to each head of q and k, such as "rotate(norm(x))"',
         })
         .option("dtype", { choices: DTYPES, describe: "What the model is run in" })
         .option("rotary-dim", {
@@ -89,7 +87,7 @@ export function registerImport(cli: Argv, io: Io): Argv {
 function axisOptions<T>(command: Argv<T>): Argv<T> {
   for (const axis of SAID_AXES) {
     const choices = axis.kind === "enum" ? { choices: axis.values } : { requiresArg: true };
-    const describe = `The ${axis.name} of its stages, where they have it; ${UNKNOWN}`;
+    const describe = `The ${axis.name} of --head: to be said where its stages have one, whatever the default`;
     command.option(flagOf(axis), { type: "string", ...choices, describe });
   }
   return command;

@@ -32,7 +32,7 @@ export interface ModelFlags {
 export interface Head {
   /** The innermost first. */
   readonly stages: readonly StageCall[];
-  /** The value of each of their axes that no config says. */
+  /** The values of their axes that no config says, where these are not the default. */
   readonly values: Values;
 }
 
@@ -51,15 +51,9 @@ export function headOf(config: ModelConfig, row: ModelType | undefined, flags: M
     throw userError("bad-option", message, "take the norm out of it, or correct the config");
   }
   const open = stages === undefined ? SAID_AXES : openOf(stages);
-  const own: Values | undefined = row && (row.axes ?? {});
-  const values = Object.fromEntries(
-    open.map((axis) => [
-      axis.name,
-      own === undefined ? flags.axes[axis.name] : (own[axis.name] ?? axis.default),
-    ]),
-  );
-  if (stages !== undefined) requireAgreement(row, { stages, values }, asked, flags.axes);
-  const unsaid = open.filter(({ name }) => values[name] === undefined);
+  const values: Values = row === undefined ? flags.axes : (row.axes ?? {});
+  if (stages !== undefined) requireAgreement(row, stages, values, asked, flags.axes);
+  const unsaid = open.filter((axis) => row === undefined && values[axis.name] === undefined);
   const rest = restMissing(config, row, flags);
   if (stages !== undefined && unsaid.length === 0) {
     if (rest.length === 0) return { stages, values };
@@ -114,16 +108,19 @@ function stagesOf({ head, types }: ModelType): Head["stages"] {
   return parseHead(head);
 }
 
+/** A flag says what is known, or what the stages have an axis for. */
 function requireAgreement(
   row: ModelType | undefined,
-  { stages, values }: Head,
+  stages: Head["stages"],
+  values: Values,
   asked: Head["stages"] | undefined,
   axes: Values,
 ): void {
   const text = expressionOf(stages);
+  const known = openOf(stages).map((axis) => [axis.name, values[axis.name] ?? axis.default] as const);
   const said: (readonly [flag: string, said: AxisValue | undefined, known: AxisValue | undefined])[] = [
     ["head", asked && expressionOf(asked), text],
-    ...SAID_AXES.map((axis) => [flagOf(axis), axes[axis.name], values[axis.name]] as const),
+    ...SAID_AXES.map((axis) => [flagOf(axis), axes[axis.name], new Map(known).get(axis.name)] as const),
   ];
   for (const [flag, value, known] of said) {
     if (value === undefined || value === known) continue;

@@ -5,8 +5,8 @@
  * with the values of their axes, the heads of one rank and their tables. What is not known is asked for, never guessed.
  * Reads one file and writes none.
  */
-import type { Values } from "../../dsl/points.js";
-import type { StageCall } from "../../dsl/sides.js";
+import { completed, type Values } from "../../dsl/points.js";
+import { openAxes, type StageCall } from "../../dsl/sides.js";
 import { quoted, userError } from "../diagnostics.js";
 import { readModelConfig } from "./config_file.js";
 import { defaultsTaken, dtypeOf, readTextModel, type TextModel } from "./fields.js";
@@ -67,7 +67,9 @@ export function readModel(path: string, flags: ModelFlags): Model {
     rounding: row?.rounding,
     layers: groups.map((group) => ({
       ...group,
-      values: { ...values, headDim: group.headDim, rotaryDim: group.rope.rotaryDim, dtype },
+      values: completed(openAxes({ q: stages }), {
+        ...{ ...values, headDim: group.headDim, rotaryDim: group.rope.rotaryDim, dtype },
+      }),
       heads: headsOfRank(group, flags.tp),
     })),
     others,

@@ -26,8 +26,8 @@ export const MODEL_MUTANTS: readonly Mutant[] = inClass("importing a model", [
   {
     name: "a model that is not known is taken to have the language's default",
     file: "generator/models/head.ts",
-    find: "own === undefined ? flags.axes[axis.name] :",
-    replace: "own === undefined ? (flags.axes[axis.name] ?? axis.default) :",
+    find: "values[axis.name] === undefined);",
+    replace: "(values[axis.name] ?? axis.default) === undefined);",
     killedBy: "test/models_unknown.test.ts",
   },
   {
