@@ -29,6 +29,7 @@ export const DIAGNOSTIC_CODES = {
   "value-present": "`add` was given a value that the config already has",
   "entry-needed": "`add` cannot tell which entry is meant",
   "op-needed": "`import` cannot tell which space is meant",
+  "op-missing": "no op of the config does what a model does to q and k",
   "file-exists": "a file that would be written over is not normrope's",
   "stale-output": "generated/ is not what the compiler emits",
   "no-compiler": "the compiler that a target needs was not found",
@@ -45,7 +46,7 @@ export const DIAGNOSTIC_CODES = {
   "bad-model-config": "a field of a model's config has a value that it cannot have",
   "unknown-model-type": "`import` does not know the model type, and guesses nothing",
   "missing-model-fact": "neither a model's config nor the command line says it",
-  "unsupported-model": "the op cannot do what a model's attention does",
+  "unsupported-model": "no kernel can do what a model's attention does",
 } as const;
 
 export type DiagnosticCode = keyof typeof DIAGNOSTIC_CODES;

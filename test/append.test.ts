@@ -12,10 +12,10 @@ import {
 import { basename, dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { openForPoints } from "../generator/edit/append.js";
 import type { ConfigPoint } from "../generator/ir.js";
 import { kernelId } from "../generator/kernel_id.js";
 import { compile } from "../generator/pipeline.js";
+import { appendTo } from "./adding.js";
 import { neoxEntry, neoxSpace } from "./cli_helpers.js";
 import { diagnosticsOf, opConfig, spaceOf, type Texts, writeConfig } from "./helpers.js";
 
@@ -36,7 +36,7 @@ function append(before: string, points: readonly ConfigPoint[], imported: Texts 
   const [op] = compile(config).ops;
   if (op === undefined) throw new Error("the config has no op");
   const files = readdirSync(dirname(config));
-  const { added, present, write } = openForPoints(config).append(points);
+  const { added, present, write } = appendTo(config, points);
   expect(readFileSync(config, "utf8")).toBe(before);
   write();
   const now = idsOf(config);
@@ -46,7 +46,7 @@ function append(before: string, points: readonly ConfigPoint[], imported: Texts 
   expect([...now].sort()).toEqual([...old, ...added].sort());
   expect(readdirSync(dirname(config))).toEqual(files);
   const after = readFileSync(config, "utf8");
-  openForPoints(config).append(points).write();
+  appendTo(config, points).write();
   expect(readFileSync(config, "utf8")).toBe(after);
   return after;
 }
@@ -117,13 +117,9 @@ describe("points become entries", () => {
     const before = `\ufeff${withCrlf(spaceOf(`{\n  headDim: [64],\n  rope: ["neox"],\n  dtype: ["bf16"],\n}`))}`;
     const list = `[\n  {\n    headDim: [64],\n    rope: ["neox"],\n    dtype: ["bf16"],\n  },\n  ${neoxEntry(128)},\n]`;
     const config = writeConfig(before);
-    openForPoints(config)
-      .append([point(128)])
-      .write();
+    appendTo(config, [point(128)]).write();
     expect(readFileSync(config, "utf8")).toBe(`\ufeff${withCrlf(spaceOf(list))}`);
-    openForPoints(config)
-      .append([point(256)])
-      .write();
+    appendTo(config, [point(256)]).write();
     const longer = list.replace("\n]", `\n  ${neoxEntry(256)},\n]`);
     expect(readFileSync(config, "utf8")).toBe(`\ufeff${withCrlf(spaceOf(longer))}`);
   });
@@ -157,7 +153,7 @@ describe("points become entries", () => {
   it("one model after the other", () => {
     const config = writeConfig(neoxSpace(16));
     for (const each of [point(128), point(128, 64), point(256), point(64)]) {
-      openForPoints(config).append([each]).write();
+      appendTo(config, [each]).write();
     }
     const entries = [neoxEntry(16), neoxEntry(128), partial(128, 64), neoxEntry(256), neoxEntry(64)];
     expect(readFileSync(config, "utf8")).toBe(spaceOf(`[\n  ${entries.join(",\n  ")},\n]`));
@@ -210,7 +206,7 @@ describe("what the config's op does not allow", () => {
     ],
     ["more to rotate than there is", {}, point(64, 128), "rotaryDim 128 is more than headDim 64"],
   ])("is said: %s", (_, parts, wanted, problem) => {
-    expect(openForPoints(writeConfig(opConfig(parts))).problemOf(wanted)).toBe(problem);
+    expect(appendTo(writeConfig(opConfig(parts)), [wanted]).kernels[0]?.problem).toBe(problem);
   });
 });
 
@@ -218,9 +214,7 @@ describe("the file", () => {
   it("keeps its permissions", () => {
     const config = writeConfig(neoxSpace(16));
     chmodSync(config, 0o600);
-    openForPoints(config)
-      .append([point(32)])
-      .write();
+    appendTo(config, [point(32)]).write();
     expect(idsOf(config)).toHaveLength(2);
     expect(statSync(config).mode & 0o777).toBe(0o600);
   });
@@ -230,9 +224,7 @@ describe("the file", () => {
     const real = join(dirname(config), "real.ts");
     renameSync(config, real);
     symlinkSync("real.ts", config);
-    openForPoints(config)
-      .append([point(32)])
-      .write();
+    appendTo(config, [point(32)]).write();
     expect(readFileSync(real, "utf8")).toContain(neoxEntry(32));
     expect(lstatSync(config).isSymbolicLink()).toBe(true);
   });
@@ -241,7 +233,7 @@ describe("the file", () => {
     const text = spaceOf(`{ headDim: [65], rope: ["neox"], dtype: ["bf16"] }`);
     const config = writeConfig("");
     writeFileSync(config, text);
-    const found = diagnosticsOf(() => openForPoints(config));
+    const found = diagnosticsOf(() => appendTo(config, [point(32)]));
     expect(found.map(({ code }) => code)).toEqual(["value-not-in-axis"]);
     expect(readFileSync(config, "utf8")).toBe(text);
     expect(readdirSync(dirname(config))).toEqual([basename(config)]);

@@ -22,7 +22,7 @@ describe("help", () => {
     add: ["config", "entry", "op"],
     import: [
       ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
-      ...["norm-axis", "norm-order", "qk-norm", "rope", "weight-form"],
+      ...["head", "rope", "weight"],
     ],
     verify: ["config", "json", "target"],
     bench: [

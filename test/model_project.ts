@@ -2,8 +2,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { completed } from "../dsl/points.js";
 import { kernelId } from "../generator/kernel_id.js";
-import type { Facts } from "../generator/models/facts.js";
+import type { ModelFlags } from "../generator/models/head.js";
 import { readModel } from "../generator/models/model.js";
 import { reportLines } from "../generator/models/report.js";
 import { readShippedOp } from "../generator/op_file.js";
@@ -28,17 +29,26 @@ export const QWEN3: Fields = {
 };
 
 /** What flags say of acme's attention. */
-const ACME_FACTS: Facts = {
-  ...{ "qk-norm": "rms", "norm-axis": "head_dim", "weight-form": "w", "norm-order": "norm-rope" },
-  rope: "neox",
-};
+const ACME_FLAGS: ModelFlags = { head: "rotate(norm(x))", axes: { rope: "neox", weight: "plain" }, tp: 1 };
+
+/** A config with an op of each order, and one of RoPE alone. */
+export const OPS_CONFIG = `import { defineOp, defineSpace, norm, qkNormRope, rotate } from "normrope/dsl";
+const rope = defineOp({ name: "rope", head: (x) => rotate(x) });
+const ropeNorm = defineOp({ name: "rope_norm", head: (x) => norm(rotate(x)) });
+const small = { headDim: [16], rope: ["neox"], dtype: ["bf16"] } as const;
+export default [defineSpace(qkNormRope, small), defineSpace(rope, small), defineSpace(ropeNorm, small)];
+`;
 
 /** What `import` prints of a config. */
 export function printed(fields: Fields): string {
   const path = join(temporaryFolder(), "config.json");
   writeFileSync(path, JSON.stringify(fields));
-  const model = readModel(path, { facts: fields.model_type === "acme" ? ACME_FACTS : {}, tp: 1 });
-  const outcomes = model.layers.map((layers) => ({ layers, id: kernelId(readShippedOp(), layers.point) }));
+  const model = readModel(path, fields.model_type === "acme" ? ACME_FLAGS : { axes: {}, tp: 1 });
+  const op = readShippedOp();
+  const outcomes = model.layers.map((layers) => {
+    const point = completed(op.axes, layers.values);
+    return { layers, point, id: kernelId(op, point) };
+  });
   return reportLines(model, outcomes).join("\n");
 }
 
@@ -51,10 +61,10 @@ export function tablesIn(text: string): RopeTable[] {
 }
 
 /** A project with a model in it. */
-export function project(model: string | Fields) {
+export function project(model: string | Fields, config = neoxSpace(16)) {
   const folder = temporaryFolder();
   const text = typeof model === "string" ? model : JSON.stringify(model);
-  writeFiles(folder, { "config.json": text, "normrope.config.ts": neoxSpace(16) });
+  writeFiles(folder, { "config.json": text, "normrope.config.ts": config });
   const run = (...flags: readonly string[]) =>
     normrope([
       "import",

@@ -2,13 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { problemOf } from "../generator/edit/append.js";
-import { readShippedOp } from "../generator/op_file.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { REFUSED } from "./hf_refused.js";
 import { ACME, type Fields, project } from "./model_project.js";
 
-describe("unsupported-model: the op cannot do it, and each reason is told:", () => {
+describe("unsupported-model: the language has no word for it, and each reason is told:", () => {
   it.each(REFUSED)("%s", async (name, ...reasons) => {
     const text = readFileSync(join(PACKAGE_ROOT, "test", "hf_configs", `${name}.json`), "utf8");
     const err = await project(text).refuses();
@@ -29,7 +27,7 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
       /mRoPE/,
     ],
     ["HunYuan's positions on four axes", { rope_scaling: { xdrope_section: [16, 16, 16, 16] } }, /mRoPE/],
-    ["Llama 4, whose switch is on where it is left out", { model_type: "llama4_text" }, /norms after RoPE/],
+    ["Cohere, whose switch is on", { model_type: "cohere", use_qk_norm: true }, /has a LayerNorm/],
     ["a head_dim of no kernel", { head_dim: 100 }, /headDim 100 is not a multiple of 8 from 16 to 1024/],
     ["heads that are too wide", { head_dim: 2048 }, /headDim 2048 is not a multiple of 8 from 16 to 1024/],
     [
@@ -42,20 +40,15 @@ describe("unsupported-model: the op cannot do it, and each reason is told:", () 
       { layer_types: ["conv", "conv"], num_hidden_layers: 2 },
       /no layer has attention/,
     ],
+    [
+      "layers of RoPE alone that do not rotate",
+      { model_type: "smollm3", no_rope_layers: [0, 0], num_hidden_layers: 2 },
+      /no layer has attention with something to do/,
+    ],
   ])("%s", async (_, changed, reason) => {
     const err = await project({ ...ACME, model_type: "qwen3", head_dim: 128, ...changed }).refuses();
     expect(err).toMatch(/\[unsupported-model\]/);
     expect(err).toMatch(reason);
-  });
-
-  it("and a config whose op computes something else", () => {
-    const op = readShippedOp();
-    const point = { headDim: 128, rotaryDim: 128, rope: "neox", dtype: "bf16", weight: "plain" } as const;
-    const other = { ...op, name: "turned", stages: { ...op.stages, k: op.stages.q?.toReversed() } };
-    expect(problemOf(other, point)).toBe(
-      "the config's op, turned, is q: rotate(norm(x)); k: norm(rotate(x)), and the model's is q and k: rotate(norm(x))",
-    );
-    expect(problemOf(op, point)).toBeUndefined();
   });
 });
 

@@ -2,29 +2,24 @@
 import { describe, expect, it } from "vitest";
 import { ACME, type Fields, project } from "./model_project.js";
 
-const KNOWN =
-  "--qk-norm rms --norm-axis head_dim --weight-form w --norm-order norm-rope --rope interleaved".split(" ");
+const KNOWN = "--head rotate(norm(x)) --rope interleaved --weight plain".split(" ");
 
 describe("a model that is not known is never guessed:", () => {
   it("unknown-model-type: each flag that is needed is named, with its choices", async () => {
     const { partial_rotary_factor, rope_theta, torch_dtype, ...bare } = ACME;
     const { refuses } = project(bare);
     const all = [
-      ...["--qk-norm rms|layernorm|l2|latent|none", "--norm-axis head_dim|heads"],
-      ...[
-        "--weight-form w|w-per-head|1+w|none",
-        "--norm-order norm-rope|rope-norm",
-        "--rope neox|interleaved",
-      ],
+      ...["--head EXPRESSION", "--rope neox|interleaved", "--weight plain|one_plus|none"],
       ...["--rotary-dim N", "--rope-theta N", "--dtype bf16|f16"],
     ].join(" ");
     const err = await refuses();
     expect(err).toMatch(/^error \[unknown-model-type\]: .*config\.json: model_type "acme" is not known\n/);
-    expect(err.endsWith(`\n  fix: say what its attention does: ${all}`)).toBe(true);
-    const some = await refuses("--qk-norm", "rms", "--rope", "neox", "--dtype", "f16");
-    expect(some).toMatch(
-      /--norm-axis head_dim\|heads --weight-form \S+ --norm-order \S+ --rotary-dim N --rope-theta N$/,
-    );
+    expect(err.endsWith(`\n  fix: say what its attention does to q and k: ${all}`)).toBe(true);
+    const some = await refuses("--head", "rotate(norm(x))", "--rope", "neox", "--dtype", "f16");
+    expect(some).toMatch(/: --weight plain\|one_plus\|none --rotary-dim N --rope-theta N$/);
+    // RoPE alone has no weight to ask for.
+    const bareRope = await refuses("--head", " rotate( x ) ", "--dtype", "f16");
+    expect(bareRope).toMatch(/q and k: --rope neox\|interleaved --rotary-dim N --rope-theta N$/);
   });
 
   it("missing-model-fact: and those that remain where the attention is known", async () => {
@@ -56,14 +51,19 @@ describe("a model that is not known is never guessed:", () => {
     ["and of no class", { model_type: "bailing_moe" }, [], /\[unknown-model-type\].*"bailing_moe" is not/],
     ["no name", { model_type: null }, [], /\[unknown-model-type\].*has no model_type/],
     ["a name of the prototype chain", { model_type: "constructor" }, [], /\[unknown-model-type\]/],
-    ["a flag that the op cannot do", {}, ["--weight-form", "1+w"], /\[unsupported-model\].*1 \+ w/],
-    ["a weightless norm", {}, ["--weight-form", "none"], /\[unsupported-model\][\s\S]*weight: \["none"\]/],
     [
-      "per-head weights, with a flag missing",
+      "a weight of stages that have none",
       {},
-      [...KNOWN.slice(0, 4), "--weight-form", "w-per-head"],
-      /--norm-order/,
+      ["--head", "rotate(x)", "--rope", "neox", "--weight", "none"],
+      /\[bad-option\]: --weight is none, and rotate\(x\) has no weight\n.*leave it out/,
     ],
+    [
+      "a weight of a known model that has none",
+      { model_type: "llama" },
+      ["--weight", "plain"],
+      /\[bad-option\]: --weight is plain, and rotate\(x\) has no weight: transformers/,
+    ],
+    ["several rows of positions", { rope_scaling: { mrope_section: [16, 24, 24] } }, KNOWN, /has mRoPE/],
     [
       "a dtype without a kernel",
       { torch_dtype: "float32" },
@@ -103,6 +103,24 @@ describe("a model that is not known is never guessed:", () => {
       { model_type: "qwen3" },
       ["--rope", "interleaved"],
       /--rope is interleaved, and qwen3 has neox: transformers 5\.18\.0/,
+    ],
+    [
+      "stages against what is known",
+      { model_type: "qwen3" },
+      ["--head", "norm(rotate(x))"],
+      /--head is norm\(rotate\(x\)\), and qwen3 has rotate\(norm\(x\)\): transformers 5\.18\.0/,
+    ],
+    [
+      "a default of the language against what is known",
+      { model_type: "gemma3_text" },
+      ["--weight", "plain"],
+      /--weight is plain, and gemma3 has one_plus: transformers 5\.18\.0/,
+    ],
+    [
+      "stages with a norm that the config has switched off",
+      { model_type: "glm4_moe", use_qk_norm: false },
+      ["--head", "rotate(norm(x))"],
+      /--head is rotate\(norm\(x\)\), and glm4_moe has rotate\(x\)/,
     ],
     [
       "a switch that is not said",
@@ -165,9 +183,31 @@ describe("a model that is not known is never guessed:", () => {
     ],
     [
       "a weight for each head",
-      {},
-      [...KNOWN, "--weight-form", "w-per-head"].filter((_, i) => i < 4 || i > 5),
-      /a headStride of 128 in the weights of q and k/,
+      { model_type: "plamo2", head_dim: null, hidden_size_per_head: 64 },
+      [],
+      /d64_r64_neox$[\s\S]*remark {4}the weights are \[num_heads, head_dim\]: .* a headStride of head_dim/m,
+    ],
+    ["a weight that is added to 1", {}, [...KNOWN.slice(0, 4), "--weight", "one_plus"], /interleaved_w1p$/m],
+    [
+      "flags that repeat what is known",
+      { model_type: "qwen3" },
+      ["--head", "rotate(norm(x))", "--weight", "plain"],
+      /d128_r128_neox/,
+    ],
+    [
+      "a head that lies in front of its gate",
+      { model_type: "qwen3_next", partial_rotary_factor: 0.25 },
+      [],
+      /give q a headStride of 2 \* head_dim/,
+    ],
+    [
+      "layers that a sparse type does not change",
+      {
+        model_type: "minimax_m3_vl_text",
+        layer_types: ["full_attention", ...Array(3).fill("minimax_m3_sparse")],
+      },
+      [],
+      /^4 layers of full_attention and minimax_m3_sparse\n.*_w1p$/m,
     ],
     [
       "layers that do not rotate, in a list",
@@ -223,5 +263,25 @@ describe("a model that is not known is never guessed:", () => {
   it("an unknown choice ends with 2", async () => {
     const { code, err } = await project(ACME).run("--rope", "spiral");
     expect([code, err]).toEqual([2, expect.stringMatching(/"spiral".*"neox"/)]);
+  });
+
+  it.each<[string, RegExp]>([
+    ["", /--head is "", which is no expression\n.*such as "rotate\(norm\(x\)\)", of norm, rotate/],
+    ["x", /which is no expression/],
+    ["rotate", /which is no expression/],
+    ["rotate(norm(x)", /which is no expression/],
+    ["rotate(norm(x)))", /which is no expression/],
+    ["rotate(norm(y))", /which is no expression/],
+    ["rotate(norm(x)) + x", /which is no expression/],
+    ['rotate(norm(x, { weight: "none" }))', /which is no expression\n.*; other flags say their axes/],
+    ["(x) => rotate(x)", /which is no expression/],
+    ["rotate(nrom(x))", /there is no stage nrom\n.*did you mean norm\?/],
+    ["layer_norm(x)", /there is no stage layer_norm\n.*the stages are norm, rotate/],
+    ["constructor(x)", /there is no stage constructor/],
+    ["norm(x)", /--head is "norm\(x\)", which does not rotate/],
+  ])("--head %j is refused", async (head, message) => {
+    const err = await project(ACME).refuses("--head", head, "--rope", "neox", "--weight", "plain");
+    expect(err).toMatch(/^error \[bad-option\]: /);
+    expect(err).toMatch(message);
   });
 });

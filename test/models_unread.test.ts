@@ -6,9 +6,7 @@ import { readModel } from "../generator/models/model.js";
 import { temporaryFolder } from "./helpers.js";
 import { ACME, type Fields, project, QWEN3 } from "./model_project.js";
 
-const FLAGS = "--qk-norm rms --norm-axis head_dim --weight-form w --norm-order norm-rope --rope neox".split(
-  " ",
-);
+const FLAGS = "--head rotate(norm(x)) --rope neox --weight plain".split(" ");
 const LIST = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"];
 
 describe("of a model that is not known", () => {
@@ -24,7 +22,12 @@ describe("of a model that is not known", () => {
   });
 
   it.each<[string, Fields, readonly string[], RegExp]>([
-    ["use_qk_norm", { use_qk_norm: false }, [], /--qk-norm is rms, and use_qk_norm of the config is false/],
+    [
+      "use_qk_norm",
+      { use_qk_norm: false },
+      [],
+      /--head is rotate\(norm\(x\)\), and use_qk_norm of the config is false/,
+    ],
     [
       "rotary_dim",
       { partial_rotary_factor: null, rotary_dim: 64 },
@@ -73,7 +76,7 @@ describe("the fix says what to do about", () => {
   ])("%s", (_, bytes, message) => {
     const path = join(temporaryFolder(), "config.json");
     writeFileSync(path, bytes);
-    expect(() => readModel(path, { facts: {}, tp: 1 })).toThrow(message);
+    expect(() => readModel(path, { axes: {}, tp: 1 })).toThrow(message);
   });
 
   it("a dtype of the prototype chain", async () => {

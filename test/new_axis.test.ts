@@ -95,6 +95,19 @@ describe("an axis and a value that are new", () => {
   it("are no part of what a model needs", async () => {
     const { out } = await normrope("import", join(project, "config.json"));
     expect(out).toContain('{ headDim: [128], rope: ["neox"], dtype: ["bf16"] }');
+    // Where the axis means nothing, no model has it.
+    const half = (await normrope("import", join(project, "config.json"), "--dtype", "f16", "--dry-run")).out;
+    expect(half).toContain('{ headDim: [128], rope: ["neox"], dtype: ["f16"] }');
+  });
+
+  it("are said by a flag of a model that is not known", async () => {
+    const unknown = join(project, "unknown.json");
+    const heads = '"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 32, "rope_theta": 10000';
+    writeFileSync(unknown, `{ "model_type": "mine", ${heads}, "partial_rotary_factor": 1 }`);
+    const flags = ["--head", "rotate(norm(x))", "--rope", "adjacent", "--weight", "plain", "--dtype", "bf16"];
+    expect((await normrope("import", unknown, ...flags)).err).toMatch(/q and k: --gain one\|two$/);
+    const { out } = await normrope("import", unknown, ...flags, "--gain", "two", "--dry-run");
+    expect(out).toContain('{ headDim: [32], rope: ["adjacent"], dtype: ["bf16"], gain: ["two"] }');
   });
 
   it("are listed, explained and emitted", async () => {

@@ -3,8 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { addValues } from "../generator/edit/add.js";
-import { openForPoints } from "../generator/edit/append.js";
-import { add } from "./adding.js";
+import { add, appendTo } from "./adding.js";
 import { neoxEntry, normrope } from "./cli_helpers.js";
 import { compileText, diagnosticsOf, readMarks, writeConfig } from "./helpers.js";
 
@@ -126,7 +125,7 @@ describe("add", () => {
     const space = `${HEAD}export const own = ${SMALL};\n`;
     const text = `import { own } from "./own.js";\nexport default own;\n`;
     const config = writeConfig(text, { "own.ts": space });
-    const [found] = diagnosticsOf(() => openForPoints(config).append([POINT]));
+    const [found] = diagnosticsOf(() => appendTo(config, [POINT]));
     expect(found).toMatchObject({ code: "unsupported-expression", message: "the space is in another file" });
     expect(readFileSync(join(dirname(config), "own.ts"), "utf8")).toBe(space);
   });

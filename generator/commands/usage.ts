@@ -7,6 +7,7 @@ import { AXES } from "../../dsl/axes.js";
 import { aliasOf } from "../../dsl/legality.js";
 import { quoted } from "../diagnostics.js";
 import { closest } from "../load/closest.js";
+import { flagOf, SAID_AXES } from "../models/model_type.js";
 
 /** A wrong command line. */
 export class UsageError extends Error {}
@@ -21,7 +22,7 @@ const FLAGS = ["json", "rejected", "static", "pdl", "verify", "dry-run", "help",
 const VALUED = [
   ...["config", "target", "arch", "jobs", "timeout", "entry", "op", "out", "bench", "model", "tp", "heads"],
   ...["tokens", "cache", "replays", "commit", "geometry", "peers", "days"],
-  ...["dtype", "rotary-dim", "rope-theta", "qk-norm", "norm-axis", "weight-form", "norm-order", "rope"],
+  ...["dtype", "rotary-dim", "rope-theta", "head", ...SAID_AXES.map(flagOf)],
 ];
 const OPTIONS = [...FLAGS, ...VALUED];
 

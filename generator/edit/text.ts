@@ -10,8 +10,9 @@ import {
   Node,
   type SourceFile,
 } from "ts-morph";
+import { written } from "../../dsl/points.js";
 import { internalError, userError } from "../diagnostics.js";
-import type { AxisValue } from "../ir.js";
+import type { AxisValue, ConfigPoint, Op } from "../ir.js";
 import { unwrap } from "../load/literals.js";
 import { spanOf } from "../load/project.js";
 
@@ -72,6 +73,32 @@ export function replaceValue(value: Expression, replacement: string): string {
   const name = Node.isShorthandPropertyAssignment(value.getParent()) ? `${value.getText()}: ` : "";
   const text = value.getSourceFile().getFullText();
   return splice(text, value.getStart(), value.getEnd(), name + replacement);
+}
+
+/**
+ * The fewest entries that are easy to read: points that differ in an axis alone which others follow by default share one,
+ * such as heads that rotate whole; other points have their own.
+ */
+export function entriesOf({ axes }: Op, points: readonly ConfigPoint[]): string[] {
+  const followed = axes.find(({ name }) => axes.some(({ follows }) => follows === name));
+  const groups = new Map<string, Map<string, AxisValue[]>>();
+  for (const point of points) {
+    const values = written(axes, point);
+    const isDefault = !values.some(([{ follows }]) => follows !== undefined);
+    const key = values
+      .filter(([axis]) => !(isDefault && axis === followed))
+      .map(([{ name }, value]) => [name, value]);
+    const group = groups.get(JSON.stringify(key)) ?? new Map<string, AxisValue[]>();
+    for (const [{ name }, value] of values)
+      group.set(name, [...new Set([...(group.get(name) ?? []), value])]);
+    groups.set(JSON.stringify(key), group);
+  }
+  return [...groups.values()].map((group) => {
+    const lists = [...group].map(
+      ([name, values]) => `${name}: ${listOf(values.sort((a, b) => Number(a) - Number(b)))}`,
+    );
+    return `{ ${lists.join(", ")} }`;
+  });
 }
 
 /** An axis's values as a config writes them. */

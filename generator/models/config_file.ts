@@ -29,29 +29,22 @@ export interface ModelConfig {
 /** Configs are some kilobytes; the largest, with lists for each layer and frequency, some hundred. */
 const CONFIG_BYTES_MAX = 2 ** 22;
 
-/** Where models that take more than text keep the config of their text model. */
-const TEXT_CONFIGS = [
-  ["thinker_config", "text_config"],
-  ["text_config"],
-  ["llm_config"],
-  ["language_config"],
-] as const;
+/** Where models that take more than text keep the config of their text model; others are it. */
+const TEXT_CONFIGS = "thinker_config.text_config text_config llm_config language_config".split(" ");
 
 /** @throws UserError `model-config-unreadable`, `bad-model-config`. */
 export function readModelConfig(path: string): ModelConfig {
   const outer = parse(path, readText(path));
   const outerType = typeName(path, "", outer);
-  for (const names of TEXT_CONFIGS) {
-    let fields: Fields | undefined = outer;
-    for (const name of names) fields = fields && objectAt(path, fields, name);
-    if (fields === undefined) continue;
-    const prefix = `${names.join(".")}.`;
-    // A text config does not always repeat what it is.
-    const type = typeName(path, prefix, fields) ?? outerType;
-    return { path, type, classes: classesOf(fields), outerType, prefix, fields, outer };
-  }
-  const classes = classesOf(outer);
-  return { path, type: outerType, classes, outerType: undefined, prefix: "", fields: outer, outer };
+  const textAt = (place: string) =>
+    place.split(".").reduce<Fields | undefined>((at, name) => at && objectAt(path, at, name), outer);
+  const place = TEXT_CONFIGS.find((each) => textAt(each) !== undefined);
+  const fields = place === undefined ? outer : (textAt(place) ?? outer);
+  const prefix = place === undefined ? "" : `${place}.`;
+  // A text config does not always repeat what it is.
+  const type = typeName(path, prefix, fields) ?? outerType;
+  const classes = classesOf(fields);
+  return { path, type, classes, outerType: place && outerType, prefix, fields, outer };
 }
 
 function typeName(path: string, prefix: string, fields: Fields): string | undefined {
@@ -59,7 +52,7 @@ function typeName(path: string, prefix: string, fields: Fields): string | undefi
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string" && value !== "") return value;
-  throw badField(path, `${prefix}${name}`, value, "the name of an architecture, such as qwen3");
+  throw badField({ path, prefix }, name, value, "the name of an architecture, such as qwen3");
 }
 
 function classesOf({ architectures }: Fields): string[] {
@@ -70,13 +63,18 @@ function objectAt(path: string, fields: Fields, name: string): Fields | undefine
   const value = Object.hasOwn(fields, name) ? fields[name] : undefined;
   if (value === undefined || value === null) return undefined;
   if (isObject(value)) return value;
-  throw badField(path, name, value, "an object, the config of the text model");
+  throw badField({ path, prefix: "" }, name, value, "an object, the config of the text model");
 }
 
 /** @returns a `bad-model-config` for a value that a field cannot have. */
-export function badField(path: string, field: string, value: unknown, want: string): UserError {
-  const what = value === undefined ? "is missing" : `is ${show(value)}`;
-  return userError("bad-model-config", `${quoted(path)}: ${quoted(field)} ${what}`, `it must be ${want}`);
+export function badField(
+  { path, prefix }: Pick<ModelConfig, "path" | "prefix">,
+  field: string,
+  value: unknown,
+  want: string,
+): UserError {
+  const what = `${quoted(prefix + field)} ${value === undefined ? "is missing" : `is ${show(value)}`}`;
+  return userError("bad-model-config", `${quoted(path)}: ${what}`, `it must be ${want}`);
 }
 
 export function isObject(value: unknown): value is Fields {
@@ -108,7 +106,7 @@ function parse(path: string, text: string): Fields {
   throw unreadable(path, `holds ${show(value)}, and a config is an object`);
 }
 
-/** Texts, which may hold anything, and the numbers that Python writes and JSON has not. */
+/** Texts, which may hold anything, and the numbers that Python writes and JSON has not: they are read as texts. */
 const TEXT_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g;
 
 /** JSON as Python writes it. @throws SyntaxError. */
@@ -116,15 +114,9 @@ function parsePython(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    let mark = "NaN of Python";
-    while (text.includes(mark)) mark += ".";
-    // No JSON number is NaN; what is past the largest is infinite.
-    const spelled: Readonly<Record<string, string>> = {
-      ...{ Infinity: "1e999", "-Infinity": "-1e999", NaN: JSON.stringify(mark) },
-    };
-    const json = text.replace(TEXT_OR_NUMBER, (found) => spelled[found] ?? found);
+    const json = text.replace(TEXT_OR_NUMBER, (found) => (found.startsWith('"') ? found : `"${found}"`));
     if (json === text) throw error;
-    return JSON.parse(json, (_, value) => (value === mark ? Number.NaN : value));
+    return JSON.parse(json);
   }
 }
 

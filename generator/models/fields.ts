@@ -1,56 +1,54 @@
 /**
- * The fields of a config that say how wide and how many its heads are, checked, with the model's own defaults.
+ * The fields of a config that say how wide and how many its heads are, and of which dtype, with the model's own defaults.
  *
- * In: a config as it is written, and its row of `model_types`. Out: typed fields under their usual names, and remarks
+ * In: a config as it is written, and its row of `model_types`. Out: checked fields under their usual names, and remarks
  * on what the config left out. Pure.
  */
 import { z } from "zod";
-import { UserError } from "../diagnostics.js";
+import { AXES, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
+import { aliasOf } from "../../dsl/legality.js";
+import { quoted, show, UserError, userError } from "../diagnostics.js";
 import { badField, type Fields, type ModelConfig } from "./config_file.js";
+import type { Head } from "./head.js";
 import type { ModelType } from "./model_type.js";
 
-const count = (most: number) => z.int().min(1).max(most);
-const countText = (most: number) => `a whole number from 1 to ${most}`;
+/** What a field must be, and that in words; null is what configs write for "not said". */
+const maybe = <S extends z.ZodType>(schema: S, want: string) => schema.nullish().describe(want);
+const whole = (most: number) => z.int().min(1).max(most);
+const wholeText = (most: number) => `a whole number from 1 to ${most}`;
+const maybeWhole = (most: number) => maybe(whole(most), wholeText(most));
+const positive = maybe(z.number().positive(), "a positive number");
+const object = maybe(z.record(z.string(), z.unknown()), "an object, or null");
 const HEADS_MAX = 65_536;
 const LAYERS_MAX = 10_000;
-const POSITIVE = z.number().positive();
 
-/** Each field with what it must be, in words; null is what configs write for "not said". */
-const SHAPE = {
-  num_attention_heads: count(HEADS_MAX).describe(countText(HEADS_MAX)),
-  num_key_value_heads: count(HEADS_MAX).nullish().describe(countText(HEADS_MAX)),
-  head_dim: count(HEADS_MAX).nullish().describe(countText(HEADS_MAX)),
-  hidden_size: count(2 ** 24)
-    .nullish()
-    .describe(countText(2 ** 24)),
-  num_hidden_layers: count(LAYERS_MAX).nullish().describe(countText(LAYERS_MAX)),
-  layer_types: z.array(z.string()).max(LAYERS_MAX).nullish().describe("a list with the type of each layer"),
-  no_rope_layers: z
-    .array(z.literal([0, 1]))
-    .nullish()
-    .describe("a list of 1 and 0, one for each layer"),
-  rms_norm_eps: z.number().nonnegative().nullish().describe("a number from 0"),
-  max_position_embeddings: POSITIVE.nullish().describe("a positive number"),
-  original_max_position_embeddings: POSITIVE.nullish().describe("a positive number"),
-  partial_rotary_factor: POSITIVE.max(1).nullish().describe("a number above 0 and at most 1"),
-  rope_theta: POSITIVE.nullish().describe("a positive number"),
-  rope_scaling: z.record(z.string(), z.unknown()).nullish().describe("an object, or null"),
-  rope_parameters: z.record(z.string(), z.unknown()).nullish().describe("an object, or null"),
-};
+const TEXT = z.object({
+  num_attention_heads: whole(HEADS_MAX).describe(wholeText(HEADS_MAX)),
+  num_key_value_heads: maybeWhole(HEADS_MAX),
+  head_dim: maybeWhole(HEADS_MAX),
+  hidden_size: maybeWhole(2 ** 24),
+  num_hidden_layers: maybeWhole(LAYERS_MAX),
+  layer_types: maybe(z.array(z.string()).max(LAYERS_MAX), "a list with the type of each layer"),
+  no_rope_layers: maybe(z.array(z.literal([0, 1])), "a list of 1 and 0, one for each layer"),
+  rms_norm_eps: maybe(z.number().nonnegative(), "a number from 0"),
+  max_position_embeddings: positive,
+  original_max_position_embeddings: positive,
+  partial_rotary_factor: maybe(z.number().positive().max(1), "a number above 0 and at most 1"),
+  rope_theta: positive,
+  rope_scaling: object,
+  rope_parameters: object,
+});
 
-/** Of these a default is for `rope` to take, where the parameters do not say it. */
+/** A default of these is for `rope` to take, where the parameters do not say it. */
 const ROPE = ["rope_theta", "rope_parameters", "partial_rotary_factor"];
-
-const schema = z.object(SHAPE);
-
-/** The checked fields, named as configs name them. */
-export type TextFields = z.infer<typeof schema>;
 
 export interface TextModel extends ModelConfig {
   /** Undefined where the model type is not known. */
   readonly row: ModelType | undefined;
-  /** The checked fields. */
-  readonly text: TextFields;
+  /** What is done to each head of q and k. */
+  readonly head: Head;
+  /** The checked fields, named as configs name them. */
+  readonly text: z.infer<typeof TEXT>;
   /** A field that `text` has not, or its default, which is `taken` by that. */
   readonly extra: (name: string) => unknown;
   /** What the config leaves out, and the model's own code takes instead. */
@@ -58,8 +56,8 @@ export interface TextModel extends ModelConfig {
 }
 
 /** @throws UserError `bad-model-config`, for every field that is wrong. */
-export function readTextModel(config: ModelConfig, row: ModelType | undefined): TextModel {
-  const { fields, path, prefix } = config;
+export function readTextModel(config: ModelConfig, row: ModelType | undefined, head: Head): TextModel {
+  const { fields } = config;
   const taken = new Map<string, unknown>();
   const extra = (name: string) => {
     if (Object.hasOwn(fields, name)) return fields[name];
@@ -69,17 +67,57 @@ export function readTextModel(config: ModelConfig, row: ModelType | undefined): 
   };
   const nameOf = (name: string) => row?.names?.[name] ?? name;
   const said: Fields = Object.fromEntries(
-    Object.keys(SHAPE).map((name) => [name, ROPE.includes(name) ? fields[name] : extra(nameOf(name))]),
+    Object.keys(TEXT.shape).map((name) => [name, ROPE.includes(name) ? fields[name] : extra(nameOf(name))]),
   );
-  const read = schema.safeParse(said);
-  if (read.success) return { ...config, row, text: read.data, extra, taken };
-  const wrong = new Set(read.error.issues.map(({ path: [name] }) => name as keyof typeof SHAPE));
+  const text = checked(TEXT, said, config, "", nameOf);
+  return { ...config, row, head, text, extra, taken };
+}
+
+/** The fields as a schema has them. @throws UserError `bad-model-config`, for every field that is wrong. */
+export function checked<S extends z.ZodObject>(
+  schema: S,
+  fields: Fields,
+  config: ModelConfig,
+  before: string,
+  nameOf = (name: string) => name,
+): z.infer<S> {
+  const read = schema.safeParse(fields);
+  if (read.success) return read.data;
+  const wrong = new Set(read.error.issues.map((issue) => String(issue.path[0])));
   throw new UserError(
-    [...wrong].flatMap(
-      (name) =>
-        badField(path, `${prefix}${nameOf(name)}`, said[name], SHAPE[name].description ?? "").diagnostics,
-    ),
+    [...wrong].flatMap((name) => {
+      const want = schema.shape[name] as z.ZodType | undefined;
+      return badField(config, before + nameOf(name), fields[name], want?.description ?? "left out")
+        .diagnostics;
+    }),
   );
+}
+
+const DTYPE = AXES.find(({ name }) => name === "dtype");
+
+/** The dtype of the weights and of what runs through them; a text config's own goes first. */
+export function dtypeField({
+  fields,
+  outer,
+  prefix,
+}: ModelConfig): { name: string; value: unknown } | undefined {
+  const places = [
+    ...["dtype", "torch_dtype"].map((name) => ({ name: `${prefix}${name}`, value: fields[name] })),
+    ...["dtype", "torch_dtype"].map((name) => ({ name, value: outer[name] })),
+  ];
+  return places.find(({ value }) => value !== undefined && value !== null && value !== "auto");
+}
+
+/** @throws UserError `missing-model-fact` for a dtype without kernels. */
+export function dtypeOf(config: ModelConfig, asked: ConfigPoint["dtype"] | undefined): ConfigPoint["dtype"] {
+  if (asked !== undefined) return asked;
+  const { name, value } = dtypeField(config) ?? { name: "dtype", value: undefined };
+  const alias = DTYPE && aliasOf(DTYPE, value);
+  const dtype = DTYPES.find((name) => name === alias);
+  if (dtype !== undefined) return dtype;
+  const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
+  const fix = "say what the model is run in with --dtype bf16 or --dtype f16";
+  throw userError("missing-model-fact", message, fix);
 }
 
 /** A remark on the defaults that were taken so far. */

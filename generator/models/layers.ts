@@ -7,7 +7,8 @@
 import { quoted, show, userError } from "../diagnostics.js";
 import { badField } from "./config_file.js";
 import type { TextModel } from "./fields.js";
-import { type LayerRope, type RopeFlags, ropeOf } from "./rope.js";
+import { isRotation, type ModelFlags } from "./head.js";
+import { type LayerRope, ropeOf } from "./rope.js";
 
 /** Layers with the same attention. */
 export interface LayerGroup {
@@ -25,11 +26,11 @@ export interface LayerGroup {
 
 export interface Layers {
   readonly groups: readonly LayerGroup[];
-  /** Types without attention, and how many layers they are. */
+  /** Types without attention, or with nothing to do in it, and how many layers they are. */
   readonly others: ReadonlyMap<string, number>;
 }
 
-const ATTENTION_TYPES = ["full_attention", "sliding_attention", "chunked_attention"];
+const ATTENTION_TYPES = ["full_attention", "sliding_attention", "chunked_attention", "minimax_m3_sparse"];
 const OTHER_TYPES = ["linear_attention", "conv", "mamba", "mamba2", "recurrent", "moe", "mlp"];
 
 /** One layer, before layers that are alike are put together. */
@@ -40,13 +41,13 @@ interface Layer {
 }
 
 /** @throws UserError `bad-model-config`, `missing-model-fact`, `bad-option`. */
-export function layersOf(model: TextModel, flags: RopeFlags): Layers {
+export function layersOf(model: TextModel, flags: ModelFlags): Layers {
   const others = new Map<string, number>();
   const groups = new Map<string, LayerGroup>();
-  const all = eachLayer(model);
-  for (const layer of all) {
-    if (!ATTENTION_TYPES.includes(layer.type)) {
-      others.set(layer.type, (others.get(layer.type) ?? 0) + 1);
+  for (const layer of eachLayer(model)) {
+    const other = ATTENTION_TYPES.includes(layer.type) ? undoneType(model, layer) : layer.type;
+    if (other !== undefined) {
+      others.set(other, (others.get(other) ?? 0) + 1);
       continue;
     }
     const group = groupOf(model, layer, flags);
@@ -55,40 +56,42 @@ export function layersOf(model: TextModel, flags: RopeFlags): Layers {
     const { types, count = 0 } = groups.get(key) ?? { types: [] };
     groups.set(key, { ...group, types: [...new Set([...types, layer.type])], count: count + 1 });
   }
-  const isCounted = model.text.num_hidden_layers != null && model.row?.layers?.someBy === undefined;
+  const isCounted = model.text.num_hidden_layers != null && !model.row?.layers?.uncounted;
   return {
     groups: [...groups.values()].map((group) => (isCounted ? group : { ...group, count: undefined })),
     others,
   };
 }
 
+/** What layers are called in which nothing is done to q and k. */
+function undoneType({ row, head }: TextModel, { type, rotates }: Layer): string | undefined {
+  const isBare = row?.layers?.noRopeNoNorm || head.stages.every(isRotation);
+  return !rotates && isBare ? `${type} without RoPE` : undefined;
+}
+
 function eachLayer(model: TextModel): Layer[] {
-  const { path, prefix, text, row, extra } = model;
+  const { text, row, extra } = model;
   const rule = row?.layers ?? {};
   const types = layerTypes(model);
   const shared = rule.sharedKv === undefined ? 0 : Number(extra(rule.sharedKv) ?? 0);
   if (!Number.isInteger(shared) || shared < 0 || (shared > 0 && shared >= types.length)) {
-    throw badField(
-      path,
-      `${prefix}${rule.sharedKv}`,
-      extra(rule.sharedKv ?? ""),
-      "fewer than there are layers",
-    );
+    const field = rule.sharedKv ?? "";
+    throw badField(model, field, extra(field), "fewer than there are layers");
   }
   const gate = rule.fullHasNoRope?.unlessNull;
   const fullRotates = rule.fullHasNoRope === undefined || (gate !== undefined && extra(gate) === null);
   const listed = text.no_rope_layers ?? [];
   if (listed.length > 0 && listed.length !== types.length) {
-    throw badField(
-      path,
-      `${prefix}no_rope_layers`,
-      listed,
-      `a list of ${types.length}, as many as there are layers`,
-    );
+    const want = `a list of ${types.length}, as many as there are layers`;
+    throw badField(model, "no_rope_layers", listed, want);
   }
+  const every =
+    rule.noRopeEvery === undefined || listed.length > 0 ? undefined : period(model, rule.noRopeEvery);
   return types.map((type, i) => ({
     type,
-    rotates: (type !== "full_attention" || fullRotates) && listed[i] !== 0,
+    rotates:
+      (type !== "full_attention" || fullRotates) &&
+      (every === undefined ? listed[i] !== 0 : (i + 1) % every !== 0),
     hasOwnK: i < types.length - shared,
   }));
 }
@@ -100,17 +103,17 @@ function layerTypes(model: TextModel): readonly string[] {
   const { layer_types: said, num_hidden_layers: count } = text;
   if (said != null && count != null && said.length !== count) {
     const want = `a list of ${count}, as num_hidden_layers says`;
-    throw badField(path, `${prefix}layer_types`, said, want);
+    throw badField(model, "layer_types", said, want);
   }
-  const { fullEvery, fullListed, lastIsFull, sharedKv } = rule;
-  const differ = [fullEvery, fullListed, lastIsFull, sharedKv, text.no_rope_layers ?? undefined];
+  const { fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv } = rule;
+  const listed = text.no_rope_layers ?? undefined;
+  const differ = [fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv, listed];
   if (said == null && count == null && differ.some((reason) => reason !== undefined)) {
     const want = "a whole number: its layers differ";
-    throw badField(path, `${prefix}num_hidden_layers`, undefined, want);
+    throw badField(model, "num_hidden_layers", undefined, want);
   }
   const types = [...(said ?? derivedTypes(model, count ?? 1))];
-  if (types.length === 0)
-    throw badField(path, `${prefix}layer_types`, types, "a list with the type of each layer");
+  if (types.length === 0) throw badField(model, "layer_types", types, "a list with the type of each layer");
   if (rule.lastIsFull) types[types.length - 1] = "full_attention";
   const unknown = types.find((type) => !ATTENTION_TYPES.includes(type) && !OTHER_TYPES.includes(type));
   if (unknown === undefined) return types;
@@ -119,61 +122,59 @@ function layerTypes(model: TextModel): readonly string[] {
   throw userError("bad-model-config", message, fix);
 }
 
-function derivedTypes({ path, prefix, row, extra }: TextModel, count: number): string[] {
-  const { fullEvery, fullListed } = row?.layers ?? {};
+function derivedTypes(model: TextModel, count: number): string[] {
+  const { row, extra } = model;
+  const { fullEvery, fullListed, fullHasNoRope, others = "sliding_attention" } = row?.layers ?? {};
   const all = Array.from({ length: count }, (_, i) => i);
   if (fullListed !== undefined) {
     const listed = extra(fullListed) ?? all;
     if (!Array.isArray(listed) || !listed.every((layer) => all.includes(layer)))
-      throw badField(path, `${prefix}${fullListed}`, listed, `a list of layers, from 0 to ${count - 1}`);
-    return all.map((i) => (listed.includes(i) ? "full_attention" : "conv"));
+      throw badField(model, fullListed, listed, `a list of layers, from 0 to ${count - 1}`);
+    return all.map((i) => (listed.includes(i) ? "full_attention" : others));
   }
-  if (fullEvery === undefined) return all.map(() => "full_attention");
-  const every = typeof fullEvery === "number" ? fullEvery : extra(fullEvery);
-  // `LLLG`: local layers, and a global one at the end.
-  const period = typeof every === "string" && /^L*G$/.test(every) ? every.length : every;
-  const isGiven = typeof period === "number" && Number.isInteger(period) && period >= 1;
   // Without a window there is nothing to slide.
-  const gate = row?.layers?.fullHasNoRope?.unlessNull;
-  if (gate !== undefined && extra(gate) === null) return all.map(() => "full_attention");
-  if (!isGiven)
-    throw badField(path, `${prefix}${fullEvery}`, every, "a whole number from 1, or letters such as LLLG");
-  return all.map((i) => ((i + 1) % period === 0 ? "full_attention" : "sliding_attention"));
+  const gate = fullHasNoRope?.unlessNull;
+  const isAlike = fullEvery === undefined || (gate !== undefined && extra(gate) === null);
+  if (isAlike) return all.map(() => "full_attention");
+  const every = typeof fullEvery === "number" ? fullEvery : period(model, fullEvery);
+  return all.map((i) => ((i + 1) % every === 0 ? "full_attention" : others));
 }
 
-function groupOf(model: TextModel, { type, rotates, hasOwnK }: Layer, flags: RopeFlags): LayerGroup {
-  const { path, prefix, text } = model;
+/** n of every n-th layer, as a field has it: a number, or letters with a G at the end. */
+function period(model: TextModel, field: string): number {
+  const every = model.extra(field);
+  const n = typeof every === "string" && /^L*G$/.test(every) ? every.length : every;
+  if (typeof n === "number" && Number.isInteger(n) && n >= 1) return n;
+  throw badField(model, field, every, "a whole number from 1, or letters such as LLLG");
+}
+
+function groupOf(model: TextModel, layer: Layer, flags: ModelFlags): LayerGroup {
+  const { type, hasOwnK } = layer;
+  const { text } = model;
   const numQHeads = text.num_attention_heads;
   const headDim = fieldOf(model, type, "head_dim") ?? dividedHeadDim(model);
   const numKvHeads = fieldOf(model, type, "num_key_value_heads") ?? kvHeadsOfNull(model);
   if (numQHeads % numKvHeads !== 0) {
     const want = `a divisor of num_attention_heads, ${numQHeads}`;
-    throw badField(path, `${prefix}num_key_value_heads`, numKvHeads, want);
+    throw badField(model, "num_key_value_heads", numKvHeads, want);
   }
-  const rope = ropeOf(model, { type, rotates }, headDim, flags);
-  return {
-    types: [type],
-    count: 1,
-    headDim,
-    numQHeads,
-    numKvHeads,
-    hasOwnK,
-    rope,
-  };
+  const rope = ropeOf(model, layer, headDim, flags);
+  return { types: [type], count: 1, headDim, numQHeads, numKvHeads, hasOwnK, rope };
 }
 
 /** A width or a count, which `full_attention` layers may have in a field of their own. */
 function fieldOf(
-  { path, prefix, text, row, extra }: TextModel,
+  model: TextModel,
   type: string,
   name: "head_dim" | "num_key_value_heads",
 ): number | undefined {
+  const { text, row, extra } = model;
   const own = type === "full_attention" ? row?.layers?.fullFields?.[name] : undefined;
   const isOpen = own !== undefined && (own.gate === undefined || extra(own.gate) === true);
   const value = isOpen ? extra(own.field) : undefined;
   if (value === undefined || value === null) return text[name] ?? undefined;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_536) return value;
-  throw badField(path, `${prefix}${own?.field}`, value, "a whole number from 1 to 65536");
+  throw badField(model, own?.field ?? name, value, "a whole number from 1 to 65536");
 }
 
 /** Null says that each q head has a kv head of its own; nothing says nothing. */
@@ -183,11 +184,11 @@ function kvHeadsOfNull({ path, prefix, text, extra }: TextModel): number {
   throw userError("missing-model-fact", message, "add it to the config; null says as many as q heads");
 }
 
-function dividedHeadDim({ path, prefix, text, row }: TextModel): number {
+function dividedHeadDim(model: TextModel): number {
+  const { path, prefix, text, row } = model;
   const { hidden_size: width, num_attention_heads: heads } = text;
   const name = row?.names?.head_dim ?? "head_dim";
-  if (width == null)
-    throw badField(path, `${prefix}${name}`, undefined, "a whole number, or hidden_size in its place");
+  if (width == null) throw badField(model, name, undefined, "a whole number, or hidden_size in its place");
   if (width % heads === 0) return width / heads;
   const message = `${quoted(path)}: ${prefix}${name} is missing, and hidden_size ${width} is no multiple of ${heads} heads`;
   throw userError("bad-model-config", message, "add head_dim to the config");

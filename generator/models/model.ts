@@ -1,28 +1,24 @@
 /**
- * A model's config.json → the kernels that its layers need, or the reasons why the op cannot do them.
+ * A model's config.json → the kernels that its layers need, or the reasons why there are none.
  *
- * In: the path of a config, and what the command line adds. Out: a model: groups of layers with their point, the heads of
- * one rank and their tables. What is not known is asked for, never guessed. Reads one file and writes none.
+ * In: the path of a config, and what the command line adds. Out: a model: what is done to its heads, and groups of layers
+ * with the values of their axes, the heads of one rank and their tables. What is not known is asked for, never guessed.
+ * Reads one file and writes none.
  */
-import { AXES, type ConfigPoint } from "../../dsl/axes.js";
-import { completed } from "../../dsl/points.js";
+import { completed, type Values } from "../../dsl/points.js";
+import { openAxes, type StageCall } from "../../dsl/sides.js";
 import { quoted, userError } from "../diagnostics.js";
-import { type AttentionFlags, dtypeOf, factsOf } from "./attention.js";
-import { isObject, readModelConfig } from "./config_file.js";
-import type { Facts, Rounding } from "./facts.js";
-import { defaultsTaken, readTextModel, type TextModel } from "./fields.js";
+import { readModelConfig } from "./config_file.js";
+import { defaultsTaken, dtypeOf, readTextModel, type TextModel } from "./fields.js";
+import { headOf, type ModelFlags } from "./head.js";
 import { type LayerGroup, layersOf } from "./layers.js";
+import type { ModelType } from "./model_type.js";
 import { modelType } from "./model_types.js";
-
-/** What the command line says beside the config. */
-export interface ModelFlags extends AttentionFlags {
-  /** Ranks of tensor parallelism. */
-  readonly tp: number;
-}
 
 /** Layers that one kernel does. */
 export interface ModelLayers extends LayerGroup {
-  readonly point: ConfigPoint;
+  /** Of every axis that means something to the model's stages. */
+  readonly values: Values;
   /** Of one rank. */
   readonly heads: { readonly q: number; readonly k: number; readonly v: number };
 }
@@ -34,12 +30,13 @@ export interface Model {
   /** Where the facts about it come from. */
   readonly source: string;
   readonly tp: number;
+  /** What is done to each head of q and k, the innermost stage first. */
+  readonly stages: readonly StageCall[];
   /** Undefined where the config does not say it. */
   readonly eps: number | undefined;
-  readonly weightForm: Facts["weight-form"];
-  readonly rounding: Rounding | undefined;
+  readonly rounding: ModelType["rounding"];
   readonly layers: readonly ModelLayers[];
-  /** Layers without attention, by type. */
+  /** Layers without attention, or with nothing to do in it, by type. */
   readonly others: ReadonlyMap<string, number>;
   readonly remarks: readonly string[];
 }
@@ -51,13 +48,13 @@ export interface Model {
 export function readModel(path: string, flags: ModelFlags): Model {
   const config = readModelConfig(path);
   const row = config.type === undefined ? undefined : modelType(config.type, config.classes);
-  const facts = factsOf(config, row, flags);
-  const model = readTextModel(config, row);
-  requireAlike(model);
-  const dtype = dtypeOf(config, flags);
+  const { stages, values } = headOf(config, row, flags);
+  const model = readTextModel(config, row, { stages, values });
+  const dtype = dtypeOf(config, flags.dtype);
   const { groups, others } = layersOf(model, flags);
   if (groups.length === 0) {
-    throw userError("unsupported-model", `${quoted(path)}: no layer has attention`, "it needs no kernel");
+    const message = `${quoted(path)}: no layer has attention with something to do`;
+    throw userError("unsupported-model", message, "it needs no kernel");
   }
   return {
     path,
@@ -65,13 +62,13 @@ export function readModel(path: string, flags: ModelFlags): Model {
     outerType: config.outerType,
     source: row?.source ?? "the command line",
     tp: flags.tp,
+    stages,
     eps: model.text.rms_norm_eps ?? undefined,
-    weightForm: facts["weight-form"],
     rounding: row?.rounding,
     layers: groups.map((group) => ({
       ...group,
-      point: completed(AXES, {
-        ...{ headDim: group.headDim, rotaryDim: group.rope.rotaryDim, rope: facts.rope, dtype },
+      values: completed(openAxes({ q: stages }), {
+        ...{ ...values, headDim: group.headDim, rotaryDim: group.rope.rotaryDim, dtype },
       }),
       heads: headsOfRank(group, flags.tp),
     })),
@@ -93,16 +90,12 @@ function unread({ row, fields }: TextModel, groups: readonly LayerGroup[]): stri
 
 function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   const { row, type, outerType, prefix, path, extra } = model;
-  const some = row?.layers?.someBy;
   return [
     ...(outerType === undefined
       ? []
       : [`of ${quoted(path)}, ${outerType}, this is ${prefix.slice(0, -1)}, ${type}`]),
     ...defaultsTaken(model),
     ...unread(model, groups),
-    ...(some === undefined
-      ? []
-      : [`which layers have attention follows from ${some}, and is not counted here`]),
     ...(row?.remarks ?? []).flatMap((remark) => {
       if (typeof remark === "string") return remark;
       return extra(remark.where) === true ? remark.text : [];
@@ -110,24 +103,13 @@ function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   ];
 }
 
-/** As transformers 5.18.0 saves what differs between layers, in place of the fields that were published. */
-function requireAlike({ path, prefix, fields }: TextModel): void {
-  const own = fields.per_layer_config;
-  if (!isObject(own) || Object.keys(own).length === 0) return;
-  const message = `${quoted(path)}: ${prefix}per_layer_config gives some layers widths or heads of their own, and is not read`;
-  throw userError("unsupported-model", message, "import the config.json that the model was published with");
-}
-
 /** q heads are split over the ranks; kv heads too, or each is on several ranks. */
 function headsOfRank({ numQHeads, numKvHeads, hasOwnK }: LayerGroup, tp: number): ModelLayers["heads"] {
   const isSplit = numQHeads % tp === 0 && (numKvHeads % tp === 0 || tp % numKvHeads === 0);
   if (!isSplit) {
     const message = `--tp ${tp} does not divide ${numQHeads} q and ${numKvHeads} kv heads`;
-    throw userError(
-      "bad-option",
-      message,
-      "write a number that divides the q heads, and divides or is a multiple of the kv heads",
-    );
+    const fix = "write a number that divides the q heads, and divides or is a multiple of the kv heads";
+    throw userError("bad-option", message, fix);
   }
   const kv = hasOwnK ? Math.max(1, numKvHeads / tp) : 0;
   return { q: numQHeads / tp, k: kv, v: kv };

@@ -3,13 +3,15 @@
  *
  * In: a model, and the id of each kernel. Out: text with the exact calls of normrope/runtime, and JSON. Pure.
  */
-import type { RopeParameters } from "../../runtime/rope_table.js";
+import { expressionOf, stageNamed } from "../../dsl/sides.js";
 import { quoted } from "../diagnostics.js";
+import type { ConfigPoint } from "../ir.js";
 import type { Model, ModelLayers } from "./model.js";
 
 /** Layers and their kernel; or why the config's op allows none. */
 export interface Outcome {
   readonly layers: ModelLayers;
+  readonly point: ConfigPoint;
   readonly id: string;
   readonly problem?: string | undefined;
 }
@@ -27,7 +29,7 @@ export function reportLines(model: Model, outcomes: readonly Outcome[]): string[
     `${quoted(model.path)}: ${model.type} (${model.source})`,
     "",
     ...outcomes.flatMap((outcome) => outcomeLines(model, outcome)),
-    ...[...model.others].map(([type, count]) => `${layersText(count)} of ${type}: no attention, no kernel`),
+    ...[...model.others].map(([type, count]) => `${layersText(count)} of ${type}: no kernel`),
     "",
     "rounding  float32 inside and one rounding, at the end",
     `          ${roundingText(model)}`,
@@ -36,20 +38,22 @@ export function reportLines(model: Model, outcomes: readonly Outcome[]): string[
 }
 
 function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] {
-  if (problem !== undefined) return [leftOut({ layers, id, problem })];
-  const stride = `[num_heads, head_dim]: a headStride of ${layers.headDim} in the weights of q and k`;
+  if (problem !== undefined) return [leftOut({ layers, problem })];
+  const eps = model.eps ?? "not said by the config";
   return [
     titleOf(layers),
     `  kernel   ${id}`,
     `  heads    ${headsText(model, layers)}`,
-    ...(model.weightForm === "w-per-head" ? [`  weights  ${stride}`] : []),
-    `  eps      ${model.eps ?? "not said by the config"}`,
+    ...(takesEps(model) ? [`  eps      ${eps}`] : []),
     ...callsOf(layers).map(({ call, use }) => `  table    ${call}${use === undefined ? "" : `  // ${use}`}`),
   ];
 }
 
+const takesEps = ({ stages }: Model) =>
+  stages.some(({ name }) => stageNamed(name).inputs.some((input) => input.name === "eps"));
+
 /** What is said of layers that the config's op allows no kernel for. */
-export function leftOut({ layers, problem }: Outcome): string {
+export function leftOut({ layers, problem }: Pick<Outcome, "layers" | "problem">): string {
   return `${titleOf(layers)}: not imported, ${problem}`;
 }
 
@@ -79,46 +83,43 @@ export function callsOf({ rope }: ModelLayers): readonly Call[] {
 }
 
 /** TypeScript for a value; what is undefined is left out. */
-function literal(value: RopeParameters | unknown): string {
+function literal(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const fields = Object.entries(value).filter(([, field]) => field !== undefined);
   return `{ ${fields.map(([name, field]) => `${name}: ${literal(field)}`).join(", ")} }`;
 }
 
-function roundingText({ rounding, layers }: Model): string {
-  if (rounding === undefined) return "where the model's own code rounds is not known here";
-  const dtype = layers[0]?.point.dtype;
-  const norm = rounding.normBeforeWeight
-    ? `rounds to ${dtype} before it multiplies by the weight, again behind it`
-    : `rounds to ${dtype} behind the weight`;
-  const rope =
-    rounding.rope === "float32"
-      ? "once more behind the rotation"
-      : "and rotates with cosine, sine and products in it";
-  return `the model's own code ${norm}, ${rope}: last bits differ`;
+/** What the model's own code rounds, stage by stage. */
+function roundingText({ rounding, stages, layers }: Model): string {
+  const known: Readonly<Record<string, string | undefined>> = rounding ?? {};
+  const texts = stages.map(({ name }) => known[name]);
+  if (texts.includes(undefined)) return "where the model's own code rounds is not known here";
+  const dtype = String(layers[0]?.values.dtype);
+  return `the model's own code ${texts.join(", then ").replaceAll("DTYPE", dtype)}: last bits differ`;
 }
 
 /** The same for programs. */
 export function reportObject(model: Model, outcomes: readonly Outcome[]) {
-  const { path, type, source, tp, eps, weightForm, others, remarks } = model;
+  const { path, type, source, tp, stages, eps, others, remarks } = model;
   const sizes = ({ types, count, heads, hasOwnK }: ModelLayers) => ({
     ...{ types, count: count ?? null, heads, hasOwnK },
   });
+  const head = expressionOf(stages);
   return {
-    model: { path, type, source, tp, eps: eps ?? null, weightForm },
+    model: { path, type, source, tp, head, eps: takesEps(model) ? (eps ?? null) : null },
     layers: outcomes
       .filter(({ problem }) => problem === undefined)
-      .map(({ layers, id }) => ({
-        ...{ ...sizes(layers), id, ...layers.point },
+      .map(({ layers, point, id }) => ({
+        ...{ ...sizes(layers), id, ...point },
         tables: callsOf(layers).map(({ call, use }, i) => ({
           ...{ call, use: use ?? null, parameters: layers.rope.tables[i]?.parameters ?? null },
         })),
       })),
     notImported: outcomes
       .filter(({ problem }) => problem !== undefined)
-      .map(({ layers, problem }) => ({ ...sizes(layers), ...layers.point, reason: problem })),
-    withoutAttention: Object.fromEntries(others),
+      .map(({ layers, point, problem }) => ({ ...sizes(layers), ...point, reason: problem })),
+    withoutKernel: Object.fromEntries(others),
     rounding: roundingText(model),
     remarks,
   };

@@ -6,14 +6,23 @@
  */
 import { z } from "zod";
 import type { RopeScaling, Scaling } from "../../runtime/rope_scalings.js";
-import { quoted, UserError, userError } from "../diagnostics.js";
+import { quoted, userError } from "../diagnostics.js";
 import { badField, type Fields } from "./config_file.js";
-import type { TextModel } from "./fields.js";
+import { checked, type TextModel } from "./fields.js";
 
 export interface ReadScaling {
   readonly ropeType: string;
   readonly scalings: readonly { readonly use?: string; readonly scaling: RopeScaling | undefined }[];
   readonly remarks: readonly string[];
+}
+
+/** What a config says of the RoPE of a layer type. */
+export interface Stated {
+  /** Of the field that holds it. */
+  readonly name: string;
+  readonly fields: Fields;
+  /** The object around them, where they are by layer type. */
+  readonly around?: Fields;
 }
 
 const NUMBER = z.number().positive().describe("a positive number");
@@ -47,61 +56,57 @@ type RopeType = keyof typeof SCHEMAS;
 /** Of every type, and read elsewhere. */
 const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
 
-/**
- * @param around the object that holds the parameters, where they are by layer type
- * @throws UserError `bad-model-config`.
- */
-export function readScaling(
-  model: TextModel,
-  fields: Fields,
-  where: string,
-  around: Fields | undefined,
-): ReadScaling {
+/** @throws UserError `bad-model-config`. */
+export function readScaling(model: TextModel, stated: Stated): ReadScaling {
+  const { name: where, fields } = stated;
   const ropeType = fields.rope_type ?? fields.type ?? "default";
-  if (typeof ropeType !== "string" || !isRopeType(ropeType)) {
-    throw badField(model.path, `${where}.rope_type`, ropeType, `one of ${Object.keys(SCHEMAS).join(", ")}`);
-  }
+  const read = model.row?.ropeTypes ?? Object.keys(SCHEMAS);
+  if (typeof ropeType !== "string" || !isRopeType(ropeType) || !read.includes(ropeType))
+    throw badField(model, `${where}.rope_type`, ropeType, `one of ${read.join(", ")}`);
   const known = [...COMMON, ...Object.keys(SCHEMAS[ropeType].shape)];
   const unread = Object.keys(fields).filter((name) => !known.includes(name) && fields[name] !== null);
   const remarks = unread.map(
     (name) => `${where}.${name} is not read: rope_type ${ropeType} has no use for it`,
   );
-  const read = scalingOf(ropeType, model, fields, where, around);
-  return { ropeType, scalings: read.scalings, remarks: [...remarks, ...(read.remarks ?? [])] };
+  const scalings = scalingsOf(ropeType, model, stated, (remark) => remarks.push(remark));
+  return { ropeType, scalings, remarks };
 }
 
 function isRopeType(name: string): name is RopeType {
   return Object.hasOwn(SCHEMAS, name);
 }
 
-function scalingOf(
+type Note = (remark: string) => void;
+
+function scalingsOf(
   ropeType: RopeType,
   model: TextModel,
-  fields: Fields,
-  where: string,
-  around: Fields | undefined,
-): { scalings: ReadScaling["scalings"]; remarks?: readonly string[] } {
-  const parse = <T extends RopeType>(type: T) => parsed(SCHEMAS[type], model.path, where, fields);
-  const one = (scaling: RopeScaling | undefined) => ({ scalings: [{ scaling }] });
+  stated: Stated,
+  note: Note,
+): ReadScaling["scalings"] {
+  const { name: where, fields, around } = stated;
+  const parse = <T extends RopeType>(type: T) => checked(SCHEMAS[type], fields, model, `${where}.`);
   switch (ropeType) {
     case "default":
-      return one(undefined);
+      return [{ scaling: undefined }];
     case "linear":
-      return one({ type: "linear", factor: parse("linear").factor });
+      return [{ scaling: { type: "linear", factor: parse("linear").factor } }];
     case "dynamic":
-      return dynamic(model, where, parse("dynamic"));
+      return dynamic(model, where, parse("dynamic"), note);
     case "yarn": {
       const read = parse("yarn");
-      const original = originalLength(model, read.original_max_position_embeddings, where, around);
-      const isIgnored = around !== undefined && fields.truncate !== undefined && fields.truncate !== true;
+      const original = originalLength(model, stated, note);
+      if (around !== undefined && fields.truncate !== undefined && fields.truncate !== true)
+        note(`${where}.truncate is not read: transformers 5.18.0 looks for it beside the layer types`);
+      if (read.mscale_all_dim)
+        note(
+          "mscale_all_dim: code like DeepSeek's also multiplies the softmax scale by it, which no table does",
+        );
       const truncate = around === undefined ? read.truncate : truncateOf(model, around, where);
-      const remarks = isIgnored
-        ? [`${where}.truncate is not read: transformers 5.18.0 looks for it beside the layer types`]
-        : [];
       const scaling: RopeScaling = {
         type: "yarn",
-        factor: read.factor ?? longest(model, where) / original.length,
-        originalMaxPositionEmbeddings: original.length,
+        factor: read.factor ?? longest(model, where) / original,
+        originalMaxPositionEmbeddings: original,
         betaFast: read.beta_fast ?? undefined,
         betaSlow: read.beta_slow ?? undefined,
         // Python takes null for a no.
@@ -110,129 +115,85 @@ function scalingOf(
         mscale: read.mscale ?? undefined,
         mscaleAllDim: read.mscale_all_dim ?? undefined,
       };
-      const softmax = read.mscale_all_dim
-        ? [
-            "mscale_all_dim: code like DeepSeek's also multiplies the softmax scale by it, which no table does",
-          ]
-        : [];
-      return { ...one(scaling), remarks: [...original.remarks, ...remarks, ...softmax] };
+      return [{ scaling }];
     }
     case "llama3": {
       const read = parse("llama3");
-      const original = originalLength(model, read.original_max_position_embeddings, where, around);
       const scaling: RopeScaling = {
         type: "llama3",
         factor: read.factor,
         lowFreqFactor: read.low_freq_factor,
         highFreqFactor: read.high_freq_factor,
-        originalMaxPositionEmbeddings: original.length,
+        originalMaxPositionEmbeddings: originalLength(model, stated, note),
       };
-      return { ...one(scaling), remarks: original.remarks };
+      return [{ scaling }];
     }
     case "longrope":
-      return longrope(model, where, parse("longrope"), around);
+      return longrope(model, parse("longrope"), originalLength(model, stated, note));
     case "proportional": {
       const { partial_rotary_factor, factor } = parse("proportional");
-      const partialRotaryFactor = partial_rotary_factor ?? partialBeside(model) ?? 1;
-      return one({ type: "proportional", partialRotaryFactor, factor: factor ?? undefined });
+      const beside = model.extra("partial_rotary_factor");
+      const partialRotaryFactor = partial_rotary_factor ?? (typeof beside === "number" ? beside : 1);
+      return [{ scaling: { type: "proportional", partialRotaryFactor, factor: factor ?? undefined } }];
     }
     default:
       return ropeType satisfies never;
   }
 }
 
-function parsed<S extends z.ZodObject>(shape: S, path: string, where: string, fields: Fields): z.infer<S> {
-  const read = shape.safeParse(fields);
-  if (read.success) return read.data;
-  const wrong = new Set(read.error.issues.map((issue) => String(issue.path[0])));
-  throw new UserError(
-    [...wrong].flatMap((name) => {
-      const want = shape.shape[name] as z.ZodType | undefined;
-      return badField(path, `${where}.${name}`, fields[name], want?.description ?? "left out").diagnostics;
-    }),
+function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.dynamic>, note: Note) {
+  const { alpha, factor } = read;
+  const { row } = model;
+  // HunYuan's, which does not depend on a length.
+  if (typeof alpha === "number" && (row === undefined || row.alpha))
+    return [{ scaling: { type: "alpha", alpha } as const }];
+  if (typeof factor !== "number") throw badField(model, `${where}.factor`, factor, "a positive number");
+  if (typeof alpha === "number") note(`${where}.alpha is not read: ${row?.types[0]} has no use for it`);
+  note(
+    "the model makes its table anew as a sequence grows past max_position_embeddings: a table is for one `length`, in tokens",
   );
+  const length = longest(model, where);
+  const scaling = { type: "dynamic", factor, maxPositionEmbeddings: length, length } as const;
+  return [{ use: `sequences of up to ${length} tokens`, scaling }];
 }
 
-function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.dynamic>) {
-  const { alpha } = read;
-  // HunYuan's, which does not depend on a length; no model that is imported by its name has it.
-  if (typeof alpha === "number" && model.row === undefined) {
-    return { scalings: [{ scaling: { type: "alpha", alpha } as const }] };
-  }
-  if (typeof read.factor !== "number")
-    throw badField(model.path, `${where}.factor`, read.factor, "a positive number");
-  const maxPositionEmbeddings = longest(model, where);
-  const scaling = {
-    type: "dynamic",
-    factor: read.factor,
-    maxPositionEmbeddings,
-    length: maxPositionEmbeddings,
-  } as const;
-  return {
-    scalings: [{ use: `sequences of up to ${maxPositionEmbeddings} tokens`, scaling }],
-    remarks: [
-      ...(typeof alpha === "number"
-        ? [`${where}.alpha is not read: ${model.row?.types[0]} has no use for it`]
-        : []),
-      "the model makes its table anew as a sequence grows past max_position_embeddings: a table is for one `length`, in tokens",
-    ],
-  };
-}
-
-function longrope(
-  model: TextModel,
-  where: string,
-  read: z.infer<typeof SCHEMAS.longrope>,
-  around: Fields | undefined,
-) {
-  const original = originalLength(model, read.original_max_position_embeddings, where, around);
+function longrope(model: TextModel, read: z.infer<typeof SCHEMAS.longrope>, original: number) {
+  const longest = model.text.max_position_embeddings ?? undefined;
   const scaling: Scaling<"longrope"> = {
     type: "longrope",
     shortFactor: read.short_factor,
     longFactor: read.long_factor,
-    originalMaxPositionEmbeddings: original.length,
+    originalMaxPositionEmbeddings: original,
     factor: read.factor ?? undefined,
-    maxPositionEmbeddings: model.text.max_position_embeddings ?? undefined,
+    maxPositionEmbeddings: longest,
     attentionFactor: read.attention_factor ?? undefined,
   };
-  const long = Math.max(model.text.max_position_embeddings ?? 0, original.length + 1);
-  return {
-    scalings: [
-      { use: `batches of up to ${original.length} tokens a sequence`, scaling },
-      { use: "longer ones", scaling: { ...scaling, length: long } },
-    ],
-    remarks: original.remarks,
-  };
+  const length = Math.max(longest ?? 0, original + 1);
+  return [
+    { use: `batches of up to ${original} tokens a sequence`, scaling },
+    { use: "longer ones", scaling: { ...scaling, length } },
+  ];
 }
 
 /** The context before it was extended. Beside parameters of all layers it has priority over the one among them. */
-function originalLength(
-  model: TextModel,
-  among: number | null | undefined,
-  where: string,
-  around: Fields | undefined,
-) {
+function originalLength(model: TextModel, { name, fields, around }: Stated, note: Note): number {
   const beside = around === undefined ? model.text.original_max_position_embeddings : undefined;
-  const said = beside ?? among;
-  if (typeof said === "number") return { length: said, remarks: [] };
-  const remark = `${where}.original_max_position_embeddings is left out: max_position_embeddings, as transformers takes it`;
-  return { length: longest(model, where), remarks: [remark] };
+  const said = beside ?? fields.original_max_position_embeddings;
+  if (typeof said === "number") return said;
+  const field = `${name}.original_max_position_embeddings`;
+  note(`${field} is left out: max_position_embeddings, as transformers takes it`);
+  return longest(model, name);
 }
 
 /** By layer type, transformers 5.18.0 looks for it beside the types. */
-function truncateOf({ path }: TextModel, around: Fields, where: string): boolean | null | undefined {
+function truncateOf(model: TextModel, around: Fields, where: string): boolean | null | undefined {
   const { truncate } = around;
   if (truncate === undefined || truncate === null || typeof truncate === "boolean") return truncate;
-  throw badField(path, `${where.replace(/\.[^.]*$/, "")}.truncate`, truncate, "true or false");
-}
-
-function partialBeside({ extra }: TextModel): number | undefined {
-  const said = extra("partial_rotary_factor");
-  return typeof said === "number" ? said : undefined;
+  throw badField(model, `${where.replace(/\.[^.]*$/, "")}.truncate`, truncate, "true or false");
 }
 
 function longest({ path, prefix, text }: TextModel, where: string): number {
   if (typeof text.max_position_embeddings === "number") return text.max_position_embeddings;
-  const message = `${quoted(path)}: ${where} needs ${prefix}max_position_embeddings, which is missing`;
+  const message = `${quoted(path)}: ${prefix}${where} needs ${prefix}max_position_embeddings, which is missing`;
   throw userError("bad-model-config", message, "add it to the config, in tokens");
 }

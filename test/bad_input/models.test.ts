@@ -188,17 +188,17 @@ describe("bad-model-config:", () => {
   });
 
   it.each<[string, RegExp]>([
-    ['"rope_theta": NaN', /rope_theta is NaN\n.*a positive number/],
-    ['"rope_theta": Infinity', /rope_theta is Infinity\n.*a positive number/],
-    ['"rms_norm_eps": -Infinity', /rms_norm_eps is -Infinity\n.*a number from 0/],
-    ['"head_dim": NaN', /head_dim is NaN\n.*a whole number/],
-    ['"rope_scaling": {"rope_type": "linear", "factor": Infinity}', /rope_scaling\.factor is Infinity/],
+    ['"rope_theta": NaN', /rope_theta is "NaN"\n.*a positive number/],
+    ['"rope_theta": Infinity', /rope_theta is "Infinity"\n.*a positive number/],
+    ['"rms_norm_eps": -Infinity', /rms_norm_eps is "-Infinity"\n.*a number from 0/],
+    ['"head_dim": NaN', /head_dim is "NaN"\n.*a whole number/],
+    ['"rope_scaling": {"rope_type": "linear", "factor": Infinity}', /rope_scaling\.factor is "Infinity"/],
     [
       '"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": NaN}',
-      /original_max_position_embeddings is NaN/,
+      /original_max_position_embeddings is "NaN"/,
     ],
-    ['"partial_rotary_factor": NaN', /partial_rotary_factor is NaN/],
-    ['"num_hidden_layers": Infinity', /num_hidden_layers is Infinity/],
+    ['"partial_rotary_factor": NaN', /partial_rotary_factor is "NaN"/],
+    ['"num_hidden_layers": Infinity', /num_hidden_layers is "Infinity"/],
   ])("a number that Python writes, where one is needed: %s", async (field, message) => {
     const text = JSON.stringify(QWEN3).replace(/\}$/, `, ${field}}`);
     expect(await refusal(project(), written(text)(temporaryFolder()))).toMatch(message);
