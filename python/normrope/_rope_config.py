@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._rope_scalings import SCALINGS
-from .errors import NormropeError, invalid_argument, require_count, require_positive, show, unfit_argument
+from .errors import NormropeError, invalid_argument, require_count, require_in, require_positive, show, unfit_argument
 
 _FIELDS = ("rope_parameters", "rope_scaling", "rope_theta")
 
@@ -78,10 +78,7 @@ def _partial(given: Mapping[str, Any], read: Read) -> float:
     said = read("partial_rotary_factor") if said is None else said
     if said is None:
         return 1
-    partial = require_positive("config.partial_rotary_factor", said)
-    if partial <= 1:
-        return partial
-    raise invalid_argument("config.partial_rotary_factor", said, "a number above 0 and at most 1")
+    return require_in("config.partial_rotary_factor", said, {"min": 0, "is_min_excluded": True, "max": 1})
 
 
 def _head_dim(read: Read, layer_type: str | None) -> int:

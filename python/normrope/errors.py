@@ -12,7 +12,7 @@ import json
 import math
 import numbers
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 ErrorCode = Literal[
     "invalid-argument",  # an argument is wrong; nothing was launched or written
@@ -101,17 +101,29 @@ def require_float32(field: str, value: object) -> float:
     raise invalid_argument(field, value, want)
 
 
-def require_positive(field: str, value: object) -> float:
-    number = require_number(field, value, "a positive number")
-    if math.isfinite(number) and number > 0:
+def require_in(field: str, value: object, rule: Mapping[str, Any]) -> float:
+    """A finite number in the range of a rule: `min`, `is_min_excluded` and `max`, each where there is one."""
+    low, high = rule.get("min", -math.inf), rule.get("max", math.inf)
+    want = _describe_range(rule)
+    number = require_number(field, value, want)
+    is_above = number > low if "is_min_excluded" in rule else number >= low
+    if math.isfinite(number) and is_above and number <= high:
         return number
-    raise invalid_argument(field, value, "a positive number")
+    raise invalid_argument(field, value, want)
 
 
-def require_finite(field: str, value: float) -> float:
-    if math.isfinite(value):
-        return value
-    raise invalid_argument(field, value, "a finite number")
+def require_positive(field: str, value: object) -> float:
+    return require_in(field, value, {"min": 0, "is_min_excluded": True})
+
+
+def _describe_range(rule: Mapping[str, Any]) -> str:
+    if "min" not in rule:
+        return "a finite number"
+    if "is_min_excluded" not in rule:
+        return f"a number from {rule['min']}" + (f" to {rule['max']}" if "max" in rule else "")
+    if "max" in rule:
+        return f"a number above {rule['min']} and at most {rule['max']}"
+    return "a positive number" if rule["min"] == 0 else f"a number above {rule['min']}"
 
 
 def show(value: object) -> str:
@@ -119,19 +131,11 @@ def show(value: object) -> str:
     if isinstance(value, str):
         shown = json.dumps(value[:_SHOWN_LENGTH], ensure_ascii=not value.isprintable())
         return shown if len(value) <= _SHOWN_LENGTH else f"{shown}… of {len(value)} characters"
-    if value is None or isinstance(value, (bool, numbers.Real)):
-        return _shown_number(value)
+    if value is None or isinstance(value, numbers.Real):  # a bool is one
+        return str(value)
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"an object of type {type(value).__name__}"
-
-
-def _shown_number(value: object) -> str:
-    try:
-        text = str(value)
-    except ValueError:  # Python spells no integer of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:20]}… of {len(text)} digits"
 
 
 def quoted(text: object) -> str:
