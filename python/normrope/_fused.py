@@ -15,7 +15,7 @@ from ._dispatch import run
 from ._kernels import Place
 from ._match import Form, Matched, Require, Sizes, match, require_half
 from ._memory import Layout, Memory
-from ._ops import SHIPPED
+from ._op_rules import SHIPPED
 from ._point import point_of
 from ._rope import RopeTable
 from .errors import (

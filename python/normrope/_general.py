@@ -14,7 +14,7 @@ from ._dispatch import first_of, run, torch_op_for
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched, Require, match
 from ._memory import Layout, Memory
-from ._ops import SHIPPED, OpSpec
+from ._op_rules import SHIPPED, OpRules
 from ._rope import RopeTable
 from .errors import invalid_argument, unfit_argument
 
@@ -52,7 +52,7 @@ def outputs_of(sides: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def match_general(
-    op: OpSpec, axes: Mapping[str, Any], said: dict[str, Any], memories: Mapping[str, Memory], require: Require
+    op: OpRules, axes: Mapping[str, Any], said: dict[str, Any], memories: Mapping[str, Memory], require: Require
 ) -> Matched:
     """`axes` are by the names of arguments."""
     if said["table"] is not None and "rope_table" in memories:

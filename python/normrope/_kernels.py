@@ -11,15 +11,16 @@ import os
 import threading
 
 from ._jit import cached_library, compiled_library
-from ._library import Kernel, Target, named_library, require_op
-from ._ops import OpSpec
+from ._library import Kernel, named_library
+from ._manifest import Target
+from ._op_rules import OpRules
 from ._point import Point
 from .errors import NormropeError, invalid_argument, quoted, show
 
 Place = str | os.PathLike[str] | None
 
 _found: dict[tuple[object, ...], Kernel] = {}
-_ops: dict[tuple[object, ...], OpSpec] = {}
+_ops: dict[tuple[object, ...], OpRules] = {}
 #: By point: who knows its kernel need not wait until another's is compiled.
 _locks: dict[Point, threading.Lock] = {}
 
@@ -39,7 +40,7 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: Place = No
     return _found[key]
 
 
-def op_named(name: str, target: Target, library: Place = None) -> OpSpec:
+def op_named(name: str, target: Target, library: Place = None) -> OpRules:
     """An op of the library that was named, or of `./build`.
 
     Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of the library.
@@ -64,7 +65,7 @@ def _named(library: Place) -> tuple[object, ...]:
 def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
     named, op = named_library(place, target), point.op
     if named is not None:
-        require_op(op, named.ops, named.path)
+        named.manifest.require_op(op, named.path)
         kernel = None if point.impossible is not None else named.kernel(point)
         if kernel is not None:
             return kernel
@@ -89,7 +90,7 @@ def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
         raise NormropeError(error.code, f"{reason}; {error.message}", error.fix) from error
 
 
-def _find_op(name: str, target: Target, place: Place) -> OpSpec:
+def _find_op(name: str, target: Target, place: Place) -> OpRules:
     named = named_library(place, target)
     build = f"`normrope build --target {target}`"
     if named is None:
@@ -100,5 +101,5 @@ def _find_op(name: str, target: Target, place: Place) -> OpSpec:
     if op is not None:
         return op
     message = f"{quoted(named.path)} holds no op {show(name)}"
-    fix = f"Its ops are {', '.join(named.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    fix = f"Its ops are {', '.join(named.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
     raise NormropeError("kernel-not-found", message, fix)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
-from ._ops import OpSpec, listed
+from ._op_rules import OpRules, listed
 from ._point import DTYPES, Point, complete
 from ._rope import RopeTable
 from .errors import invalid_argument, require_float32, unfit_argument
@@ -100,7 +100,7 @@ class Form:
 
 
 def match(
-    op: OpSpec,
+    op: OpRules,
     memories: Mapping[str, Memory],
     layout: Layout,
     axes: Mapping[str, Any],
@@ -150,7 +150,7 @@ def match(
     return Matched(point, sizes, own, floats, defaults, pdl, library, table)
 
 
-def _require_sides(op: OpSpec, heads: Mapping[str, str], given: Collection[str]) -> None:
+def _require_sides(op: OpRules, heads: Mapping[str, str], given: Collection[str]) -> None:
     """Nothing is given of a side that the op has not, and of the others all results are given or none."""
     own = [tensor for tensor in TENSORS if tensor.name in given]
     for tensor in own:
@@ -164,7 +164,7 @@ def _require_sides(op: OpSpec, heads: Mapping[str, str], given: Collection[str])
             raise unfit_argument(tensor.name, "None", f"given, as {outputs[0]} is")
 
 
-def _rotary_pairs(op: OpSpec, memory: Memory | None, table: RopeTable | None) -> int:
+def _rotary_pairs(op: OpRules, memory: Memory | None, table: RopeTable | None) -> int:
     if table is not None:
         return table.rotary_dim // 2
     if memory is None:

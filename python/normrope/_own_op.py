@@ -12,10 +12,10 @@ from typing import Any
 from ._general import apply, apply_in_place, match_general, name_general, names_for, outputs_of, split, table_of
 from ._inputs import NUMBERS, SIDES, TENSORS
 from ._kernels import Place, op_named, require_place
-from ._library import Target
+from ._manifest import Target
 from ._match import Form, Matched, Require
 from ._memory import Memory
-from ._ops import OpSpec, listed
+from ._op_rules import OpRules, listed
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 
@@ -122,7 +122,7 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
     return match_general(op, axes, said, memories, require)
 
 
-def _arguments_of(op: OpSpec) -> str:
+def _arguments_of(op: OpRules) -> str:
     tensors = [tensor.name for tensor in TENSORS if tensor.path in op.inputs]
     numbers = [name for name in NUMBERS if name in op.inputs]
     return f"Its arguments are {listed([*tensors, *numbers, *op.arguments, *_SPELLED])}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ._ops import SHIPPED, Axis, OpSpec
+from ._op_rules import SHIPPED, Axis, OpRules
 from .errors import quoted, show
 
 _DTYPE: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "dtype")
@@ -25,7 +25,7 @@ _ALIASES: dict[str, str] = _DTYPE["aliases"]
 class Point:
     """What a kernel is specialised for. The values are what a caller gave: `impossible` says if there can be such."""
 
-    op: OpSpec
+    op: OpRules
     #: Name and value of each axis, in the table's order; an axis that means nothing there is left out.
     items: tuple[tuple[str, Any], ...]
 
@@ -92,7 +92,7 @@ class Point:
         }
 
 
-def complete(values: Mapping[str, Any], op: OpSpec = SHIPPED) -> Point:
+def complete(values: Mapping[str, Any], op: OpRules = SHIPPED) -> Point:
     """The op's point with the values and, of axes that are left out or None, the defaults."""
     point: dict[str, Any] = {}
     for axis in op.axes:

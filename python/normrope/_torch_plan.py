@@ -21,7 +21,8 @@ from ._abi import Functions
 from ._call import Call, pack
 from ._dispatch import first_of
 from ._kernels import kernel_for
-from ._library import Kernel, Target
+from ._library import Kernel
+from ._manifest import Target
 from ._match import Form, Matched, Require, raise_unless
 from ._memory import Memory
 from ._rope import RopeTable

@@ -17,7 +17,7 @@ from ._dispatch import first_of
 from ._inputs import NUMBERS, TENSORS
 from ._match import Form, Matched, raise_unless
 from ._op import arguments
-from ._ops import SHIPPED, Axis
+from ._op_rules import SHIPPED, Axis
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import match_fake, require_no_grad, target_of

@@ -13,7 +13,7 @@ from built import build, library_in
 from case import NormropeCase, ones
 from normrope._inputs import NUMBERS, TENSORS
 from normrope._library import load_library
-from normrope._ops import SHIPPED
+from normrope._op_rules import SHIPPED
 from normrope._regions import Region, require_apart
 from reference import Head, Style, decode, expected_head, largest_error, norm, random_bits, rotate
 

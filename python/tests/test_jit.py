@@ -226,11 +226,6 @@ class Cache(NormropeCase):
             self.assertEqual([str(root) for root in _jit._roots()], [home, user, "/r", "/s"])
         os.environ["NORMROPE_CACHE_DIR"] = "own"
         self.assertEqual([str(root) for root in _jit._roots()], [str(self.folder / "own"), "/r", "/s"])
-        gone = self.folder / "gone"
-        gone.mkdir()
-        os.chdir(gone)
-        gone.rmdir()
-        self.assertEqual([str(root) for root in _jit._roots()], ["/r", "/s"])
 
     def test_a_root_that_cannot_be_read_is_among_the_reasons(self) -> None:
         self.cache.rmdir()
@@ -244,12 +239,6 @@ class Cache(NormropeCase):
         self.cache.mkdir(mode=0o700)
         with mock.patch.object(Path, "iterdir", side_effect=PermissionError(13, "Permission denied")):
             self.assertIn("cache cannot be read: Permission denied", normrope.why_not(96, True, "bf16") or "")
-
-    def test_commands_that_are_none(self) -> None:
-        for named in ("it's", " ", '"', "\t"):
-            os.environ["NORMROPE_COMMAND"] = named
-            with self.subTest(named=named), self.refuses("invalid-argument", "NORMROPE_COMMAND is "):
-                self.runs()
 
     def test_another_environment_or_a_minute_later_is_another_try(self) -> None:
         self.command(fails=True)

@@ -22,7 +22,7 @@ Stage = tuple[str, tuple[tuple[str, Any], ...]]
 
 
 @dataclass(frozen=True)
-class OpSpec:
+class OpRules:
     """An op. Two of one name are equal where their stages are: the ranges of their axes are a config's own."""
 
     #: Of each side that has any, in the order of application.
@@ -34,7 +34,7 @@ class OpSpec:
     inputs: frozenset[str] = field(compare=False)
 
     @classmethod
-    def read(cls, data: Mapping[str, Any], inputs: Iterable[str] = ()) -> OpSpec:
+    def read(cls, data: Mapping[str, Any], inputs: Iterable[str] = ()) -> OpRules:
         """Of JSON, as a manifest has it."""
         stages = tuple((side, tuple(_stage(stage) for stage in own)) for side, own in dict(data["stages"]).items())
         return cls(stages, data["name"], tuple(data["axes"]), frozenset(inputs))
@@ -94,4 +94,4 @@ def _snake(name: str) -> str:
 
 
 #: The op that this package ships. `npm run compile` writes the file.
-SHIPPED = OpSpec.read(json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8")))
+SHIPPED = OpRules.read(json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8")))
