@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from ._call import pack
+from ._form import Form
 from ._kernels import kernel_for
-from ._match import Form, raise_unless
 from ._memory import Memory
 from ._point import dtype_name
 from .errors import NormropeError, invalid_argument, renaming, show, unfit_argument
@@ -33,14 +33,14 @@ def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], 
     with ExitStack() as held, renaming(form.renames):
         memories: dict[str, Memory] = {}
         addresses = [0] * len(values)
-        for source, (name, value) in enumerate(zip(form.names, values, strict=True)):
+        for source, (name, value) in enumerate(zip(form.tensors, values, strict=True)):
             if value is None:
                 continue
             view, own_dtype = _view_of(name, value)
             held.enter_context(view)
             memories[name] = _memory_of(name, view, dtype, own_dtype, source)
             addresses[source] = _address_of(view)
-        matched = form.match(memories, options, raise_unless)
+        matched = form.matched(memories, options)
         kernel = kernel_for(matched.point, "cpu", library=matched.library)
         functions = kernel.functions
         call = pack(matched, kernel.inputs)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._buffers import run_on_buffers
-from ._match import Form
+from ._form import Form
 from ._torch_version import require_version, why_unfit
 from .errors import unfit_argument
 

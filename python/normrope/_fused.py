@@ -6,14 +6,14 @@ In: what the caller passes. Out: a call of the general kind, whose q and k are p
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ._dispatch import run
+from ._form import Form
 from ._kernels import Place
-from ._match import Form, Matched, Require, Sizes, match, require_half
+from ._match import Matched, Require, Sizes, match, require_half
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED
 from ._point import point_of
@@ -96,26 +96,11 @@ def fused_qk_norm_rope(
     )
 
 
-#: What a call says besides its tensors.
-OPTIONS = (
-    *("num_heads_q", "num_heads_k", "num_heads_v", "head_dim", "eps", "base", "is_neox"),
-    *("factor", "low", "high", "attention_factor", "rotary_dim", "library"),
-)
-Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
-
-
-def _by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
-    """As the registered op takes it."""
-    named = {**dict(zip(FORM.names, tensors, strict=True)), **dict(zip(OPTIONS, options, strict=True))}
-    return {**named, "library": None if named["library"] is None else str(named["library"])}
-
-
-def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Require) -> Matched:
-    said: Any = Options._make(options)
-    counts = [require_count(name, getattr(said, name)) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
-    if not isinstance(said.is_neox, bool):
-        raise invalid_argument("is_neox", said.is_neox, "True or False")
-    missing = next((name for name in FORM.names if name not in memories), None)
+def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Require) -> Matched:
+    counts = [require_count(name, said[name]) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
+    if not isinstance(said["is_neox"], bool):
+        raise invalid_argument("is_neox", said["is_neox"], "True or False")
+    missing = next((name for name in FORM.tensors if name not in memories), None)
     if missing is not None:
         raise invalid_argument(missing, None, "given")
     qkv, positions = memories["qkv"], memories["position_ids"]
@@ -124,9 +109,9 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
             "position_ids", positions.described, "[num_tokens]: mRoPE, with several rows, is not this op"
         )
     require_half("qkv", qkv)
-    point = point_of(said.head_dim, said.rotary_dim, said.is_neox, qkv.dtype)
+    point = point_of(said["head_dim"], said["rotary_dim"], said["is_neox"], qkv.dtype)
     if point.impossible is not None:  # who looks for the kernel says so
-        return Matched(point, Sizes((), 0, {}, 0), {}, {}, {}, False, said.library, None)
+        return Matched(point, Sizes((), 0, {}, 0), {}, {}, {}, False, said["library"], None)
     head_dim = point.values["headDim"]
     rows = _rows(qkv, positions.shape[0], counts, head_dim, require)
     num_q, num_k, _ = counts
@@ -136,18 +121,18 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
         **{name: memories[name] for name in ("q_weight", "k_weight")},
         "positions": positions,
     }
-    require_positive("attention_factor", said.attention_factor)
-    base = require_positive("base", said.base)
-    factor, low, high = (require_number(name, getattr(said, name)) for name in ("factor", "low", "high"))
+    require_positive("attention_factor", said["attention_factor"])
+    base = require_positive("base", said["base"])
+    factor, low, high = (require_number(name, said[name]) for name in ("factor", "low", "high"))
     return match(
         SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
         {"rope": point.values["rope"]},
-        {"eps": said.eps, "attention_factor": said.attention_factor},
+        {"eps": said["eps"], "attention_factor": said["attention_factor"]},
         _table(base, point.values["rotaryDim"], factor, low, high),
         require=require,
-        library=said.library,
+        library=said["library"],
     )
 
 
@@ -178,4 +163,13 @@ def _table(base: float, rotary_dim: int, factor: float, low: float, high: float)
     return RopeTable(base=base, rotary_dim=rotary_dim, scaling={"rope_type": "yarn-ramp", **ramp})
 
 
-FORM = Form("fused_qk_norm_rope", ("qkv", "q_weight", "k_weight", "position_ids"), _match, _by_name, renames=_NAMES)
+FORM = Form(
+    "fused_qk_norm_rope",
+    ("qkv", "q_weight", "k_weight", "position_ids"),
+    (
+        *("num_heads_q", "num_heads_k", "num_heads_v", "head_dim", "eps", "base", "is_neox"),
+        *("factor", "low", "high", "attention_factor", "rotary_dim", "library"),
+    ),
+    _match,
+    renames=_NAMES,
+)

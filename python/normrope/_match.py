@@ -8,7 +8,7 @@ must agree, dtypes and devices.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ._inputs import TENSORS, TensorInput
@@ -79,24 +79,6 @@ class Matched:
             self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written
         )
         return tuple(dict.fromkeys(memory.source for memory in outputs if memory is not None))
-
-
-@dataclass(frozen=True, eq=False)
-class Form:
-    """A function's own way to take its arguments."""
-
-    #: What torch registers it as.
-    name: str
-    #: Names of the arguments that are memory, in the order of a call.
-    names: tuple[str, ...]
-    #: Takes memory by those names, and all else that a call says, and matches it to the table of inputs.
-    match: Callable[[Mapping[str, Memory], tuple[Any, ...], Require], Matched]
-    #: Takes the arguments that are memory, and all else that a call says, and names them as the registered op does.
-    by_name: Callable[[tuple[Any, ...], tuple[Any, ...]], dict[str, Any]]
-    #: Of each side that results can be made for: the indices among the names of where they go, and of its heads.
-    outputs: tuple[tuple[int, int], ...] = ()
-    #: What the caller calls the fields that this way of calling has other names for.
-    renames: Mapping[str, str] = field(default_factory=dict)
 
 
 def match(

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ._dispatch import first_of
-from ._match import Form
+from ._form import Form
 from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
 from ._torch_plan import Plan, make_plan, require_no_grad
 from ._torch_version import require_version
@@ -60,10 +59,9 @@ def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None
     """The call itself. The docstrings of `_op`, `_own_op` and `_fused` have the arguments and the errors."""
     key: Any
     try:
-        # To a dictionary True is 1, so types are part of the key. All of a call's tensors are on the first one's
-        # device.
-        looks = [t if t is None else (t.shape, t.stride(), t.dtype, t.get_device()) for t in tensors]
-        key = (form, first_of(tensors).device, options, *map(type, options), *looks)
+        # To a dictionary True is 1, so types are part of the key.
+        looks = [t if t is None else (t.shape, t.stride(), t.dtype, t.device) for t in tensors]
+        key = (form, options, *map(type, options), *looks)
         plan = _plans.by_key.get(key)
     except (AttributeError, RuntimeError, TypeError):
         key = plan = None  # an argument is of another kind: make_plan says which
@@ -73,23 +71,14 @@ def launch(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None
         if plan.may_be_negated:
             _require_plain(form, tensors, options)
         if _is_grad_enabled():
-            require_no_grad(form.names, tensors)
+            require_no_grad(form.tensors, tensors)
         if not _is_inference_mode_enabled():
             _require_normal(form, tensors, plan)
         plan.launch([0 if t is None else t.data_ptr() for t in tensors])
     except NormropeError as error:
-        # Of tensors that look like those of an earlier call make_plan may know more.
-        raise (_refusal(form, tensors, options) or error).renamed(form.renames) from error.__cause__
+        raise error.renamed(form.renames) from error.__cause__
     # As torch's own ops in place do: autograd may have saved it for something else.
     increment_versions([tensors[written] for written in plan.written])
-
-
-def _refusal(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> NormropeError | None:
-    try:
-        make_plan(form, tensors, options)
-    except NormropeError as error:
-        return error
-    return None
 
 
 def _require_plain(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
@@ -100,7 +89,7 @@ def _require_plain(form: Form, tensors: Sequence[Any], options: tuple[Any, ...])
 def _require_normal(form: Form, tensors: Sequence[Any], plan: Plan) -> None:
     for written in plan.written:
         if tensors[written].is_inference():
-            name = form.names[written]
+            name = form.tensors[written]
             fix = f"Call it under torch.inference_mode(), or pass {form.renames.get(name, name)}.clone()"
             raise NormropeError("invalid-argument", f"{name} is a tensor of inference mode, which is off", fix)
 

@@ -20,10 +20,11 @@ from torch import Tensor
 from ._abi import Functions
 from ._call import Call, pack
 from ._dispatch import first_of
+from ._form import Form
 from ._kernels import kernel_for
 from ._library import Kernel
 from ._manifest import Target
-from ._match import Form, Matched, Require, raise_unless
+from ._match import Matched, Require
 from ._memory import Memory
 from ._rope import RopeTable
 from ._torch_names import is_in_bad_fork, stream_of
@@ -104,10 +105,10 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     first: Tensor = first_of(tensors)
     given = [
         (i, name, tensor)
-        for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True))
+        for i, (name, tensor) in enumerate(zip(form.tensors, tensors, strict=True))
         if tensor is not None
     ]
-    matched = form.match({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options, raise_unless)
+    matched = form.matched({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options)
     target, arch = target_of(first.device)
     kernel = kernel_for(matched.point, target, arch, matched.library)
     call, functions = pack(matched, kernel.inputs), kernel.functions
@@ -129,12 +130,12 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
     """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
     faked: dict[str, Memory] = {}
-    for name, tensor in zip(form.names, tensors, strict=True):
+    for name, tensor in zip(form.tensors, tensors, strict=True):
         if tensor is not None:
             _require_tensor(name, tensor)
             shape, device = tuple(tensor.shape), str(tensor.device)
             faked[name] = Memory("tensor", _dtype_of(tensor), shape, (0,) * len(shape), 0, device=device)
-    matched = form.match(faked, options, require)
+    matched = form.matched(faked, options, require)
     impossible = matched.point.impossible
     if impossible is not None:
         raise NormropeError("kernel-not-found", "there can be no kernel for this", impossible)

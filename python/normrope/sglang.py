@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -30,8 +30,8 @@ _REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "can_use_fused_qk_norm_rope": can_use_fused_qk_norm_rope,
 }
 
-#: The functions that were replaced, of all patches.
-_originals: list[tuple[Any, Callable[..., Any]]] = []
+#: Each function that a patch has replaced, with its replacement, by its id: its module may be any, and hash in any way.
+_replaced: dict[int, tuple[Any, Callable[..., Any]]] = {}
 
 
 @dataclass(frozen=True)
@@ -62,47 +62,38 @@ def patch_sglang() -> Patch:
     if not modules:
         fix = "Install sglang or sgl-kernel, and call it where they can be imported"
         raise NormropeError("library-not-found", f"there is no op to replace: {'; '.join(reasons)}", fix)
-    for module in modules:
+    for module in modules.values():
         for name, replacement in _REPLACEMENTS.items():
             original = getattr(module, name, None)
-            if original is not None and original is not replacement and not _is_known(original):
-                _originals.append((original, replacement))
+            if original is not None and original is not replacement:
+                _replaced[id(original)] = original, replacement
     undo = tuple(_replace())
-    if not any(vars(module).get("fused_qk_norm_rope") is fused_qk_norm_rope for module in modules):
-        found = ", ".join(_name_of(module) for module in modules)
+    if not any(getattr(module, "fused_qk_norm_rope", None) is fused_qk_norm_rope for module in modules.values()):
         fix = "Install a version of sglang or sgl-kernel that has the op"
-        raise NormropeError("library-not-found", f"there is no fused_qk_norm_rope to replace in {found}", fix)
-    return Patch(tuple(f"{_name_of(module)}.{name}" for module, name, _ in undo), undo)
+        message = f"there is no fused_qk_norm_rope to replace in {', '.join(modules)}"
+        raise NormropeError("library-not-found", message, fix)
+    return Patch(tuple(f"{module.__name__}.{name}" for module, name, _ in undo), undo)
 
 
-def _import_modules() -> tuple[list[ModuleType], list[str]]:
-    modules: list[ModuleType] = []
+def _import_modules() -> tuple[dict[str, ModuleType], list[str]]:
+    """Those of SGLang's modules that can be imported, and why others cannot."""
+    modules: dict[str, ModuleType] = {}
     reasons: list[str] = []
     for name in MODULES:
         try:
-            modules.append(importlib.import_module(name))
+            modules[name] = importlib.import_module(name)
         except Exception as error:  # such a module loads shared libraries, which may fail in any way
             reasons.append(f"{name}: {type(error).__name__}: {error}")
     return modules, reasons
 
 
-def _name_of(module: ModuleType) -> str:
-    """Empty for a module without a name, which may be among the loaded ones."""
-    return str(vars(module).get("__name__", ""))
-
-
-def _is_known(function: Any) -> bool:
-    return any(original is function for original, _ in _originals)
-
-
-def _replace() -> list[tuple[ModuleType, str, Any]]:
-    replaced: list[tuple[ModuleType, str, Any]] = []
-    for module in list(sys.modules.values()):
-        if not isinstance(module, ModuleType) or _name_of(module).partition(".")[0] == __package__:
+def _replace() -> Iterator[tuple[ModuleType, str, Any]]:
+    """What is replaced in all loaded modules but this package's."""
+    for path, module in list(sys.modules.items()):
+        if not isinstance(module, ModuleType) or path.partition(".")[0] == __package__:
             continue
         for name, value in list(vars(module).items()):
-            for original, replacement in _originals:
-                if value is original:
-                    setattr(module, name, replacement)
-                    replaced.append((module, name, original))
-    return replaced
+            original, replacement = _replaced.get(id(value), (None, None))
+            if original is not None:
+                setattr(module, name, replacement)
+                yield module, name, original

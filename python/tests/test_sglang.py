@@ -106,14 +106,6 @@ class Stand(NormropeCase):
         with self.refuses("library-not-found", f"there is no fused_qk_norm_rope to replace in {OLD}"):
             normrope.patch_sglang()
 
-    def test_a_module_without_a_name(self) -> None:
-        self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
-        nameless = self.module("nameless", op=ORIGINAL.jit_op)
-        del nameless.__name__
-        patch = normrope.patch_sglang()
-        self.addCleanup(patch.undo)
-        self.assertIs(nameless.op, normrope.fused_qk_norm_rope)
-
     def test_none_is_there(self) -> None:
         with self.refuses("library-not-found", "there is no op to replace", JIT, "Install sglang"):
             normrope.patch_sglang()

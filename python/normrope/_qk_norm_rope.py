@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._general import FORM, apply, apply_in_place, table_of
+from ._general import SHIPPED_FORM, apply, apply_in_place
 from ._kernels import Place
 
 
@@ -72,7 +72,7 @@ def qk_norm_rope(
             launched or written.
     """
     return apply(
-        FORM,
+        SHIPPED_FORM,
         (q, q_out, q_weight, k, k_out, k_weight, positions),
         rope_table,
         (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
@@ -100,37 +100,9 @@ def qk_norm_rope_(
 ) -> None:
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(
-        FORM,
+        SHIPPED_FORM,
         (q, None, q_weight, k, None, k_weight, positions),
         rope_table,
         (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
-    )
-
-
-def arguments(
-    q: Any,
-    k: Any = None,
-    *,
-    eps: Any,
-    rope: Any,
-    q_out: Any = None,
-    q_weight: Any = None,
-    k_out: Any = None,
-    k_weight: Any = None,
-    positions: Any = None,
-    rope_table: Any = None,
-    attention_factor: Any = None,
-    weight: Any = None,
-    head_dim: Any = None,
-    heads_dim: Any = -2,
-    pdl: Any = False,
-    library: Any = None,
-    inv_freq: Any = None,
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Tensors and options of the registered ops, which torch calls without what is at its default."""
-    table = None if inv_freq is None else table_of(tuple(inv_freq))
-    return (
-        (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
-        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library, table),
     )
