@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from ._call import pack
+from ._call import pack_on_host
 from ._form import Form
 from ._kernels import kernel_for
 from ._memory import Memory
@@ -42,12 +42,7 @@ def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], 
             addresses[source] = _address_of(view)
         matched = form.matched(memories, options)
         kernel = kernel_for(matched.point, "cpu", library=matched.library)
-        functions = kernel.functions
-        call = pack(matched, kernel.inputs)
-        table = None if matched.table is None else matched.table.on("cpu", functions)
-        if table is not None:
-            call.set_table(ctypes.addressof(table))
-        call.bound(functions, kernel.index)(addresses, None)
+        pack_on_host(matched, kernel).bound(kernel)(addresses, None)
 
 
 def _view_of(name: str, value: Any) -> tuple[memoryview, str | None]:

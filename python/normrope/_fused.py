@@ -111,7 +111,7 @@ def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Requir
     require_half("qkv", qkv)
     point = point_of(said["head_dim"], said["rotary_dim"], said["is_neox"], qkv.dtype)
     if point.impossible is not None:  # who looks for the kernel says so
-        return Matched(point, Sizes((), 0, {}, 0), {}, {}, {}, False, said["library"], None)
+        return Matched(point, Sizes((), 0, {}, 0), {}, {}, None, False, said["library"])
     head_dim = point.values["headDim"]
     rows = _rows(qkv, positions.shape[0], counts, head_dim, require)
     num_q, num_k, _ = counts

@@ -23,31 +23,28 @@ _POSITIONS = ("int32", "int64")
 Require = Callable[[Any, Callable[[], Exception]], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sizes:
-    """What the dimensions of a call are as large as."""
+    """How large the dimensions of a call are."""
 
     #: `[tokens]` or `[batch, tokens]`, by the first side that is given.
     tokens: tuple[int, ...]
     head_dim: int
-    #: Of a side.
+    #: By side.
     num_heads: dict[str, int]
     #: Elements of the table; 0 where there is none.
     rotary_pairs: int
 
-    def of(self, tensor: TensorInput, dimension: str) -> tuple[int, ...]:
-        if dimension == "num_tokens":
-            return self.tokens
-        if dimension == "num_heads":
-            return (self.num_heads[tensor.side],)
-        return ({"head_dim": self.head_dim, "rotary_dim / 2": self.rotary_pairs}[dimension],)
-
-    def names(self, tensor: TensorInput) -> list[str]:
-        batch = ["batch"] if len(self.tokens) > 1 and tensor.shape[0] == "num_tokens" else []
-        return [*batch, *tensor.shape]
-
-    def shape(self, tensor: TensorInput) -> tuple[int, ...]:
-        return tuple(size for dimension in tensor.shape for size in self.of(tensor, dimension))
+    def of(self, tensor: TensorInput) -> list[tuple[str, int]]:
+        """Names and sizes of a tensor's dimensions; a batch is one in front of the tokens."""
+        token_names = ("batch", "num_tokens")[-len(self.tokens) :]
+        known = {
+            "num_tokens": list(zip(token_names, self.tokens, strict=True)),
+            "num_heads": [("num_heads", self.num_heads.get(tensor.side, 0))],
+            "head_dim": [("head_dim", self.head_dim)],
+            "rotary_dim / 2": [("rotary_dim / 2", self.rotary_pairs)],
+        }
+        return [dimension for name in tensor.shape for dimension in known[name]]
 
 
 def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
@@ -63,14 +60,12 @@ class Matched:
     sizes: Sizes
     #: By the names of inputs, with the dimensions that the table has for them.
     memories: dict[str, Memory]
-    #: By the names of inputs.
+    #: Those that are given, by the names of inputs.
     numbers: dict[str, float]
-    #: Of numbers that the caller has left out, what a kernel that takes them is given.
-    defaults: dict[str, float]
-    pdl: Any
-    library: Any
     #: Where the table is no memory of the caller's.
     table: RopeTable | None
+    pdl: bool
+    library: Any
 
     @property
     def written(self) -> tuple[int, ...]:
@@ -97,53 +92,48 @@ def match(
     if not isinstance(pdl, bool):
         raise invalid_argument("pdl", pdl, "True or False")
     floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}
+    given = [tensor for tensor in TENSORS if tensor.name in memories]
+    sides = [tensor.side for tensor in given if tensor.field == "in"]
+    _require_sides(op, sides, given)
     own = {
         tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
-        for tensor in TENSORS
-        if tensor.name in memories
+        for tensor in given
     }
-    heads = {tensor.side: tensor.name for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
-    _require_sides(op, heads, own)
-    leader = next(iter(heads))
+    leader = sides[0]
     first = own[leader]
     require_half(leader, first)
     pairs = _rotary_pairs(op, own.get("rope_table"), table)
     # A kernel is for one head_dim: of a symbol of a trace, the value.
-    counts = {side: own[name].shape[-2] for side, name in heads.items()}
-    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), counts, int(pairs))
+    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), {side: own[side].shape[-2] for side in sides}, int(pairs))
+    for tensor in given:
+        _require_kind(tensor, own[tensor.name], leader, first)
+        own[tensor.name] = _expanded(tensor, own[tensor.name], sizes, require)
     for tensor in TENSORS:
-        if tensor.name not in own:
-            continue
-        memory = own[tensor.name]
-        if tensor.side not in ("", *heads):
-            raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
-        _require_kind(tensor, memory, leader, first)
-        own[tensor.name] = _expanded(tensor, memory, sizes, require)
-    for tensor in (tensor for tensor in TENSORS if tensor.is_written):
-        name = tensor.name if tensor.name in own else tensor.side
-        if name in own and own[name].is_read_only:
+        name = tensor.name if tensor.name in own else tensor.side  # in place
+        if tensor.is_written and name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
     implied = {"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": first.dtype}
     point = complete({**axes, **implied}, op)
     if point.missing is not None:
         name, wanted = point.missing
         raise invalid_argument(name, None, wanted)
-    defaults = {"attention_factor": 1.0 if table is None else table.attention_factor}
-    return Matched(point, sizes, own, floats, defaults, pdl, library, table)
+    return Matched(point, sizes, own, floats, table, pdl, library)
 
 
-def _require_sides(op: OpRules, heads: Mapping[str, str], given: Collection[str]) -> None:
-    """Nothing is given of a side that the op has not, and of the others all results are given or none."""
-    own = [tensor for tensor in TENSORS if tensor.name in given]
-    for tensor in own:
+def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
+    """Nothing is given of a side that the op or the call has not, and of the others all results are given or none."""
+    for tensor in given:
         if tensor.side not in ("", *op.sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
-    if not heads:
+    if not sides:
         raise invalid_argument(op.sides[0], None, f"given, as {op.name} works on {listed(op.sides)}")
-    outputs = [tensor.name for tensor in own if tensor.is_written]
-    for tensor in (tensor for tensor in TENSORS if tensor.is_written and outputs):
-        if tensor.side in heads and tensor.name not in outputs:
-            raise unfit_argument(tensor.name, "None", f"given, as {outputs[0]} is")
+    for tensor in given:
+        if tensor.side not in ("", *sides):
+            raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
+    outputs = {tensor.side: tensor.name for tensor in given if tensor.is_written}
+    for tensor in TENSORS:
+        if outputs and tensor.is_written and tensor.side in sides and tensor.side not in outputs:
+            raise unfit_argument(tensor.name, "None", f"given, as {next(iter(outputs.values()))} is")
 
 
 def _rotary_pairs(op: OpRules, memory: Memory | None, table: RopeTable | None) -> int:
@@ -177,7 +167,7 @@ def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memor
 def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
     """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where
     all of it has the same positions."""
-    wanted, names = sizes.shape(tensor), sizes.names(tensor)
+    names, wanted = zip(*sizes.of(tensor), strict=True)
     optional = _optional_leading(tensor, sizes)
 
     def unfit() -> Exception:

@@ -7,7 +7,6 @@ graph is captured, so it is then refused.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ._abi import Functions
-from ._call import Call, pack
+from ._call import Call, pack, pack_on_host
 from ._dispatch import first_of
 from ._form import Form
 from ._kernels import kernel_for
@@ -53,15 +52,15 @@ class Plan:
         "written",
     )
 
-    def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, matched: Matched) -> None:
-        """`index` is that of a CUDA device, -1 for the CPU; `table` is what holds its memory."""
+    def __init__(self, call: Call, kernel: Kernel, index: int, matched: Matched) -> None:
+        """`index` is that of a CUDA device, -1 for the CPU."""
         self._functions = kernel.functions
-        self._run = call.bound(self._functions, kernel.index)
+        self._run = call.bound(kernel)
         self._index = index
-        self._table = table
+        self._table = call.table
         #: Streams that are known to read the table.
         self._streams = {_DEFAULT_STREAM}
-        self._is_captured = table is None
+        self._is_captured = call.table is None
         #: Which of the tensors are written to.
         self.written = matched.written
         self.may_be_negated = any(memory.dtype in _PARTS for memory in matched.memories.values())
@@ -102,29 +101,26 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     Raises NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
     `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`.
     """
-    first: Tensor = first_of(tensors)
-    given = [
-        (i, name, tensor)
-        for i, (name, tensor) in enumerate(zip(form.tensors, tensors, strict=True))
+    memories = {
+        name: _memory_of(name, tensor, source)
+        for source, (name, tensor) in enumerate(zip(form.tensors, tensors, strict=True))
         if tensor is not None
-    ]
-    matched = form.matched({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options)
-    target, arch = target_of(first.device)
+    }
+    matched = form.matched(memories, options)
+    device = first_of(tensors).device
+    target, arch = target_of(device)
     kernel = kernel_for(matched.point, target, arch, matched.library)
-    call, functions = pack(matched, kernel.inputs), kernel.functions
     if target == "cpu":
-        host = None if matched.table is None else matched.table.on("cpu", functions)
-        if host is not None:
-            call.set_table(ctypes.addressof(host))
-        return Plan(call, kernel, -1, host, matched)
-    with torch.cuda.device(first.device):
+        return Plan(pack_on_host(matched, kernel), kernel, -1, matched)
+    call, functions = pack(matched, kernel.inputs), kernel.functions
+    with torch.cuda.device(device):
         index = torch.cuda.current_device()
         functions.require(functions.device_set(index))
         _prepare(kernel, index)
-        table = None if matched.table is None else _on_device(matched.table, str(first.device), functions)
-        if table is not None:
-            call.set_table(table.data_ptr())
-    return Plan(call, kernel, index, table, matched)
+        if matched.table is not None:
+            table = _on_device(matched.table, str(device), functions)
+            call.set_table(table, table.data_ptr())
+    return Plan(call, kernel, index, matched)
 
 
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
