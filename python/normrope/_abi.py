@@ -17,7 +17,6 @@ from .errors import ErrorCode, NormropeError, quoted, unfit_argument
 #: Version of normrope.h: a library of another one is refused.
 ABI_VERSION = 2
 
-
 _C_TYPES: dict[str, Any] = {"int64_t": c_int64, "uint32_t": c_uint32, "float": c_float}
 
 
@@ -44,12 +43,6 @@ class Args(ctypes.Structure):
 
 
 _KINDS: dict[str, Any] = {"int": c_int, "text": c_char_p, "pointer": c_void_p}
-#: Those that are bound. What they are given is in the table.
-_BOUND = (
-    *("abi", "manifest", "find", "prepare", "check", "run", "rope_table", "device_set", "status_text"),
-    *("last_error", "last_error_field", "last_error_value", "last_error_wanted"),
-)
-
 _INVALID_ARGUMENT = -1
 
 _ERRORS: dict[int, tuple[ErrorCode, str]] = {
@@ -61,7 +54,7 @@ _ERRORS: dict[int, tuple[ErrorCode, str]] = {
 
 
 class Functions:
-    """The functions of a loaded library. What returns a number returns a status, 0 or negative."""
+    """The functions of a loaded library. Those that return a number return a status, 0 or negative."""
 
     abi: Any
     manifest: Any
@@ -84,7 +77,7 @@ class Functions:
             self._bind(library, "abi")  # first: a library of another version may lack some of the others
             version = self.abi()
             if version == ABI_VERSION:
-                for name in _BOUND:
+                for name in Functions.__annotations__:
                     self._bind(library, name)
         except (OSError, AttributeError) as cause:
             message = f"{quoted(path)} cannot be loaded: {cause}"

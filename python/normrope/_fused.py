@@ -148,9 +148,6 @@ def _rows(qkv: Memory, tokens: int, counts: list[int], head_dim: int, require: R
         raise unfit_argument("qkv", qkv.described, "of rank 2, [num_tokens, heads * head_dim]")
     for size, wanted in zip(qkv.shape, (tokens, row), strict=True):
         require(size == wanted, lambda: unfit_argument("qkv", qkv.described, f"[{tokens}, {row}]: {shape}"))
-    if row > 0 and 0 <= qkv.strides[0] < row and type(tokens) is int and tokens > 1 and qkv.strides[1] == 1:
-        what = f"a {qkv.kind} with a stride of {qkv.strides[0]} between rows of {row} elements"
-        raise unfit_argument("qkv", what, "one in which rows do not overlap")
     return qkv
 
 

@@ -68,28 +68,17 @@ class Point:
         return None
 
     @property
-    def config_line(self) -> str:
-        """The entry of a config that makes the kernel."""
-        return f"{{ {', '.join(f'{name}: [{show(value)}]' for name, value in self._written.items())} }}"
-
-    @property
     def how_to_add(self) -> str:
-        """What makes a library hold the kernel."""
-        config = "normrope.config.ts" if self.op.is_shipped else f"the space of {self.op.name} in normrope.config.ts"
-        return (
-            f"Add the entry {self.config_line} to {config}, making a list of it where it is one object, and run "
-            "`normrope build`"
-        )
-
-    @property
-    def _written(self) -> dict[str, Any]:
-        """What a config writes for the point: the axes that are not at their default."""
+        """What makes a library hold the kernel: an entry of the axes that are not at their default."""
         values = self.values
-        return {
-            name: value
+        spelled = [
+            f"{axis['name']}: [{show(values[axis['name']])}]"
             for axis in self.op.axes
-            if (name := axis["name"]) in values and (value := values[name]) != _default(axis, values)
-        }
+            if axis["name"] in values and values[axis["name"]] != _default(axis, values)
+        ]
+        config = "normrope.config.ts" if self.op.is_shipped else f"the space of {self.op.name} in normrope.config.ts"
+        entry = f"{{ {', '.join(spelled)} }}"
+        return f"Add the entry {entry} to {config}, making a list of it where it is one object, and run `normrope build`"
 
 
 def complete(values: Mapping[str, Any], op: OpRules = SHIPPED) -> Point:

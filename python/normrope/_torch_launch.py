@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ._dispatch import require_version
 from ._form import Form
 from ._torch_names import dispatch_modes, increment_versions, is_profiled, is_tracing, is_transformed
 from ._torch_plan import Plan, make_plan, require_no_grad
-from ._torch_version import require_version
 from .errors import NormropeError
 
 require_version(torch)

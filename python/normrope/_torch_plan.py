@@ -40,18 +40,6 @@ _DEFAULT_STREAM = 0
 class Plan:
     """A call that is complete but for the addresses of tensors."""
 
-    __slots__ = (
-        "_functions",
-        "_index",
-        "_is_captured",
-        "_run",
-        "_streams",
-        "_table",
-        "launch",
-        "may_be_negated",
-        "written",
-    )
-
     def __init__(self, call: Call, kernel: Kernel, index: int, matched: Matched) -> None:
         """`index` is that of a CUDA device, -1 for the CPU."""
         self._functions = kernel.functions

@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ._dispatch import find_torch_op
+from ._dispatch import find_torch_op, require_version
 from ._kernels import Place, kernel_for
 from ._point import point_of
-from ._torch_version import require_version
 from .errors import NormropeError, invalid_argument, show
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -177,18 +177,16 @@ def _register(
     torch.library.register_fake(f"normrope::{name}", run_fake, lib=_registration)
 
 
-def _register_general(
-    form: Form, positional: tuple[str, ...], head: Sequence[str], required: Sequence[str], axes: Sequence[str]
-) -> None:
-    """The three ops of a form: in place, into what is given, and into new tensors."""
-
+def _register_general(form: Form, head: Mapping[str, str], required: Sequence[str], axes: Sequence[str]) -> None:
+    """The three ops of a form: into new tensors, in place, and into what is given."""
+    positional = (*head, *(side for side in SIDES if side in form.tensors))
     left_out: dict[str, Any] = dict.fromkeys((*form.tensors, *form.options, "inv_freq"))
     left_out.update(heads_dim=-2, pdl=False)
     tensors_of, options_of = itemgetter(*form.tensors), itemgetter(*form.options)
 
     def take(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         said = left_out | named
-        for name, value in zip(positional, given):  # noqa: B905: torch leaves out the last ones
+        for name, value in zip(positional, given, strict=False):
             said[name] = value
         if said["inv_freq"] is not None:
             said["table"] = _table_of(tuple(said["inv_freq"]))
@@ -196,12 +194,13 @@ def _register_general(
             said["axes"] = tuple([_axis_of(axis) for axis in said["axes"]])
         return tensors_of(said), options_of(said)
 
+    first = [f"{kind} {name}" for name, kind in head.items()]
     for kind, implementation, fake in (
         ("", _launch_new, _fake_new),
         ("_", launch, _fake),
         ("_out", _launch_out, _fake_out),
     ):
-        _register(form, _schema(form, kind, head, required, axes), take, implementation, fake)
+        _register(form, _schema(form, kind, first, required, axes), take, implementation, fake)
 
 
 @functools.lru_cache(_TABLES_KEPT)
@@ -228,26 +227,17 @@ _FUSED_SCHEMA = (
 
 
 _FUSED_ARGUMENTS = list(inspect.signature(_fused.fused_qk_norm_rope).parameters)
-_FUSED_COUNT = _FUSED_ARGUMENTS.index("rotary_dim") + 1
 _fused_tensors = itemgetter(*map(_FUSED_ARGUMENTS.index, _fused.FORM.tensors))
 _fused_options = itemgetter(*map(_FUSED_ARGUMENTS.index, _fused.FORM.options[:-1]))
 
 
 def _take_fused(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    if len(given) < _FUSED_COUNT:  # without rotary_dim
-        given = (*given, None)
+    given = (*given, None)  # torch leaves out a rotary_dim of None
     return _fused_tensors(given), (*_fused_options(given), named.get("library"))
 
 
 _registration = torch.library.Library("normrope", "FRAGMENT")
 _register(_fused.FORM, _FUSED_SCHEMA, _take_fused, launch, _fake)
-_register_general(
-    _general.SHIPPED_FORM,
-    SHIPPED.sides,
-    head=(),
-    required=("q", "eps"),
-    axes=[_axis(name, axis) for name, axis in SHIPPED.arguments.items()],
-)
-_register_general(
-    _general.OWN_FORM, ("name", "axes", *SIDES), head=("str name", "str[] axes"), required=(), axes=()
-)
+_axes = [_axis(name, axis) for name, axis in SHIPPED.arguments.items()]
+_register_general(_general.SHIPPED_FORM, head={}, required=("q", "eps"), axes=_axes)
+_register_general(_general.OWN_FORM, head={"name": "str", "axes": "str[]"}, required=(), axes=())

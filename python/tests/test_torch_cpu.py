@@ -16,7 +16,7 @@ except ImportError:
     raise unittest.SkipTest("needs torch") from None
 
 import normrope
-from normrope._torch_version import why_unfit
+from normrope._dispatch import why_unfit
 
 if why_unfit(torch) is not None:
     raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")

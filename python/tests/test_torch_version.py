@@ -14,7 +14,7 @@ import normrope
 from built import REPOSITORY, build
 from case import BufferCall, NormropeCase
 from normrope import _dispatch
-from normrope._torch_version import OLDEST, why_unfit
+from normrope._dispatch import OLDEST, why_unfit
 from reference import Style
 
 #: Where Debian has its torch, which is of 1.13, and a Python that can load it.
