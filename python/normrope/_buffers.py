@@ -1,7 +1,6 @@
 """The op on plain buffers of the host, with the CPU library: array.array, numpy arrays, memoryviews, ctypes arrays.
 
-In: objects with the buffer protocol. Out: one run. Nothing is copied, and nothing is kept of what the caller
-passes. Knows neither torch nor numpy.
+In: objects with the buffer protocol. Out: one run. Nothing is copied or kept. Must not import torch or numpy.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from ._memory import Memory
 from ._point import dtype_name
 from .errors import NormropeError, invalid_argument, renaming, show, unfit_argument
 
-#: Sixteen-bit floats: of those in `H`, bit patterns, the caller says which they are.
-_FLOATS = {"H": None, "e": "f16"}
-_OTHERS = {("i", 4): "int32", ("l", 8): "int64", ("q", 8): "int64", ("l", 4): "int32", ("f", 4): "float32"} | {
-    (code, 8): "uint64" for code in "LQ"
-}
+#: Formats of halves. `H` is bit patterns, and the caller says of what.
+_HALVES = {"H": None, "e": "f16"}
+#: Formats of other elements, whose size is apart.
+_OTHERS = {"i": "int", "l": "int", "q": "int", "L": "uint", "Q": "uint", "f": "float"}
 
 _STRIDES = 0x0018  # PyBUF_STRIDES
 _PY_BUFFER_WORDS = 10  # of CPython's `Py_buffer`, whose first is the address
@@ -46,9 +44,10 @@ def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], 
 
 
 def _view_of(name: str, value: Any) -> tuple[memoryview, str | None]:
-    """A view, while which lives the buffer neither moves nor goes; and the dtype that only the owner can tell.
+    """A view, which keeps the buffer where it is; and the dtype, if only its owner can tell it.
 
-    Raises `invalid-argument`."""
+    Raises `invalid-argument`.
+    """
     own_dtype = None
     if getattr(getattr(value, "dtype", None), "name", None) == "bfloat16":
         own_dtype, value = "bf16", value.view("uint16")  # numpy's buffers cannot tell of ml_dtypes' types
@@ -59,7 +58,7 @@ def _view_of(name: str, value: Any) -> tuple[memoryview, str | None]:
 
 
 def _address_of(view: memoryview) -> int:
-    """Python tells it only through its C interface."""
+    """The address of the first element, which Python tells only through its C interface."""
     raw = (ctypes.c_void_p * _PY_BUFFER_WORDS)()
     ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), raw, _STRIDES)
     address = raw[0]
@@ -69,12 +68,12 @@ def _address_of(view: memoryview) -> int:
 
 def _memory_of(name: str, view: memoryview, dtype: object, own_dtype: str | None, source: int) -> Memory:
     code = view.format.lstrip("@=<")
-    if code in _FLOATS:
-        element = own_dtype or _FLOATS[code] or _named_dtype(dtype)
+    if code in _HALVES:
+        element = own_dtype or _HALVES[code] or _dtype_of_bits(dtype)
         if dtype is not None and dtype_name(dtype) != element:
             raise unfit_argument("dtype", show(dtype), f"{element}, as {name} is, or left out")
     else:
-        element = _OTHERS.get((code, view.itemsize), f"type {show(code)}")
+        element = f"{_OTHERS[code]}{8 * view.itemsize}" if code in _OTHERS else f"type {show(code)}"
     size = view.itemsize or 1  # 0 of numpy's V0
     shape, strides = view.shape or (), view.strides or ()
     if any(stride % size for stride in strides):
@@ -83,7 +82,7 @@ def _memory_of(name: str, view: memoryview, dtype: object, own_dtype: str | None
     return Memory("buffer", element, shape, in_elements, source, is_read_only=view.readonly)
 
 
-def _named_dtype(dtype: object) -> str:
+def _dtype_of_bits(dtype: object) -> str:
     if dtype is None:
         fix = 'Say `dtype="bf16"` or `dtype="f16"`'
         raise NormropeError("invalid-argument", "dtype is None, and bit patterns do not tell what they are", fix)

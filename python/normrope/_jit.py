@@ -1,7 +1,7 @@
 """Kernels beyond those of a built library: found in the per-user cache, or compiled into it by `normrope cache add`.
 
 In: a point, a target and, for CUDA, the architecture of the device. Out: a loaded library that holds the kernel, or the
-reasons why there is none. The only file that knows how the cache lies and how the command is called:
+reasons why there is none. No other file knows how the command is called, or how the cache lies:
 `<root>/jit/<kernel id>/<64 hex digits>/` is a whole library with that one kernel.
 """
 
@@ -28,18 +28,18 @@ from .errors import ErrorCode, NormropeError, quoted
 _OURS = f"normrope {__version__}"
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 
-#: nvcc takes seconds for a kernel; what takes this long hangs.
+#: nvcc takes seconds for a kernel. A command that takes this long hangs.
 _COMMAND_TIMEOUT_S = 900
 
-#: A model asks for each of its layers: once is enough. What was the matter may be mended later.
+#: A model asks for each of its layers, and once is enough. The cause may be mended later.
 _FAILURE_KEPT_S = 60
 
-#: What was said of a command in an environment, and when.
+#: What a command said in an environment, and when.
 _failures: dict[tuple[object, ...], tuple[float, str]] = {}
 
 
 def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | None, list[str]]:
-    """A library of the cache that this machine can run, and why others for the point are not it.
+    """A library of the cache that this machine can run, and why others for the point cannot be.
 
     `arch` is the device's, such as `sm_90`; empty for the CPU. Code for the device is preferred to PTX.
     """
@@ -67,7 +67,7 @@ def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | N
 def compiled_library(point: Point, target: Target, arch: str) -> Library:
     """Has the command compile a kernel into the cache.
 
-    Raises `kernel-not-found` where there is no command or no compiler, `compile-failed`, with what the command says.
+    Raises `kernel-not-found` if there is no command or no compiler, `compile-failed` with what the command says.
     """
     call = ["cache", "add", point.kernel_id, "--target", target, *(["--arch", arch] if arch else []), "--json"]
     shown = f"`normrope {' '.join(call)}`"
@@ -101,8 +101,8 @@ def _run(command: list[str]) -> Path | str:
 
 
 def _command() -> list[str] | None:
-    """`NORMROPE_COMMAND`, else `normrope` on PATH, else the one in the working folder's node_modules, else the
-    checkout's own where the package lies in one. All but the first are scripts of Node's."""
+    """`NORMROPE_COMMAND`, else `normrope` on PATH, else the one in the working folder's node_modules, else that of the
+    checkout that this package lies in. All but the first need Node."""
     named = os.environ.get("NORMROPE_COMMAND")
     if named:
         return [named] if os.path.isfile(named) else shlex.split(named)
@@ -120,7 +120,7 @@ def _command() -> list[str] | None:
 
 
 def _trusted(installed: Path) -> str:
-    """The working folder may be one that others put files into. Raises `kernel-not-found`."""
+    """The command, if nobody else could have put it there. Raises `kernel-not-found`."""
     real, modules = installed.resolve(), installed.parent.parent
     inside = [folder for folder in real.parents if folder.is_relative_to(modules.resolve())]
     # The group of a user's folders is often the user's own, so only what everybody may write to is refused.
@@ -147,7 +147,7 @@ def _roots() -> list[Path]:
 
 
 def _entries(root: Path, kernel_id: str) -> list[Path]:
-    """Raises OSError where there is something that cannot be read."""
+    """Raises OSError if there is something that cannot be read."""
     folder = Path(os.path.realpath(root), "jit", kernel_id)  # links are followed once
     try:
         return sorted(entry for entry in folder.iterdir() if _ENTRY.fullmatch(entry.name))
@@ -160,7 +160,7 @@ class _Unfit(Exception):
 
 
 def _needs_ptx(root: Path, entry: Path, point: Point, target: Target, arch: str) -> bool:
-    """Whether the device would run PTX of an entry rather than code of its own. Raises where it can run neither."""
+    """Whether the device would run PTX of an entry rather than code of its own. Raises if it can run neither."""
     real = root.resolve()
     ours = (real, real / "jit", entry.parent, entry, entry / LIBRARY_NAME, entry / "manifest.json")
     reason = distrust(*ours) or distrust_above(real)

@@ -1,8 +1,8 @@
-"""The door to shared libraries: finds one, checks all that loading cannot undo, loads it.
+"""The door to shared libraries: finds one, checks it, loads it.
 
-In: a place that the caller named, or none. Out: a loaded library with its ops, and its kernels by their points. The
-checks are those of runtime/library.ts: the file is the one that its manifest describes, this CPU can execute it, the C
-interface is this version's. Must not look into the cache: that is `_jit`.
+In: a path that the caller named, or none. Out: a loaded library with its kernels by point. The checks are those of
+runtime/library.ts: the file is the one that its manifest describes, this CPU can execute it, the C interface is this
+version's. Must not look into the cache: `_jit` does.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ._abi import Functions
+from ._abi import REBUILD, Functions
 from ._manifest import Manifest, Target, read_bytes
 from ._op_rules import SHIPPED, OpRules
 from ._point import Point
 from ._trust import distrust
-from .errors import NormropeError, quoted
+from .errors import NormropeError, invalid_argument, quoted
 
 LIBRARY_NAME = "libnormrope.so"
+
+#: A library file, or a folder that holds one for each target.
+LibraryPath = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Kernel:
     functions: Functions
     index: int
     id: str
-    #: What it is given, by the fields of `normrope_args`: `q.in`, `positions`.
+    #: What it takes, by the fields of `normrope_args`: `q.in`, `positions`.
     inputs: frozenset[str]
 
 
@@ -46,27 +49,31 @@ class Library:
     kernels: dict[Point, Kernel]
 
     def op(self, name: str) -> OpRules | None:
-        """The op of a name. The one that ships may have another name in a library: its stages tell."""
+        """The op of a name. The op that ships may have another name in a library; its stages tell."""
         ops = self.manifest.ops
         if name in ops or name != SHIPPED.name:
             return ops.get(name)
         return next((replace(op, name=name) for op in ops.values() if op.stages == SHIPPED.stages), None)
 
     def kernel(self, point: Point) -> Kernel | None:
-        """That of the point's op; of the one that ships under whatever name, as above."""
+        """The kernel of a point. That of the op that ships may be under another name."""
         ops = [point.op, *self.manifest.ops.values()] if point.op.is_shipped else [point.op]
         same = (replace(point, op=op) for op in ops if op.stages == point.op.stages)
         return next((self.kernels[own] for own in same if own in self.kernels), None)
+
+
+def require_library_path(library: object) -> None:
+    if library is not None and not isinstance(library, (str, os.PathLike)):
+        raise invalid_argument("library", library, "a path")
 
 
 _loaded: dict[Path, Library] = {}
 _lock = threading.RLock()
 
 
-def named_library(library: str | os.PathLike[str] | None, target: Target) -> Library | None:
-    """The library of the place that the caller named: a file, or a folder that holds one for each target.
+def named_library(library: LibraryPath, target: Target) -> Library | None:
+    """The library that the argument names, else `NORMROPE_LIBRARY`, else `./build`. None if that is not there.
 
-    That is the argument, else `NORMROPE_LIBRARY`, else `./build`, which need not be there: then None.
     Raises `library-not-found`, `library-invalid`, `cpu-unsupported`, `invalid-argument`.
     """
     name = library if library is not None else os.environ.get("NORMROPE_LIBRARY") or None
@@ -115,7 +122,7 @@ def _load(path: Path) -> Library:
     manifest = Manifest.read(path.parent / "manifest.json")
     if hashlib.sha256(read_bytes(path)).hexdigest() != manifest.library_sha256:
         message = f"{quoted(path)} is not the library that {quoted(manifest.path)} describes"
-        raise NormropeError("library-invalid", message, "Run `normrope build` to make it anew")
+        raise NormropeError("library-invalid", message, REBUILD)
     reason = manifest.cpu_lacks()
     if reason is not None:
         fix = "Run `normrope build --target cpu` on this machine"

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ._abi import ABI_VERSION
+from ._abi import ABI_VERSION, REBUILD
 from ._op_rules import OpRules, listed
 from ._point import Point, complete
 from .errors import NormropeError, quoted
 
 Target = Literal["cpu", "cuda"]
 
-_REBUILD = "Run `normrope build` to make it anew"
 _NODE_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
 
 
@@ -37,7 +36,7 @@ class Manifest:
     #: Rows of the listing: `id`, and `inputs` by the fields of `normrope_args`.
     kernels: dict[Point, dict[str, Any]]
     target: Target
-    #: Those that a library for CUDA has code for, such as `sm_90`.
+    #: Architectures that a library for CUDA has code for, such as `sm_90`.
     archs: tuple[str, ...]
     #: As Node spells it.
     cpu_arch: str
@@ -56,9 +55,9 @@ class Manifest:
                 return cls._parsed(path, listing, listing.pop("build"))
         except (ValueError, KeyError, TypeError, AttributeError) as cause:
             message = f"{quoted(path)} is not a manifest of this version: {type(cause).__name__} {cause}"
-            raise NormropeError("library-invalid", message, _REBUILD) from cause
+            raise NormropeError("library-invalid", message, REBUILD) from cause
         message = f"{quoted(path)} is of version {version} of the C interface, and this is {ABI_VERSION}"
-        raise NormropeError("library-invalid", message, _REBUILD)
+        raise NormropeError("library-invalid", message, REBUILD)
 
     @classmethod
     def _parsed(cls, path: Path, listing: dict[str, Any], build: dict[str, Any]) -> Manifest:
@@ -80,7 +79,7 @@ class Manifest:
         )
 
     def cpu_lacks(self) -> str | None:
-        """Why this CPU cannot execute the library; None where it can."""
+        """Why this CPU cannot execute the library; None if it can."""
         arch = _NODE_ARCH.get(platform.machine(), platform.machine())
         if self.cpu_arch != arch:
             return f"was built for {quoted(self.cpu_arch)}, and this is {arch}"
@@ -91,7 +90,7 @@ class Manifest:
         return None
 
     def require_op(self, op: OpRules, path: Path) -> None:
-        """Raises `library-invalid` where the library at `path` has no op of the same stages, under whatever name."""
+        """Raises `library-invalid` if the library at `path` has no op of the same stages, under whatever name."""
         if any(own.stages == op.stages for own in self.ops.values()):
             return
         message = f"{quoted(path)} holds {listed(tuple(self.ops))}, and no op that is {op.described}"

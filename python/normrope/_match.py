@@ -1,7 +1,7 @@
 """What the caller passes, matched to the table of inputs.
 
 In: an op, and the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the
-dimensions that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that
+dimensions that the table has for it; or a typed error. This checks what the C library cannot see: ranks, sizes that
 must agree, dtypes and devices.
 """
 
@@ -54,15 +54,15 @@ def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a call's arguments are to the table of inputs."""
+    """A call's arguments, by the names of the table of inputs."""
 
     point: Point
     sizes: Sizes
-    #: By the names of inputs, with the dimensions that the table has for them.
+    #: With the dimensions that the table has for them.
     memories: dict[str, Memory]
-    #: Those that are given, by the names of inputs.
+    #: Those that are given.
     numbers: dict[str, float]
-    #: Where the table is no memory of the caller's.
+    #: None if the table is memory of the caller's.
     table: RopeTable | None
     pdl: bool
     library: Any
@@ -87,8 +87,8 @@ def match(
     pdl: Any = False,
     library: Any = None,
 ) -> Matched:
-    """Checks what can be told of a call without addresses. A size may be a symbol of a trace, which `require` then
-    looks at. `axes` are those that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
+    """Checks all of a call but addresses. A size may be a symbol of a trace, for `require` to check. `axes` are those
+    that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
     if not isinstance(pdl, bool):
         raise invalid_argument("pdl", pdl, "True or False")
     floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}
@@ -103,7 +103,7 @@ def match(
     first = own[leader]
     require_half(leader, first)
     pairs = _rotary_pairs(op, own.get("rope_table"), table)
-    # A kernel is for one head_dim: of a symbol of a trace, the value.
+    # A kernel is for one head_dim, so a symbol of a trace gets its value.
     sizes = Sizes(first.shape[:-2], int(first.shape[-1]), {side: own[side].shape[-2] for side in sides}, int(pairs))
     for tensor in given:
         _require_kind(tensor, own[tensor.name], leader, first)
@@ -121,7 +121,7 @@ def match(
 
 
 def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
-    """Nothing is given of a side that the op or the call has not, and of the others all results are given or none."""
+    """Raises `invalid-argument` if a tensor is of a side that is not there, or only some outputs are given."""
     for tensor in given:
         if tensor.side not in ("", *op.sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
@@ -149,13 +149,13 @@ def _rotary_pairs(op: OpRules, memory: Memory | None, table: RopeTable | None) -
 
 
 def require_half(name: str, memory: Memory) -> None:
-    """A dtype that kernels are made for."""
+    """Raises `invalid-argument` for a dtype that kernels are not made for."""
     if memory.dtype not in DTYPES:
         raise unfit_argument(name, f"a {memory.kind} of {memory.dtype}", f"of {' or '.join(DTYPES)}")
 
 
 def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memory) -> None:
-    """Dtype and device. The point says which dtypes the heads may have."""
+    """Raises `invalid-argument` for a dtype or device that does not go with the first heads."""
     kinds = {"kernel": (first.dtype,), "position": _POSITIONS, "uint64": ("uint64", "int64")}
     wanted = kinds.get(tensor.dtype, (tensor.dtype,))
     if memory.dtype not in wanted:
@@ -165,8 +165,8 @@ def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memor
 
 
 def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
-    """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where
-    all of it has the same positions."""
+    """Adds a stride of 0 over leading dimensions that may be left out: heads that share a weight, and sequences that
+    share positions."""
     names, wanted = zip(*sizes.of(tensor), strict=True)
     optional = _optional_leading(tensor, sizes)
 
@@ -181,7 +181,7 @@ def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Requir
         raise unfit()
     shape, strides = [*wanted[:missing], *memory.shape], [*[0] * missing, *memory.strides]
     for i in range(missing, len(wanted)):
-        # A batch of one is what torch's broadcasting makes of it.
+        # A batch of one stands for all, as in torch.
         if i == 0 and len(wanted) > 1 and tensor.shape == ("num_tokens",) and shape[0] == 1:
             shape[0], strides[0] = wanted[0], 0
         else:

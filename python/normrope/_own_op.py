@@ -11,7 +11,7 @@ from typing import Any
 
 from ._general import OWN_FORM, apply, apply_in_place
 from ._inputs import NUMBERS
-from ._kernels import Place, require_place
+from ._library import LibraryPath, require_library_path
 from .errors import invalid_argument, unfit_argument
 
 #: All but the table, which may be no memory.
@@ -25,8 +25,8 @@ class Op:
     It is found at the first call, and is not compiled on first use: `normrope build` makes the library.
     """
 
-    def __init__(self, name: str, library: Place = None) -> None:
-        """Of a library.
+    def __init__(self, name: str, library: LibraryPath = None) -> None:
+        """An op of a library.
 
         Args:
             name: As `defineOp` has it.
@@ -38,7 +38,7 @@ class Op:
         """
         if not isinstance(name, str):
             raise invalid_argument("name", name, "the name of an op, as defineOp has it")
-        require_place(library)
+        require_library_path(library)
         self.name = name
         self.library = None if library is None else str(library)
 
@@ -60,18 +60,17 @@ class Op:
     ) -> tuple[Any, ...]:
         """Applies the op to the heads that are given, out of place.
 
-        Heads, weights, positions and the arguments that are spelled here are those of `qk_norm_rope`. The first of q, k
-        and v that is given says on which device, in which dtype and for how many tokens the call is.
+        Arguments that `qk_norm_rope` has too mean the same. The first of q, k and v that is given decides device, dtype
+        and number of tokens.
 
         Args:
             q: Heads; so are `k` and `v`. A side may be left out.
-            rope_table: The angles, where the op rotates: a `RopeTable`, or its turns.
-            named: Inputs of the kernel by their names, such as `q_out`, `k_weight`, `positions`, `eps`; and the op's
-                axes that the memory does not say, such as `rope="neox"`. What the kernel does not take is refused.
+            rope_table: The angles, if the op rotates: a `RopeTable`, or its turns.
+            named: Inputs of the kernel by name, such as `q_out`, `k_weight`, `positions`, `eps`; and axes of the op
+                that do not follow from the heads, such as `rope="neox"`. What the kernel does not take is refused.
 
         Returns:
-            The results for q, k and v: what was given to write into, else new tensors; None for a side that is left
-            out.
+            The results for q, k and v: the outputs that are given, else new tensors; None for a side that is left out.
 
         Raises:
             NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._general import SHIPPED_FORM, apply, apply_in_place
-from ._kernels import Place
+from ._library import LibraryPath
 
 
 def qk_norm_rope(
@@ -29,7 +29,7 @@ def qk_norm_rope(
     heads_dim: int = -2,
     dtype: Any = None,
     pdl: bool = False,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> tuple[Any, ...]:
     """RMSNorm of every head of q and k, then RoPE, out of place.
 
@@ -96,7 +96,7 @@ def qk_norm_rope_(
     heads_dim: int = -2,
     dtype: Any = None,
     pdl: bool = False,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> None:
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(

@@ -1,8 +1,8 @@
 """RoPE parameters → the table that the kernels read.
 
-In: base, rotary dim and a scaling, frequencies of the caller's own, or a model's config. Out: frequencies in float64,
-by the formulas of `_rope_scalings`; and on each device the turns for each step of position, which the C library makes
-of them. Must not know of torch: who owns the memory of a device says how it gets there.
+In: base, rotary dim and a scaling; frequencies of the caller's own; or a model's config. Out: frequencies in float64,
+by the formulas of `_rope_scalings`; and the turns for each step of position, which the C library makes of them, on each
+device. Must not know of torch: the caller brings the turns to a device.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _ROWS: dict[str, dict[str, Any]] = {"default": {"parameters": {}, "frequency": l
 class RopeTable:
     """The angles of a model, made once: `qk_norm_rope` takes it as `rope_table`.
 
-    It is read only. What it keeps on a device, 8 bytes for each pair, lives as long as it does or the package remembers
-    a call with it; what a CUDA graph has captured, as long as the process.
+    It is read only. Its memory on a device, 8 bytes for each pair, lives as long as the table does or the package
+    remembers a call with it. If a CUDA graph has captured it, it lives as long as the process.
     """
 
     #: Leading elements of a head that rotate.
@@ -44,13 +44,13 @@ class RopeTable:
     attention_factor: float
 
     def __init__(self, *, base: float, rotary_dim: int, scaling: Mapping[str, Any] | None = None) -> None:
-        """By `rope_theta`, and a scaling as configs of Hugging Face write it.
+        """A table from `rope_theta`, and a scaling as configs of Hugging Face write it.
 
         Args:
             base: `rope_theta`.
             rotary_dim: Leading elements of a head that rotate, even.
             scaling: `rope_type` (`linear`, `dynamic`, `alpha`, `yarn`, `yarn-ramp`, `llama3`, `longrope`,
-                `proportional`), and the parameters of that one, in snake_case: docs/python.md lists them. Default:
+                `proportional`), and the parameters of that one in snake_case, which docs/runtime.md lists. Default:
                 none.
 
         Raises:
@@ -64,7 +64,7 @@ class RopeTable:
 
     @classmethod
     def from_inv_freq(cls, inv_freq: Iterable[float], attention_factor: float = 1.0) -> RopeTable:
-        """Of frequencies of the caller's own, in radians per position: a list, an array, or a tensor on any device.
+        """A table of frequencies in radians per position: a list, an array, or a tensor on any device.
 
         Raises:
             NormropeError: `invalid-argument`.
@@ -82,18 +82,17 @@ class RopeTable:
     def from_hf_config(
         cls, config: Any, layer_type: str | None = None, *, head_dim: int | None = None, length: int | None = None
     ) -> RopeTable:
-        """Of a model's config, as transformers or a config.json has it.
+        """A table from a model's config, as transformers or a config.json has it.
 
         Args:
-            config: An object or a mapping with `rope_theta` and `rope_scaling`, or `rope_parameters`; a model of text
-                and pictures has them in `text_config`, which is found.
-            layer_type: Where the parameters are by type of layer, such as "full_attention".
-            head_dim: Default: the config's, else `hidden_size / num_attention_heads`.
-            length: Tokens of the sequence, for `dynamic` and `longrope`; default: a table for what the model was
-                trained on.
+            config: An object or a mapping with `rope_theta` and `rope_scaling`, or with `rope_parameters`; or one with
+                these in its `text_config`.
+            layer_type: Such as "full_attention", if the parameters are by type of layer.
+            head_dim: Elements of a head; default: the config's, else `hidden_size / num_attention_heads`.
+            length: Tokens of the sequence, for `dynamic` and `longrope`; default: what the model was trained on.
 
         Raises:
-            NormropeError: `invalid-argument`, for what the config lacks or has wrong.
+            NormropeError: `invalid-argument`, if the config lacks something or has it wrong.
         """
         return cls(**rope_of_config(config, layer_type, head_dim, length))
 
@@ -113,12 +112,12 @@ class RopeTable:
         return RopeTable.from_inv_freq, (self.inv_freq, self.attention_factor)
 
     def on(self, device: str, functions: Functions, bring: Callable[[Any], Any] = lambda turns: turns) -> Any:
-        """The table's memory on a device, made at the first time: `bring` is given what lies on the host."""
+        """The table's memory on a device. The first call makes it; `bring` takes the turns there from the host."""
         memory = self._memory.get(device)
         return self._memory.setdefault(device, bring(self._turns(functions))) if memory is None else memory
 
     def _turns(self, functions: Functions) -> ctypes.Array[ctypes.c_uint64]:
-        """`[rotary_dim / 2]` uint64 in host memory, aligned as the kernels need it."""
+        """`[rotary_dim / 2]` uint64 in host memory, aligned as kernels need it."""
         count = len(self.inv_freq)
         bytes_ = (ctypes.c_char * (count * _WORD_BYTES + TABLE_ALIGNMENT_BYTES))()
         offset = -ctypes.addressof(bytes_) % TABLE_ALIGNMENT_BYTES
@@ -150,7 +149,7 @@ def _scaled(base: float, rotary_dim: int, scaling: Mapping[str, Any] | None) -> 
     try:
         frequencies = [row["frequency"](at(i)) for i in range(rotary_dim // 2)]
         return frequencies, row.get("attention_factor", lambda _: 1.0)(at(0))
-    except (ArithmeticError, ValueError):  # a number that is too large, or 0, in the middle of a formula
+    except (ArithmeticError, ValueError):  # a number within a formula is too large, or 0
         raise invalid_argument("base", base, "one whose frequencies float64 can hold") from None
 
 

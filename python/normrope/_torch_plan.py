@@ -1,8 +1,8 @@
-"""What comes before a first launch on tensors: checks, the kernel, the table on the device, and an argument struct.
+"""All that comes before a first launch on tensors: checks, the kernel, the table on the device, an argument struct.
 
 In: a form of call, tensors and options. Out: a plan, which launches for all tensors of the same shapes, strides, dtypes
-and device. On a CUDA device a first call loads the kernel there and uploads the table: neither can be done while a
-graph is captured, so it is then refused.
+and device. On a CUDA device this loads the kernel and uploads the table. Neither can be done while a graph is captured,
+so it is then refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .errors import NormropeError, invalid_argument, unfit_argument
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "float32"}
 _DTYPES |= {torch.int32: "int32", torch.int64: "int64"}
 _DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
-#: torch has complex numbers of these, whose parts may be views that are negated when they are read.
+#: torch has complex numbers of these. Views of their parts may be negated when they are read.
 _PARTS = ("f16", "float32")
 _DEFAULT_STREAM = 0
 
@@ -49,7 +49,7 @@ class Plan:
         #: Streams that are known to read the table.
         self._streams = {_DEFAULT_STREAM}
         self._is_captured = call.table is None
-        #: Which of the tensors are written to.
+        #: Indices of the tensors that are written to.
         self.written = matched.written
         self.may_be_negated = any(memory.dtype in _PARTS for memory in matched.memories.values())
         #: Launches with the addresses of the tensors.
@@ -77,7 +77,7 @@ class Plan:
         self._run(addresses, stream)
 
     def _note_stream(self, stream: int) -> None:
-        """The memory of the table is used again only after what the stream reads of it, by torch's allocator."""
+        """torch's allocator then uses the table's memory again only after the stream has read it."""
         if self._table is not None and not torch.cuda.is_current_stream_capturing():
             self._table.record_stream(torch.cuda.ExternalStream(stream, device=self._table.device))
             self._streams.add(stream)
@@ -112,7 +112,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
 
 
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
-    """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
+    """Checks ranks, sizes and dtypes of tensors without data. `require` checks sizes that are symbols."""
     faked: dict[str, Memory] = {}
     for name, tensor in zip(form.tensors, tensors, strict=True):
         if tensor is not None:
@@ -127,7 +127,7 @@ def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], req
 
 
 def require_no_grad(names: Sequence[str], tensors: Sequence[Any]) -> None:
-    """There is no backward: what requires grad would get a wrong one, in silence. Without grad mode it gets none."""
+    """There is no backward, so a tensor that requires grad would get none, in silence."""
     if not torch.is_grad_enabled():
         return
     for name, tensor in zip(names, tensors, strict=True):
@@ -137,7 +137,7 @@ def require_no_grad(names: Sequence[str], tensors: Sequence[Any]) -> None:
 
 
 def target_of(device: Any) -> tuple[Target, str]:
-    """Target and architecture of a device; of None those of the current GPU where there is one, else the CPU's."""
+    """Target and architecture of a device. None is the current GPU if there is one, else the CPU."""
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -190,7 +190,7 @@ _prepared: set[tuple[Functions, int, int]] = set()
 
 
 def _prepare(kernel: Kernel, index: int) -> None:
-    """Loads a kernel on the current device, so that the next call can be captured."""
+    """Loads a kernel on the current device, so that a call can be captured."""
     key = (kernel.functions, kernel.index, index)
     if key not in _prepared:
         _require_no_capture(f"the kernel {kernel.id}")
@@ -202,8 +202,8 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     def bring(turns: Any) -> Tensor:
         _require_no_capture(f"the table {table!r}")
         host = torch.frombuffer(turns, dtype=torch.int64)
-        # In a thread of its own, which allocates neither to a pool of this one's, as CUDA graphs have, nor under its
-        # modes; and on the default stream. It waits for the copy, so that every stream may read the table.
+        # A thread of its own has neither this one's modes nor its memory pool, which may be a CUDA graph's. It uses the
+        # default stream, and waits for the copy, so every stream may read the table.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(host.to, device).result()
 
@@ -211,7 +211,7 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     return memory
 
 
-#: Memory of tables that CUDA graphs hold. Nobody says when a graph is gone, so they stay.
+#: Memory of tables that CUDA graphs read. Nobody tells when a graph is gone, so it stays.
 _captured: list[Any] = []
 
 

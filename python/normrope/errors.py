@@ -1,4 +1,4 @@
-"""The one error of the package, and how a value is spelled in it.
+"""The one error of the package, how it spells a value, and checks of single numbers.
 
 In: what went wrong. Out: an error that names the value and ends with the fix, in the words of runtime/errors.ts. Must
 not import anything of normrope.
@@ -37,20 +37,18 @@ class NormropeError(RuntimeError):
 
     def __init__(self, code: ErrorCode, message: str, fix: str) -> None:
         super().__init__(code, message, fix)  # all three, so that it can be pickled
-        #: What went wrong, for programs to tell apart.
         self.code: ErrorCode = code
         self.message = message
         #: What the user can do about it.
         self.fix = fix
-
-        #: Of an argument error: the argument.
+        #: The argument, if it is an error of one.
         self.field: str | None = None
 
     def __str__(self) -> str:
         return f"{self.message}. {self.fix}"
 
     def renamed(self, names: Mapping[str, str]) -> NormropeError:
-        """The same of an argument that the caller has another name for."""
+        """The same error, by the caller's own name for the argument."""
         name = names.get(self.field or "")
         if name is None or self.field is None:
             return self
@@ -60,7 +58,7 @@ class NormropeError(RuntimeError):
 
 @contextlib.contextmanager
 def renaming(names: Mapping[str, str]) -> Iterator[None]:
-    """Arguments of errors have the names of the caller's own."""
+    """Errors within have the caller's own names for arguments."""
     try:
         yield
     except NormropeError as error:
@@ -68,12 +66,12 @@ def renaming(names: Mapping[str, str]) -> Iterator[None]:
 
 
 def invalid_argument(field: str, value: object, want: str) -> NormropeError:
-    """An argument error that names the field, the value that was given, and what is wanted instead."""
+    """An argument error that names the argument, its value, and what is wanted instead."""
     return unfit_argument(field, show(value), want)
 
 
 def unfit_argument(field: str, what: str, want: str) -> NormropeError:
-    """The same, for a value of the right type that is said in words."""
+    """The same for a value that is described in words."""
     error = NormropeError("invalid-argument", f"{field} is {what}", f"{field} must be {want}")
     error.field = field
     return error
@@ -87,7 +85,7 @@ def require_count(field: str, value: object) -> int:
 
 def require_number(field: str, value: object, want: str = "a number") -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # float64 cannot hold it
+        with contextlib.suppress(OverflowError):  # beyond float64
             return float(value)
     raise invalid_argument(field, value, want)
 
@@ -139,6 +137,6 @@ def show(value: object) -> str:
 
 
 def quoted(text: object) -> str:
-    """A path or a name as it stands; in quotes where it is empty, or holds what is not printed."""
+    """A path or a name; in quotes if it is empty or not printable."""
     plain = str(text)
     return plain if plain != "" and plain.isprintable() else json.dumps(plain)

@@ -1,7 +1,7 @@
 """Puts this op in the place of SGLang's.
 
 In: the modules of sgl_kernel and SGLang that have `fused_qk_norm_rope`. Out: the same modules, and all that imported
-the name from them, with the function of this package; and a way back. Must not import a module that is none of these.
+the name from them, with the function of this package; and a way back. Must not import any other module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._fused import fused_qk_norm_rope
 from .errors import NormropeError
 from .support import can_use_fused_qk_norm_rope
 
-#: Where the op has been, the oldest first; the name is found in whatever module has got it from these.
+#: Where the op has been, oldest first.
 MODULES = (
     "sgl_kernel",
     "sgl_kernel.moe",
@@ -30,7 +30,7 @@ _REPLACEMENTS: dict[str, Callable[..., Any]] = {
     "can_use_fused_qk_norm_rope": can_use_fused_qk_norm_rope,
 }
 
-#: Each function that a patch has replaced, with its replacement, by its id: its module may be any, and hash in any way.
+#: Each function that patches replace, with its replacement, by the function's id.
 _replaced: dict[int, tuple[Any, Callable[..., Any]]] = {}
 
 
@@ -43,20 +43,20 @@ class Patch:
     _undo: tuple[tuple[ModuleType, str, Any], ...]
 
     def undo(self) -> None:
-        """Puts back what is still this package's function there; a second call does nothing."""
+        """Puts the originals back, except where somebody has put another function. A second call does nothing."""
         for module, name, original in self._undo:
             if getattr(module, name, None) in _REPLACEMENTS.values():
                 setattr(module, name, original)
 
 
 def patch_sglang() -> Patch:
-    """Replaces SGLang's op, and the question whether it can be used, wherever a loaded module has them by a name.
+    """Replaces SGLang's op and `can_use_fused_qk_norm_rope` in every loaded module that has them by name.
 
-    What was bound otherwise (a default argument, a closure, a partial) keeps the original: patch before models are
-    made. A second call replaces what has been imported since and nothing else.
+    A default argument, a closure or a partial keeps the original, so patch before models are made. A second call
+    replaces what was imported since.
 
     Raises:
-        NormropeError: `library-not-found`, where none of SGLang's modules can be imported, or none has the op.
+        NormropeError: `library-not-found`, if none of SGLang's modules can be imported, or none has the op.
     """
     modules, reasons = _import_modules()
     if not modules:
@@ -82,13 +82,13 @@ def _import_modules() -> tuple[dict[str, ModuleType], list[str]]:
     for name in MODULES:
         try:
             modules[name] = importlib.import_module(name)
-        except Exception as error:  # such a module loads shared libraries, which may fail in any way
+        except Exception as error:  # they load shared libraries, which may fail in any way
             reasons.append(f"{name}: {type(error).__name__}: {error}")
     return modules, reasons
 
 
 def _replace() -> Iterator[tuple[ModuleType, str, Any]]:
-    """What is replaced in all loaded modules but this package's."""
+    """Replaces in all loaded modules but this package's, and yields what it has replaced."""
     for path, module in list(sys.modules.items()):
         if not isinstance(module, ModuleType) or path.partition(".")[0] == __package__:
             continue

@@ -32,8 +32,7 @@ __all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of
 
 
 def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
-    """A call that writes into what it was given. The docstrings of `_op`, `_own_op` and `_fused` have arguments and
-    errors."""
+    """A call that writes into what it is given."""
     if not is_watched(tensors):
         return launch(form, tensors, options)
     _check_watched(form, tensors, options)
@@ -58,7 +57,7 @@ def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...])
 
 
 def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """What torch's dispatcher would say in other words, or not at all. A trace comes to the fake implementation."""
+    """Raises what torch's dispatcher would say in other words, or not at all. A trace is checked by `_fake`."""
     if not is_compiling():
         with renaming(form.renames):
             match_fake(form, tensors, options, raise_unless)
@@ -68,13 +67,13 @@ def _with_outputs(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]
     heads_dim = options[_HEADS_DIM]
     filled = list(tensors)
     for out, side in form.outputs:
-        if isinstance(tensors[side], Tensor):  # of others the plan says what they are
+        if isinstance(tensors[side], Tensor):  # the plan refuses others
             filled[out] = _empty_like(tensors[side], heads_dim)
     return tuple(filled)
 
 
 def _empty_like(heads: Tensor, heads_dim: Any) -> Tensor:
-    """Of the same shape, with all heads of a token side by side."""
+    """A tensor of the same shape, in which all heads of a token lie side by side."""
     if heads_dim == -2 or heads.dim() < 3 or heads_dim not in (-3, heads.dim() - 3):
         return heads.new_empty(heads.shape)
     moved = heads.transpose(-3, -2)
@@ -85,23 +84,23 @@ def _why_not(*question: Any) -> str | None:
     return answer(*question)
 
 
-#: For a function that is being compiled: a kernel is found now, and no lock is looked into.
+#: For a function that is being compiled: the kernel is found while it is traced.
 #: torch 2.6 imports a module for this that makes tensors on the default device.
 with torch.device("cpu"):
     why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
 
 
-# The registered ops. Their arguments are those of the table of inputs: heads first, and all others by their names.
+# The registered ops. Their arguments are those of the table of inputs: heads first, then all others by name.
 
-#: Tables of frequencies that an op was given as numbers.
+#: Tables of frequencies that ops were given as numbers.
 _TABLES_KEPT = 64
 
-#: From the end, where all forms have the same.
+#: From the end, where all forms have the same options.
 _HEADS_DIM = _general.OPTIONS.index("heads_dim") - len(_general.OPTIONS)
 
 
 def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str], axes: Sequence[str]) -> str:
-    """`kind` is that of the op: it ends in `_` where the heads are written to, in `_out` where others are."""
+    """`kind` is how the op's name ends: `_` if the heads are written to, `_out` if other tensors are."""
     written = {"": "", "_": "in", "_out": "out"}[kind]
     own = [tensor for tensor in TENSORS if tensor.name in form.tensors and (not tensor.is_written or kind == "_out")]
     marks = iter("abcdefghijkl")
@@ -116,7 +115,7 @@ def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str],
 
 
 def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """What can be told of tensors without data, so that a trace fails where the call would."""
+    """Checks tensors without data, so that a trace fails where the call would."""
     with renaming(form.renames):
         require_no_grad(form.tensors, tensors)
         match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
@@ -133,10 +132,10 @@ def _fake_out(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> N
 
 
 def _require_outputs(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """A side without an output would be worked on in place, and the schema says that heads are not written to."""
+    """A side without an output would be worked on in place, which the schema denies."""
     for out, side in form.outputs:
         if tensors[side] is not None and tensors[out] is None:
-            match_fake(form, tensors, options, raise_unless)  # a side may be one that is to be left out
+            match_fake(form, tensors, options, raise_unless)  # which says so if the op does not have the side
             raise invalid_argument(form.tensors[out], None, f"given, as {form.tensors[side]} is")
 
 
@@ -152,12 +151,12 @@ def _fake_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) ->
 
 
 def _results(form: Form, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """Of a side that is left out, an empty tensor."""
+    """The results, and an empty tensor for a side that is left out."""
     first = first_of(filled)
     return tuple([first.new_empty(0) if filled[out] is None else filled[out] for out, _ in form.outputs])
 
 
-#: Makes tensors and options of what torch calls an op with, which lacks what is at its default.
+#: Turns what torch calls an op with, which lacks arguments at their default, into tensors and options.
 Take = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], tuple[Any, ...]]]
 
 

@@ -59,7 +59,7 @@ class EqualOps(NormropeCase):
         for run in (normrope.qk_norm_rope_, op, normrope.Op("as_shipped").in_place):
             self.run_at(80, run)
         self.run_at(96, op)  # of the cache
-        part = "bias is no argument of qk_norm_rope. Its arguments are q, q_out, q_weight, k, k_out, k_weight, positions"
+        part = "bias is no argument of qk_norm_rope. Its arguments are q, q_out, q_weight, k, k_out, k_weight, pos"
         with self.refuses("invalid-argument", part):
             self.run_at(80, functools.partial(op, bias=1))
         with self.refuses("kernel-not-found", 'holds no op "qk_norm"', "Its ops are as_shipped."):
