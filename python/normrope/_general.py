@@ -16,6 +16,7 @@ from ._kernels import op_named
 from ._match import Matched, Require, match
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED, OpRules, listed
+from ._point import as_int
 from ._rope import RopeTable
 from .errors import NormropeError, invalid_argument, unfit_argument
 
@@ -55,7 +56,7 @@ def _match(
     return match(
         op,
         memories,
-        Layout(said["heads_dim"], said["head_dim"]),
+        Layout(as_int(said["heads_dim"]), as_int(said["head_dim"])),
         {op.arguments[name]["name"]: value for name, value in axes.items() if value is not None},
         {name: said[name] for name in NUMBERS},
         said["table"],

@@ -59,7 +59,7 @@ class TensorInput:
 def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
     return [
         TensorInput(
-            name=_name_of(side, field["name"]),
+            name=f"{side}_{field['name']}".strip("_").removesuffix("_in"),
             side=side,
             field=field["name"],
             shape=tuple(tensor["shape"]),
@@ -69,12 +69,6 @@ def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
         for field in fields
         if (tensor := field.get("tensor")) is not None
     ]
-
-
-def _name_of(side: str, field: str) -> str:
-    if side == "":
-        return field
-    return side if field == "in" else f"{side}_{field}"
 
 
 #: Those of each side, then those of the whole call. The table of angles, which may be no memory, is last.

@@ -18,7 +18,6 @@ from ._point import Point
 from .errors import NormropeError, quoted, show
 
 _found: dict[tuple[object, ...], Kernel] = {}
-_ops: dict[tuple[object, ...], OpRules] = {}
 #: One for each point, so that nobody waits while the kernel of another is compiled.
 _locks: dict[Point, threading.Lock] = {}
 
@@ -29,7 +28,8 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: LibraryPat
     Raises `kernel-not-found`, `compile-failed`; for a named library `library-not-found`, `library-invalid`,
     `cpu-unsupported`.
     """
-    key = (point, target, arch, *_named(library))
+    require_library_path(library)
+    key = (point, target, arch, library, os.environ.get("NORMROPE_LIBRARY"))
     if point.impossible is not None:
         return _find(point, target, arch, library)
     if key not in _found:
@@ -44,20 +44,22 @@ def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
 
     Raises `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`.
     """
-    key = (name, target, *_named(library))
-    if key not in _ops:
-        _ops[key] = _find_op(name, target, library)
-    return _ops[key]
+    named = named_library(library, target)
+    build = f"`normrope build --target {target}`"
+    if named is None:
+        message = f"there is no library for {target} that could hold the op {show(name)}"
+        fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
+        raise NormropeError("library-not-found", message, fix)
+    op = named.op(name)
+    if op is not None:
+        return op
+    message = f"{quoted(named.path)} holds no op {show(name)}"
+    fix = f"Its ops are {', '.join(named.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    raise NormropeError("kernel-not-found", message, fix)
 
 
-def _named(library: LibraryPath) -> tuple[object, ...]:
-    """All that says which library is meant."""
-    require_library_path(library)
-    return library, os.environ.get("NORMROPE_LIBRARY")
-
-
-def _find(point: Point, target: Target, arch: str, place: LibraryPath) -> Kernel:
-    named, op = named_library(place, target), point.op
+def _find(point: Point, target: Target, arch: str, library: LibraryPath) -> Kernel:
+    named, op = named_library(library, target), point.op
     if named is not None:
         named.manifest.require_op(op, named.path)
         kernel = None if point.impossible is not None else named.kernel(point)
@@ -82,18 +84,3 @@ def _find(point: Point, target: Target, arch: str, place: LibraryPath) -> Kernel
         return compiled_library(point, target, arch).kernels[point]
     except NormropeError as error:
         raise NormropeError(error.code, f"{reason}; {error.message}", error.fix) from error
-
-
-def _find_op(name: str, target: Target, place: LibraryPath) -> OpRules:
-    named = named_library(place, target)
-    build = f"`normrope build --target {target}`"
-    if named is None:
-        message = f"there is no library for {target} that could hold the op {show(name)}"
-        fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
-        raise NormropeError("library-not-found", message, fix)
-    op = named.op(name)
-    if op is not None:
-        return op
-    message = f"{quoted(named.path)} holds no op {show(name)}"
-    fix = f"Its ops are {', '.join(named.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
-    raise NormropeError("kernel-not-found", message, fix)

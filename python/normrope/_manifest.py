@@ -93,7 +93,7 @@ class Manifest:
         """Raises `library-invalid` if the library at `path` has no op of the same stages, under whatever name."""
         if any(own.stages == op.stages for own in self.ops.values()):
             return
-        message = f"{quoted(path)} holds {listed(tuple(self.ops))}, and no op that is {op.described}"
+        message = f"{quoted(path)} holds {listed(tuple(self.ops))}, and no op that does what {op.name} does"
         fix = "Name a library that was built from the op of `normrope/dsl`; normrope.Op calls an op of your own"
         raise NormropeError("library-invalid", message, fix)
 

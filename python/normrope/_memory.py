@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ._point import as_int
 from .errors import invalid_argument, unfit_argument
 
 
@@ -61,8 +60,6 @@ class Layout:
     head_dim: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("heads_dim", "head_dim"):
-            object.__setattr__(self, name, as_int(getattr(self, name)))
         if self.head_dim is not None and (type(self.head_dim) is not int or self.head_dim < 1):
             raise invalid_argument("head_dim", self.head_dim, "a positive whole number, or left out")
 

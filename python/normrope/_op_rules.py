@@ -63,25 +63,9 @@ class OpRules:
     def has(self, axis: str) -> bool:
         return any(own["name"] == axis for own in self.axes)
 
-    @property
-    def described(self) -> str:
-        """The stages of each side, as a config writes them: `q and k: rotate(norm(x))`."""
-        sides: dict[tuple[Stage, ...], list[str]] = {}
-        for side, stages in self.stages:
-            sides.setdefault(stages, []).append(side)
-        return "; ".join(f"{listed(names)}: {_expression(stages)}" for stages, names in sides.items())
-
 
 def _stage(stage: Mapping[str, Any]) -> Stage:
     return stage["name"], tuple(sorted(stage["args"].items()))
-
-
-def _expression(stages: tuple[Stage, ...]) -> str:
-    text = "x"
-    for name, fixed in stages:
-        args = ", ".join(f"{axis}: {json.dumps(value)}" for axis, value in fixed)
-        text = f"{name}({text}, {{ {args} }})" if args else f"{name}({text})"
-    return text
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:

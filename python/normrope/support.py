@@ -7,7 +7,6 @@ call need not.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from ._dispatch import find_torch_op, require_version
@@ -52,16 +51,14 @@ def why_not(
     library: LibraryPath = None,
 ) -> str | None:
     """Why `can_use_fused_qk_norm_rope` says no, and what would help; None if it says yes."""
-    op = find_torch_op()
-    is_compiling = op is not None and op.is_compiling()
-    ask: Callable[..., str | None] = op.why_not_as_constant if is_compiling else answer
-    return ask(head_dim, is_neox, dtype, rotary_dim, device, library)
+    find_torch_op()  # it makes the answer a constant for torch's compiler
+    return answer(head_dim, is_neox, dtype, rotary_dim, device, library)
 
 
 def answer(
     head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: LibraryPath
 ) -> str | None:
-    """The same, outside of torch's compiler."""
+    """The same. A function that is being compiled has the answer of when it is traced."""
     try:
         if not isinstance(is_neox, bool):
             raise invalid_argument("is_neox", is_neox, "True or False")

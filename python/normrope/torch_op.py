@@ -28,7 +28,7 @@ from ._torch_plan import match_fake, require_no_grad, target_of
 from .errors import invalid_argument, renaming
 from .support import answer
 
-__all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of", "why_not_as_constant"]
+__all__ = ["Tensor", "run", "run_into_new", "target_of"]
 
 
 def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
@@ -80,14 +80,8 @@ def _empty_like(heads: Tensor, heads_dim: Any) -> Tensor:
     return moved.new_empty(moved.shape).transpose(-3, -2)
 
 
-def _why_not(*question: Any) -> str | None:
-    return answer(*question)
-
-
-#: For a function that is being compiled: the kernel is found while it is traced.
-#: torch 2.6 imports a module for this that makes tensors on the default device.
-with torch.device("cpu"):
-    why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
+with torch.device("cpu"):  # torch 2.6 imports a module for this that makes tensors on the default device
+    torch.compiler.assume_constant_result(answer)
 
 
 # The registered ops. Their arguments are those of the table of inputs: heads first, then all others by name.

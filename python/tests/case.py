@@ -34,7 +34,7 @@ class NormropeCase(unittest.TestCase):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NORMROPE_", "XDG_"))}
         own = {**kept, "NORMROPE_CACHE_DIR": str(self.cache), "NORMROPE_COMMAND": "/no/such/normrope"}
         # What was found, and what failed, is else kept for the life of the process.
-        emptied = [(os.environ, own), (_kernels._found, {}), (_kernels._ops, {}), (_jit._failures, {})]
+        emptied = [(os.environ, own), (_kernels._found, {}), (_jit._failures, {})]
         for kept, values in emptied:
             patched = mock.patch.dict(kept, values, clear=True)
             patched.start()

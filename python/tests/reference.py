@@ -113,7 +113,7 @@ def expected_head(style: Style, x: list[float], weight: list[float], position: i
 
 
 def largest_error(dtype: str, output: list[float], head: Head) -> float:
-    """As a multiple of what one rounding, and float32 before it, may do; right up to 1. See generator/verify/accuracy.ts."""
+    """As a multiple of what one rounding, and float32 before it, may do, by generator/verify/accuracy.ts: at most 1."""
 
     def multiple(got: float, want: float, bound: float) -> float:
         error = abs(got - want) / (0.51 * ulp(dtype, want) + bound)

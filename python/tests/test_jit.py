@@ -165,7 +165,7 @@ class Cache(NormropeCase):
             "3": (lambda m: m["build"].update(librarySha256="0" * 64), "is not the library that"),
             "4": (lambda m: m.update(compiler="normrope 0.0.1"), "built by normrope 0.0.1, and this is normrope"),
             "5": (lambda m: m["kernels"][0]["point"].update(headDim=88), "holds another kernel"),
-            "6": (lambda m: m["ops"][0]["stages"]["k"].reverse(), "holds qk_norm_rope, and no op that is q and k: rot"),
+            "6": (lambda m: m["ops"][0]["stages"]["k"].reverse(), "and no op that does what qk_norm_rope does"),
             "7": (lambda m: m.clear(), "is not a manifest"),
         }
         for digit, (change, _) in bad.items():

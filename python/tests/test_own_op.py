@@ -233,7 +233,7 @@ class Refusals(NormropeCase):
         q, weight = shaped(ones("bf16", 64), 1, 1, 64), ones("bf16", 64)
         table = normrope.RopeTable(base=1e4, rotary_dim=64)
         given = {"q_weight": weight, "positions": array("i", [1]), "rope_table": table, "eps": 1e-6, "rope": "neox"}
-        parts = ("holds my_k, my_one_plus", "and no op that is q and k: rotate(norm(x))", "normrope.Op calls")
+        parts = ("holds my_k, my_one_plus", "and no op that does what qk_norm_rope does", "normrope.Op calls")
         with self.refuses("library-invalid", *parts):
             normrope.qk_norm_rope_(q, **given, dtype="bf16")
         self.assertIn(parts[1], normrope.why_not(64, True, "bf16", device="cpu") or "")
