@@ -27,7 +27,7 @@ _PY_BUFFER_WORDS = 10  # of CPython's `Py_buffer`, whose first is the address
 
 
 def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], dtype: object) -> None:
-    """`values` are buffers by the names of `form`, and None where one is left out."""
+    """`values` are buffers in the order of the form; None is one that is left out."""
     with ExitStack() as held, renaming(form.renames):
         memories: dict[str, Memory] = {}
         addresses = [0] * len(values)

@@ -36,27 +36,27 @@ class Call:
         regions: Sequence[Region],
         in_place: Collection[str],
     ) -> None:
-        """`regions` are those of the tensors, where there are several launches. `in_place` are the sides whose output
-        is their input."""
+        """`regions` are those of the tensors, if there are several launches. `in_place` are the sides whose output is
+        their input."""
         self._args = args
         self._words = memoryview(args).cast("B").cast("q")
         self._launches = launches
         self._regions = regions
         self._in_place = in_place
-        #: What holds the memory of a table that is the same each time.
+        #: The owner of the memory of a table that is the same each time.
         self.table: Any = None
 
     def set_table(self, table: Any, address: int) -> None:
         self.table, self._args.rope_table = table, address
 
     def _name_of(self, field: str) -> str:
-        """What the caller calls a field: a call in place has no output argument."""
+        """The caller's name for a field. A call in place has no output argument."""
         side, _, name = field.partition(".")
         return caller_field(f"{side}.{name.replace('out', 'in', 1)}" if side in self._in_place else field)
 
     def bound(self, kernel: Kernel) -> Callable[[Sequence[int], int | None], None]:
-        """What launches with the caller's addresses on a stream. It raises what the C library refuses, before anything
-        is launched."""
+        """Returns a function that launches with the caller's addresses on a stream. It raises what the C library
+        refuses, before anything is launched."""
         functions, index = kernel.functions, kernel.index
         words, launches, run, args = self._words, self._launches, functions.run, ctypes.addressof(self._args)
 
@@ -64,7 +64,7 @@ class Call:
             for word, source, offset in fields:
                 words[word] = addresses[source] + offset
 
-        # Spelled out once more, because every call pays for it.
+        # The loop is spelled out again, because a call of a function would slow down every launch.
         def launch_one(addresses: Sequence[int], stream: int | None) -> None:
             for word, source, offset in launches[0]:
                 words[word] = addresses[source] + offset
@@ -86,14 +86,13 @@ class Call:
 
 @dataclass(frozen=True)
 class _Operand:
-    """A tensor of the call, with the strides over its tokens and sequences apart."""
+    """A tensor of the call. The strides over its tokens and sequences are apart from those of other dimensions."""
 
     tensor: TensorInput
     memory: Memory
-    #: Between the sequences of a batch; 0 where there is one.
+    #: Between the sequences of a batch; 0 if there is one.
     batch_stride: int
     token_stride: int
-    #: Of the other dimensions.
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
@@ -130,7 +129,7 @@ def pack(matched: Matched, inputs: Collection[str]) -> Call:
     operands = [
         _operand(tensor, memory, len(sizes.tokens))
         for tensor in TENSORS
-        # What is not written elsewhere is written in place.
+        # A side without an output is written in place.
         if (memory := memories.get(tensor.name, memories.get(tensor.side) if tensor.is_written else None)) is not None
     ]
     batch, tokens = (1, *sizes.tokens)[-2:]
@@ -150,7 +149,7 @@ def pack(matched: Matched, inputs: Collection[str]) -> Call:
 
 
 def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
-    """Raises `invalid-argument` for what the caller gave and the kernel is not given."""
+    """Raises `invalid-argument` for an argument that the kernel does not take."""
     given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in matched.memories}
     # A table brings a number of its own through a registered op, so it comes first.
     given |= ({} if matched.table is None else {"rope_table": "rope_table"}) | {name: name for name in matched.numbers}
@@ -160,7 +159,7 @@ def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
 
 
 def _args_of(matched: Matched, inputs: Collection[str]) -> Args:
-    """The numbers of a call."""
+    """The struct with flags, numbers and sizes. Raises `invalid-argument` for a number that is missing."""
     args = Args(struct_size=ctypes.sizeof(Args), flags=_PDL if matched.pdl else 0)
     factor = 1.0 if matched.table is None else matched.table.attention_factor
     numbers = {"attention_factor": factor, **matched.numbers}
@@ -170,7 +169,7 @@ def _args_of(matched: Matched, inputs: Collection[str]) -> Args:
                 raise invalid_argument(name, None, "given")
             setattr(args, name, numbers[name])
     if "positions" in inputs:
-        args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
+        args.position_bits = 32  # so that the C library reports missing positions, not their width
     for side, count in matched.sizes.num_heads.items():
         getattr(args, side).num_heads = count
     args.rope_table_length = matched.sizes.rotary_pairs
@@ -184,8 +183,8 @@ def _operand(tensor: TensorInput, memory: Memory, token_rank: int) -> _Operand:
 
 
 def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[list[_Operand], int, int]:
-    """The operands, the number of launches, and that of the tokens of each. A batch is one launch if one stride reaches
-    all its tokens; else each sequence is one."""
+    """The operands, the number of launches, and the number of tokens of each. A batch is one launch if one stride
+    reaches all its tokens; else each sequence is one."""
     with_tokens = [each for each in operands if each.has_tokens]
     if tokens == 1 and all(each.batch_stride == 1 or "num_tokens" in each.tensor.strides for each in with_tokens):
         return [replace(each, token_stride=each.batch_stride) for each in operands], 1, batch
@@ -195,7 +194,7 @@ def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[lis
 
 
 def _set_strides(args: Args, each: _Operand) -> None:
-    """Raises `invalid-argument` where dimensions without a field for their stride do not lie side by side."""
+    """Raises `invalid-argument` if a dimension without a field for its stride is not contiguous."""
     tensor = each.tensor
     part: Args | Heads = getattr(args, tensor.side) if tensor.side else args
     outer = [(args.num_tokens, each.token_stride)] if each.has_tokens else []
@@ -212,7 +211,7 @@ def _set_strides(args: Args, each: _Operand) -> None:
 
 
 def _word(tensor: TensorInput) -> int:
-    """Where its address lies in `normrope_args`, as words."""
+    """The index of its address among the words of `normrope_args`."""
     field = "in_" if tensor.field == "in" else tensor.field
     start: int = getattr(Args, tensor.side).offset if tensor.side else 0
     offset: int = getattr(Heads if tensor.side else Args, field).offset

@@ -1,7 +1,7 @@
-"""Whether a call is on tensors or on plain buffers, and whether this torch will do; then off the call goes.
+"""Sends a call to tensors or to plain buffers, and says which torch will do.
 
-In: a form of call and its arguments. Out: one run. torch is not imported before somebody else has, and one that is too
-old never is.
+In: a form of call and its arguments. Out: one run. Must not import torch: only a program that has imported it passes
+tensors.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def first_of(values: Sequence[Any]) -> Any:
 
 
 def torch_op_for(first: Any, dtype: Any) -> Any:
-    """The module that knows torch where the first argument is a tensor; else None.
+    """The module that knows torch if the first argument is a tensor; else None.
 
     Raises `torch-unsupported`, `invalid-argument`.
     """
@@ -73,7 +73,7 @@ def torch_op_for(first: Any, dtype: Any) -> Any:
 
 
 def run(form: Form, values: tuple[Any, ...], options: tuple[Any, ...], dtype: Any) -> None:
-    """`values` are by the names of the form; `dtype` is what bit patterns are."""
+    """`values` are in the order of the form; `dtype` is that of bit patterns."""
     if _torch_op is not None and dtype is None and isinstance(values[0], _torch_op.Tensor):  # as in nearly all calls
         _torch_op.run(form, values, options)
     elif (op := torch_op_for(first_of(values), dtype)) is not None:

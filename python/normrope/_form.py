@@ -18,7 +18,7 @@ from ._memory import Memory
 class Form:
     """Calls pass tuples, which are fast to make and can be looked up."""
 
-    #: What torch registers it as.
+    #: The name of the op that torch registers.
     name: str
     #: Names of the arguments that are memory, in the order of a call.
     tensors: tuple[str, ...]
@@ -28,7 +28,7 @@ class Form:
     match: Callable[[Mapping[str, Memory], dict[str, Any], Require], Matched]
     #: For each side that results can be made for, the indices of its output and of its heads among the tensors.
     outputs: tuple[tuple[int, int], ...] = ()
-    #: What the caller calls arguments that have another name in errors.
+    #: The caller's names for arguments that have other names in errors.
     renames: Mapping[str, str] = field(default_factory=dict)
 
     def matched(

@@ -83,7 +83,7 @@ NUMBERS: tuple[str, ...] = tuple(field["name"] for field in TABLE["behind"] if f
 
 
 def caller_field(field: str) -> str:
-    """What the caller calls a field of `normrope_args`, such as `k.in_token_stride`."""
+    """The caller's name for a field of `normrope_args`, such as `k.in_token_stride`."""
     side, _, name = field.rpartition(".")
     for tensor in TENSORS:
         if tensor.side != side:

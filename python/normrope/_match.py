@@ -32,7 +32,7 @@ class Sizes:
     head_dim: int
     #: By side.
     num_heads: dict[str, int]
-    #: Elements of the table; 0 where there is none.
+    #: Elements of the table; 0 if there is none.
     rotary_pairs: int
 
     def of(self, tensor: TensorInput) -> list[tuple[str, int]]:
@@ -69,7 +69,7 @@ class Matched:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """Which of the caller's addresses are written to."""
+        """Indices of the caller's addresses that are written to."""
         outputs = (
             self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written
         )

@@ -31,7 +31,7 @@ class Point:
 
     @property
     def values(self) -> dict[str, Any]:
-        """By the names that a config and a manifest have for them."""
+        """The same, by name."""
         return dict(self.items)
 
     @property
@@ -48,7 +48,7 @@ class Point:
 
     @property
     def impossible(self) -> str | None:
-        """Why no config can have the point; None where one can."""
+        """Why no config can have the point; None if one can."""
         values = self.values
         for axis in self.op.axes:
             name = axis["name"]
@@ -69,7 +69,7 @@ class Point:
 
     @property
     def how_to_add(self) -> str:
-        """What makes a library hold the kernel: an entry of the axes that are not at their default."""
+        """How to make a library hold the kernel. The config's entry leaves out axes at their default."""
         values = self.values
         spelled = [
             f"{axis['name']}: [{show(values[axis['name']])}]"

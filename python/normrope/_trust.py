@@ -14,7 +14,7 @@ _GROUP_OR_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def distrust(*paths: Path, writable: int = _GROUP_OR_OTHERS_MAY_WRITE) -> str | None:
-    """What is wrong with the first of the paths that a user other than root and this one could have written to."""
+    """Names the first of the paths that a user other than root and this one could have written to."""
     for path in paths:
         found = path.stat()
         if found.st_uid not in (0, os.getuid()) or found.st_mode & writable:

@@ -100,7 +100,7 @@ def require_float32(field: str, value: object) -> float:
 
 
 def require_in(field: str, value: object, rule: Mapping[str, Any]) -> float:
-    """A finite number in the range of a rule: `min`, `is_min_excluded` and `max`, each where there is one."""
+    """A finite number in the range of a rule, which may have `min`, `is_min_excluded` and `max`."""
     low, high = rule.get("min", -math.inf), rule.get("max", math.inf)
     want = _describe_range(rule)
     number = require_number(field, value, want)

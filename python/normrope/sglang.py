@@ -76,7 +76,7 @@ def patch_sglang() -> Patch:
 
 
 def _import_modules() -> tuple[dict[str, ModuleType], list[str]]:
-    """Those of SGLang's modules that can be imported, and why others cannot."""
+    """SGLang's modules that can be imported, and why others cannot."""
     modules: dict[str, ModuleType] = {}
     reasons: list[str] = []
     for name in MODULES:
