@@ -53,7 +53,7 @@ def frequency(base: float, rotary_dim: int, i: int, factor: float = 1, low: floa
 
 @dataclass(frozen=True)
 class Style:
-    """What decides how a head is worked on."""
+    """All that decides what is done to a head."""
 
     head_dim: int
     rotary_dim: int

@@ -99,7 +99,7 @@ class Cache(NormropeCase):
         os.environ["NORMROPE_COMMAND"] = f"{sys.executable} {path}"
         self.runs()
 
-    def test_what_the_command_says_is_said_once_it_was_asked(self) -> None:
+    def test_a_failure_of_the_command_is_reported_and_remembered(self) -> None:
         self.command(fails=True)
         for _ in range(2):
             with self.refuses(
@@ -108,7 +108,7 @@ class Cache(NormropeCase):
                 self.runs()
         self.assertEqual(len(self.calls()), 1)
 
-    def test_without_leave_to_compile_the_config_line_is_named(self) -> None:
+    def test_the_config_line_is_named_if_compiling_is_forbidden(self) -> None:
         self.command()
         os.environ["NORMROPE_JIT"] = "0"
         with self.refuses("kernel-not-found", f"Add the entry {CONFIG_LINE} to normrope.config.ts"):
@@ -158,7 +158,7 @@ class Cache(NormropeCase):
         found, _ = _jit.cached_library(POINT, "cpu", "")
         self.assertEqual(found and found.path.parent, own)
 
-    def test_entries_that_are_not_taken(self) -> None:
+    def test_entries_that_are_refused(self) -> None:
         bad = {
             "1": (lambda m: m["build"].update(target="cuda"), "built for cuda"),
             "2": (lambda m: m["build"].update(cpuFeatures=["avx1024"]), "this CPU lacks: avx1024"),
@@ -179,7 +179,7 @@ class Cache(NormropeCase):
         self.add("9")
         self.runs()
 
-    def test_what_others_may_write_to_is_not_loaded(self) -> None:
+    def test_an_entry_that_others_may_write_to_is_not_loaded(self) -> None:
         entry = self.add()
         for path in (entry / "libnormrope.so", entry / "manifest.json", entry, entry.parent, self.cache):
             for bit in (0o020, 0o002):
@@ -195,7 +195,7 @@ class Cache(NormropeCase):
         self.runs()
 
     @unittest.skipUnless(os.getuid() == 0, "needs root, to give a file to another user")
-    def test_what_belongs_to_another_user_is_not_loaded(self) -> None:
+    def test_an_entry_of_another_user_is_not_loaded(self) -> None:
         entry = self.add()
         os.chown(entry / "libnormrope.so", 65534, -1)
         with self.refuses("kernel-not-found", "belongs to uid 65534"):

@@ -78,7 +78,7 @@ class Place(NormropeCase):
         manifest.write_text(json.dumps(content))
         return path
 
-    def test_what_is_not_loaded(self) -> None:
+    def test_libraries_that_are_refused(self) -> None:
         def build_says(**values: Any) -> Callable[[dict[str, Any]], object]:
             return lambda manifest: manifest["build"].update(values)
 
@@ -107,7 +107,7 @@ class Place(NormropeCase):
             with self.subTest(message=message), self.refuses(code, message):
                 self.is_found(library=self.edit(change))
 
-    def test_files_that_are_none(self) -> None:
+    def test_broken_manifests_are_refused(self) -> None:
         path = self.copy("broken")
         for text in ("{", "", "null", "[]", "1"):
             (path / "cpu" / "manifest.json").write_text(text)
