@@ -105,7 +105,7 @@ def _command() -> list[str] | None:
     checkout that this package lies in. All but the first need Node."""
     named = os.environ.get("NORMROPE_COMMAND")
     if named:
-        return [named] if os.path.isfile(named) else shlex.split(named)
+        return [named] if os.path.isfile(named) else shlex.split(named) or None
     node = shutil.which("node")
     if node is None:
         return None
