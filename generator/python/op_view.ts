@@ -13,7 +13,7 @@ import type { View } from "../emit/view.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { snake } from "./snake.js";
 
-export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_op.py");
+export const OP_MODULE = join(PACKAGE_ROOT, "python", "normrope", "_qk_norm_rope.py");
 
 interface Parameter extends Record<string, string> {
   readonly name: string;
@@ -47,7 +47,6 @@ export function pythonOpView({ axes, stages }: OpRules): View {
   return {
     heads: sides.map(headsOf),
     parameters,
-    registered: parameters.map(({ name, default: own }) => ({ name, default: own })),
     inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
     tensors: namesOf(inCall),
     inPlaceTensors: inCall.map((tensor) => (isOutput(tensor) ? "None" : tensor.name)).join(", "),

@@ -6,8 +6,8 @@ imported before, its ops are registered at once.
 
 from ._dispatch import find_torch_op
 from ._fused import fused_qk_norm_rope
-from ._op import qk_norm_rope, qk_norm_rope_
 from ._own_op import Op
+from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from ._rope import RopeTable
 from ._version import __version__
 from .errors import NormropeError

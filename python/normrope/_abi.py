@@ -1,7 +1,7 @@
 """The C interface: structs and functions of generated/include/normrope.h, through ctypes.
 
-In: the path of a shared library. Out: its functions with typed arguments, and statuses as errors. Knows nothing of
-where libraries lie or whether one may be loaded: `_library` has seen to that.
+In: the path of a shared library. Out: its functions with typed arguments, and statuses as errors. Must not decide
+whether a library may be loaded: `_library` does.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any
 from ._inputs import SIDES, TABLE
 from .errors import ErrorCode, NormropeError, quoted, unfit_argument
 
-#: Version of normrope.h: a library of another one is refused.
+#: Version of normrope.h. A library of another version is refused.
 ABI_VERSION = 2
 
+REBUILD = "Run `normrope build` to make it anew"
 
 _C_TYPES: dict[str, Any] = {"int64_t": c_int64, "uint32_t": c_uint32, "float": c_float}
 
 
 def _fields(inputs: list[dict[str, Any]]) -> list[tuple[str, Any]]:
-    """As ctypes takes them; `in` is a word of Python's."""
+    """Fields as ctypes takes them. `in` is a word of Python's, so the field is `in_`."""
     types = [(field["name"], _C_TYPES.get(field["type"], c_void_p), field.get("count", 1)) for field in inputs]
     return [("in_" if name == "in" else name, type_ * count if count > 1 else type_) for name, type_, count in types]
 
@@ -44,12 +45,6 @@ class Args(ctypes.Structure):
 
 
 _KINDS: dict[str, Any] = {"int": c_int, "text": c_char_p, "pointer": c_void_p}
-#: Those that are bound. What they are given is in the table.
-_BOUND = (
-    *("abi", "manifest", "find", "prepare", "check", "run", "rope_table", "device_set", "status_text"),
-    *("last_error", "last_error_field", "last_error_value", "last_error_wanted"),
-)
-
 _INVALID_ARGUMENT = -1
 
 _ERRORS: dict[int, tuple[ErrorCode, str]] = {
@@ -61,7 +56,7 @@ _ERRORS: dict[int, tuple[ErrorCode, str]] = {
 
 
 class Functions:
-    """The functions of a loaded library. What returns a number returns a status, 0 or negative."""
+    """The functions of a loaded library. Those that return a number return a status, 0 or negative."""
 
     abi: Any
     manifest: Any
@@ -78,20 +73,20 @@ class Functions:
     device_set: Any
 
     def __init__(self, path: str) -> None:
-        """Raises `library-invalid` where the file cannot be loaded, is of another version, or lacks a function."""
+        """Raises `library-invalid` if the file cannot be loaded, is of another version, or lacks a function."""
         try:
             library = ctypes.CDLL(path)
-            self._bind(library, "abi")  # first: a library of another version may lack some of the others
+            self._bind(library, "abi")  # first: a library of another version may lack other functions
             version = self.abi()
             if version == ABI_VERSION:
-                for name in _BOUND:
+                for name in Functions.__annotations__:
                     self._bind(library, name)
         except (OSError, AttributeError) as cause:
             message = f"{quoted(path)} cannot be loaded: {cause}"
-            raise NormropeError("library-invalid", message, "Run `normrope build` to make it anew") from cause
+            raise NormropeError("library-invalid", message, REBUILD) from cause
         if version != ABI_VERSION:
             message = f"{quoted(path)} has version {version} of the C interface, and this is {ABI_VERSION}"
-            raise NormropeError("library-invalid", message, "Run `normrope build` to make it anew")
+            raise NormropeError("library-invalid", message, REBUILD)
 
     def _bind(self, library: ctypes.CDLL, name: str) -> None:
         function = getattr(library, f"normrope_{name}")
@@ -99,8 +94,8 @@ class Functions:
         setattr(self, name, function)
 
     def require(self, status: int, names: Callable[[str], str] | None = None) -> None:
-        """Raises for every status but 0, with the library's own account of it; `names` has what the caller calls a
-        field of the arguments, and says None for NULL."""
+        """Raises for every status but 0, in the library's words. `names` tells what the caller calls a field of the
+        arguments; NULL is then None."""
         if status == 0:
             return
         field = self.last_error_field().decode(errors="replace")

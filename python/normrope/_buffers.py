@@ -1,113 +1,88 @@
 """The op on plain buffers of the host, with the CPU library: array.array, numpy arrays, memoryviews, ctypes arrays.
 
-In: objects with the buffer protocol. Out: one run. Nothing is copied, and nothing is kept of what the caller
-passes. Knows neither torch nor numpy.
+In: objects with the buffer protocol. Out: one run. Nothing is copied or kept. Must not import torch or numpy.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from ._call import pack
+from ._call import pack_on_host
+from ._form import Form
 from ._kernels import kernel_for
-from ._match import Form, raise_unless
 from ._memory import Memory
 from ._point import dtype_name
 from .errors import NormropeError, invalid_argument, renaming, show, unfit_argument
 
-#: Sixteen-bit floats: of those in `H`, bit patterns, the caller says which they are.
-_FLOATS = {"H": None, "e": "f16"}
-_OTHERS = {("i", 4): "int32", ("l", 8): "int64", ("q", 8): "int64", ("l", 4): "int32", ("f", 4): "float32"} | {
-    (code, 8): "uint64" for code in "LQ"
-}
+#: Formats of halves. `H` is bit patterns, and the caller says of what.
+_HALVES = {"H": None, "e": "f16"}
+#: Formats of other elements, whose size is apart.
+_OTHERS = {"i": "int", "l": "int", "q": "int", "L": "uint", "Q": "uint", "f": "float"}
 
-_FORMAT_AND_STRIDES = 0x0004 | 0x0018  # PyBUF_FORMAT | PyBUF_STRIDES
-
-
-class _PyBuffer(ctypes.Structure):
-    """`Py_buffer` of CPython."""
-
-    _fields_ = [
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.c_void_p),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.POINTER(ctypes.c_ssize_t)),
-        ("strides", ctypes.POINTER(ctypes.c_ssize_t)),
-        ("suboffsets", ctypes.POINTER(ctypes.c_ssize_t)),
-        ("internal", ctypes.c_void_p),
-    ]
+_STRIDES = 0x0018  # PyBUF_STRIDES
+_PY_BUFFER_WORDS = 10  # of CPython's `Py_buffer`, whose first is the address
 
 
 def run_on_buffers(form: Form, values: Sequence[Any], options: tuple[Any, ...], dtype: object) -> None:
-    """`values` are buffers by the names of `form`, and None for what there is not."""
+    """`values` are buffers in the order of the form; None is one that is left out."""
     with ExitStack() as held, renaming(form.renames):
         memories: dict[str, Memory] = {}
         addresses = [0] * len(values)
-        for source, (name, value) in enumerate(zip(form.names, values, strict=True)):
+        for source, (name, value) in enumerate(zip(form.tensors, values, strict=True)):
             if value is None:
                 continue
-            view, own = held.enter_context(_viewed(name, value))
-            memories[name] = _memory_of(name, view, dtype, own, source)
-            addresses[source] = view.buf or 0
-        matched = form.match(memories, options, raise_unless)
+            view, own_dtype = _view_of(name, value)
+            held.enter_context(view)
+            memories[name] = _memory_of(name, view, dtype, own_dtype, source)
+            addresses[source] = _address_of(view)
+        matched = form.matched(memories, options)
         kernel = kernel_for(matched.point, "cpu", library=matched.library)
-        functions = kernel.functions
-        call = pack(matched, kernel.inputs)
-        table = None if matched.table is None else matched.table.on("cpu", functions)
-        if table is not None:
-            call.set_table(ctypes.addressof(table))
-        call.bound(functions, kernel.index)(addresses, None)
+        pack_on_host(matched, kernel).bound(kernel)(addresses, None)
 
 
-@contextmanager
-def _viewed(name: str, value: Any) -> Iterator[tuple[_PyBuffer, str | None]]:
-    """A buffer, which cannot move or go until the block ends, and what its owner says that it is, where that tells more
-    than the buffer does. Raises `invalid-argument`."""
-    own = None
+def _view_of(name: str, value: Any) -> tuple[memoryview, str | None]:
+    """A view, which keeps the buffer where it is; and the dtype, if only its owner can tell it.
+
+    Raises `invalid-argument`.
+    """
+    own_dtype = None
     if getattr(getattr(value, "dtype", None), "name", None) == "bfloat16":
-        own, value = "bf16", value.view("uint16")  # numpy's buffers cannot tell of ml_dtypes' types
-    view = _PyBuffer()
+        own_dtype, value = "bf16", value.view("uint16")  # numpy's buffers cannot tell of ml_dtypes' types
     try:
-        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(value), ctypes.byref(view), _FORMAT_AND_STRIDES)
+        return memoryview(value), own_dtype
     except (TypeError, ValueError, BufferError) as cause:
         raise invalid_argument(name, value, "a buffer, such as an array.array or a numpy array") from cause
-    try:
-        yield view, own
-    finally:
-        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
 
 
-def _memory_of(name: str, view: _PyBuffer, dtype: object, own: str | None, source: int) -> Memory:
-    code = (view.format or b"B").decode().lstrip("@=<")
-    if code in _FLOATS:
-        element = own or _FLOATS[code] or _named_dtype(dtype)
+def _address_of(view: memoryview) -> int:
+    """The address of the first element, which Python tells only through its C interface."""
+    raw = (ctypes.c_void_p * _PY_BUFFER_WORDS)()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), raw, _STRIDES)
+    address = raw[0]
+    ctypes.pythonapi.PyBuffer_Release(raw)
+    return address or 0
+
+
+def _memory_of(name: str, view: memoryview, dtype: object, own_dtype: str | None, source: int) -> Memory:
+    code = view.format.lstrip("@=<")
+    if code in _HALVES:
+        element = own_dtype or _HALVES[code] or _dtype_of_bits(dtype)
         if dtype is not None and dtype_name(dtype) != element:
             raise unfit_argument("dtype", show(dtype), f"{element}, as {name} is, or left out")
     else:
-        element = _OTHERS.get((code, view.itemsize), f"type {show(code)}")
-    shape = tuple(view.shape[i] for i in range(view.ndim))
+        element = f"{_OTHERS[code]}{8 * view.itemsize}" if code in _OTHERS else f"type {show(code)}"
     size = view.itemsize or 1  # 0 of numpy's V0
-    strides = tuple(view.strides[i] for i in range(view.ndim)) if view.strides else _contiguous(shape, size)
+    shape, strides = view.shape or (), view.strides or ()
     if any(stride % size for stride in strides):
         raise unfit_argument(name, f"a buffer with strides of {list(strides)} bytes", "of whole elements")
     in_elements = tuple(stride // size for stride in strides)
-    return Memory("buffer", element, shape, in_elements, source, is_read_only=bool(view.readonly))
+    return Memory("buffer", element, shape, in_elements, source, is_read_only=view.readonly)
 
 
-def _contiguous(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """The strides that a buffer leaves out, as those of ctypes do."""
-    return tuple(size * math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-def _named_dtype(dtype: object) -> str:
+def _dtype_of_bits(dtype: object) -> str:
     if dtype is None:
         fix = 'Say `dtype="bf16"` or `dtype="f16"`'
         raise NormropeError("invalid-argument", "dtype is None, and bit patterns do not tell what they are", fix)

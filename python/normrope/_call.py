@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ._abi import Args, Functions, Heads
+from ._abi import Args, Heads
 from ._inputs import ELEMENT_BYTES, NUMBERS, TENSORS, TensorInput, caller_field
+from ._library import Kernel
 from ._match import Matched
 from ._memory import Memory
 from ._regions import Region, require_apart
@@ -20,6 +22,9 @@ from .errors import invalid_argument, unfit_argument
 _WORD_BYTES = 8
 _PDL = 1
 
+#: A word of the struct, which of the caller's addresses goes there, and how many bytes behind that.
+AddressField = tuple[int, int, int]
+
 
 class Call:
     """Arguments that are complete but for addresses."""
@@ -27,118 +32,124 @@ class Call:
     def __init__(
         self,
         args: Args,
-        launches: Sequence[Sequence[tuple[int, int, int]]],
+        launches: Sequence[Sequence[AddressField]],
         regions: Sequence[Region],
-        in_place: Sequence[str],
+        in_place: Collection[str],
     ) -> None:
-        """`launches` has for each: word of the struct, which of the caller's addresses goes there, and bytes behind it.
-        `regions` are of the tensors that several launches work on, `in_place` the sides whose output is their input."""
+        """`regions` are those of the tensors, if there are several launches. `in_place` are the sides whose output is
+        their input."""
         self._args = args
         self._words = memoryview(args).cast("B").cast("q")
-        self._address = ctypes.addressof(args)
         self._launches = launches
         self._regions = regions
         self._in_place = in_place
+        #: The owner of the memory of a table that is the same each time.
+        self.table: Any = None
 
-    def set_table(self, address: int) -> None:
-        """Of a table that is the same each time."""
-        self._args.rope_table = address
+    def set_table(self, table: Any, address: int) -> None:
+        self.table, self._args.rope_table = table, address
 
     def _name_of(self, field: str) -> str:
-        """What the caller calls a field: a call in place has no output argument."""
+        """The caller's name for a field. A call in place has no output argument."""
         side, _, name = field.partition(".")
         return caller_field(f"{side}.{name.replace('out', 'in', 1)}" if side in self._in_place else field)
 
-    def bound(self, functions: Functions, kernel: int) -> Callable[[Sequence[int], int | None], None]:
-        """What launches with the caller's addresses on a stream. It raises what the C library refuses, before anything
-        is launched."""
-        words, launches, run, args = self._words, self._launches, functions.run, self._address
+    def bound(self, kernel: Kernel) -> Callable[[Sequence[int], int | None], None]:
+        """Returns a function that launches with the caller's addresses on a stream. It raises what the C library
+        refuses, before anything is launched."""
+        functions, index = kernel.functions, kernel.index
+        words, launches, run, args = self._words, self._launches, functions.run, ctypes.addressof(self._args)
 
-        def place(addresses: Sequence[int], places: Sequence[tuple[int, int, int]]) -> None:
-            for word, source, offset in places:
+        def set_addresses(addresses: Sequence[int], fields: Sequence[AddressField]) -> None:
+            for word, source, offset in fields:
                 words[word] = addresses[source] + offset
 
-        # Spelled out once more, because every call pays for it.
+        # The loop is spelled out again, because a call of a function would slow down every launch.
         def launch_one(addresses: Sequence[int], stream: int | None) -> None:
             for word, source, offset in launches[0]:
                 words[word] = addresses[source] + offset
-            status = run(kernel, args, stream)
+            status = run(index, args, stream)
             if status != 0:
                 functions.require(status, self._name_of)
 
         def launch_several(addresses: Sequence[int], stream: int | None) -> None:
             require_apart(self._regions, addresses)
-            for places in launches:
-                place(addresses, places)
-                functions.require(functions.check(kernel, args), self._name_of)
-            for places in launches:
-                place(addresses, places)
-                functions.require(run(kernel, args, stream), self._name_of)
+            for fields in launches:
+                set_addresses(addresses, fields)
+                functions.require(functions.check(index, args), self._name_of)
+            for fields in launches:
+                set_addresses(addresses, fields)
+                functions.require(run(index, args, stream), self._name_of)
 
         return launch_one if len(launches) == 1 else launch_several
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A tensor of the call: over which elements its tokens and sequences are apart."""
+class _Operand:
+    """A tensor of the call. The strides over its tokens and sequences are apart from those of other dimensions."""
 
     tensor: TensorInput
     memory: Memory
-    #: Between the sequences of a batch; 0 where there is one.
+    #: Between the sequences of a batch; 0 if there is one.
     batch_stride: int
     token_stride: int
-    #: Of the other dimensions.
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
     @property
-    def has_stride_over_tokens(self) -> bool:
-        return "num_tokens" in self.tensor.strides
+    def has_tokens(self) -> bool:
+        return "num_tokens" in self.tensor.shape
+
+    def address_field(self, sequence: int) -> AddressField:
+        elements = self.memory.offset + sequence * self.batch_stride
+        return _word(self.tensor), self.memory.source, elements * ELEMENT_BYTES[self.memory.dtype]
+
+    def region(self, batch: int, tokens: int, is_written: bool) -> Region:
+        memory, size = self.memory, ELEMENT_BYTES[self.memory.dtype]
+        outer = [(batch, self.batch_stride), (tokens, self.token_stride)] if self.has_tokens else []
+        counts = [*outer, *zip(self.shape, self.strides, strict=True)]
+        dimensions = [(count, stride * size) for count, stride in counts if count > 1 and (is_written or stride != 0)]
+        offset = memory.offset * size
+        return Region(self.tensor.name, is_written, self.tensor.side, memory.source, offset, size, dimensions)
+
+
+def pack_on_host(matched: Matched, kernel: Kernel) -> Call:
+    """A call whose table lies in host memory."""
+    call = pack(matched, kernel.inputs)
+    if matched.table is not None:
+        turns = matched.table.on("cpu", kernel.functions)
+        call.set_table(turns, ctypes.addressof(turns))
+    return call
 
 
 def pack(matched: Matched, inputs: Collection[str]) -> Call:
-    """The call of a kernel that is given `inputs`, but for addresses. A batch whose tokens no one stride reaches is
-    launched sequence by sequence."""
-    sizes, memories = matched.sizes, matched.memories
-    args = Args()
-    args.struct_size = ctypes.sizeof(Args)
-    args.flags = _PDL if matched.pdl else 0
+    """The call of a kernel that is given `inputs`."""
     _require_taken(matched, inputs)
-    for name in NUMBERS:
-        if name in inputs:
-            setattr(args, name, _number(matched, name))
-    if "positions" in inputs:
-        args.position_bits = 32  # where there are no positions, it is these that the C library is to miss
-    for side, count in sizes.num_heads.items():
-        getattr(args, side).num_heads = count
-    placed = [
-        _placed(tensor, memory, len(sizes.tokens))
+    sizes, memories = matched.sizes, matched.memories
+    operands = [
+        _operand(tensor, memory, len(sizes.tokens))
         for tensor in TENSORS
-        # What is not written elsewhere is written in place.
+        # A side without an output is written in place.
         if (memory := memories.get(tensor.name, memories.get(tensor.side) if tensor.is_written else None)) is not None
     ]
     batch, tokens = (1, *sizes.tokens)[-2:]
-    launches, args.num_tokens = batch, tokens
-    with_tokens = [each for each in placed if "num_tokens" in each.tensor.shape]
-    if tokens == 1 and all(each.has_stride_over_tokens or each.batch_stride == 1 for each in with_tokens):
-        placed = [replace(each, token_stride=each.batch_stride) for each in placed]
-        launches, args.num_tokens = 1, batch
-    elif batch == 1 or all(each.batch_stride == tokens * each.token_stride for each in with_tokens):
-        launches, args.num_tokens = 1, batch * tokens
-    args.rope_table_length = sizes.rotary_pairs
-    for each in placed:
+    args = _args_of(matched, inputs)
+    operands, launches, args.num_tokens = _in_launches(operands, batch, tokens)
+    for each in operands:
         _set_strides(args, each)
         if each.tensor.dtype == "position":
             args.position_bits = 8 * ELEMENT_BYTES[each.memory.dtype]
-    places = [(_word(each.tensor), each) for each in placed]
-    in_place = [each.tensor.side for each in placed if each.tensor.is_written and each.tensor.name not in memories]
-    own = [each for each in placed if each.tensor.name in memories and 0 not in each.memory.shape]
-    regions = [_region(each, batch, tokens, each.tensor.name in in_place) for each in own if launches > 1]
-    return Call(args, [[_address(word, each, i) for word, each in places] for i in range(launches)], regions, in_place)
+    in_place = {each.tensor.side for each in operands if each.tensor.is_written and each.tensor.name not in memories}
+    regions = [
+        each.region(batch, tokens, each.tensor.is_written or each.tensor.name in in_place)
+        for each in operands
+        if launches > 1 and each.tensor.name in memories and 0 not in each.memory.shape
+    ]
+    return Call(args, [[each.address_field(i) for each in operands] for i in range(launches)], regions, in_place)
 
 
 def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
-    """Raises `invalid-argument` for what the caller gave and the kernel is not given."""
+    """Raises `invalid-argument` for an argument that the kernel does not take."""
     given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in matched.memories}
     # A table brings a number of its own through a registered op, so it comes first.
     given |= ({} if matched.table is None else {"rope_table": "rope_table"}) | {name: name for name in matched.numbers}
@@ -147,44 +158,49 @@ def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
             raise unfit_argument(name, "given", f"left out, as the kernel for {matched.point} does not take it")
 
 
-def _number(matched: Matched, name: str) -> float:
-    number = matched.numbers.get(name, matched.defaults.get(name))
-    if number is None:
-        raise invalid_argument(name, None, "given")
-    return number
+def _args_of(matched: Matched, inputs: Collection[str]) -> Args:
+    """The struct with flags, numbers and sizes. Raises `invalid-argument` for a number that is missing."""
+    args = Args(struct_size=ctypes.sizeof(Args), flags=_PDL if matched.pdl else 0)
+    factor = 1.0 if matched.table is None else matched.table.attention_factor
+    numbers = {"attention_factor": factor, **matched.numbers}
+    for name in NUMBERS:
+        if name in inputs:
+            if name not in numbers:
+                raise invalid_argument(name, None, "given")
+            setattr(args, name, numbers[name])
+    if "positions" in inputs:
+        args.position_bits = 32  # so that the C library reports missing positions, not their width
+    for side, count in matched.sizes.num_heads.items():
+        getattr(args, side).num_heads = count
+    args.rope_table_length = matched.sizes.rotary_pairs
+    return args
 
 
-def _region(each: _Placed, batch: int, tokens: int, is_in_place: bool) -> Region:
-    memory, has_tokens = each.memory, "num_tokens" in each.tensor.shape
-    outer = [(batch, each.batch_stride), (tokens, each.token_stride)] if has_tokens else []
-    counts = [*outer, *zip(each.shape, each.strides, strict=True)]
-    size = ELEMENT_BYTES[memory.dtype]
-    is_written = each.tensor.is_written or is_in_place
-    dimensions = [(count, stride * size) for count, stride in counts if count > 1 and (is_written or stride != 0)]
-    return Region(each.tensor.name, is_written, each.tensor.side, memory.source, memory.offset * size, size, dimensions)
-
-
-def _address(word: int, each: _Placed, sequence: int) -> tuple[int, int, int]:
-    memory = each.memory
-    elements = memory.offset + sequence * each.batch_stride
-    return word, memory.source, elements * ELEMENT_BYTES[memory.dtype]
-
-
-def _placed(tensor: TensorInput, memory: Memory, token_rank: int) -> _Placed:
+def _operand(tensor: TensorInput, memory: Memory, token_rank: int) -> _Operand:
     rank = token_rank if "num_tokens" in tensor.shape else 0
     batch_stride, token_stride = (0, 0, *memory.strides[:rank])[-2:]
-    return _Placed(tensor, memory, batch_stride, token_stride, memory.shape[rank:], memory.strides[rank:])
+    return _Operand(tensor, memory, batch_stride, token_stride, memory.shape[rank:], memory.strides[rank:])
 
 
-def _set_strides(args: Args, each: _Placed) -> None:
-    """Raises `invalid-argument` where dimensions without a field for their stride do not lie side by side."""
+def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[list[_Operand], int, int]:
+    """The operands, the number of launches, and the number of tokens of each. A batch is one launch if one stride
+    reaches all its tokens; else each sequence is one."""
+    with_tokens = [each for each in operands if each.has_tokens]
+    if tokens == 1 and all(each.batch_stride == 1 or "num_tokens" in each.tensor.strides for each in with_tokens):
+        return [replace(each, token_stride=each.batch_stride) for each in operands], 1, batch
+    if batch == 1 or all(each.batch_stride == tokens * each.token_stride for each in with_tokens):
+        return operands, 1, batch * tokens
+    return operands, batch, tokens
+
+
+def _set_strides(args: Args, each: _Operand) -> None:
+    """Raises `invalid-argument` if a dimension without a field for its stride is not contiguous."""
     tensor = each.tensor
     part: Args | Heads = getattr(args, tensor.side) if tensor.side else args
-    strides = [each.token_stride] if "num_tokens" in tensor.shape else []
-    shape = [args.num_tokens] if "num_tokens" in tensor.shape else []
+    outer = [(args.num_tokens, each.token_stride)] if each.has_tokens else []
+    counts = [*outer, *zip(each.shape, each.strides, strict=True)]
     size = 1
-    dimensions = zip(tensor.shape, [*shape, *each.shape], [*strides, *each.strides], strict=True)
-    for dimension, count, stride in reversed(list(dimensions)):
+    for dimension, (count, stride) in reversed(list(zip(tensor.shape, counts, strict=True))):
         if dimension in tensor.strides:
             setattr(part, tensor.strides[dimension], stride)
         elif count > 1 and stride != size:
@@ -195,7 +211,7 @@ def _set_strides(args: Args, each: _Placed) -> None:
 
 
 def _word(tensor: TensorInput) -> int:
-    """Where its address lies in `normrope_args`, as words."""
+    """The index of its address among the words of `normrope_args`."""
     field = "in_" if tensor.field == "in" else tensor.field
     start: int = getattr(Args, tensor.side).offset if tensor.side else 0
     offset: int = getattr(Heads if tensor.side else Args, field).offset

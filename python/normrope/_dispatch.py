@@ -1,20 +1,41 @@
-"""Whether a call is on tensors or on plain buffers, and off it goes.
+"""Sends a call to tensors or to plain buffers, and says which torch will do.
 
-In: a form of call and its arguments. Out: one run. torch is not imported before somebody else has.
+In: a form of call and its arguments. Out: one run. Must not import torch: only a program that has imported it passes
+tensors.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ._buffers import run_on_buffers
-from ._match import Form
-from ._torch_version import require_version, why_unfit
-from .errors import unfit_argument
+from ._form import Form
+from .errors import NormropeError, quoted, unfit_argument
+
+#: The first torch with `torch.library.register_fake`; all else that is used is older. Said in docs/python.md too.
+OLDEST = (2, 4)
 
 _torch_op: Any = None
+
+
+def why_unfit(torch: Any) -> NormropeError | None:
+    """`torch-unsupported`; None for a torch that will do."""
+    version = getattr(torch, "__version__", None)
+    found = re.match(r"(\d+)\.(\d+)", str(version))
+    if found is not None and (int(found[1]), int(found[2])) >= OLDEST:
+        return None
+    oldest = f"{OLDEST[0]}.{OLDEST[1]}"
+    message = f"torch is {quoted(version)}, and the op on tensors needs {oldest} or newer"
+    return NormropeError("torch-unsupported", message, f"Install torch {oldest} or newer")
+
+
+def require_version(torch: Any) -> None:
+    error = why_unfit(torch)
+    if error is not None:
+        raise error
 
 
 def find_torch_op() -> Any:
@@ -28,19 +49,19 @@ def find_torch_op() -> Any:
 
 
 def first_of(values: Sequence[Any]) -> Any:
-    """The first argument that is given: it says where a call runs, and the others must be there too."""
-    for value in values:
+    """The first argument that is given: it says where a call runs."""
+    for value in values:  # a compiled function cannot take `next` of a generator
         if value is not None:
             return value
     return None
 
 
 def torch_op_for(first: Any, dtype: Any) -> Any:
-    """The module where the first argument is a tensor; else None. `dtype` is what bit patterns are.
+    """The module that knows torch if the first argument is a tensor; else None.
 
     Raises `torch-unsupported`, `invalid-argument`.
     """
-    op = _torch_op or find_torch_op()
+    op = find_torch_op()
     if op is not None and isinstance(first, op.Tensor):
         if dtype is not None:
             raise unfit_argument("dtype", "given", "left out: a tensor has its own")
@@ -52,7 +73,7 @@ def torch_op_for(first: Any, dtype: Any) -> Any:
 
 
 def run(form: Form, values: tuple[Any, ...], options: tuple[Any, ...], dtype: Any) -> None:
-    """`values` are by the names of the form; `dtype` is what bit patterns are."""
+    """`values` are in the order of the form; `dtype` is that of bit patterns."""
     if _torch_op is not None and dtype is None and isinstance(values[0], _torch_op.Tensor):  # as in nearly all calls
         _torch_op.run(form, values, options)
     elif (op := torch_op_for(first_of(values), dtype)) is not None:

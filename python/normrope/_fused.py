@@ -1,32 +1,26 @@
 """SGLang's and TensorRT-LLM's name and arguments for the op: q, k and v packed in one tensor, worked on in place.
 
-In: what the caller passes. Out: a call of the general kind, whose q and k are parts of qkv. v is not touched.
+In: what the caller passes. Out: the same matched to the table of inputs: q and k are parts of qkv. v is not touched.
 """
 
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ._dispatch import run
-from ._kernels import Place
-from ._match import Form, Matched, Require, Sizes, match, require_half
+from ._form import Form
+from ._library import LibraryPath
+from ._match import Matched, Require, Sizes, match, require_half
 from ._memory import Layout, Memory
-from ._ops import SHIPPED
+from ._op_rules import SHIPPED
 from ._point import point_of
 from ._rope import RopeTable
-from .errors import (
-    invalid_argument,
-    require_count,
-    require_number,
-    require_positive,
-    unfit_argument,
-)
+from .errors import invalid_argument, require_count, require_number, require_positive, unfit_argument
 
-#: What the caller calls a field that another way of calling has another name for.
+#: The caller's own names for arguments in errors.
 _NAMES = {
     **{"q": "qkv", "k": "qkv", "positions": "position_ids", "rope_table": "the RoPE table"},
     **{f"the stride of {side} over num_tokens": "the stride between rows of qkv" for side in "qk"},
@@ -56,7 +50,7 @@ def fused_qk_norm_rope(
     rotary_dim: int | None = None,
     *,
     dtype: Any = None,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> None:
     """RMSNorm of every q and k head of a packed qkv, then RoPE, in place; v is not touched.
 
@@ -76,7 +70,7 @@ def fused_qk_norm_rope(
         high: Index of the first frequency that is divided by `factor`.
         attention_factor: Multiplies cosine and sine; 1 without scaling.
         rotary_dim: Leading elements of a head that rotate; default `head_dim`.
-        dtype: "bf16" or "f16": what the bit patterns of a plain buffer are, where its type does not tell.
+        dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
             `./build`. What it lacks comes from the cache, or is compiled into it.
 
@@ -96,26 +90,11 @@ def fused_qk_norm_rope(
     )
 
 
-#: What a call says besides its tensors.
-OPTIONS = (
-    *("num_heads_q", "num_heads_k", "num_heads_v", "head_dim", "eps", "base", "is_neox"),
-    *("factor", "low", "high", "attention_factor", "rotary_dim", "library"),
-)
-Options = namedtuple("Options", OPTIONS)  # type: ignore[misc]
-
-
-def _by_name(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> dict[str, Any]:
-    """As the registered op takes it."""
-    named = {**dict(zip(FORM.names, tensors, strict=True)), **dict(zip(OPTIONS, options, strict=True))}
-    return {**named, "library": None if named["library"] is None else str(named["library"])}
-
-
-def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Require) -> Matched:
-    said: Any = Options._make(options)
-    counts = [require_count(name, getattr(said, name)) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
-    if not isinstance(said.is_neox, bool):
-        raise invalid_argument("is_neox", said.is_neox, "True or False")
-    missing = next((name for name in FORM.names if name not in memories), None)
+def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Require) -> Matched:
+    counts = [require_count(name, said[name]) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
+    if not isinstance(said["is_neox"], bool):
+        raise invalid_argument("is_neox", said["is_neox"], "True or False")
+    missing = next((name for name in FORM.tensors if name not in memories), None)
     if missing is not None:
         raise invalid_argument(missing, None, "given")
     qkv, positions = memories["qkv"], memories["position_ids"]
@@ -124,35 +103,35 @@ def _match(memories: Mapping[str, Memory], options: tuple[Any, ...], require: Re
             "position_ids", positions.described, "[num_tokens]: mRoPE, with several rows, is not this op"
         )
     require_half("qkv", qkv)
-    point = point_of(said.head_dim, said.rotary_dim, said.is_neox, qkv.dtype)
-    if point.impossible is not None:  # who looks for the kernel says so
-        return Matched(point, Sizes((), 0, {}, 0), {}, {}, {}, False, said.library, None)
+    point = point_of(said["head_dim"], said["rotary_dim"], said["is_neox"], qkv.dtype)
+    if point.impossible is not None:  # the error comes with the search for the kernel
+        return Matched(point, Sizes((), 0, {}, 0), {}, {}, None, False, said["library"])
     head_dim = point.values["headDim"]
     rows = _rows(qkv, positions.shape[0], counts, head_dim, require)
     num_q, num_k, _ = counts
     inputs = {
-        "q": rows.narrowed(1, 0, num_q * head_dim),
-        "k": rows.narrowed(1, num_q * head_dim, num_k * head_dim),
+        "q": rows.columns(0, num_q * head_dim),
+        "k": rows.columns(num_q * head_dim, num_k * head_dim),
         **{name: memories[name] for name in ("q_weight", "k_weight")},
         "positions": positions,
     }
-    require_positive("attention_factor", said.attention_factor)
-    base = require_positive("base", said.base)
-    factor, low, high = (require_number(name, getattr(said, name)) for name in ("factor", "low", "high"))
+    require_positive("attention_factor", said["attention_factor"])
+    base = require_positive("base", said["base"])
+    factor, low, high = (require_number(name, said[name]) for name in ("factor", "low", "high"))
     return match(
         SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
         {"rope": point.values["rope"]},
-        {"eps": said.eps, "attention_factor": said.attention_factor},
+        {"eps": said["eps"], "attention_factor": said["attention_factor"]},
         _table(base, point.values["rotaryDim"], factor, low, high),
         require=require,
-        library=said.library,
+        library=said["library"],
     )
 
 
 def _rows(qkv: Memory, tokens: int, counts: list[int], head_dim: int, require: Require) -> Memory:
-    """`[num_tokens, row]`, v's part included: of v the C library knows nothing."""
+    """`[num_tokens, row]`. The C library knows nothing of v, which is part of a row."""
     row = sum(counts) * head_dim
     shape = f"{tokens} tokens of {' + '.join(map(str, counts))} heads of {head_dim}"
     if qkv.kind == "buffer" and len(qkv.shape) == 1:
@@ -163,19 +142,25 @@ def _rows(qkv: Memory, tokens: int, counts: list[int], head_dim: int, require: R
         raise unfit_argument("qkv", qkv.described, "of rank 2, [num_tokens, heads * head_dim]")
     for size, wanted in zip(qkv.shape, (tokens, row), strict=True):
         require(size == wanted, lambda: unfit_argument("qkv", qkv.described, f"[{tokens}, {row}]: {shape}"))
-    if row > 0 and 0 <= qkv.strides[0] < row and type(tokens) is int and tokens > 1 and qkv.strides[1] == 1:
-        what = f"a {qkv.kind} with a stride of {qkv.strides[0]} between rows of {row} elements"
-        raise unfit_argument("qkv", what, "one in which rows do not overlap")
     return qkv
 
 
 @functools.lru_cache(_TABLES_KEPT)
 def _table(base: float, rotary_dim: int, factor: float, low: float, high: float) -> RopeTable:
-    """`low` and `high` mean nothing where `factor` is 1."""
+    """`low` and `high` mean nothing if `factor` is 1."""
     if factor == 1:
         return RopeTable(base=base, rotary_dim=rotary_dim)
     ramp = {"factor": factor, "low": low, "high": high, "attention_factor": 1.0}
     return RopeTable(base=base, rotary_dim=rotary_dim, scaling={"rope_type": "yarn-ramp", **ramp})
 
 
-FORM = Form("fused_qk_norm_rope", ("qkv", "q_weight", "k_weight", "position_ids"), _match, _by_name, renames=_NAMES)
+FORM = Form(
+    "fused_qk_norm_rope",
+    ("qkv", "q_weight", "k_weight", "position_ids"),
+    (
+        *("num_heads_q", "num_heads_k", "num_heads_v", "head_dim", "eps", "base", "is_neox"),
+        *("factor", "low", "high", "attention_factor", "rotary_dim", "library"),
+    ),
+    _match,
+    renames=_NAMES,
+)

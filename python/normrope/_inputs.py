@@ -1,8 +1,8 @@
-"""What a call passes, by the names that Python has for it.
+"""The inputs of calls, by the names that Python has for them.
 
-In: inputs.json, which `npm run compile` writes: the tables of the C structs' fields and of the axes. Out: every tensor
-and number that a kernel may take: what its shape is, and in which fields it goes; and every axis. No name of an input
-is spelled elsewhere but where something is done with that one alone.
+In: inputs.json, which `npm run compile` writes: the tables of the C structs' fields and of the axes. Out: every axis,
+and every tensor and number that a kernel may take, with its shape and its fields. Other modules spell the name of an
+input only to do something with that one alone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Fields of the structs, in their order: of a side, and of the arguments before the sides and behind them.
+#: Fields of the structs in order: those of a side, and those of the arguments before and behind the sides.
 TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("inputs.json").read_text(encoding="utf8"))
 
 SIDES: tuple[str, ...] = tuple(TABLE["sides"])
 
-#: The rows of the table of axes, in its order, whether or not an op has them.
+#: The rows of the table of axes in order, whether or not an op has them.
 AXES: tuple[dict[str, Any], ...] = tuple(TABLE["axes"])
 
 #: Bytes of an element, by its dtype.
@@ -28,11 +28,11 @@ ELEMENT_BYTES = {"bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uin
 class TensorInput:
     """A tensor of a call."""
 
-    #: As the caller says it: `q`, `q_out`, `q_weight`, `positions`.
+    #: The argument: `q`, `q_out`, `q_weight`, `positions`.
     name: str
-    #: `q`, `k` or `v`; empty for those of the whole call.
+    #: `q`, `k` or `v`; empty for a tensor of the whole call.
     side: str
-    #: Of the struct.
+    #: The field of the struct, such as `in`.
     field: str
     #: Names of the dimensions' sizes, such as `num_tokens`.
     shape: tuple[str, ...]
@@ -43,7 +43,7 @@ class TensorInput:
 
     @property
     def path(self) -> str:
-        """Its field of `normrope_args`, as a manifest spells it: `q.weight`."""
+        """The field of `normrope_args`, as a manifest spells it: `q.weight`."""
         return f"{self.side}.{self.field}" if self.side else self.field
 
     @property
@@ -52,14 +52,14 @@ class TensorInput:
 
     @property
     def is_heads(self) -> bool:
-        """Whether these are the heads of a side."""
+        """Whether these are heads of a side, given or written."""
         return self.shape == ("num_tokens", "num_heads", "head_dim")
 
 
 def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
     return [
         TensorInput(
-            name=_name_of(side, field["name"]),
+            name=f"{side}_{field['name']}".strip("_").removesuffix("_in"),
             side=side,
             field=field["name"],
             shape=tuple(tensor["shape"]),
@@ -71,25 +71,19 @@ def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
     ]
 
 
-def _name_of(side: str, field: str) -> str:
-    if side == "":
-        return field
-    return side if field == "in" else f"{side}_{field}"
-
-
-#: Of each side, and of the whole call; the table of angles last, which may be no memory.
+#: Those of each side, then those of the whole call. The table of angles, which may be no memory, is last.
 TENSORS: tuple[TensorInput, ...] = tuple(
     tensor
     for side, fields in (*((side, TABLE["heads"]) for side in SIDES), ("", TABLE["behind"]))
     for tensor in sorted(_tensors(side, fields), key=lambda tensor: tensor.field == "rope_table")
 )
 
-#: Names of numbers, as C's float32.
+#: Names of the numbers, which are float32 in C.
 NUMBERS: tuple[str, ...] = tuple(field["name"] for field in TABLE["behind"] if field["type"] == "float")
 
 
 def caller_field(field: str) -> str:
-    """What the caller calls a field of `normrope_args`, such as `k.in_token_stride`."""
+    """The caller's name for a field of `normrope_args`, such as `k.in_token_stride`."""
     side, _, name = field.rpartition(".")
     for tensor in TENSORS:
         if tensor.side != side:

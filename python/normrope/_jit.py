@@ -1,13 +1,12 @@
 """Kernels beyond those of a built library: found in the per-user cache, or compiled into it by `normrope cache add`.
 
 In: a point, a target and, for CUDA, the architecture of the device. Out: a loaded library that holds the kernel, or the
-reasons why there is none. The only file that knows how the cache lies and how the command is called:
+reasons why there is none. No other file knows how the command is called, or how the cache lies:
 `<root>/jit/<kernel id>/<64 hex digits>/` is a whole library with that one kernel.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -17,35 +16,36 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from ._library import LIBRARY_NAME, Library, Target, cpu_lacks, load_library, ops_of, read_manifest, require_op
+from ._library import LIBRARY_NAME, Library, load_library
+from ._manifest import Manifest, Target
 from ._point import Point
 from ._trust import distrust, distrust_above
 from ._version import __version__
-from .errors import ErrorCode, NormropeError, invalid_argument, quoted
+from .errors import ErrorCode, NormropeError, quoted
 
+_OURS = f"normrope {__version__}"
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 
-#: nvcc takes seconds for a kernel; what takes this long hangs.
+#: nvcc takes seconds for a kernel. A command that takes this long hangs.
 _COMMAND_TIMEOUT_S = 900
 
-#: A model asks for each of its layers: once is enough. What was the matter may be mended later.
+#: A model asks for each of its layers, and once is enough. The cause may be mended later.
 _FAILURE_KEPT_S = 60
 
-#: What was said of a command in an environment, and when.
+#: What a command said in an environment, and when.
 _failures: dict[tuple[object, ...], tuple[float, str]] = {}
 
 
 def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | None, list[str]]:
-    """A library of the cache that this machine can run, and why others for the point are not it.
+    """A library of the cache that this machine can run, and why others for the point cannot be.
 
     `arch` is the device's, such as `sm_90`; empty for the CPU. Code for the device is preferred to PTX.
     """
     fit: list[tuple[bool, Path]] = []
     unfit: list[str] = []
-    for root in dict.fromkeys(_roots()):
+    for root in _roots():
         try:
             entries = _entries(root, point.kernel_id)
         except OSError as reason:
@@ -67,14 +67,14 @@ def cached_library(point: Point, target: Target, arch: str) -> tuple[Library | N
 def compiled_library(point: Point, target: Target, arch: str) -> Library:
     """Has the command compile a kernel into the cache.
 
-    Raises `kernel-not-found` where there is no command or no compiler, `compile-failed`, with what the command says.
+    Raises `kernel-not-found` if there is no command or no compiler, `compile-failed` with what the command says.
     """
     call = ["cache", "add", point.kernel_id, "--target", target, *(["--arch", arch] if arch else []), "--json"]
     shown = f"`normrope {' '.join(call)}`"
     command = _command()
     if command is None:
-        fix = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add}"
-        raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", fix)
+        install = f"Run {shown} where Node and normrope are installed. Or: {point.how_to_add}"
+        raise NormropeError("kernel-not-found", "there is no command `normrope` here to compile one", install)
     key = (*command, *call, frozenset(os.environ.items()))
     failed_at, said = _failures.get(key, (-math.inf, ""))
     if time.monotonic() - failed_at > _FAILURE_KEPT_S:
@@ -83,10 +83,10 @@ def compiled_library(point: Point, target: Target, arch: str) -> Library:
             return load_library(answer)
         said = answer
         _failures[key] = time.monotonic(), said
-    said_fix = re.search(r"^\s*fix: (.*)$", said, re.MULTILINE)
+    fix = re.search(r"^\s*fix: (.)(.*)$", said, re.MULTILINE)
     message = f"{shown} failed: {said.strip() or 'it said nothing'}"
     code: ErrorCode = "compile-failed" if said.startswith("error [compile-") else "kernel-not-found"
-    raise NormropeError(code, message, _sentence(said_fix[1]) if said_fix else point.how_to_add)
+    raise NormropeError(code, message, fix[1].upper() + fix[2] if fix else point.how_to_add)
 
 
 def _run(command: list[str]) -> Path | str:
@@ -101,11 +101,11 @@ def _run(command: list[str]) -> Path | str:
 
 
 def _command() -> list[str] | None:
-    """`NORMROPE_COMMAND`, else `normrope` on PATH, else the one in the working folder's node_modules, else the
-    checkout's own where the package lies in one. All but the first are scripts of Node's."""
+    """`NORMROPE_COMMAND`, else `normrope` on PATH, else the one in the working folder's node_modules, else that of the
+    checkout that this package lies in. All but the first need Node."""
     named = os.environ.get("NORMROPE_COMMAND")
     if named:
-        return _command_of(named)
+        return [named] if os.path.isfile(named) else shlex.split(named) or None
     node = shutil.which("node")
     if node is None:
         return None
@@ -119,20 +119,8 @@ def _command() -> list[str] | None:
     return [node, str(own)] if own.exists() else None
 
 
-def _command_of(named: str) -> list[str]:
-    if os.path.isfile(named):
-        return [named]
-    try:
-        words = shlex.split(named)
-    except ValueError:  # a quote is open
-        words = []
-    if words:
-        return words
-    raise invalid_argument("NORMROPE_COMMAND", named, "a file, or a command line such as `npx normrope`")
-
-
 def _trusted(installed: Path) -> str:
-    """The working folder may be one that others put files into. Raises `kernel-not-found`."""
+    """The command, if nobody else could have put it there. Raises `kernel-not-found`."""
     real, modules = installed.resolve(), installed.parent.parent
     inside = [folder for folder in real.parents if folder.is_relative_to(modules.resolve())]
     # The group of a user's folders is often the user's own, so only what everybody may write to is refused.
@@ -144,24 +132,22 @@ def _trusted(installed: Path) -> str:
     raise NormropeError("kernel-not-found", message, "Name it with NORMROPE_COMMAND to use it nevertheless")
 
 
-def _roots() -> Iterator[Path]:
-    """The user's own, then the read-only ones. What is relative to a working folder that was removed is left out."""
+def _roots() -> list[Path]:
+    """The user's own, then the read-only ones."""
     env = os.environ
     if env.get("NORMROPE_CACHE_DIR"):
-        named = [env["NORMROPE_CACHE_DIR"]]
+        own = [env["NORMROPE_CACHE_DIR"]]
     else:
         home = env.get("XDG_CACHE_HOME", "")
         temporary = env.get("TMPDIR") or env.get("TMP") or env.get("TEMP") or "/tmp"
-        named = [f"{home}/normrope"] if os.path.isabs(home) else []
-        named += [os.path.expanduser("~/.cache/normrope"), f"{temporary}/normrope-{os.getuid()}"]
-    for folder in [*named, *env.get("NORMROPE_CACHE_READONLY", "").split(":")]:
-        with contextlib.suppress(FileNotFoundError):
-            if folder:
-                yield Path(os.path.abspath(folder))
+        own = [f"{home}/normrope"] if os.path.isabs(home) else []
+        own += [os.path.expanduser("~/.cache/normrope"), f"{temporary}/normrope-{os.getuid()}"]
+    folders = [*own, *env.get("NORMROPE_CACHE_READONLY", "").split(":")]
+    return list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in folders if folder))
 
 
 def _entries(root: Path, kernel_id: str) -> list[Path]:
-    """Raises OSError where there is something that cannot be read."""
+    """Raises OSError if there is something that cannot be read."""
     folder = Path(os.path.realpath(root), "jit", kernel_id)  # links are followed once
     try:
         return sorted(entry for entry in folder.iterdir() if _ENTRY.fullmatch(entry.name))
@@ -174,38 +160,34 @@ class _Unfit(Exception):
 
 
 def _needs_ptx(root: Path, entry: Path, point: Point, target: Target, arch: str) -> bool:
-    """Whether the device would run PTX of an entry rather than code of its own. Raises where it can run neither."""
+    """Whether the device would run PTX of an entry rather than code of its own. Raises if it can run neither."""
     real = root.resolve()
     ours = (real, real / "jit", entry.parent, entry, entry / LIBRARY_NAME, entry / "manifest.json")
     reason = distrust(*ours) or distrust_above(real)
     if reason is not None:
         raise _Unfit(f"not to be trusted, because {reason}")
-    manifest = read_manifest(entry / "manifest.json")
-    require_op(point.op, ops_of(manifest), entry)
-    build = manifest["build"]
-    if build["target"] != target:
-        raise _Unfit(f"built for {build['target']}")
-    if manifest["compiler"] != f"normrope {__version__}":
-        raise _Unfit(f"built by {manifest['compiler']}, and this is normrope {__version__}")
-    if [kernel["point"] for kernel in manifest["kernels"]] != [point.values]:
-        raise _Unfit("holds another kernel")
-    lacks = cpu_lacks(manifest)
+    manifest = Manifest.read(entry / "manifest.json")
+    manifest.require_op(point.op, entry)
+    for is_unfit, why in (
+        (manifest.target != target, f"built for {manifest.target}"),
+        (manifest.compiler != _OURS, f"built by {manifest.compiler}, and this is {_OURS}"),
+        (list(manifest.kernels) != [point], "holds another kernel"),
+    ):
+        if is_unfit:
+            raise _Unfit(why)
+    lacks = manifest.cpu_lacks()
     if lacks is not None:
         raise _Unfit(lacks)
     if target == "cpu":
         return False
-    archs, device = [_arch_number(built) for built in build["archs"]], _arch_number(arch)
+    archs, device = [_arch_number(built) for built in manifest.archs], _arch_number(arch)
     if any(built // 10 == device // 10 and built <= device for built in archs):
         return False  # code for a major version runs on all later minor ones
     if archs and max(archs) <= device:
         return True  # the newest is there as PTX too
-    raise _Unfit(f"has code for {', '.join(build['archs'])}, and this is {arch}")
+    raise _Unfit(f"has code for {', '.join(manifest.archs)}, and this is {arch}")
 
 
 def _arch_number(arch: str) -> int:
     """90 for `sm_90`."""
     return int(arch.removeprefix("sm_"))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

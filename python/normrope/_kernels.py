@@ -1,8 +1,8 @@
-"""Which kernel a call runs: of the library that was named, of the cache, or compiled for it.
+"""Which kernel a call runs: one of the named library, one of the cache, or one that is compiled for it.
 
 In: a point, a target, the device's architecture and the caller's `library`. Out: a kernel, or an error that says why
-not and what would add it; and an op of the caller's own by its name. Answers are kept: a miss may take seconds, a hit a
-look into a dictionary.
+not and what would add it; and an op of the caller's own by its name. Answers are remembered, since a miss may take
+seconds.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import os
 import threading
 
 from ._jit import cached_library, compiled_library
-from ._library import Kernel, Target, named_library, require_op
-from ._ops import OpSpec
+from ._library import Kernel, LibraryPath, named_library, require_library_path
+from ._manifest import Target
+from ._op_rules import OpRules
 from ._point import Point
-from .errors import NormropeError, invalid_argument, quoted, show
-
-Place = str | os.PathLike[str] | None
+from .errors import NormropeError, quoted, show
 
 _found: dict[tuple[object, ...], Kernel] = {}
-_ops: dict[tuple[object, ...], OpSpec] = {}
-#: By point: who knows its kernel need not wait until another's is compiled.
+#: One for each point, so that nobody waits while the kernel of another is compiled.
 _locks: dict[Point, threading.Lock] = {}
 
 
-def kernel_for(point: Point, target: Target, arch: str = "", library: Place = None) -> Kernel:
+def kernel_for(point: Point, target: Target, arch: str = "", library: LibraryPath = None) -> Kernel:
     """The kernel of a point. `arch` is the CUDA device's, such as `sm_90`.
 
-    Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of a library that was named.
+    Raises `kernel-not-found`, `compile-failed`; for a named library `library-not-found`, `library-invalid`,
+    `cpu-unsupported`.
     """
-    key = (point, target, arch, *_named(library))
+    require_library_path(library)
+    key = (point, target, arch, library, os.environ.get("NORMROPE_LIBRARY"))
     if point.impossible is not None:
         return _find(point, target, arch, library)
     if key not in _found:
@@ -39,32 +39,29 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: Place = No
     return _found[key]
 
 
-def op_named(name: str, target: Target, library: Place = None) -> OpSpec:
-    """An op of the library that was named, or of `./build`.
+def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
+    """An op of the named library, or of `./build`.
 
-    Raises `kernel-not-found`; `library-not-found`, `library-invalid`, `cpu-unsupported` of the library.
+    Raises `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`.
     """
-    key = (name, target, *_named(library))
-    if key not in _ops:
-        _ops[key] = _find_op(name, target, library)
-    return _ops[key]
+    named = named_library(library, target)
+    build = f"`normrope build --target {target}`"
+    if named is None:
+        message = f"there is no library for {target} that could hold the op {show(name)}"
+        fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
+        raise NormropeError("library-not-found", message, fix)
+    op = named.op(name)
+    if op is not None:
+        return op
+    message = f"{quoted(named.path)} holds no op {show(name)}"
+    fix = f"Its ops are {', '.join(named.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    raise NormropeError("kernel-not-found", message, fix)
 
 
-def require_place(library: object) -> None:
-    if library is not None and not isinstance(library, (str, os.PathLike)):
-        raise invalid_argument("library", library, "a path")
-
-
-def _named(library: Place) -> tuple[object, ...]:
-    """What says which library is meant."""
-    require_place(library)
-    return library, os.environ.get("NORMROPE_LIBRARY")
-
-
-def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
-    named, op = named_library(place, target), point.op
+def _find(point: Point, target: Target, arch: str, library: LibraryPath) -> Kernel:
+    named, op = named_library(library, target), point.op
     if named is not None:
-        require_op(op, named.ops, named.path)
+        named.manifest.require_op(op, named.path)
         kernel = None if point.impossible is not None else named.kernel(point)
         if kernel is not None:
             return kernel
@@ -87,18 +84,3 @@ def _find(point: Point, target: Target, arch: str, place: Place) -> Kernel:
         return compiled_library(point, target, arch).kernels[point]
     except NormropeError as error:
         raise NormropeError(error.code, f"{reason}; {error.message}", error.fix) from error
-
-
-def _find_op(name: str, target: Target, place: Place) -> OpSpec:
-    named = named_library(place, target)
-    build = f"`normrope build --target {target}`"
-    if named is None:
-        message = f"there is no library for {target} that could hold the op {show(name)}"
-        fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
-        raise NormropeError("library-not-found", message, fix)
-    op = named.op(name)
-    if op is not None:
-        return op
-    message = f"{quoted(named.path)} holds no op {show(name)}"
-    fix = f"Its ops are {', '.join(named.ops)}. Another is a space of normrope.config.ts more, and {build}"
-    raise NormropeError("kernel-not-found", message, fix)

@@ -1,19 +1,19 @@
 """What the caller passes, matched to the table of inputs.
 
 In: an op, and the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the
-dimensions that the table has for it; or a typed error. Checked here is what the C library cannot see: ranks, sizes that
+dimensions that the table has for it; or a typed error. This checks what the C library cannot see: ranks, sizes that
 must agree, dtypes and devices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
-from ._ops import OpSpec, listed
+from ._op_rules import OpRules, listed
 from ._point import DTYPES, Point, complete
 from ._rope import RopeTable
 from .errors import invalid_argument, require_float32, unfit_argument
@@ -23,31 +23,28 @@ _POSITIONS = ("int32", "int64")
 Require = Callable[[Any, Callable[[], Exception]], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sizes:
-    """What the dimensions of a call are as large as."""
+    """How large the dimensions of a call are."""
 
     #: `[tokens]` or `[batch, tokens]`, by the first side that is given.
     tokens: tuple[int, ...]
     head_dim: int
-    #: Of a side.
+    #: By side.
     num_heads: dict[str, int]
-    #: Elements of the table; 0 where there is none.
+    #: Elements of the table; 0 if there is none.
     rotary_pairs: int
 
-    def of(self, tensor: TensorInput, dimension: str) -> tuple[int, ...]:
-        if dimension == "num_tokens":
-            return self.tokens
-        if dimension == "num_heads":
-            return (self.num_heads[tensor.side],)
-        return ({"head_dim": self.head_dim, "rotary_dim / 2": self.rotary_pairs}[dimension],)
-
-    def names(self, tensor: TensorInput) -> list[str]:
-        batch = ["batch"] if len(self.tokens) > 1 and tensor.shape[0] == "num_tokens" else []
-        return [*batch, *tensor.shape]
-
-    def shape(self, tensor: TensorInput) -> tuple[int, ...]:
-        return tuple(size for dimension in tensor.shape for size in self.of(tensor, dimension))
+    def of(self, tensor: TensorInput) -> list[tuple[str, int]]:
+        """Names and sizes of a tensor's dimensions; a batch is one in front of the tokens."""
+        token_names = ("batch", "num_tokens")[-len(self.tokens) :]
+        known = {
+            "num_tokens": list(zip(token_names, self.tokens, strict=True)),
+            "num_heads": [("num_heads", self.num_heads.get(tensor.side, 0))],
+            "head_dim": [("head_dim", self.head_dim)],
+            "rotary_dim / 2": [("rotary_dim / 2", self.rotary_pairs)],
+        }
+        return [dimension for name in tensor.shape for dimension in known[name]]
 
 
 def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
@@ -57,50 +54,30 @@ def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a call's arguments are to the table of inputs."""
+    """A call's arguments, by the names of the table of inputs."""
 
     point: Point
     sizes: Sizes
-    #: By the names of inputs, with the dimensions that the table has for them.
+    #: With the dimensions that the table has for them.
     memories: dict[str, Memory]
-    #: By the names of inputs.
+    #: Those that are given.
     numbers: dict[str, float]
-    #: Of numbers that the caller has left out, what a kernel that takes them is given.
-    defaults: dict[str, float]
-    pdl: Any
-    library: Any
-    #: Where the table is no memory of the caller's.
+    #: None if the table is memory of the caller's.
     table: RopeTable | None
+    pdl: bool
+    library: Any
 
     @property
     def written(self) -> tuple[int, ...]:
-        """Which of the caller's addresses are written to."""
+        """Indices of the caller's addresses that are written to."""
         outputs = (
             self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written
         )
         return tuple(dict.fromkeys(memory.source for memory in outputs if memory is not None))
 
 
-@dataclass(frozen=True, eq=False)
-class Form:
-    """A function's own way to take its arguments."""
-
-    #: What torch registers it as.
-    name: str
-    #: Names of the arguments that are memory, in the order of a call.
-    names: tuple[str, ...]
-    #: Takes memory by those names, and all else that a call says, and matches it to the table of inputs.
-    match: Callable[[Mapping[str, Memory], tuple[Any, ...], Require], Matched]
-    #: Takes the arguments that are memory, and all else that a call says, and names them as the registered op does.
-    by_name: Callable[[tuple[Any, ...], tuple[Any, ...]], dict[str, Any]]
-    #: Of each side that results can be made for: the indices among the names of where they go, and of its heads.
-    outputs: tuple[tuple[int, int], ...] = ()
-    #: What the caller calls the fields that this way of calling has other names for.
-    renames: Mapping[str, str] = field(default_factory=dict)
-
-
 def match(
-    op: OpSpec,
+    op: OpRules,
     memories: Mapping[str, Memory],
     layout: Layout,
     axes: Mapping[str, Any],
@@ -110,61 +87,56 @@ def match(
     pdl: Any = False,
     library: Any = None,
 ) -> Matched:
-    """Checks what can be told of a call without addresses. A size may be a symbol of a trace, which `require` then
-    looks at. `axes` are those that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
+    """Checks all of a call but addresses. A size may be a symbol of a trace, for `require` to check. `axes` are those
+    that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
     if not isinstance(pdl, bool):
         raise invalid_argument("pdl", pdl, "True or False")
     floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}
+    given = [tensor for tensor in TENSORS if tensor.name in memories]
+    sides = [tensor.side for tensor in given if tensor.field == "in"]
+    _require_sides(op, sides, given)
     own = {
         tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
-        for tensor in TENSORS
-        if tensor.name in memories
+        for tensor in given
     }
-    heads = {tensor.side: tensor.name for tensor in TENSORS if tensor.field == "in" and tensor.name in own}
-    _require_sides(op, heads, own)
-    leader = next(iter(heads))
+    leader = sides[0]
     first = own[leader]
     require_half(leader, first)
     pairs = _rotary_pairs(op, own.get("rope_table"), table)
-    # A kernel is for one head_dim: of a symbol of a trace, the value.
-    counts = {side: own[name].shape[-2] for side, name in heads.items()}
-    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), counts, int(pairs))
+    # A kernel is for one head_dim, so a symbol of a trace gets its value.
+    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), {side: own[side].shape[-2] for side in sides}, int(pairs))
+    for tensor in given:
+        _require_kind(tensor, own[tensor.name], leader, first)
+        own[tensor.name] = _expanded(tensor, own[tensor.name], sizes, require)
     for tensor in TENSORS:
-        if tensor.name not in own:
-            continue
-        memory = own[tensor.name]
-        if tensor.side not in ("", *heads):
-            raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
-        _require_kind(tensor, memory, leader, first)
-        own[tensor.name] = _expanded(tensor, memory, sizes, require)
-    for tensor in (tensor for tensor in TENSORS if tensor.is_written):
-        name = tensor.name if tensor.name in own else tensor.side
-        if name in own and own[name].is_read_only:
+        name = tensor.name if tensor.name in own else tensor.side  # in place
+        if tensor.is_written and name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
     implied = {"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": first.dtype}
     point = complete({**axes, **implied}, op)
     if point.missing is not None:
         name, wanted = point.missing
         raise invalid_argument(name, None, wanted)
-    defaults = {"attention_factor": 1.0 if table is None else table.attention_factor}
-    return Matched(point, sizes, own, floats, defaults, pdl, library, table)
+    return Matched(point, sizes, own, floats, table, pdl, library)
 
 
-def _require_sides(op: OpSpec, heads: Mapping[str, str], given: Collection[str]) -> None:
-    """Nothing is given of a side that the op has not, and of the others all results are given or none."""
-    own = [tensor for tensor in TENSORS if tensor.name in given]
-    for tensor in own:
+def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
+    """Raises `invalid-argument` if a tensor is of a side that is not there, or only some outputs are given."""
+    for tensor in given:
         if tensor.side not in ("", *op.sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
-    if not heads:
+    if not sides:
         raise invalid_argument(op.sides[0], None, f"given, as {op.name} works on {listed(op.sides)}")
-    outputs = [tensor.name for tensor in own if tensor.is_written]
-    for tensor in (tensor for tensor in TENSORS if tensor.is_written and outputs):
-        if tensor.side in heads and tensor.name not in outputs:
-            raise unfit_argument(tensor.name, "None", f"given, as {outputs[0]} is")
+    for tensor in given:
+        if tensor.side not in ("", *sides):
+            raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
+    outputs = {tensor.side: tensor.name for tensor in given if tensor.is_written}
+    for tensor in TENSORS:
+        if outputs and tensor.is_written and tensor.side in sides and tensor.side not in outputs:
+            raise unfit_argument(tensor.name, "None", f"given, as {next(iter(outputs.values()))} is")
 
 
-def _rotary_pairs(op: OpSpec, memory: Memory | None, table: RopeTable | None) -> int:
+def _rotary_pairs(op: OpRules, memory: Memory | None, table: RopeTable | None) -> int:
     if table is not None:
         return table.rotary_dim // 2
     if memory is None:
@@ -177,13 +149,13 @@ def _rotary_pairs(op: OpSpec, memory: Memory | None, table: RopeTable | None) ->
 
 
 def require_half(name: str, memory: Memory) -> None:
-    """A dtype that kernels are made for."""
+    """Raises `invalid-argument` for a dtype that kernels are not made for."""
     if memory.dtype not in DTYPES:
         raise unfit_argument(name, f"a {memory.kind} of {memory.dtype}", f"of {' or '.join(DTYPES)}")
 
 
 def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memory) -> None:
-    """Dtype and device. The point says which dtypes the heads may have."""
+    """Raises `invalid-argument` for a dtype or device that does not go with the first heads."""
     kinds = {"kernel": (first.dtype,), "position": _POSITIONS, "uint64": ("uint64", "int64")}
     wanted = kinds.get(tensor.dtype, (tensor.dtype,))
     if memory.dtype not in wanted:
@@ -193,9 +165,9 @@ def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memor
 
 
 def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
-    """With a stride of 0 over the leading dimensions that may be left out: heads with one weight, and the batch where
-    all of it has the same positions."""
-    wanted, names = sizes.shape(tensor), sizes.names(tensor)
+    """Adds a stride of 0 over leading dimensions that may be left out: heads that share a weight, and sequences that
+    share positions."""
+    names, wanted = zip(*sizes.of(tensor), strict=True)
     optional = _optional_leading(tensor, sizes)
 
     def unfit() -> Exception:
@@ -209,7 +181,7 @@ def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Requir
         raise unfit()
     shape, strides = [*wanted[:missing], *memory.shape], [*[0] * missing, *memory.strides]
     for i in range(missing, len(wanted)):
-        # A batch of one is what torch's broadcasting makes of it.
+        # A batch of one stands for all, as in torch.
         if i == 0 and len(wanted) > 1 and tensor.shape == ("num_tokens",) and shape[0] == 1:
             shape[0], strides[0] = wanted[0], 0
         else:

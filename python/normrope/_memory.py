@@ -1,7 +1,6 @@
 """Where a call's tensors or buffers lie.
 
-In: what their owner says of them. Out: shapes and strides, and those that q, k and what is written have once their
-dimensions are in order. Pure.
+In: what their owner says of them. Out: shapes and strides, with the dimensions of heads in order. Pure.
 """
 
 from __future__ import annotations
@@ -9,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ._point import as_int
 from .errors import invalid_argument, unfit_argument
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What an argument names, as the checks see it."""
+    """The memory of an argument, as the checks see it."""
 
     #: `buffer` or `tensor`.
     kind: str
@@ -24,10 +22,10 @@ class Memory:
     shape: tuple[int, ...]
     #: In elements.
     strides: tuple[int, ...]
-    #: Which of the addresses of a call it is from, and how many elements behind it.
+    #: Which of the caller's addresses it begins at, and how many elements behind that.
     source: int
     offset: int = 0
-    #: Where it lies, such as `cuda:0`.
+    #: Such as `cuda:0`.
     device: str = "cpu"
     is_read_only: bool = False
 
@@ -40,30 +38,28 @@ class Memory:
     def permuted(self, order: Sequence[int]) -> Memory:
         return replace(self, shape=tuple(self.shape[i] for i in order), strides=tuple(self.strides[i] for i in order))
 
-    def split(self, dimension: int, inner: int) -> Memory:
-        """With a dimension taken apart, as rows are into heads."""
-        size, stride = self.shape[dimension], self.strides[dimension]
-        shape = (*self.shape[:dimension], size // inner, inner, *self.shape[dimension + 1 :])
-        strides = (*self.strides[:dimension], stride * inner, stride, *self.strides[dimension + 1 :])
-        return replace(self, shape=shape, strides=strides)
+    def split(self, head_dim: int) -> Memory:
+        """Rows as heads: the last dimension is taken apart."""
+        *sizes, row = self.shape
+        *strides, stride = self.strides
+        shape = (*sizes, row // head_dim, head_dim)
+        return replace(self, shape=shape, strides=(*strides, stride * head_dim, stride))
 
-    def narrowed(self, dimension: int, start: int, count: int) -> Memory:
-        shape = (*self.shape[:dimension], count, *self.shape[dimension + 1 :])
-        return replace(self, shape=shape, offset=self.offset + start * self.strides[dimension])
+    def columns(self, start: int, count: int) -> Memory:
+        """A part of the last dimension."""
+        return replace(self, shape=(*self.shape[:-1], count), offset=self.offset + start * self.strides[-1])
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the dimensions of heads are in q, k and what is written."""
+    """How heads lie in what is read and written."""
 
-    #: The dimension of the heads: -2 of `[…, tokens, heads, dim]`, -3 of `[…, heads, tokens, dim]`.
+    #: The dimension of the heads: -2 for `[…, tokens, heads, dim]`, -3 for `[…, heads, tokens, dim]`.
     heads_dim: int = -2
-    #: Elements of a head, where these are rows, in which heads lie side by side; else None.
+    #: Elements of a head, if heads lie side by side in rows.
     head_dim: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("heads_dim", "head_dim"):
-            object.__setattr__(self, name, as_int(getattr(self, name)))
         if self.head_dim is not None and (type(self.head_dim) is not int or self.head_dim < 1):
             raise invalid_argument("head_dim", self.head_dim, "a positive whole number, or left out")
 
@@ -75,7 +71,7 @@ class Layout:
                 row = f"heads * {self.head_dim}]"
                 want = f"[tokens, {row} or [batch, tokens, {row}, as head_dim is given"
                 raise unfit_argument(name, memory.described, want)
-            return memory.split(rank - 1, self.head_dim)
+            return memory.split(self.head_dim)
         if rank not in (3, 4):
             raise unfit_argument(name, memory.described, "of rank 3 or 4, or rows with head_dim")
         if type(self.heads_dim) is not int or not -rank <= self.heads_dim < rank - 1 or self.heads_dim == -1:

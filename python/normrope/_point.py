@@ -1,7 +1,7 @@
-"""Points of the config space: what a kernel is specialised for, how it is called, and which can be made.
+"""Points of the config space: what a kernel is specialised for, how it is named, and which can be made.
 
 In: an op, and values of its axes as a caller gave them. Out: a point, a kernel id, or the reason why there can be no
-such kernel, in the words of runtime/support.ts. Spells the names of axes only where an argument of the op is one. Pure.
+such kernel, in the words of runtime/support.ts. Pure.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ._ops import SHIPPED, Axis, OpSpec
+from ._op_rules import SHIPPED, Axis, OpRules
 from .errors import quoted, show
 
 _DTYPE: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "dtype")
-#: Those that kernels are made for.
+#: The dtypes that kernels are made for.
 DTYPES: tuple[str, ...] = tuple(_DTYPE["values"])
 #: What torch and numpy call the values of the axis.
 _ALIASES: dict[str, str] = _DTYPE["aliases"]
@@ -23,20 +23,20 @@ _ALIASES: dict[str, str] = _DTYPE["aliases"]
 
 @dataclass(frozen=True)
 class Point:
-    """What a kernel is specialised for. The values are what a caller gave: `impossible` says if there can be such."""
+    """What a kernel is specialised for. Its values are the caller's; `impossible` says whether they can be."""
 
-    op: OpSpec
-    #: Name and value of each axis, in the table's order; an axis that means nothing there is left out.
+    op: OpRules
+    #: Name and value of each axis, in the table's order. An axis that means nothing there is left out.
     items: tuple[tuple[str, Any], ...]
 
     @property
     def values(self) -> dict[str, Any]:
-        """By the names that a config and a manifest have for them."""
+        """The same, by name."""
         return dict(self.items)
 
     @property
     def kernel_id(self) -> str:
-        """As the op that ships has it. Of others an id has a digest, which a manifest knows."""
+        """The id of a kernel of the op that ships. Ids of other ops have a digest, which only manifests know."""
         leaders_first = sorted(self.op.axes, key=lambda axis: not axis.get("leads", False))
         values = self.values
         spelled = [(axis, values[axis["name"]]) for axis in leaders_first if axis["name"] in values]
@@ -48,7 +48,7 @@ class Point:
 
     @property
     def impossible(self) -> str | None:
-        """Why no config can have the point; None where one can."""
+        """Why no config can have the point; None if one can."""
         values = self.values
         for axis in self.op.axes:
             name = axis["name"]
@@ -61,39 +61,28 @@ class Point:
 
     @property
     def missing(self) -> tuple[str, str] | None:
-        """The argument of an axis that must be given and is not, and what it must be; None where nothing is missing."""
+        """The argument of an axis that must be given and is not, and what it must be; None if nothing is missing."""
         for argument, axis in self.op.arguments.items():
             if axis["name"] not in self.values and _has_meaning(axis, self.values):
                 return argument, _describe_range(axis)
         return None
 
     @property
-    def config_line(self) -> str:
-        """The entry of a config that makes the kernel."""
-        return f"{{ {', '.join(f'{name}: [{show(value)}]' for name, value in self._written.items())} }}"
-
-    @property
     def how_to_add(self) -> str:
-        """What makes a library hold the kernel."""
-        config = "normrope.config.ts" if self.op.is_shipped else f"the space of {self.op.name} in normrope.config.ts"
-        return (
-            f"Add the entry {self.config_line} to {config}, making a list of it where it is one object, and run "
-            "`normrope build`"
-        )
-
-    @property
-    def _written(self) -> dict[str, Any]:
-        """What a config writes for the point: the axes that are not at their default."""
+        """How to make a library hold the kernel. The config's entry leaves out axes at their default."""
         values = self.values
-        return {
-            name: value
+        spelled = [
+            f"{axis['name']}: [{show(values[axis['name']])}]"
             for axis in self.op.axes
-            if (name := axis["name"]) in values and (value := values[name]) != _default(axis, values)
-        }
+            if axis["name"] in values and values[axis["name"]] != _default(axis, values)
+        ]
+        where = "normrope.config.ts" if self.op.is_shipped else f"the space of {self.op.name} in normrope.config.ts"
+        where += ", making a list of it where it is one object,"
+        return f"Add the entry {{ {', '.join(spelled)} }} to {where} and run `normrope build`"
 
 
-def complete(values: Mapping[str, Any], op: OpSpec = SHIPPED) -> Point:
-    """The op's point with the values and, of axes that are left out or None, the defaults."""
+def complete(values: Mapping[str, Any], op: OpRules = SHIPPED) -> Point:
+    """The op's point with the values, and defaults for axes that are left out or None."""
     point: dict[str, Any] = {}
     for axis in op.axes:
         value = values.get(axis["name"])
@@ -104,7 +93,7 @@ def complete(values: Mapping[str, Any], op: OpSpec = SHIPPED) -> Point:
 
 
 def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Point:
-    """The point of the arguments of the op that ships. `rotary_dim` is `head_dim` where it is None."""
+    """The point of the op that ships, from arguments. A `rotary_dim` of None is `head_dim`."""
     return complete(
         {
             "headDim": as_int(head_dim),
@@ -116,13 +105,13 @@ def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Po
 
 
 def dtype_name(dtype: object) -> str:
-    """`bf16` or `f16` for a dtype of torch or numpy or a text; of any other its own name."""
+    """`bf16` or `f16` for such a dtype of torch or numpy, or its name; else the dtype's own name."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype)
     return _ALIASES.get(str(name).removeprefix("torch."), str(name))
 
 
 def as_int(value: Any) -> Any:
-    """An integer of another type, such as numpy's, as int; anything else as it is."""
+    """An integer of another type, such as numpy's, as int; anything else unchanged."""
     return int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
 
 
@@ -133,12 +122,12 @@ def _tag(axis: Axis, value: Any) -> str:
 
 
 def _has_meaning(axis: Axis, values: Mapping[str, Any]) -> bool:
-    """Whether an axis means something beside the values of earlier axes."""
+    """Whether an axis means something for these values of earlier axes."""
     return all(values.get(name) in allowed for name, allowed in axis.get("when", {}).items())
 
 
 def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
-    """Why an axis, whose value can be, does not go with the others."""
+    """Why a value that is possible by itself does not go with the others."""
     name, bound = axis["name"], values.get(axis.get("within", ""))
     if name not in values:
         return None
@@ -150,14 +139,14 @@ def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
 
 
 def _default(axis: Axis, values: Mapping[str, Any]) -> Any:
-    """The value where the axis is left out beside the values of earlier axes; None where it cannot be."""
+    """The value of an axis that is left out; None if it cannot be left out."""
     if not _has_meaning(axis, values):
         return None
     return values.get(axis["follows"]) if "follows" in axis else axis.get("default")
 
 
 def _is_outside(axis: Axis, values: Mapping[str, Any]) -> bool:
-    """Whether the axis cannot have its value at all, or has none where it means something."""
+    """Whether the axis cannot have its value, or lacks one and means something."""
     if axis["name"] not in values:
         return _has_meaning(axis, values)
     value = values[axis["name"]]
@@ -176,6 +165,6 @@ def _describe_range(axis: Axis) -> str:
 
 
 def _spelled(value: object) -> str:
-    """Names of a point's values are not in quotes where that is plain enough."""
+    """A value without quotes, if it is a short printable text."""
     plain = isinstance(value, str) and value == quoted(value) and len(value) < 50
     return str(value) if plain else show(value)

@@ -1,7 +1,7 @@
-"""Whether tensors that several launches work on lie over each other.
+"""Whether tensors of several launches lie over each other. The C library sees one launch at a time.
 
-In: where their elements are. Out: an error, where a launch might read or write what another writes. The C library
-checks each launch for itself. What cannot be told to be apart is refused.
+In: where their elements are. Out: an error, if a launch might read or write what another writes. Tensors that cannot be
+shown to be apart are refused.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .errors import unfit_argument
 
 @dataclass(frozen=True)
 class Region:
-    """The elements of a tensor; everything in bytes."""
+    """The elements of a tensor, in bytes."""
 
     name: str
     is_written: bool
-    #: The side that it is of; empty for the whole call's.
+    #: Empty for a tensor of the whole call.
     side: str
-    #: Which of the caller's addresses it is from, and how far behind it.
+    #: Which of the caller's addresses it begins at, and how far behind that.
     source: int
     offset: int
     #: Of an element.
     size: int
-    #: Counts from 2 on, and strides. Of what is only read, those of stride 0 are left out: it is the same again.
+    #: Counts from 2 on, and strides. A stride of 0 is left out if the tensor is only read.
     dimensions: Sequence[tuple[int, int]]
 
     def start(self, addresses: Sequence[int]) -> int:
@@ -40,7 +40,7 @@ class Region:
 
     @property
     def is_apart_from_itself(self) -> bool:
-        """Whether no two elements are one, by strides that each reach over what is within them."""
+        """Whether no two elements are the same: each stride reaches over all that is within it."""
         strides = [abs(stride) for _, stride in self.dimensions]
         return len(set(strides)) == len(strides) and all(stride >= self.reach(stride) for stride in strides)
 
@@ -58,7 +58,7 @@ def require_apart(regions: Sequence[Region], addresses: Sequence[int]) -> None:
 
 
 def _are_apart(a: Region, b: Region, addresses: Sequence[int]) -> bool:
-    """As a whole; or in rows that both have, of which each takes a part."""
+    """Whether one ends before the other begins; or each takes a part of rows that both have."""
     distance = b.start(addresses) - a.start(addresses)
     if distance >= a.reach() or -distance >= b.reach():
         return True

@@ -1,14 +1,13 @@
 """RoPE parameters → the table that the kernels read.
 
-In: base, rotary dim and a scaling, frequencies of the caller's own, or a model's config. Out: frequencies in float64,
-by the formulas of `_rope_scalings`; and on each device the turns for each step of position, which the C library makes
-of them. Must not know of torch: who owns the memory of a device says how it gets there.
+In: base, rotary dim and a scaling; frequencies of the caller's own; or a model's config. Out: frequencies in float64,
+by the formulas of `_rope_scalings`; and the turns for each step of position, which the C library makes of them, on each
+device. Must not know of torch: the caller brings the turns to a device.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from ._abi import Functions
 from ._point import as_int
 from ._rope_config import rope_of_config
 from ._rope_scalings import SCALINGS
-from .errors import invalid_argument, require_finite, require_number, require_positive, unfit_argument
+from .errors import invalid_argument, require_in, require_number, require_positive, unfit_argument
 
 #: More than any head has.
 ROTARY_DIM_MAX = 65536
@@ -24,12 +23,17 @@ ROTARY_DIM_MAX = 65536
 TABLE_ALIGNMENT_BYTES = 16
 _WORD_BYTES = 8
 
+_FREQUENCIES = "numbers, one for each pair of a head that rotates"
+
+#: By `rope_type`.
+_ROWS: dict[str, dict[str, Any]] = {"default": {"parameters": {}, "frequency": lambda p: p["plain"]}, **SCALINGS}
+
 
 class RopeTable:
     """The angles of a model, made once: `qk_norm_rope` takes it as `rope_table`.
 
-    It is read only. What it keeps on a device, 8 bytes for each pair, lives as long as it does or the package remembers
-    a call with it; what a CUDA graph has captured, as long as the process.
+    It is read only. Its memory on a device, 8 bytes for each pair, lives as long as the table does or the package
+    remembers a call with it. If a CUDA graph has captured it, it lives as long as the process.
     """
 
     #: Leading elements of a head that rotate.
@@ -40,13 +44,13 @@ class RopeTable:
     attention_factor: float
 
     def __init__(self, *, base: float, rotary_dim: int, scaling: Mapping[str, Any] | None = None) -> None:
-        """By `rope_theta`, and a scaling as configs of Hugging Face write it.
+        """A table from `rope_theta`, and a scaling as configs of Hugging Face write it.
 
         Args:
             base: `rope_theta`.
             rotary_dim: Leading elements of a head that rotate, even.
             scaling: `rope_type` (`linear`, `dynamic`, `alpha`, `yarn`, `yarn-ramp`, `llama3`, `longrope`,
-                `proportional`), and the parameters of that one, in snake_case: docs/python.md lists them. Default:
+                `proportional`), and the parameters of that one in snake_case, which docs/runtime.md lists. Default:
                 none.
 
         Raises:
@@ -60,49 +64,43 @@ class RopeTable:
 
     @classmethod
     def from_inv_freq(cls, inv_freq: Iterable[float], attention_factor: float = 1.0) -> RopeTable:
-        """Of frequencies of the caller's own, in radians per position: a list, an array, or a tensor on any device.
+        """A table of frequencies in radians per position: a list, an array, or a tensor on any device.
 
         Raises:
             NormropeError: `invalid-argument`.
         """
-        listed = getattr(inv_freq, "tolist", None)
+        to_list = getattr(inv_freq, "tolist", None)
         try:
-            values = list(inv_freq if listed is None else listed())
+            values = list(inv_freq if to_list is None else to_list())
         except TypeError as cause:
-            want = "numbers, one for each pair of a head that rotates"
-            raise invalid_argument("inv_freq", inv_freq, want) from cause
+            raise invalid_argument("inv_freq", inv_freq, _FREQUENCIES) from cause
         table = cls.__new__(cls)
-        table._keep([require_number(f"inv_freq[{i}]", value) for i, value in enumerate(values)], attention_factor)
+        table._keep(values, attention_factor)
         return table
 
     @classmethod
     def from_hf_config(
         cls, config: Any, layer_type: str | None = None, *, head_dim: int | None = None, length: int | None = None
     ) -> RopeTable:
-        """Of a model's config, as transformers or a config.json has it.
+        """A table from a model's config, as transformers or a config.json has it.
 
         Args:
-            config: An object or a mapping with `rope_theta` and `rope_scaling`, or `rope_parameters`; a model of text
-                and pictures has them in `text_config`, which is found.
-            layer_type: Where the parameters are by type of layer, such as "full_attention".
-            head_dim: Default: the config's, else `hidden_size / num_attention_heads`.
-            length: Tokens of the sequence, for `dynamic` and `longrope`; default: a table for what the model was
-                trained on.
+            config: An object or a mapping with `rope_theta` and `rope_scaling`, or with `rope_parameters`; or one with
+                these in its `text_config`.
+            layer_type: Such as "full_attention", if the parameters are by type of layer.
+            head_dim: Elements of a head; default: the config's, else `hidden_size / num_attention_heads`.
+            length: Tokens of the sequence, for `dynamic` and `longrope`; default: what the model was trained on.
 
         Raises:
-            NormropeError: `invalid-argument`, for what the config lacks or has wrong.
+            NormropeError: `invalid-argument`, if the config lacks something or has it wrong.
         """
         return cls(**rope_of_config(config, layer_type, head_dim, length))
 
-    def _keep(self, inv_freq: Iterable[float], attention_factor: float) -> None:
-        self.inv_freq = tuple(inv_freq)
-        if not self.inv_freq:
-            raise unfit_argument("inv_freq", "empty", "numbers, one for each pair of a head that rotates")
-        for i, frequency in enumerate(self.inv_freq):
-            if not 0 <= frequency < 2**64:
-                raise invalid_argument(f"inv_freq[{i}]", frequency, "a number from 0 up to below 2^64")
-        self.attention_factor = require_number("attention_factor", attention_factor)
-        require_finite("attention_factor", self.attention_factor)
+    def _keep(self, inv_freq: list[Any], attention_factor: float) -> None:
+        if not inv_freq:
+            raise unfit_argument("inv_freq", "empty", _FREQUENCIES)
+        self.inv_freq = tuple(_frequency(f"inv_freq[{i}]", value) for i, value in enumerate(inv_freq))
+        self.attention_factor = require_in("attention_factor", attention_factor, {})
         self.rotary_dim = 2 * len(self.inv_freq)
         #: What holds the table on a device, by the device's name.
         self._memory: dict[str, Any] = {}
@@ -114,12 +112,12 @@ class RopeTable:
         return RopeTable.from_inv_freq, (self.inv_freq, self.attention_factor)
 
     def on(self, device: str, functions: Functions, bring: Callable[[Any], Any] = lambda turns: turns) -> Any:
-        """The table's memory on a device, made at the first time: `bring` is given what lies on the host."""
+        """The table's memory on a device. The first call makes it; `bring` takes the turns there from the host."""
         memory = self._memory.get(device)
         return self._memory.setdefault(device, bring(self._turns(functions))) if memory is None else memory
 
     def _turns(self, functions: Functions) -> ctypes.Array[ctypes.c_uint64]:
-        """`[rotary_dim / 2]` uint64 in host memory, aligned as the kernels need it."""
+        """`[rotary_dim / 2]` uint64 in host memory, aligned as kernels need it."""
         count = len(self.inv_freq)
         bytes_ = (ctypes.c_char * (count * _WORD_BYTES + TABLE_ALIGNMENT_BYTES))()
         offset = -ctypes.addressof(bytes_) % TABLE_ALIGNMENT_BYTES
@@ -128,23 +126,21 @@ class RopeTable:
         return turns
 
 
+def _frequency(field: str, value: Any) -> float:
+    want = "a number from 0 up to below 2^64"
+    frequency = require_number(field, value, want)
+    if 0 <= frequency < 2**64:
+        return frequency
+    raise invalid_argument(field, value, want)
+
+
 def _scaled(base: float, rotary_dim: int, scaling: Mapping[str, Any] | None) -> tuple[list[float], float]:
     """Frequencies and attention factor. The checks are those of runtime/rope_frequencies.ts, by the same table."""
-    row = _row_of(scaling)
-    given = (
-        {} if scaling is None else {name: value for name, value in scaling.items() if name not in ("rope_type", "type")}
-    )
-    unknown = next((name for name in given if name not in row["parameters"]), None)
-    if unknown is not None:
-        known = ", ".join(["rope_type", *row["parameters"]])
-        raise unfit_argument(f"scaling.{unknown}", "not known", f"one of {known}")
+    rope_type, row, given = _row_of(scaling)
     values = _parameters(row, rotary_dim // 2, given)
     for name, refused in row.get("refuses", {}).items():
         if {"base": base, "rotary_dim": rotary_dim}[name] == refused:
-            raise invalid_argument(name, refused, f"other than {refused} for scaling.rope_type {_type_of(scaling)}")
-    one_of = row.get("one_of", [])
-    if one_of and all(given.get(name) is None for name in one_of):
-        raise unfit_argument(f"scaling.{one_of[0]}", "None", f"given, or one of {', '.join(one_of[1:])}")
+            raise invalid_argument(name, refused, f"other than {refused} for scaling.rope_type {rope_type}")
 
     def at(i: int) -> dict[str, Any]:
         own = {name: value[i] if isinstance(value, list) else value for name, value in values.items()}
@@ -152,40 +148,38 @@ def _scaled(base: float, rotary_dim: int, scaling: Mapping[str, Any] | None) -> 
 
     try:
         frequencies = [row["frequency"](at(i)) for i in range(rotary_dim // 2)]
-        factor = row.get("attention_factor", lambda _: 1.0)(at(0))
-    except (ArithmeticError, ValueError):  # a number that is too large, or 0, in the middle of a formula
+        return frequencies, row.get("attention_factor", lambda _: 1.0)(at(0))
+    except (ArithmeticError, ValueError):  # a number within a formula is too large, or 0
         raise invalid_argument("base", base, "one whose frequencies float64 can hold") from None
-    return frequencies, factor
 
 
-_UNSCALED = {"parameters": {}, "frequency": lambda p: p["plain"]}
-
-
-def _type_of(scaling: Mapping[str, Any] | None) -> Any:
-    if scaling is None:
-        return "default"
-    if not isinstance(scaling, Mapping):
+def _row_of(scaling: Mapping[str, Any] | None) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """A scaling's type, its row of the table, and the parameters that are given."""
+    if scaling is not None and not isinstance(scaling, Mapping):
         raise invalid_argument("scaling", scaling, "a mapping with rope_type, or None")
-    return scaling.get("rope_type", scaling.get("type"))
-
-
-def _row_of(scaling: Mapping[str, Any] | None) -> dict[str, Any]:
-    rope_type = _type_of(scaling)
-    rows = {"default": _UNSCALED, **SCALINGS}
-    if isinstance(rope_type, str) and rope_type in rows:
-        return rows[rope_type]
-    raise invalid_argument("scaling.rope_type", rope_type, f"one of {', '.join(rows)}")
+    given = {"rope_type": "default"} if scaling is None else dict(scaling)
+    rope_type = given.pop("rope_type", given.pop("type", None))
+    if not isinstance(rope_type, str) or rope_type not in _ROWS:
+        raise invalid_argument("scaling.rope_type", rope_type, f"one of {', '.join(_ROWS)}")
+    row = _ROWS[rope_type]
+    unknown = next((name for name in given if name not in row["parameters"]), None)
+    if unknown is not None:
+        known = ", ".join(["rope_type", *row["parameters"]])
+        raise unfit_argument(f"scaling.{unknown}", "not known", f"one of {known}")
+    return rope_type, row, {name: value for name, value in given.items() if value is not None}
 
 
 def _parameters(row: dict[str, Any], count: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    values = {
-        name: _parameter(f"scaling.{name}", given.get(name), rule, count) for name, rule in row["parameters"].items()
-    }
-    for name, rule in row["parameters"].items():
+    rules = row["parameters"]
+    values = {name: _parameter(f"scaling.{name}", given.get(name), rule, count) for name, rule in rules.items()}
+    for name, rule in rules.items():
         least = rule.get("at_least")
         if least is not None and values[name] < values[least]:
-            said = {**values, **{own: value for own, value in given.items() if value is not None}}
+            said = {**values, **given}
             raise invalid_argument(f"scaling.{name}", said[name], f"at least {least}, {said[least]}")
+    one_of = row.get("one_of", [])
+    if one_of and not any(name in given for name in one_of):
+        raise unfit_argument(f"scaling.{one_of[0]}", "None", f"given, or one of {', '.join(one_of[1:])}")
     return values
 
 
@@ -197,27 +191,7 @@ def _parameter(field: str, value: Any, rule: dict[str, Any], count: int) -> Any:
             return int(value)
         raise invalid_argument(field, value, "True or False")
     if "is_list" not in rule:
-        return _number(field, value, rule)
+        return require_in(field, value, rule)
     if not isinstance(value, (list, tuple)) or len(value) != count:
         raise invalid_argument(field, value, f"{count} numbers long")
-    return [_number(f"{field}[{i}]", element, rule) for i, element in enumerate(value)]
-
-
-def _number(field: str, value: Any, rule: dict[str, Any]) -> float:
-    low, high = rule.get("min", -math.inf), rule.get("max", math.inf)
-    want = _describe(rule)
-    number = require_number(field, value, want)
-    is_above = number > low if "is_min_excluded" in rule else number >= low
-    if math.isfinite(number) and is_above and number <= high:
-        return number
-    raise invalid_argument(field, value, want)
-
-
-def _describe(rule: dict[str, Any]) -> str:
-    if "max" in rule:
-        return f"a number from {rule['min']} to {rule['max']}"
-    if "min" not in rule:
-        return "a finite number"
-    if "is_min_excluded" not in rule:
-        return f"a number from {rule['min']}"
-    return "a positive number" if rule["min"] == 0 else f"a number above {rule['min']}"
+    return [require_in(f"{field}[{i}]", element, rule) for i, element in enumerate(value)]

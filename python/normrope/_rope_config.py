@@ -2,8 +2,8 @@
 
 In: a config of transformers, or a config.json as a mapping. Out: base, rotary dim and scaling, as `RopeTable` takes
 them. Old fields (`rope_theta`, `rope_scaling`) and new ones (`rope_parameters`, for all layers or by layer type) are
-read as transformers 5.18.0 does, `modeling_rope_utils.py`. What a config leaves out is asked for, never guessed:
-transformers' own classes fill it in.
+read as transformers 5.18.0 does, `modeling_rope_utils.py`. Must not guess: transformers' own classes fill in what a
+config leaves out, and here it is an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._rope_scalings import SCALINGS
-from .errors import NormropeError, invalid_argument, require_count, require_positive, show, unfit_argument
+from .errors import NormropeError, invalid_argument, require_count, require_in, require_positive, show, unfit_argument
 
 _FIELDS = ("rope_parameters", "rope_scaling", "rope_theta")
 
@@ -29,7 +29,7 @@ def rope_of_config(config: Any, layer_type: str | None, head_dim: int | None, le
     given = _of_type(around, layer_type) if is_by_type else around
     base = given.get("rope_theta") or read("rope_theta")
     local = read("rope_local_base_freq")
-    if local is not None and not is_by_type:  # of Gemma 3, whose sliding layers have a base of their own and no scaling
+    if local is not None and not is_by_type:  # Gemma 3: sliding layers have a base of their own and no scaling
         if layer_type not in ("sliding_attention", "full_attention"):
             want = '"sliding_attention" or "full_attention": their angles differ'
             raise invalid_argument("layer_type", layer_type, want)
@@ -37,13 +37,12 @@ def rope_of_config(config: Any, layer_type: str | None, head_dim: int | None, le
     if base is None:
         raise unfit_argument("config.rope_theta", "missing", "given: the base of RoPE")
     rope_type = given.get("rope_type", given.get("type")) or "default"
-    if not isinstance(rope_type, str):
-        raise invalid_argument("config.rope_type", rope_type, "a word")
+    if rope_type not in ("default", *SCALINGS):
+        raise invalid_argument("config.rope_type", rope_type, f"one of default, {', '.join(SCALINGS)}")
     scaling = _scaling(rope_type, given, around if is_by_type else None, read, length)
-    partial = _partial(given, read)
     width = _head_dim(read, layer_type) if head_dim is None else require_count("head_dim", head_dim)
     # The factor of `proportional` says how many of the whole head's pairs have a frequency.
-    part = width if rope_type == "proportional" else int(width * partial)
+    part = width if rope_type == "proportional" else int(width * _partial(given, read))
     return {"base": base, "rotary_dim": read("rotary_dim") or part, "scaling": scaling}
 
 
@@ -78,14 +77,11 @@ def _partial(given: Mapping[str, Any], read: Read) -> float:
     said = read("partial_rotary_factor") if said is None else said
     if said is None:
         return 1
-    partial = require_positive("config.partial_rotary_factor", said)
-    if partial <= 1:
-        return partial
-    raise invalid_argument("config.partial_rotary_factor", said, "a number above 0 and at most 1")
+    return require_in("config.partial_rotary_factor", said, {"min": 0, "is_min_excluded": True, "max": 1})
 
 
 def _head_dim(read: Read, layer_type: str | None) -> int:
-    # Of Gemma 4's full layers, and of models whose heads have a part of their own that rotates, such as DeepSeek-V3.
+    # Gemma 4's full layers have wider heads. In models such as DeepSeek-V3 a part of its own rotates.
     wider = "global_head_dim" if layer_type == "full_attention" else "head_dim"
     for name in (wider, "qk_rope_head_dim", "head_dim"):
         if read(name) is not None:
@@ -102,14 +98,12 @@ def _head_dim(read: Read, layer_type: str | None) -> int:
 def _scaling(
     rope_type: str, given: Mapping[str, Any], around: Mapping[str, Any] | None, read: Read, length: int | None
 ) -> dict[str, Any] | None:
-    """`around` holds what is given, where that is by layer type."""
+    """`around` holds `given` and its like, if parameters are by layer type."""
     if rope_type == "default":
         return None
     # HunYuan's `dynamic` is another formula.
     is_hunyuan = str(read("model_type") or "hunyuan").startswith("hunyuan")
     rope_type = "alpha" if rope_type == "dynamic" and given.get("alpha") and is_hunyuan else rope_type
-    if rope_type not in SCALINGS:
-        raise invalid_argument("config.rope_type", rope_type, f"one of default, {', '.join(SCALINGS)}")
     longest = read("max_position_embeddings")
     if longest is not None:
         require_positive("config.max_position_embeddings", longest)
@@ -117,24 +111,19 @@ def _scaling(
     original = (None if around is not None else read("original_max_position_embeddings")) or given.get(
         "original_max_position_embeddings", longest
     )
-    beside = {
+    values = {
         "max_position_embeddings": longest,
-        "original_max_position_embeddings": original,
         "length": length if length is not None or rope_type == "longrope" else longest,
         "partial_rotary_factor": _partial(given, read),
+        **{name: value for name, value in given.items() if value is not None},
+        "original_max_position_embeddings": original,
     }
     known = SCALINGS[rope_type]["parameters"]
-    own = {name: value for name, value in given.items() if name in known and value is not None}
-    scaling: dict[str, Any] = {
-        **{name: value for name, value in beside.items() if name in known},
-        **own,
-        "rope_type": rope_type,
-    }
-    if "original_max_position_embeddings" in known:
-        scaling["original_max_position_embeddings"] = original
+    scaling: dict[str, Any] = {name: value for name, value in values.items() if name in known}
+    scaling["rope_type"] = rope_type
     if rope_type == "yarn":
         flags = given if around is None else around
-        # transformers takes None for a no, and looks for it beside the types where there are such.
+        # transformers reads None as no, and looks for it beside the types if there are types.
         scaling["truncate"] = flags.get("truncate", True) or False
         if "factor" not in scaling and longest is not None:
             scaling["factor"] = longest / require_positive("config.original_max_position_embeddings", original)

@@ -1,7 +1,7 @@
-"""Names of torch that its documentation lacks, each with another way where a torch lacks it too.
+"""Names of torch that its documentation lacks, and what takes their place if a torch lacks one.
 
-In: torch, of any version that is supported. Out: functions that give the same answers, or the one that leads to torch's
-dispatcher, which is slower and always right. Must not touch a device: this is read when normrope is imported.
+In: torch, of any version that is supported. Out: functions with the same answer, or the answer that leads to torch's
+dispatcher, which is slower and always right. Must not touch a device: normrope's import runs this.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 
-def named(path: str) -> Any:
-    """What `torch.<path>` is; None where this torch lacks it."""
+def attribute(path: str) -> Any:
+    """`torch.<path>`; None if this torch lacks it."""
     found: Any = torch
     for name in path.split("."):
         found = getattr(found, name, None)
@@ -22,24 +22,24 @@ def named(path: str) -> Any:
 
 
 def answering(path: str, otherwise: Callable[..., Any], *probe: Any) -> Callable[..., Any]:
-    """The function `torch.<path>` where it takes such arguments; else `otherwise`."""
+    """The function `torch.<path>` if it takes such arguments; else `otherwise`."""
     try:
-        named(path)(*probe)
+        attribute(path)(*probe)
     except Exception:  # it is missing, or has another signature
         return otherwise
-    return named(path)  # type: ignore[no-any-return]
+    return attribute(path)  # type: ignore[no-any-return]
 
 
 def perhaps() -> bool:
-    """Said for a torch that cannot be asked whether somebody watches the call."""
+    """The answer of a torch that cannot tell whether somebody watches the call."""
     return True
 
 
-#: Nobody watches a call when all four say no.
+#: Nobody watches a call if all four say no.
 dispatch_modes = answering("_C._len_torch_dispatch_stack", perhaps)
 is_transformed = answering("_C._are_functorch_transforms_active", perhaps)
 is_profiled = answering("autograd._profiler_enabled", perhaps)
-is_tracing = answering("_C._is_tracing", named("jit.is_tracing") or perhaps)
+is_tracing = answering("_C._is_tracing", attribute("jit.is_tracing") or perhaps)
 
 
 def increment_versions_one_by_one(tensors: Iterable[Tensor]) -> None:
@@ -47,7 +47,7 @@ def increment_versions_one_by_one(tensors: Iterable[Tensor]) -> None:
         torch.autograd.graph.increment_version(tensor)
 
 
-#: torch's own check of the argument costs as much again. No tensors are passed here: one would lie on a device.
+#: The documented function checks its argument, which doubles the cost. The probe is empty: a tensor needs a device.
 increment_versions = answering("_C._increment_version", increment_versions_one_by_one, ())
 
 
@@ -56,7 +56,7 @@ def stream_of_current(index: int) -> int:
 
 
 #: The address of the current stream of a CUDA device.
-stream_of: Callable[[int], int] = named("_C._cuda_getCurrentRawStream") or stream_of_current
+stream_of: Callable[[int], int] = attribute("_C._cuda_getCurrentRawStream") or stream_of_current
 
 
 def raise_unless(condition: Any, message: Callable[[], str]) -> None:
@@ -64,8 +64,8 @@ def raise_unless(condition: Any, message: Callable[[], str]) -> None:
         raise RuntimeError(message())
 
 
-#: A size that is not known yet is checked when it is.
-check: Callable[[Any, Callable[[], str]], None] = named("_check") or raise_unless
+#: A size that is a symbol is checked once it is known.
+check: Callable[[Any, Callable[[], str]], None] = attribute("_check") or raise_unless
 
-#: In a fork of a process that had used CUDA. A torch that cannot say so says that it sees no GPU.
+#: Whether this process was forked from one that had used CUDA. A torch that cannot tell sees no GPU there.
 is_in_bad_fork: Callable[[], bool] = answering("cuda._is_in_bad_fork", bool)

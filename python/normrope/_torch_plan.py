@@ -1,13 +1,12 @@
-"""What comes before a first launch on tensors: checks, the kernel, the table on the device, and an argument struct.
+"""All that comes before a first launch on tensors: checks, the kernel, the table on the device, an argument struct.
 
 In: a form of call, tensors and options. Out: a plan, which launches for all tensors of the same shapes, strides, dtypes
-and device. On a CUDA device a first call loads the kernel there and uploads the table: neither can be done while a
-graph is captured, so it is then refused.
+and device. On a CUDA device this loads the kernel and uploads the table. Neither can be done while a graph is captured,
+so it is then refused.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,13 @@ import torch
 from torch import Tensor
 
 from ._abi import Functions
-from ._call import Call, pack
+from ._call import Call, pack, pack_on_host
 from ._dispatch import first_of
+from ._form import Form
 from ._kernels import kernel_for
-from ._library import Kernel, Target
-from ._match import Form, Matched, Require, raise_unless
+from ._library import Kernel
+from ._manifest import Target
+from ._match import Matched, Require
 from ._memory import Memory
 from ._rope import RopeTable
 from ._torch_names import is_in_bad_fork, stream_of
@@ -31,7 +32,7 @@ from .errors import NormropeError, invalid_argument, unfit_argument
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "float32"}
 _DTYPES |= {torch.int32: "int32", torch.int64: "int64"}
 _DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
-#: torch has complex numbers of these, whose parts may be views that are negated when they are read.
+#: torch has complex numbers of these. Views of their parts may be negated when they are read.
 _PARTS = ("f16", "float32")
 _DEFAULT_STREAM = 0
 
@@ -39,28 +40,16 @@ _DEFAULT_STREAM = 0
 class Plan:
     """A call that is complete but for the addresses of tensors."""
 
-    __slots__ = (
-        "_functions",
-        "_index",
-        "_is_captured",
-        "_run",
-        "_streams",
-        "_table",
-        "launch",
-        "may_be_negated",
-        "written",
-    )
-
-    def __init__(self, call: Call, kernel: Kernel, index: int, table: Any, matched: Matched) -> None:
-        """`index` is that of a CUDA device, -1 for the CPU; `table` is what holds its memory."""
+    def __init__(self, call: Call, kernel: Kernel, index: int, matched: Matched) -> None:
+        """`index` is that of a CUDA device, -1 for the CPU."""
         self._functions = kernel.functions
-        self._run = call.bound(self._functions, kernel.index)
+        self._run = call.bound(kernel)
         self._index = index
-        self._table = table
+        self._table = call.table
         #: Streams that are known to read the table.
         self._streams = {_DEFAULT_STREAM}
-        self._is_captured = table is None
-        #: Which of the tensors are written to.
+        self._is_captured = call.table is None
+        #: Indices of the tensors that are written to.
         self.written = matched.written
         self.may_be_negated = any(memory.dtype in _PARTS for memory in matched.memories.values())
         #: Launches with the addresses of the tensors.
@@ -88,7 +77,7 @@ class Plan:
         self._run(addresses, stream)
 
     def _note_stream(self, stream: int) -> None:
-        """The memory of the table is used again only after what the stream reads of it, by torch's allocator."""
+        """torch's allocator then uses the table's memory again only after the stream has read it."""
         if self._table is not None and not torch.cuda.is_current_stream_capturing():
             self._table.record_stream(torch.cuda.ExternalStream(stream, device=self._table.device))
             self._streams.add(stream)
@@ -100,40 +89,37 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     Raises NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
     `cpu-unsupported`, `no-device`, `out-of-memory`, `device-error`.
     """
-    first: Tensor = first_of(tensors)
-    given = [
-        (i, name, tensor)
-        for i, (name, tensor) in enumerate(zip(form.names, tensors, strict=True))
+    memories = {
+        name: _memory_of(name, tensor, source)
+        for source, (name, tensor) in enumerate(zip(form.tensors, tensors, strict=True))
         if tensor is not None
-    ]
-    matched = form.match({name: _memory_of(name, tensor, i) for i, name, tensor in given}, options, raise_unless)
-    target, arch = target_of(first.device)
+    }
+    matched = form.matched(memories, options)
+    device = first_of(tensors).device
+    target, arch = target_of(device)
     kernel = kernel_for(matched.point, target, arch, matched.library)
-    call, functions = pack(matched, kernel.inputs), kernel.functions
     if target == "cpu":
-        host = None if matched.table is None else matched.table.on("cpu", functions)
-        if host is not None:
-            call.set_table(ctypes.addressof(host))
-        return Plan(call, kernel, -1, host, matched)
-    with torch.cuda.device(first.device):
+        return Plan(pack_on_host(matched, kernel), kernel, -1, matched)
+    call, functions = pack(matched, kernel.inputs), kernel.functions
+    with torch.cuda.device(device):
         index = torch.cuda.current_device()
         functions.require(functions.device_set(index))
         _prepare(kernel, index)
-        table = None if matched.table is None else _on_device(matched.table, str(first.device), functions)
-        if table is not None:
-            call.set_table(table.data_ptr())
-    return Plan(call, kernel, index, table, matched)
+        if matched.table is not None:
+            table = _on_device(matched.table, str(device), functions)
+            call.set_table(table, table.data_ptr())
+    return Plan(call, kernel, index, matched)
 
 
 def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
-    """Ranks, sizes and dtypes of tensors without data. Sizes that are not known yet are checked when they are."""
+    """Checks ranks, sizes and dtypes of tensors without data. `require` checks sizes that are symbols."""
     faked: dict[str, Memory] = {}
-    for name, tensor in zip(form.names, tensors, strict=True):
+    for name, tensor in zip(form.tensors, tensors, strict=True):
         if tensor is not None:
             _require_tensor(name, tensor)
             shape, device = tuple(tensor.shape), str(tensor.device)
             faked[name] = Memory("tensor", _dtype_of(tensor), shape, (0,) * len(shape), 0, device=device)
-    matched = form.match(faked, options, require)
+    matched = form.matched(faked, options, require)
     impossible = matched.point.impossible
     if impossible is not None:
         raise NormropeError("kernel-not-found", "there can be no kernel for this", impossible)
@@ -141,7 +127,7 @@ def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], req
 
 
 def require_no_grad(names: Sequence[str], tensors: Sequence[Any]) -> None:
-    """There is no backward: what requires grad would get a wrong one, in silence. Without grad mode it gets none."""
+    """There is no backward, so a tensor that requires grad would get none, in silence."""
     if not torch.is_grad_enabled():
         return
     for name, tensor in zip(names, tensors, strict=True):
@@ -151,7 +137,7 @@ def require_no_grad(names: Sequence[str], tensors: Sequence[Any]) -> None:
 
 
 def target_of(device: Any) -> tuple[Target, str]:
-    """Target and architecture of a device; of None those of the current GPU where there is one, else the CPU's."""
+    """Target and architecture of a device. None is the current GPU if there is one, else the CPU."""
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -204,7 +190,7 @@ _prepared: set[tuple[Functions, int, int]] = set()
 
 
 def _prepare(kernel: Kernel, index: int) -> None:
-    """Loads a kernel on the current device, so that the next call can be captured."""
+    """Loads a kernel on the current device, so that a call can be captured."""
     key = (kernel.functions, kernel.index, index)
     if key not in _prepared:
         _require_no_capture(f"the kernel {kernel.id}")
@@ -216,8 +202,8 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     def bring(turns: Any) -> Tensor:
         _require_no_capture(f"the table {table!r}")
         host = torch.frombuffer(turns, dtype=torch.int64)
-        # In a thread of its own, which allocates neither to a pool of this one's, as CUDA graphs have, nor under its
-        # modes; and on the default stream. It waits for the copy, so that every stream may read the table.
+        # A thread of its own has neither this one's modes nor its memory pool, which may be a CUDA graph's. It uses the
+        # default stream, and waits for the copy, so every stream may read the table.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(host.to, device).result()
 
@@ -225,7 +211,7 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     return memory
 
 
-#: Memory of tables that CUDA graphs hold. Nobody says when a graph is gone, so they stay.
+#: Memory of tables that CUDA graphs read. Nobody tells when a graph is gone, so it stays.
 _captured: list[Any] = []
 
 

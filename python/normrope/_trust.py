@@ -1,7 +1,7 @@
 """Whether others could have written what is about to be loaded.
 
-In: a path. Out: why it is not to be trusted, or None. The rule is that of generator/cache/folder.ts. What a user names
-is theirs to trust; this is for what is found.
+In: a path. Out: why it is not to be trusted, or None. The rule is that of generator/cache/folder.ts. Users may trust
+what they name; this is for what is found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _GROUP_OR_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def distrust(*paths: Path, writable: int = _GROUP_OR_OTHERS_MAY_WRITE) -> str | None:
-    """The first of the paths that another user than root could have written to, with its owner and mode."""
+    """Names the first of the paths that a user other than root and this one could have written to."""
     for path in paths:
         found = path.stat()
         if found.st_uid not in (0, os.getuid()) or found.st_mode & writable:
@@ -23,8 +23,8 @@ def distrust(*paths: Path, writable: int = _GROUP_OR_OTHERS_MAY_WRITE) -> str | 
 
 
 def distrust_above(path: Path) -> str | None:
-    """The same of the folders that lead there: only what everybody may write to, and not where, as in /tmp, nobody
-    can put theirs in the place of somebody else's."""
+    """The same for the folders above. Only those that everybody may write to are refused; a sticky one such as /tmp is
+    not, because nobody can replace another user's files there."""
     for folder in path.resolve().parents:
         found = folder.stat()
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:

@@ -1,4 +1,4 @@
-"""The one error of the package, and how a value is spelled in it.
+"""The one error of the package, how it spells a value, and checks of single numbers.
 
 In: what went wrong. Out: an error that names the value and ends with the fix, in the words of runtime/errors.ts. Must
 not import anything of normrope.
@@ -12,7 +12,7 @@ import json
 import math
 import numbers
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 ErrorCode = Literal[
     "invalid-argument",  # an argument is wrong; nothing was launched or written
@@ -37,20 +37,18 @@ class NormropeError(RuntimeError):
 
     def __init__(self, code: ErrorCode, message: str, fix: str) -> None:
         super().__init__(code, message, fix)  # all three, so that it can be pickled
-        #: What went wrong, for programs to tell apart.
         self.code: ErrorCode = code
         self.message = message
         #: What the user can do about it.
         self.fix = fix
-
-        #: Of an argument error: the argument.
+        #: The argument, if it is an error of one.
         self.field: str | None = None
 
     def __str__(self) -> str:
         return f"{self.message}. {self.fix}"
 
     def renamed(self, names: Mapping[str, str]) -> NormropeError:
-        """The same of an argument that the caller has another name for."""
+        """The same error, by the caller's own name for the argument."""
         name = names.get(self.field or "")
         if name is None or self.field is None:
             return self
@@ -60,7 +58,7 @@ class NormropeError(RuntimeError):
 
 @contextlib.contextmanager
 def renaming(names: Mapping[str, str]) -> Iterator[None]:
-    """Arguments of errors have the names of the caller's own."""
+    """Errors within have the caller's own names for arguments."""
     try:
         yield
     except NormropeError as error:
@@ -68,12 +66,12 @@ def renaming(names: Mapping[str, str]) -> Iterator[None]:
 
 
 def invalid_argument(field: str, value: object, want: str) -> NormropeError:
-    """An argument error that names the field, the value that was given, and what is wanted instead."""
+    """An argument error that names the argument, its value, and what is wanted instead."""
     return unfit_argument(field, show(value), want)
 
 
 def unfit_argument(field: str, what: str, want: str) -> NormropeError:
-    """The same, for a value of the right type that is said in words."""
+    """The same for a value that is described in words."""
     error = NormropeError("invalid-argument", f"{field} is {what}", f"{field} must be {want}")
     error.field = field
     return error
@@ -87,7 +85,7 @@ def require_count(field: str, value: object) -> int:
 
 def require_number(field: str, value: object, want: str = "a number") -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # float64 cannot hold it
+        with contextlib.suppress(OverflowError):  # beyond float64
             return float(value)
     raise invalid_argument(field, value, want)
 
@@ -101,17 +99,29 @@ def require_float32(field: str, value: object) -> float:
     raise invalid_argument(field, value, want)
 
 
-def require_positive(field: str, value: object) -> float:
-    number = require_number(field, value, "a positive number")
-    if math.isfinite(number) and number > 0:
+def require_in(field: str, value: object, rule: Mapping[str, Any]) -> float:
+    """A finite number in the range of a rule, which may have `min`, `is_min_excluded` and `max`."""
+    low, high = rule.get("min", -math.inf), rule.get("max", math.inf)
+    want = _describe_range(rule)
+    number = require_number(field, value, want)
+    is_above = number > low if "is_min_excluded" in rule else number >= low
+    if math.isfinite(number) and is_above and number <= high:
         return number
-    raise invalid_argument(field, value, "a positive number")
+    raise invalid_argument(field, value, want)
 
 
-def require_finite(field: str, value: float) -> float:
-    if math.isfinite(value):
-        return value
-    raise invalid_argument(field, value, "a finite number")
+def require_positive(field: str, value: object) -> float:
+    return require_in(field, value, {"min": 0, "is_min_excluded": True})
+
+
+def _describe_range(rule: Mapping[str, Any]) -> str:
+    if "min" not in rule:
+        return "a finite number"
+    if "is_min_excluded" not in rule:
+        return f"a number from {rule['min']}" + (f" to {rule['max']}" if "max" in rule else "")
+    if "max" in rule:
+        return f"a number above {rule['min']} and at most {rule['max']}"
+    return "a positive number" if rule["min"] == 0 else f"a number above {rule['min']}"
 
 
 def show(value: object) -> str:
@@ -119,22 +129,14 @@ def show(value: object) -> str:
     if isinstance(value, str):
         shown = json.dumps(value[:_SHOWN_LENGTH], ensure_ascii=not value.isprintable())
         return shown if len(value) <= _SHOWN_LENGTH else f"{shown}… of {len(value)} characters"
-    if value is None or isinstance(value, (bool, numbers.Real)):
-        return _shown_number(value)
+    if value is None or isinstance(value, numbers.Real):  # a bool is one
+        return str(value)
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"an object of type {type(value).__name__}"
 
 
-def _shown_number(value: object) -> str:
-    try:
-        text = str(value)
-    except ValueError:  # Python spells no integer of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:20]}… of {len(text)} digits"
-
-
 def quoted(text: object) -> str:
-    """A path or a name as it stands; in quotes where it is empty, or holds what is not printed."""
+    """A path or a name; in quotes if it is empty or not printable."""
     plain = str(text)
     return plain if plain != "" and plain.isprintable() else json.dumps(plain)

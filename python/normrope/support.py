@@ -1,19 +1,18 @@
-"""Whether the op can be had for a point, asked before it is needed: the gate that SGLang's models look through.
+"""Whether there is a kernel for a point: SGLang's models ask before they use the op.
 
-In: head_dim, style and dtype. Out: yes, or the reason why not. Compiles the kernel where none is there, so that the
-first call need not.
+In: head_dim, style and dtype. Out: yes, or the reason why not. A kernel that is missing is compiled, so that the first
+call need not.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
-from ._dispatch import find_torch_op
-from ._kernels import Place, kernel_for
+from ._dispatch import find_torch_op, require_version
+from ._kernels import kernel_for
+from ._library import LibraryPath
 from ._point import point_of
-from ._torch_version import require_version
 from .errors import NormropeError, invalid_argument, show
 
 
@@ -25,16 +24,16 @@ def can_use_fused_qk_norm_rope(
     *,
     rotary_dim: int | None = None,
     device: Any = None,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> bool:
-    """Whether there is a kernel for a head_dim, style and dtype, compiling it where it must be.
+    """Whether there is a kernel for a head_dim, style and dtype. It is compiled if it must be.
 
     Args:
         dtype: torch.bfloat16, torch.float16, or their names, such as "bf16".
-        yarn: Of SGLang's signature; every scaling is but another table here.
+        yarn: Of no effect, because every scaling is only another table. SGLang passes it.
         rotary_dim: Leading elements of a head that rotate; default `head_dim`.
-        device: "cpu", "cuda", "cuda:1" or a torch.device; default: the current GPU where torch was imported and sees
-            one, else the CPU.
+        device: "cpu", "cuda", "cuda:1" or a torch.device; default: the current GPU if torch was imported and sees one,
+            else the CPU.
         library: As in `fused_qk_norm_rope`.
     """
     reason = why_not(head_dim, is_neox, dtype, yarn, rotary_dim=rotary_dim, device=device, library=library)
@@ -49,19 +48,17 @@ def why_not(
     *,
     rotary_dim: int | None = None,
     device: Any = None,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> str | None:
-    """Why `can_use_fused_qk_norm_rope` says no, with what would mend it; None where it says yes."""
-    del yarn
-    op = find_torch_op()
-    ask: Callable[..., str | None] = answer
-    if op is not None and op.is_compiling():
-        ask = op.why_not_as_constant
-    return ask(head_dim, is_neox, dtype, rotary_dim, device, library)
+    """Why `can_use_fused_qk_norm_rope` says no, and what would help; None if it says yes."""
+    find_torch_op()  # it makes the answer a constant for torch's compiler
+    return answer(head_dim, is_neox, dtype, rotary_dim, device, library)
 
 
-def answer(head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: Place) -> str | None:
-    """What `why_not` says."""
+def answer(
+    head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: LibraryPath
+) -> str | None:
+    """The same. A function that is being compiled has the answer of when it is traced."""
     try:
         if not isinstance(is_neox, bool):
             raise invalid_argument("is_neox", is_neox, "True or False")

@@ -6,34 +6,37 @@ registers the ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import _fused, _general, _own_op
+from . import _fused, _general
 from ._dispatch import first_of
-from ._inputs import NUMBERS, TENSORS
-from ._match import Form, Matched, raise_unless
-from ._op import arguments
-from ._ops import SHIPPED, Axis
+from ._form import Form
+from ._inputs import NUMBERS, SIDES, TENSORS
+from ._match import raise_unless
+from ._op_rules import SHIPPED, Axis
+from ._rope import RopeTable
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
 from ._torch_plan import match_fake, require_no_grad, target_of
 from .errors import invalid_argument, renaming
 from .support import answer
 
-__all__ = ["Tensor", "is_compiling", "launch", "run", "run_into_new", "target_of", "why_not_as_constant"]
+__all__ = ["Tensor", "run", "run_into_new", "target_of"]
 
 
 def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
-    """A call that writes into what it was given. The docstrings of `_op`, `_own_op` and `_fused` have arguments and
-    errors."""
+    """A call that writes into what it is given."""
     if not is_watched(tensors):
         return launch(form, tensors, options)
     _check_watched(form, tensors, options)
-    if form is _fused.FORM:
+    if not form.outputs:
         kind = ""
     else:
         kind = "_" if all(tensors[out] is None for out, _ in form.outputs) else "_out"
@@ -54,7 +57,7 @@ def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...])
 
 
 def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """What torch's dispatcher would say in other words, or not at all. A trace comes to the fake implementation."""
+    """Raises what torch's dispatcher would say in other words, or not at all. A trace is checked by `_fake`."""
     if not is_compiling():
         with renaming(form.renames):
             match_fake(form, tensors, options, raise_unless)
@@ -64,40 +67,36 @@ def _with_outputs(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]
     heads_dim = options[_HEADS_DIM]
     filled = list(tensors)
     for out, side in form.outputs:
-        if isinstance(tensors[side], Tensor):  # of others the plan says what they are
+        if isinstance(tensors[side], Tensor):  # the plan refuses others
             filled[out] = _empty_like(tensors[side], heads_dim)
     return tuple(filled)
 
 
 def _empty_like(heads: Tensor, heads_dim: Any) -> Tensor:
-    """Of the same shape, with all heads of a token side by side."""
-    is_tokens_first = heads.dim() < 3 or heads_dim == -2 or heads_dim not in (-3, heads.dim() - 3)
-    if is_tokens_first:
+    """A tensor of the same shape, in which all heads of a token lie side by side."""
+    if heads_dim == -2 or heads.dim() < 3 or heads_dim not in (-3, heads.dim() - 3):
         return heads.new_empty(heads.shape)
     moved = heads.transpose(-3, -2)
     return moved.new_empty(moved.shape).transpose(-3, -2)
 
 
-def _why_not(*question: Any) -> str | None:
-    return answer(*question)
+with torch.device("cpu"):  # torch 2.6 imports a module for this that makes tensors on the default device
+    torch.compiler.assume_constant_result(answer)
 
 
-#: For a function that is being compiled: a kernel is found now, and no lock is looked into.
-#: torch 2.6 imports a module for this that makes tensors on the default device.
-with torch.device("cpu"):
-    why_not_as_constant: Callable[..., str | None] = torch.compiler.assume_constant_result(_why_not)
+# The registered ops. Their arguments are those of the table of inputs: heads first, then all others by name.
 
+#: Tables of frequencies that ops were given as numbers.
+_TABLES_KEPT = 64
 
-# The registered ops. Their arguments are those of the table of inputs: heads first, and all others by their names.
-
-#: From the end, where all forms have the same.
+#: From the end, where all forms have the same options.
 _HEADS_DIM = _general.OPTIONS.index("heads_dim") - len(_general.OPTIONS)
 
 
 def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str], axes: Sequence[str]) -> str:
-    """`kind` is that of the op: it ends in `_` where the heads are written to, in `_out` where others are."""
+    """`kind` is how the op's name ends: `_` if the heads are written to, `_out` if other tensors are."""
     written = {"": "", "_": "in", "_out": "out"}[kind]
-    own = [tensor for tensor in TENSORS if tensor.name in form.names and (not tensor.is_written or kind == "_out")]
+    own = [tensor for tensor in TENSORS if tensor.name in form.tensors and (not tensor.is_written or kind == "_out")]
     marks = iter("abcdefghijkl")
     spelled = {tensor.name: f"Tensor({next(marks)}!)" if tensor.field == written else "Tensor" for tensor in own}
     said = {name: f"{type_} {name}" if name in required else f"{type_}? {name}=None" for name, type_ in spelled.items()}
@@ -109,74 +108,108 @@ def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str],
     return f"{form.name}{kind}({', '.join([*head, *heads, '*', *others])}) -> {results}"
 
 
-def _results(form: Form, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """Of a side that there is not, an empty tensor."""
-    first = first_of(filled)
-    return tuple(first.new_empty(0) if filled[out] is None else filled[out] for out, _ in form.outputs)
-
-
-def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
-    """What can be told of tensors without data, so that a trace fails where the call would."""
+def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    """Checks tensors without data, so that a trace fails where the call would."""
     with renaming(form.renames):
-        require_no_grad(form.names, tensors)
-        return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+        require_no_grad(form.tensors, tensors)
+        match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+
+
+def _launch_out(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    _require_outputs(form, tensors, options)
+    launch(form, tensors, options)
+
+
+def _fake_out(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    _fake(form, tensors, options)
+    _require_outputs(form, tensors, options)
 
 
 def _require_outputs(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
-    """A side without an output would be worked on in place, and the schema says that heads are not written to."""
+    """A side without an output would be worked on in place, which the schema denies."""
     for out, side in form.outputs:
         if tensors[side] is not None and tensors[out] is None:
-            match_fake(form, tensors, options, raise_unless)  # a side may be one that is to be left out
-            raise invalid_argument(form.names[out], None, f"given, as {form.names[side]} is")
+            match_fake(form, tensors, options, raise_unless)  # which says so if the op does not have the side
+            raise invalid_argument(form.tensors[out], None, f"given, as {form.tensors[side]} is")
 
 
-def _register(definition: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    _registration.define(definition)
-    name = definition.partition("(")[0]
-    for device in ("CPU", "CUDA"):
-        _registration.impl(name, implementation, device)
-    torch.library.register_fake(f"normrope::{name}", fake, lib=_registration)
+def _launch_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    filled = _with_outputs(form, tensors, options)
+    launch(form, filled, options)
+    return _results(form, filled)
 
 
-def _register_general(
-    form: Form,
-    arguments_of: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]],
-    head: Sequence[str] = (),
-    required: Sequence[str] = (),
-    axes: Sequence[str] = (),
+def _fake_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    _fake(form, tensors, options)
+    return _results(form, _with_outputs(form, tensors, options))
+
+
+def _results(form: Form, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """The results, and an empty tensor for a side that is left out."""
+    first = first_of(filled)
+    return tuple([first.new_empty(0) if filled[out] is None else filled[out] for out, _ in form.outputs])
+
+
+#: Turns what torch calls an op with, which lacks arguments at their default, into tensors and options.
+Take = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], tuple[Any, ...]]]
+
+
+def _register(
+    form: Form, schema: str, take: Take, implementation: Callable[..., Any], fake: Callable[..., Any]
 ) -> None:
-    """The three ops of a form: in place, into what is given, and into new tensors. `arguments_of` makes tensors and
-    options of what torch calls them with."""
+    def run_real(*given: Any, **named: Any) -> Any:
+        return implementation(form, *take(given, named))
 
-    def into(*given: Any, **named: Any) -> None:
-        launch(form, *arguments_of(*given, **named))
+    def run_fake(*given: Any, **named: Any) -> Any:
+        return fake(form, *take(given, named))
 
-    def fake_into(*given: Any, **named: Any) -> None:
-        _fake(form, *arguments_of(*given, **named))
+    _registration.define(schema)
+    name = schema.partition("(")[0]
+    for device in ("CPU", "CUDA"):
+        _registration.impl(name, run_real, device)
+    torch.library.register_fake(f"normrope::{name}", run_fake, lib=_registration)
 
-    def out(*given: Any, **named: Any) -> None:
-        tensors, options = arguments_of(*given, **named)
-        _require_outputs(form, tensors, options)
-        launch(form, tensors, options)
 
-    def fake_out(*given: Any, **named: Any) -> None:
-        tensors, options = arguments_of(*given, **named)
-        _fake(form, tensors, options)
-        _require_outputs(form, tensors, options)
+def _register_general(form: Form, head: Mapping[str, str], required: Sequence[str], axes: Sequence[str]) -> None:
+    """The three ops of a form: into new tensors, in place, and into what is given."""
+    positional = (*head, *(side for side in SIDES if side in form.tensors))
+    left_out: dict[str, Any] = dict.fromkeys((*form.tensors, *form.options, "inv_freq"))
+    left_out.update(heads_dim=-2, pdl=False)
+    tensors_of, options_of = itemgetter(*form.tensors), itemgetter(*form.options)
 
-    def new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-        tensors, options = arguments_of(*given, **named)
-        filled = _with_outputs(form, tensors, options)
-        launch(form, filled, options)
-        return _results(form, filled)
+    def take(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        said = left_out | named
+        for name, value in zip(positional, given, strict=False):
+            said[name] = value
+        if said["inv_freq"] is not None:
+            said["table"] = _table_of(tuple(said["inv_freq"]))
+        if "axes" in said:
+            said["axes"] = tuple([_axis_of(axis) for axis in said["axes"]])
+        return tensors_of(said), options_of(said)
 
-    def fake_new(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-        tensors, options = arguments_of(*given, **named)
-        _fake(form, tensors, options)
-        return _results(form, _with_outputs(form, tensors, options))
+    first = [f"{kind} {name}" for name, kind in head.items()]
+    for kind, implementation, fake in (
+        ("", _launch_new, _fake_new),
+        ("_", launch, _fake),
+        ("_out", _launch_out, _fake_out),
+    ):
+        _register(form, _schema(form, kind, first, required, axes), take, implementation, fake)
 
-    for kind, implementation, fake in (("", new, fake_new), ("_", into, fake_into), ("_out", out, fake_out)):
-        _register(_schema(form, kind, head, required, axes), implementation, fake)
+
+@functools.lru_cache(_TABLES_KEPT)
+def _table_of(inv_freq: tuple[float, ...]) -> RopeTable:
+    return RopeTable.from_inv_freq(inv_freq)
+
+
+def _axis_of(spelled: str) -> tuple[str, str | int]:
+    """Name and value of `rope=neox`."""
+    name, _, value = spelled.partition("=")
+    return name, int(value) if value.isdigit() else value
+
+
+def _axis(name: str, axis: Axis) -> str:
+    kind = "str" if axis["kind"] == "enum" else "int"
+    return f"{kind}? {name}=None" if "default" in axis else f"{kind} {name}"
 
 
 _FUSED_SCHEMA = (
@@ -186,51 +219,18 @@ _FUSED_SCHEMA = (
 )
 
 
-def _fused_arguments(
-    qkv: Tensor,
-    num_heads_q: int,
-    num_heads_k: int,
-    num_heads_v: int,
-    head_dim: int,
-    eps: float,
-    q_weight: Tensor,
-    k_weight: Tensor,
-    base: float,
-    is_neox: bool,
-    position_ids: Tensor,
-    factor: float,
-    low: float,
-    high: float,
-    attention_factor: float,
-    rotary_dim: int | None = None,
-    *,
-    library: str | None = None,
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Tensors and options, as `arguments` gives them of the other ops."""
-    heads = (num_heads_q, num_heads_k, num_heads_v, head_dim, eps)
-    ramp = (factor, low, high, attention_factor, rotary_dim)
-    return (qkv, q_weight, k_weight, position_ids), (*heads, base, is_neox, *ramp, library)
+_FUSED_ARGUMENTS = list(inspect.signature(_fused.fused_qk_norm_rope).parameters)
+_fused_tensors = itemgetter(*map(_FUSED_ARGUMENTS.index, _fused.FORM.tensors))
+_fused_options = itemgetter(*map(_FUSED_ARGUMENTS.index, _fused.FORM.options[:-1]))
 
 
-def _fused_op(*given: Any, **named: Any) -> None:
-    launch(_fused.FORM, *_fused_arguments(*given, **named))
-
-
-def _fused_fake(*given: Any, **named: Any) -> None:
-    _fake(_fused.FORM, *_fused_arguments(*given, **named))
-
-
-def _axis(name: str, axis: Axis) -> str:
-    kind = "str" if axis["kind"] == "enum" else "int"
-    return f"{kind}? {name}=None" if "default" in axis else f"{kind} {name}"
+def _take_fused(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    given = (*given, None)  # torch leaves out a rotary_dim of None
+    return _fused_tensors(given), (*_fused_options(given), named.get("library"))
 
 
 _registration = torch.library.Library("normrope", "FRAGMENT")
-_register(_FUSED_SCHEMA, _fused_op, _fused_fake)
-_register_general(
-    _general.FORM,
-    arguments,
-    required=("q", "eps"),
-    axes=[_axis(name, axis) for name, axis in SHIPPED.arguments.items()],
-)
-_register_general(_own_op.FORM, _own_op.arguments, head=("str name", "str[] axes"))
+_register(_fused.FORM, _FUSED_SCHEMA, _take_fused, launch, _fake)
+_axes = [_axis(name, axis) for name, axis in SHIPPED.arguments.items()]
+_register_general(_general.SHIPPED_FORM, head={}, required=("q", "eps"), axes=_axes)
+_register_general(_general.OWN_FORM, head={"name": "str", "axes": "str[]"}, required=(), axes=())

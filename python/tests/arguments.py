@@ -1,4 +1,4 @@
-"""What the C interface says of bad arguments through this package's structs: for test/bad_input/python.test.ts.
+"""The C interface's errors for bad arguments, through this package's structs. For test/bad_input/python.test.ts.
 
 In: JSON on stdin, `{"library", "kernel", "calls": [{field: value}]}`, where a value is a number in digits, or
 `{"at": bytes}` into the memory of the call. Out: JSON on stdout, an error's code, message and fix for each call.

@@ -21,7 +21,7 @@ REPOSITORY = HERE.parents[1]
 CONFIGS = {"tests": HERE, **{name: HERE / name for name in ("single", "sentences", "renamed")}}
 SINGLE_ID = "qk_norm_rope__bf16_d96_r96_neox"
 
-#: As it was before a test changed it.
+#: The environment before a test changes it.
 _ENVIRONMENT = dict(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""What the test modules share: an environment of their own, and calls on plain buffers."""
+"""Shared by the test modules: an environment of their own, and calls on plain buffers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import normrope
+from built import build
 from normrope import _jit, _kernels
 from reference import Style, decode, encode, expected_head, largest_error, random_bits
 
@@ -33,8 +34,8 @@ class NormropeCase(unittest.TestCase):
         self.addCleanup(os.chdir, before)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NORMROPE_", "XDG_"))}
         own = {**kept, "NORMROPE_CACHE_DIR": str(self.cache), "NORMROPE_COMMAND": "/no/such/normrope"}
-        # What was found, and what failed, is else kept for the life of the process.
-        emptied = [(os.environ, own), (_kernels._found, {}), (_kernels._ops, {}), (_jit._failures, {})]
+        # A process remembers what was found and what failed.
+        emptied = [(os.environ, own), (_kernels._found, {}), (_jit._failures, {})]
         for kept, values in emptied:
             patched = mock.patch.dict(kept, values, clear=True)
             patched.start()
@@ -51,6 +52,17 @@ class NormropeCase(unittest.TestCase):
             self.assertIn(part, str(error))
         self.assertTrue(str(error).endswith(error.fix))
         self.assertNotEqual(error.fix, "")
+
+
+class DeviceCase(NormropeCase):
+    """A case for the tests of a device, which sets `device`. The environment names the library."""
+
+    device: str
+    config = "tests"
+
+    def setUp(self) -> None:
+        super().setUp()
+        os.environ["NORMROPE_LIBRARY"] = str(build(self.config, self.device))
 
 
 class BufferCall:

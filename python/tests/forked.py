@@ -1,4 +1,4 @@
-"""What a call says in a child of this process."""
+"""Runs a call in a child of this process."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normrope
-from case import NormropeCase
+from case import DeviceCase
 from reference import Style
 from torch_reference import DTYPES, error_of_rounding, expected_heads
 
@@ -76,7 +76,7 @@ class GeneralCall:
 
 
 def as_tokens_first(output: Tensor, options: dict[str, Any]) -> Tensor:
-    """What a layout made of it, as `[batch, tokens, heads, dim]` again."""
+    """Undoes a layout: `[batch, tokens, heads, dim]` again."""
     if "head_dim" in options:
         output = output.unflatten(-1, (-1, 64))
     if "heads_dim" in options:
@@ -84,11 +84,7 @@ def as_tokens_first(output: Tensor, options: dict[str, Any]) -> Tensor:
     return output.unflatten(0, (BATCH, TOKENS)) if output.dim() == 3 else output
 
 
-class GeneralCases(NormropeCase):
-    """To be run with `device` and `library` set."""
-
-    device: str
-
+class GeneralCases(DeviceCase):
     def each_layout(self) -> Any:
         for name, (lay, options) in LAYOUTS.items():
             for weight_heads in (False, True):
@@ -118,7 +114,7 @@ class GeneralCases(NormropeCase):
             for output, into_, own in zip(outputs, into, (q, k), strict=True):
                 self.assertTrue(torch.equal(output, into_) and torch.equal(output, own))
 
-    def test_what_is_left_between_heads_stays(self) -> None:
+    def test_memory_between_heads_is_unchanged(self) -> None:
         call = GeneralCall(self.device)
         rows = torch.randn(BATCH, TOKENS, 9, 64, device=self.device).bfloat16()
         before = rows.clone()
@@ -134,7 +130,7 @@ class GeneralCases(NormropeCase):
         normrope.qk_norm_rope_(rows[:, :, :4], rows[:, :, 4:], **call.options())
         self.assert_right(call, rows[:, :, :4], rows[:, :, 4:], {})
 
-    def test_what_lies_between_sequences_and_no_heads(self) -> None:
+    def test_memory_between_sequences_is_unchanged_and_no_heads_are_a_call(self) -> None:
         size = 4 * TOKENS * 64
         big = torch.randn(2, size + 64, device=self.device).bfloat16()
         q = big.as_strided((2, 4, TOKENS, 64), (size + 64, TOKENS * 64, 64, 1))  # each sequence is launched

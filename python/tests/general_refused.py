@@ -1,4 +1,4 @@
-"""What `qk_norm_rope` refuses of tensors, on any device. The test modules of the CPU and of CUDA run these."""
+"""Tensors that `qk_norm_rope` refuses, on any device. The test modules of the CPU and of CUDA run these."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from typing import Any
 import torch
 
 import normrope
-from case import NormropeCase
+from case import DeviceCase
 from general_cases import TOKENS, GeneralCall
 
 
-class GeneralRefusals(NormropeCase):
-    """To be run with `device` and `library` set."""
-
-    device: str
-
+class GeneralRefusals(DeviceCase):
     def test_sequences_over_each_other_are_refused(self) -> None:
         call = GeneralCall(self.device)
         wide = torch.randn(3, 4, TOKENS, 64, device=self.device).bfloat16()

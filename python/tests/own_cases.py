@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normrope
-from case import NormropeCase
+from case import DeviceCase
 from normrope import _torch_launch
 from reference import Style
 from sentence_calls import ONLY_NORM, POSITIONS, Sentence, SentenceCall, every_sentence
@@ -43,7 +43,7 @@ class TensorCall:
         return {**given, **changed}
 
     def error(self, outputs: dict[str, Tensor]) -> float:
-        """As a multiple of what is allowed."""
+        """The largest, as a multiple of what is allowed."""
 
         def bits(output: Tensor) -> array[int]:
             signed = array("h", output.contiguous().view(torch.int16).flatten().tolist())
@@ -53,7 +53,7 @@ class TensorCall:
 
 
 def by_side(results: tuple[Any, ...]) -> dict[str, Tensor]:
-    """Those that there are."""
+    """The results that there are, by side."""
     return {side: result for side, result in zip("qkv", results, strict=True) if result is not None}
 
 
@@ -66,10 +66,8 @@ def registered(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "axes": axes, **own, "inv_freq": inv_freq}
 
 
-class OwnCases(NormropeCase):
-    """To be run with `device` set, and the library in the environment."""
-
-    device: str
+class OwnCases(DeviceCase):
+    config = "sentences"
 
     def test_every_sentence_in_place_and_out_of_place(self) -> None:
         for sentence in every_sentence():

@@ -53,7 +53,7 @@ def frequency(base: float, rotary_dim: int, i: int, factor: float = 1, low: floa
 
 @dataclass(frozen=True)
 class Style:
-    """What decides how a head is worked on."""
+    """All that decides what is done to a head."""
 
     head_dim: int
     rotary_dim: int
@@ -113,7 +113,7 @@ def expected_head(style: Style, x: list[float], weight: list[float], position: i
 
 
 def largest_error(dtype: str, output: list[float], head: Head) -> float:
-    """As a multiple of what one rounding, and float32 before it, may do: generator/verify/accuracy.ts. At most 1 if right."""
+    """As a multiple of what one rounding, and float32 before it, may do, by generator/verify/accuracy.ts: at most 1."""
 
     def multiple(got: float, want: float, bound: float) -> float:
         error = abs(got - want) / (0.51 * ulp(dtype, want) + bound)

@@ -34,7 +34,7 @@ class EqualOps(NormropeCase):
         inputs: dict[str, Any] = {"positions": array("i", [7]), "rope_table": table, "eps": 1e-6, "rope": "neox"}
         op(shaped(ones("bf16", head_dim), 1, 1, head_dim), q_weight=ones("bf16", head_dim), **inputs, dtype="bf16")
 
-    def test_an_op_of_ones_own_runs_no_kernel_of_another_name(self) -> None:
+    def test_an_own_op_runs_no_kernel_of_another_op(self) -> None:
         op = normrope.Op("as_shipped").in_place
         for head_dim in NOT_ITS_OWN:
             for before in (lambda *_: None, self.run_at):
@@ -44,7 +44,7 @@ class EqualOps(NormropeCase):
                     self.run_at(head_dim, op)
                 self.run_at(80, op)
 
-    def test_the_functions_run_that_of_any_op_that_does_the_same(self) -> None:
+    def test_the_functions_run_kernels_of_any_op_with_the_same_stages(self) -> None:
         for head_dim in (80, *NOT_ITS_OWN):
             self.run_at(head_dim, normrope.qk_norm_rope_)
             self.run_at(head_dim, normrope.Op("qk_norm_rope").in_place)
@@ -59,13 +59,13 @@ class EqualOps(NormropeCase):
         for run in (normrope.qk_norm_rope_, op, normrope.Op("as_shipped").in_place):
             self.run_at(80, run)
         self.run_at(96, op)  # of the cache
-        part = "bias is no argument of qk_norm_rope. Its arguments are q, q_out, q_weight, k, k_out, k_weight, positions"
+        part = "bias is no argument of qk_norm_rope. Its arguments are q, q_out, q_weight, k, k_out, k_weight, pos"
         with self.refuses("invalid-argument", part):
             self.run_at(80, functools.partial(op, bias=1))
         with self.refuses("kernel-not-found", 'holds no op "qk_norm"', "Its ops are as_shipped."):
             self.run_at(80, normrope.Op("qk_norm").in_place)
 
-    def test_where_both_have_one_each_runs_its_own(self) -> None:
+    def test_each_op_runs_its_own_kernel_if_both_have_one(self) -> None:
         shipped = point_of(128, 128, True, "bf16")
         own = complete(shipped.values, op_named("as_shipped", "cpu"))
         for point in (shipped, own, shipped):

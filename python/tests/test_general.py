@@ -13,7 +13,7 @@ from built import build, library_in
 from case import NormropeCase, ones
 from normrope._inputs import NUMBERS, TENSORS
 from normrope._library import load_library
-from normrope._ops import SHIPPED
+from normrope._op_rules import SHIPPED
 from normrope._regions import Region, require_apart
 from reference import Head, Style, decode, expected_head, largest_error, norm, random_bits, rotate
 
@@ -143,9 +143,9 @@ class Layouts(NormropeCase):
 
 
 class Regions(unittest.TestCase):
-    """Of tensors that several launches work on, against the sets of their bytes."""
+    """Random tensors of several launches, against the sets of their bytes."""
 
-    def test_what_is_taken_is_apart(self) -> None:
+    def test_regions_that_pass_are_apart(self) -> None:
         generator = random.Random(3)
         taken = 0
         for _ in range(20_000):
@@ -177,7 +177,7 @@ class Regions(unittest.TestCase):
 
 
 class Batches(NormropeCase):
-    """Of which no one stride reaches all tokens: `[batch, heads, tokens, dim]`."""
+    """Batches in which no one stride reaches all tokens: `[batch, heads, tokens, dim]`."""
 
     def test_positions_of_all_and_in_place_said_otherwise(self) -> None:
         shape, positions = (2, 4, 5, 64), array("i", range(5))
@@ -219,7 +219,7 @@ class Functions(NormropeCase):
         for name in names:
             self.assertRegex(normrope.qk_norm_rope.__doc__ or "", rf"\n +{name}: ")
 
-    def test_what_is_refused(self) -> None:
+    def test_refusals(self) -> None:
         q = Heads("q", 3 * 64, 64)
         heads = shaped(q.bits, 6, 3, 64)
         good = {"q": heads, **options(q_weight=q.weight), "q_out": None}

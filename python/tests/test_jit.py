@@ -99,7 +99,7 @@ class Cache(NormropeCase):
         os.environ["NORMROPE_COMMAND"] = f"{sys.executable} {path}"
         self.runs()
 
-    def test_what_the_command_says_is_said_once_it_was_asked(self) -> None:
+    def test_a_failure_of_the_command_is_reported_and_remembered(self) -> None:
         self.command(fails=True)
         for _ in range(2):
             with self.refuses(
@@ -108,7 +108,7 @@ class Cache(NormropeCase):
                 self.runs()
         self.assertEqual(len(self.calls()), 1)
 
-    def test_without_leave_to_compile_the_config_line_is_named(self) -> None:
+    def test_the_config_line_is_named_if_compiling_is_forbidden(self) -> None:
         self.command()
         os.environ["NORMROPE_JIT"] = "0"
         with self.refuses("kernel-not-found", f"Add the entry {CONFIG_LINE} to normrope.config.ts"):
@@ -158,14 +158,14 @@ class Cache(NormropeCase):
         found, _ = _jit.cached_library(POINT, "cpu", "")
         self.assertEqual(found and found.path.parent, own)
 
-    def test_entries_that_are_not_taken(self) -> None:
+    def test_entries_that_are_refused(self) -> None:
         bad = {
             "1": (lambda m: m["build"].update(target="cuda"), "built for cuda"),
             "2": (lambda m: m["build"].update(cpuFeatures=["avx1024"]), "this CPU lacks: avx1024"),
             "3": (lambda m: m["build"].update(librarySha256="0" * 64), "is not the library that"),
             "4": (lambda m: m.update(compiler="normrope 0.0.1"), "built by normrope 0.0.1, and this is normrope"),
             "5": (lambda m: m["kernels"][0]["point"].update(headDim=88), "holds another kernel"),
-            "6": (lambda m: m["ops"][0]["stages"]["k"].reverse(), "holds qk_norm_rope, and no op that is q and k: rot"),
+            "6": (lambda m: m["ops"][0]["stages"]["k"].reverse(), "and no op that does what qk_norm_rope does"),
             "7": (lambda m: m.clear(), "is not a manifest"),
         }
         for digit, (change, _) in bad.items():
@@ -179,7 +179,7 @@ class Cache(NormropeCase):
         self.add("9")
         self.runs()
 
-    def test_what_others_may_write_to_is_not_loaded(self) -> None:
+    def test_an_entry_that_others_may_write_to_is_not_loaded(self) -> None:
         entry = self.add()
         for path in (entry / "libnormrope.so", entry / "manifest.json", entry, entry.parent, self.cache):
             for bit in (0o020, 0o002):
@@ -195,7 +195,7 @@ class Cache(NormropeCase):
         self.runs()
 
     @unittest.skipUnless(os.getuid() == 0, "needs root, to give a file to another user")
-    def test_what_belongs_to_another_user_is_not_loaded(self) -> None:
+    def test_an_entry_of_another_user_is_not_loaded(self) -> None:
         entry = self.add()
         os.chown(entry / "libnormrope.so", 65534, -1)
         with self.refuses("kernel-not-found", "belongs to uid 65534"):
@@ -226,11 +226,6 @@ class Cache(NormropeCase):
             self.assertEqual([str(root) for root in _jit._roots()], [home, user, "/r", "/s"])
         os.environ["NORMROPE_CACHE_DIR"] = "own"
         self.assertEqual([str(root) for root in _jit._roots()], [str(self.folder / "own"), "/r", "/s"])
-        gone = self.folder / "gone"
-        gone.mkdir()
-        os.chdir(gone)
-        gone.rmdir()
-        self.assertEqual([str(root) for root in _jit._roots()], ["/r", "/s"])
 
     def test_a_root_that_cannot_be_read_is_among_the_reasons(self) -> None:
         self.cache.rmdir()
@@ -244,12 +239,6 @@ class Cache(NormropeCase):
         self.cache.mkdir(mode=0o700)
         with mock.patch.object(Path, "iterdir", side_effect=PermissionError(13, "Permission denied")):
             self.assertIn("cache cannot be read: Permission denied", normrope.why_not(96, True, "bf16") or "")
-
-    def test_commands_that_are_none(self) -> None:
-        for named in ("it's", " ", '"', "\t"):
-            os.environ["NORMROPE_COMMAND"] = named
-            with self.subTest(named=named), self.refuses("invalid-argument", "NORMROPE_COMMAND is "):
-                self.runs()
 
     def test_another_environment_or_a_minute_later_is_another_try(self) -> None:
         self.command(fails=True)

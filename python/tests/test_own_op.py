@@ -139,7 +139,7 @@ class Refusals(NormropeCase):
             style = Style(64, 32, True) if name == "my_k" else STYLE
             self.refused(Sentence(name, style), change, "invalid-argument", *parts)
 
-    def test_what_an_op_does_not_take(self) -> None:
+    def test_arguments_that_the_op_lacks_are_refused(self) -> None:
         weight, normed = ones("bf16", 64), Sentence(ONLY_NORM, Style(64, 0, True), "none")
         table = normrope.RopeTable(base=1e4, rotary_dim=64)
         where = "as the kernel for headDim 64, dtype bf16, weight none does not take it"
@@ -160,7 +160,7 @@ class Refusals(NormropeCase):
         ):
             self.refused(sentence, change, "invalid-argument", part)
 
-    def test_a_side_that_the_op_has_not(self) -> None:
+    def test_a_side_that_the_op_lacks_is_refused(self) -> None:
         call = SentenceCall(Sentence("my_v4", STYLE))
         given = {side: shaped(bits, *call.shape(side)) for side, bits in call.heads.items()}
         heads = shaped(ones("bf16", 5 * 64), 5, 1, 64)
@@ -170,7 +170,7 @@ class Refusals(NormropeCase):
                 outputs = {} if name == "v_out" else {f"{side}_out": heads for side in given}
                 normrope.Op("my_v4")(**given, **outputs, **{name: value}, **call.inputs(dtype="bf16"))
 
-    def test_what_is_missing(self) -> None:
+    def test_missing_arguments_are_refused(self) -> None:
         both = Sentence("my_rope_norm", STYLE)
         for sentence, change, part in (
             (both, {"positions": None}, "positions is None. positions must be given"),
@@ -193,7 +193,7 @@ class Refusals(NormropeCase):
         ):
             self.refused(sentence, change, "invalid-argument", part)
 
-    def test_what_disagrees(self) -> None:
+    def test_arguments_that_disagree_are_refused(self) -> None:
         table, k = normrope.RopeTable(base=1e4, rotary_dim=64), Sentence("my_k", Style(64, 32, True))
         self.refused(k, {"rope_table": table}, "invalid-argument", "rope_table", "32", "must be 16")
         v = shaped(ones("bf16", 4 * 64), 4, 1, 64)
@@ -202,7 +202,7 @@ class Refusals(NormropeCase):
         positions = array("i", [1, 2])
         self.refused(k, {"positions": positions}, "invalid-argument", "positions is a buffer of 2 elements")
 
-    def test_points_that_are_not_there(self) -> None:
+    def test_missing_points_are_refused(self) -> None:
         both = Sentence("my_rope_norm", STYLE)
         self.refused(
             both, {"rope": "neo"}, "kernel-not-found", 'rope is "neo", and must be one of "neox", "interleaved"'
@@ -215,7 +215,7 @@ class Refusals(NormropeCase):
         parts = ("of my_k for headDim 16, rope neox", "None can be made: rotaryDim 32 is more than headDim 16")
         self.refused(Sentence("my_k", Style(64, 32, True)), change, "kernel-not-found", *parts)
 
-    def test_ops_that_are_not_there(self) -> None:
+    def test_missing_ops_are_refused(self) -> None:
         q = shaped(ones("bf16", 64), 1, 1, 64)
         with self.refuses("kernel-not-found", 'libnormrope.so holds no op "my_other"', "Its ops are my_k, my_one_plus"):
             normrope.Op("my_other").in_place(q, dtype="bf16")
@@ -233,7 +233,7 @@ class Refusals(NormropeCase):
         q, weight = shaped(ones("bf16", 64), 1, 1, 64), ones("bf16", 64)
         table = normrope.RopeTable(base=1e4, rotary_dim=64)
         given = {"q_weight": weight, "positions": array("i", [1]), "rope_table": table, "eps": 1e-6, "rope": "neox"}
-        parts = ("holds my_k, my_one_plus", "and no op that is q and k: rotate(norm(x))", "normrope.Op calls")
+        parts = ("holds my_k, my_one_plus", "and no op that does what qk_norm_rope does", "normrope.Op calls")
         with self.refuses("library-invalid", *parts):
             normrope.qk_norm_rope_(q, **given, dtype="bf16")
         self.assertIn(parts[1], normrope.why_not(64, True, "bf16", device="cpu") or "")

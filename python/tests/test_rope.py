@@ -62,7 +62,7 @@ class Frequencies(NormropeCase):
             with self.subTest(message), self.refuses("invalid-argument", message):
                 RopeTable.from_inv_freq(frequencies)  # type: ignore[arg-type]
 
-    def test_what_no_table_can_be_made_from(self) -> None:
+    def test_bad_parameters_are_refused(self) -> None:
         for message, change in {
             "base is 0": {"base": 0},
             'base is "1"': {"base": "1"},
@@ -91,7 +91,7 @@ class Frequencies(NormropeCase):
 
 
 class Configs(NormropeCase):
-    """What is read, and from where; test/python_agrees.test.ts holds the tables of many models against TypeScript's."""
+    """How configs are read. test/python_agrees.test.ts compares the tables of many models with TypeScript's."""
 
     def test_an_object_and_a_mapping(self) -> None:
         config = {"rope_theta": 1e6, "head_dim": 128}
@@ -129,7 +129,7 @@ class Configs(NormropeCase):
             with self.refuses("invalid-argument", f"layer_type is {shown}", "their angles differ"):
                 RopeTable.from_hf_config(config, layer_type)
 
-    def test_a_head_of_which_a_part_of_its_own_rotates(self) -> None:
+    def test_heads_with_a_part_of_their_own_that_rotates(self) -> None:
         deepseek = {"rope_theta": 1e4, "hidden_size": 7168, "num_attention_heads": 128, "qk_rope_head_dim": 64}
         self.assertEqual(RopeTable.from_hf_config(deepseek).rotary_dim, 64)
 
@@ -140,7 +140,7 @@ class Configs(NormropeCase):
         self.assertEqual(RopeTable.from_hf_config(config).inv_freq, plain)
         self.assertAlmostEqual(RopeTable.from_hf_config(config, length=4096).inv_freq[-1] * 3, plain[-1], 12)
 
-    def test_what_a_config_lacks(self) -> None:
+    def test_bad_configs_are_refused(self) -> None:
         for config, message in (
             ({}, "without rope_theta or rope_parameters"),
             ({"rope_theta": 1e4}, "config.head_dim is missing"),

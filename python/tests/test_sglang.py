@@ -23,7 +23,7 @@ ORIGINAL = types.SimpleNamespace(op=lambda: None, jit_op=lambda: None, can_use=l
 
 
 class Stand(NormropeCase):
-    """With modules that are there for the time of a test."""
+    """Modules are in `sys.modules` for the time of a test."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -32,7 +32,7 @@ class Stand(NormropeCase):
         self.addCleanup(patched.stop)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("sgl_kernel", "sglang")]:
             del sys.modules[name]
-        # What is installed must not be found either.
+        # Installed modules must not be found either.
         patched_find = mock.patch.object(importlib, "import_module", self.import_module)
         patched_find.start()
         self.addCleanup(patched_find.stop)
@@ -79,7 +79,7 @@ class Stand(NormropeCase):
                 self.assertIs(model.can_use_fused_qk_norm_rope, ORIGINAL.can_use)
                 del sys.modules[name]
 
-    def test_again(self) -> None:
+    def test_a_second_patch_replaces_late_imports_only(self) -> None:
         self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
         first = normrope.patch_sglang()
         self.assertEqual(normrope.patch_sglang().replaced, ())
@@ -94,7 +94,7 @@ class Stand(NormropeCase):
         self.assertEqual(len(third.replaced), 2)
         third.undo()
 
-    def test_undo_leaves_what_somebody_else_has_put_there(self) -> None:
+    def test_undo_leaves_functions_of_others(self) -> None:
         module = self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
         patch = normrope.patch_sglang()
         module.fused_qk_norm_rope = ORIGINAL.op
@@ -106,15 +106,7 @@ class Stand(NormropeCase):
         with self.refuses("library-not-found", f"there is no fused_qk_norm_rope to replace in {OLD}"):
             normrope.patch_sglang()
 
-    def test_a_module_without_a_name(self) -> None:
-        self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
-        nameless = self.module("nameless", op=ORIGINAL.jit_op)
-        del nameless.__name__
-        patch = normrope.patch_sglang()
-        self.addCleanup(patch.undo)
-        self.assertIs(nameless.op, normrope.fused_qk_norm_rope)
-
-    def test_none_is_there(self) -> None:
+    def test_sglang_is_not_installed(self) -> None:
         with self.refuses("library-not-found", "there is no op to replace", JIT, "Install sglang"):
             normrope.patch_sglang()
 

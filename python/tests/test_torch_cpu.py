@@ -16,7 +16,7 @@ except ImportError:
     raise unittest.SkipTest("needs torch") from None
 
 import normrope
-from normrope._torch_version import why_unfit
+from normrope._dispatch import why_unfit
 
 if why_unfit(torch) is not None:
     raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
@@ -28,6 +28,7 @@ from forked import said_by_child
 from general_cases import GeneralCases
 from general_refused import GeneralRefusals
 from normrope import _torch_launch, _torch_names, torch_op
+from own_cases import OwnCases
 from reference import Style
 from torch_cases import Cases, TensorCall
 
@@ -47,11 +48,7 @@ class Subclass(Tensor):
 class Cpu(Cases):
     device = "cpu"
 
-    def setUp(self) -> None:
-        super().setUp()
-        os.environ["NORMROPE_LIBRARY"] = str(build())
-
-    def test_the_question(self) -> None:
+    def test_why_not(self) -> None:
         self.assertIsNone(normrope.why_not(64, True, torch.bfloat16, device="cpu"))
         self.assertIsNone(normrope.why_not(128, True, torch.float16, rotary_dim=64, device=torch.device("cpu")))
         self.assertIn("float32", normrope.why_not(64, True, torch.float32, device="cpu") or "")
@@ -81,7 +78,7 @@ class Cpu(Cases):
             layer(call.before)
         self.assertTrue(any("normrope" in event.key for event in profile.key_averages()))
 
-    def test_what_looks_like_a_good_call_is_refused_after_one_too(self) -> None:
+    def test_a_bad_call_that_looks_like_an_earlier_good_one_is_refused(self) -> None:
         good = TensorCall(Style(64, 64, True), 4, self.device)
         arguments = good.arguments()
         normrope.fused_qk_norm_rope(*arguments)
@@ -110,7 +107,7 @@ class Cpu(Cases):
                 call.run()
             self.assertTrue(torch.equal(call.qkv, plain.qkv))
 
-    def test_memory_that_is_read_and_written(self) -> None:
+    def test_inputs_over_outputs_are_refused(self) -> None:
         call = TensorCall(Style(64, 64, True, base=4321.0), 4, self.device)  # of no plan that is there
         inside = {"q_weight": (6, call.qkv[1, 64:128]), "k_weight": (7, call.qkv[0, :64])}
         inside["position_ids"] = (10, call.qkv[3].view(torch.int32)[:4])
@@ -119,7 +116,7 @@ class Cpu(Cases):
             with self.subTest(name=name), self.refuses("invalid-argument", f"{name} is over the output of"):
                 normrope.fused_qk_norm_rope(*wrong)
 
-    def test_the_question_in_a_compiled_function(self) -> None:
+    def test_why_not_in_a_compiled_function(self) -> None:
         torch._dynamo.reset()
         call, plain = (TensorCall(Style(64, 64, True), 4, self.device) for _ in range(2))
 
@@ -138,7 +135,7 @@ class Cpu(Cases):
         done = subprocess.run(command, capture_output=True, text=True, env=env)
         self.assertEqual(done.stdout, "False normrope::fused_qk_norm_rope\n", done.stderr)
 
-    def test_the_default_device_is_of_no_matter(self) -> None:
+    def test_the_default_device_does_not_matter(self) -> None:
         call = TensorCall(Style(64, 64, True, base=8765.0), 4, self.device)  # whose table is made in the call
         with torch.device("meta"):
             call.run()
@@ -181,12 +178,12 @@ class Cpu(Cases):
 class General(GeneralCases, GeneralRefusals):
     device = "cpu"
 
-    def setUp(self) -> None:
-        super().setUp()
-        os.environ["NORMROPE_LIBRARY"] = str(build())
+
+class OwnOps(OwnCases):
+    device = "cpu"
 
 
-del Cases, GeneralCases, GeneralRefusals  # bases, and no tests of their own
+del Cases, GeneralCases, GeneralRefusals, OwnCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unittest
 from typing import Any
 from unittest import mock
@@ -15,10 +14,10 @@ if not torch.cuda.is_available():
     raise unittest.SkipTest("needs a GPU that torch sees")
 
 import normrope
-from built import build
 from general_cases import GeneralCall, GeneralCases
 from general_refused import GeneralRefusals
 from normrope import _torch_names, _torch_plan
+from own_cases import OwnCases
 from reference import Style
 from torch_cases import Cases, TensorCall
 
@@ -28,10 +27,6 @@ STYLE = Style(128, 128, True, base=1e6)
 class Cuda(Cases):
     device = "cuda"
     tokens = (1, 4, 16, 63, 128, 256, 4096)
-
-    def setUp(self) -> None:
-        super().setUp()
-        os.environ["NORMROPE_LIBRARY"] = str(build(target="cuda"))
 
     def call(self, tokens: int = 64, **values: Any) -> TensorCall:
         return TensorCall(Style(128, 128, True, **{"base": 1e6, **values}), tokens, self.device)
@@ -44,7 +39,7 @@ class Cuda(Cases):
         for style in (STYLE, Style(128, 64, False), Style(256, 256, True)):
             self.check(style, 4096, heads=(32, 8, 8))
 
-    def test_the_question(self) -> None:
+    def test_why_not(self) -> None:
         self.assertTrue(normrope.can_use_fused_qk_norm_rope(128, True, torch.bfloat16))
         self.assertIsNone(normrope.why_not(128, True, torch.bfloat16, device="cuda:0"))
 
@@ -98,7 +93,7 @@ class Cuda(Cases):
             ):
                 normrope.fused_qk_norm_rope(*call.arguments(wide[:, : call.row]))
 
-    def test_a_graph_keeps_its_table_whatever_comes_after(self) -> None:
+    def test_a_graph_keeps_its_table(self) -> None:
         call = self.call(base=777.0)
         call.run()
         call.qkv.copy_(call.before)
@@ -189,7 +184,7 @@ class Cuda(Cases):
         self.assertTrue(torch.equal(qkv[[0, -1]], ends.qkv))
 
     @unittest.skipIf(torch.cuda.device_count() < 2, "needs two GPUs")
-    def test_each_device_its_own_whichever_is_current(self) -> None:
+    def test_a_call_runs_on_its_device_whichever_is_current(self) -> None:
         for current in range(torch.cuda.device_count()):
             for device in range(torch.cuda.device_count()):
                 with torch.cuda.device(current):
@@ -202,10 +197,6 @@ class Cuda(Cases):
 
 class General(GeneralCases, GeneralRefusals):
     device = "cuda"
-
-    def setUp(self) -> None:
-        super().setUp()
-        os.environ["NORMROPE_LIBRARY"] = str(build(target="cuda"))
 
     def test_capture_and_replay(self) -> None:
         call = GeneralCall(self.device)
@@ -238,7 +229,11 @@ class General(GeneralCases, GeneralRefusals):
         self.assertTrue(all(torch.equal(a, b) for a, b in zip(want, got, strict=True)))
 
 
-del Cases, GeneralCases, GeneralRefusals  # bases, and no tests of their own
+class OwnOps(OwnCases):
+    device = "cuda"
+
+
+del Cases, GeneralCases, GeneralRefusals, OwnCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

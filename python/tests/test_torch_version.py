@@ -14,7 +14,7 @@ import normrope
 from built import REPOSITORY, build
 from case import BufferCall, NormropeCase
 from normrope import _dispatch
-from normrope._torch_version import OLDEST, why_unfit
+from normrope._dispatch import OLDEST, why_unfit
 from reference import Style
 
 #: Where Debian has its torch, which is of 1.13, and a Python that can load it.
@@ -34,11 +34,11 @@ for call in calls * 2:
 
 
 class Tensor:
-    """Of a torch that is too old."""
+    """Stands for that of a torch that is too old."""
 
 
 class Version(NormropeCase):
-    def test_what_a_version_says(self) -> None:
+    def test_old_and_unknown_versions_are_refused(self) -> None:
         for version in ("2.4.0", "2.4.0a0+git1234", "2.11.0+cu130", "2.10.0.dev20260101", "3.0"):
             self.assertIsNone(why_unfit(types.SimpleNamespace(__version__=version)), version)
         for version in ("1.13.0a0", "2.3.1+cu121", "2.0", "2", "unknown", "", None):

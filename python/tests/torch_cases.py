@@ -1,4 +1,4 @@
-"""What is to hold for tensors on any device: the test modules of the CPU and of CUDA run these.
+"""Tests for tensors on any device. The test modules of the CPU and of CUDA run these.
 
 The grid is that of SGLang's own test of this op (head_dim, tokens, style; partial rotary; YaRN; default rotary_dim),
 with more tokens, f16, rows that are apart and 64-bit positions.
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import normrope
-from case import NormropeCase
+from case import DeviceCase
 from reference import Style
 from torch_reference import DTYPES, error_against_float32, error_of_rounding, expected
 
@@ -68,10 +68,7 @@ class TensorCall:
         )
 
 
-class Cases(NormropeCase):
-    """To be run with `device` and `library` set."""
-
-    device: str
+class Cases(DeviceCase):
     tokens = (1, 4, 63)
 
     def check(self, style: Style, tokens: int, **options: Any) -> None:
@@ -110,7 +107,7 @@ class Cases(NormropeCase):
         call.run()
         self.assertLessEqual(call.errors()[0], 1)
 
-    def test_rotary_dim_is_head_dim_where_it_is_left_out(self) -> None:
+    def test_rotary_dim_is_head_dim_if_it_is_left_out(self) -> None:
         first, second = (TensorCall(Style(128, 128, False), 8, self.device) for _ in range(2))
         first.run()
         normrope.fused_qk_norm_rope(*second.arguments()[:-1])
@@ -160,7 +157,7 @@ class Cases(NormropeCase):
         want = layer(call.before, call.positions)
         got = torch.compile(layer, fullgraph=True)(call.before, call.positions)
         self.assertTrue(torch.equal(got, want))
-        # With tokens of a number that is not known when it is compiled.
+        # The number of tokens is not known when it is compiled.
         got = torch.compile(layer, fullgraph=True, dynamic=True)(call.before, call.positions)
         self.assertTrue(torch.equal(got, want))
 
@@ -175,7 +172,7 @@ class Cases(NormropeCase):
                     normrope.fused_qk_norm_rope(*wrong)
         self.assertTrue(torch.equal(call.qkv, call.before), "nothing was computed")
 
-    def test_what_requires_grad_is_refused_in_grad_mode_only(self) -> None:
+    def test_tensors_that_require_grad_are_refused_in_grad_mode_only(self) -> None:
         call = TensorCall(Style(64, 64, True), 8, self.device)
         call.weights[1].requires_grad_()
         for run in (call.run, lambda: torch.ops.normrope.fused_qk_norm_rope(*call.arguments())):
@@ -206,7 +203,7 @@ class Cases(NormropeCase):
             normrope.fused_qk_norm_rope(*normal)
         self.assertLessEqual(call.errors()[0], 1)
 
-    def test_autograd_sees_what_is_written(self) -> None:
+    def test_autograd_sees_writes(self) -> None:
         call = TensorCall(Style(64, 64, True), 8, self.device)
         version = call.qkv._version
         call.run()
@@ -238,8 +235,7 @@ class Cases(NormropeCase):
                 "qkv is a tensor of shape [3, 512]. qkv must be [4, 512]: 4 tokens of 4 + 2 + 2 heads of 64",
             ),
             ({0: zeros.as_strided((4, 512), (1, 4))}, "qkv is a tensor with a stride of 4 between elements"),
-            ({0: zeros.as_strided((4, 512), (448, 1))}, "a stride of 448 between rows of 512 elements"),
-            ({0: zeros.as_strided((4, 512), (0, 1))}, "a stride of 0 between rows"),
+            ({0: zeros.as_strided((4, 512), (0, 1))}, "qkv is in heads that lie over each other"),
             ({0: zeros[1 : 1 + 4 * 512].view(4, 512)}, "qkv is at 0x"),
             ({0: zeros.as_strided((4, 512), (513, 1))}, "the stride between rows of qkv is 513"),
             ({0: qkv.to_sparse()}, "qkv is a tensor of layout torch.sparse_coo. qkv must be a dense one"),
@@ -290,7 +286,7 @@ class Cases(NormropeCase):
             call = TensorCall(Style(64, 64, True), tokens, self.device)
             normrope.fused_qk_norm_rope(*call.arguments(zeros.as_strided((tokens, 512), (8, 1))))
         call = TensorCall(Style(64, 64, True), 2, self.device)
-        with self.refuses("invalid-argument", "a stride of 8 between rows"):
+        with self.refuses("invalid-argument", "qkv is in heads that lie over each other"):
             normrope.fused_qk_norm_rope(*call.arguments(zeros.as_strided((2, 512), (8, 1))))
 
     def test_a_tensor_has_its_own_dtype(self) -> None:

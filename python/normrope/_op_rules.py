@@ -1,7 +1,7 @@
 """Ops: what kernels compute, and over which axes.
 
-In: op.json, or an op of a library's manifest. Out: a value with its name, its axes and its stages; the op that this
-package ships is one. Pure.
+In: op.json, or an op of a library's manifest. Out: its name, axes and stages. One is the op that ships with this
+package. Pure.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ Stage = tuple[str, tuple[tuple[str, Any], ...]]
 
 
 @dataclass(frozen=True)
-class OpSpec:
-    """An op. Two of one name are equal where their stages are: the ranges of their axes are a config's own."""
+class OpRules:
+    """An op. Two are equal if their names and stages are: the ranges of their axes are a config's own."""
 
-    #: Of each side that has any, in the order of application.
+    #: For each side that has any, in the order of application.
     stages: tuple[tuple[str, tuple[Stage, ...]], ...]
     name: str
-    #: In the table's order.
+    #: In the order of the table.
     axes: tuple[Axis, ...] = field(compare=False)
-    #: What any of its kernels of a library is given, by the fields of `normrope_args`.
+    #: What any of its kernels in a library takes, by the fields of `normrope_args`.
     inputs: frozenset[str] = field(compare=False)
 
     @classmethod
-    def read(cls, data: Mapping[str, Any], inputs: Iterable[str] = ()) -> OpSpec:
-        """Of JSON, as a manifest has it."""
+    def read(cls, data: Mapping[str, Any], inputs: Iterable[str] = ()) -> OpRules:
+        """An op of a manifest."""
         stages = tuple((side, tuple(_stage(stage) for stage in own)) for side, own in dict(data["stages"]).items())
         return cls(stages, data["name"], tuple(data["axes"]), frozenset(inputs))
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """Those that its kernels work on."""
+        """The sides that its kernels work on."""
         return tuple(side for side, _ in self.stages)
 
     @property
@@ -52,36 +52,20 @@ class OpSpec:
 
     @cached_property
     def arguments(self) -> dict[str, Axis]:
-        """The axes that the memory of a call does not say, by their names as arguments."""
+        """The axes that do not follow from the memory of a call, by their names as arguments."""
         return {_snake(axis["name"]): axis for axis in self.axes if not axis.get("isImplied", False)}
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it is the one that `normrope cache add` compiles."""
+        """Whether it is the op that `normrope cache add` compiles."""
         return self == SHIPPED
 
     def has(self, axis: str) -> bool:
         return any(own["name"] == axis for own in self.axes)
 
-    @property
-    def described(self) -> str:
-        """What is done to each side, as a config writes it: `q and k: rotate(norm(x))`."""
-        sides: dict[tuple[Stage, ...], list[str]] = {}
-        for side, stages in self.stages:
-            sides.setdefault(stages, []).append(side)
-        return "; ".join(f"{listed(names)}: {_expression(stages)}" for stages, names in sides.items())
-
 
 def _stage(stage: Mapping[str, Any]) -> Stage:
     return stage["name"], tuple(sorted(stage["args"].items()))
-
-
-def _expression(stages: tuple[Stage, ...]) -> str:
-    text = "x"
-    for name, fixed in stages:
-        args = ", ".join(f"{axis}: {json.dumps(value)}" for axis, value in fixed)
-        text = f"{name}({text}, {{ {args} }})" if args else f"{name}({text})"
-    return text
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
@@ -94,4 +78,4 @@ def _snake(name: str) -> str:
 
 
 #: The op that this package ships. `npm run compile` writes the file.
-SHIPPED = OpSpec.read(json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8")))
+SHIPPED = OpRules.read(json.loads(Path(__file__).with_name("op.json").read_text(encoding="utf8")))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._general import FORM, apply, apply_in_place, table_of
-from ._kernels import Place
+from ._general import SHIPPED_FORM, apply, apply_in_place
+from ._library import LibraryPath
 
 
 def qk_norm_rope(
@@ -29,14 +29,13 @@ def qk_norm_rope(
     heads_dim: int = -2,
     dtype: Any = None,
     pdl: bool = False,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> tuple[Any, ...]:
     """RMSNorm of every head of q and k, then RoPE, out of place.
 
     Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are
-    any multiples of the kernel's vector, at most 4 elements, so a slice of packed rows is taken as it is. Tensors are
-    worked on where they lie, on the current stream of their device; plain buffers on the CPU. Sizes named here are
-    those of the call. There is no backward.
+    any multiples of the kernel's vector, at most 4 elements, so a slice of packed rows works as it is. Nothing is
+    copied. Tensors run on the current stream of their device, plain buffers on the CPU. There is no backward.
 
     Args:
         q: Heads, bf16 or f16.
@@ -51,20 +50,18 @@ def qk_norm_rope(
         rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
         weight: One of plain, one_plus, none; default plain.
-        head_dim: Elements of a head. It says that q, k and what is written are rows, `[tokens, heads * dim]` or
+        head_dim: Elements of a head, if q, k and outputs are rows: `[tokens, heads * dim]` or
             `[batch, tokens, heads * dim]`.
-        heads_dim: The dimension of the heads in q, k and what is written: -3 where they are in front of the tokens,
-            as in `[batch, heads, tokens, dim]`. A batch whose tokens no one stride reaches is launched sequence by
-            sequence.
-        dtype: "bf16" or "f16": what the bit patterns of plain buffers are, where their type does not tell.
-        pdl: Programmatic dependent launch: no kernel that may still be unfinished, back to the last ordinary launch in
+        heads_dim: The dimension of the heads in q, k and outputs: -3 if they come before the tokens, as in
+            `[batch, heads, tokens, dim]`. If no one stride reaches all tokens of a batch, each sequence is a launch.
+        dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
+        pdl: Programmatic dependent launch. No kernel that may still be unfinished, back to the last ordinary launch in
             the stream, may write the weights or the table.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
             `./build`. What it lacks comes from the cache, or is compiled into it.
 
     Returns:
-        The results for q and for k: q_out and k_out where they were given, else new tensors; None for a k that there is
-        not.
+        The results for q and k: q_out and k_out if they are given, else new tensors; None for k if it is left out.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
@@ -72,7 +69,7 @@ def qk_norm_rope(
             launched or written.
     """
     return apply(
-        FORM,
+        SHIPPED_FORM,
         (q, q_out, q_weight, k, k_out, k_weight, positions),
         rope_table,
         (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
@@ -96,41 +93,13 @@ def qk_norm_rope_(
     heads_dim: int = -2,
     dtype: Any = None,
     pdl: bool = False,
-    library: Place = None,
+    library: LibraryPath = None,
 ) -> None:
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(
-        FORM,
+        SHIPPED_FORM,
         (q, None, q_weight, k, None, k_weight, positions),
         rope_table,
         (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
-    )
-
-
-def arguments(
-    q: Any,
-    k: Any = None,
-    *,
-    eps: Any,
-    rope: Any,
-    q_out: Any = None,
-    q_weight: Any = None,
-    k_out: Any = None,
-    k_weight: Any = None,
-    positions: Any = None,
-    rope_table: Any = None,
-    attention_factor: Any = None,
-    weight: Any = None,
-    head_dim: Any = None,
-    heads_dim: Any = -2,
-    pdl: Any = False,
-    library: Any = None,
-    inv_freq: Any = None,
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Tensors and options of the registered ops, which torch calls without what is at its default."""
-    table = None if inv_freq is None else table_of(tuple(inv_freq))
-    return (
-        (q, q_out, q_weight, k, k_out, k_weight, positions, rope_table),
-        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library, table),
     )
