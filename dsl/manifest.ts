@@ -103,9 +103,9 @@ const kernelSchema = z.strictObject({
   fragmentsPerLane: z.int().positive(),
   /** Heads that a warp works on at once. */
   headsPerWarp: z.int().positive(),
+  /** The same in the throughput layout. */
+  throughputHeadsPerWarp: z.int().positive(),
   blockThreads: z.int().positive(),
-  /** The number of layouts: 2 if there is a throughput layout. */
-  layouts: z.int().min(1).max(2),
 });
 
 /** Picks a manifest's fields of a kernel from an object with more. */

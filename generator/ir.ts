@@ -91,13 +91,20 @@ export interface Layout {
   readonly minBlocks: number | undefined;
 }
 
+/** How the fragments of a head lie over lanes in large batches. Bits do not depend on it. Made by `plan`. */
+export interface ThroughputLayout extends Layout {
+  /** Whether all heads of a task are copied to shared memory before anything is used. */
+  readonly isStaged: boolean;
+  /** Taken from this load on: rounds of 16 bytes a lane, over the warps that the device holds. */
+  readonly minLoad: number;
+}
+
 /** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   readonly bodies: readonly PlannedBody[];
   /** The sides of the bodies, in the order of the kernel. */
   readonly sides: readonly Side[];
-  /** The throughput layout, if there is one: for many tokens, with fewer idle lanes. It adds in the same order, so bits are equal. */
-  readonly throughput: Layout | undefined;
+  readonly throughput: ThroughputLayout;
   /** Pairs that rotate. */
   readonly rotaryPairs: number;
   /** Entries of the RoPE table in one load. */

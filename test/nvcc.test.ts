@@ -51,11 +51,11 @@ describe("cudaCompiler", () => {
 function largest(plans: readonly KernelPlan[]): KernelPlan[] {
   if (IS_LONG) return [...plans];
   const pairs = ({ fragmentsPerLane, vectorElements, throughput }: KernelPlan) =>
-    vectorElements * Math.max(fragmentsPerLane, throughput?.fragmentsPerLane ?? 0);
+    vectorElements * Math.max(fragmentsPerLane, throughput.fragmentsPerLane);
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
   return plans.filter(
-    (plan) => pairs(plan) >= 8 && isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput !== undefined}`),
+    (plan) => pairs(plan) >= 8 && isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput.isStaged}`),
   );
 }
 

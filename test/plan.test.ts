@@ -35,17 +35,16 @@ function problemOf(planned: KernelPlan): string | undefined {
   if (lanesPerHead > 1 && lanesPerHead / 2 >= fragments) return "half of the lanes are empty";
   if (lanesPerHead * headsPerWarp !== WARP_LANES) return `${headsPerWarp} heads do not fill the warp`;
 
-  if (planned.throughput !== undefined) {
-    const { throughput } = planned;
-    const places = (layout: Layout) => layout.lanesPerHead * layout.fragmentsPerLane;
-    if (places(throughput) < fragments) return `${fragments} fragments do not fit the throughput layout`;
-    if (places(throughput) >= places(planned)) return "the throughput layout leaves no fewer places empty";
-    if (throughput.lanesPerHead < 4) return `${throughput.headsPerWarp} heads a warp`;
-    if (throughput.lanesPerHead * throughput.headsPerWarp !== WARP_LANES)
-      return "throughput heads do not fill the warp";
-    const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.fragmentsPerLane));
-    if (sum(throughput) !== sum(planned)) return "the layouts add in different orders";
-  }
+  const { throughput } = planned;
+  const places = (layout: Layout) => layout.lanesPerHead * layout.fragmentsPerLane;
+  if (places(throughput) < fragments) return `${fragments} fragments do not fit the throughput layout`;
+  if (places(throughput) > places(planned)) return "the throughput layout leaves more places empty";
+  if (throughput.isStaged && (vectorElements !== 4 || places(throughput) !== places(planned)))
+    return "what is staged is no copy of 16 bytes a fragment";
+  if (throughput.lanesPerHead * throughput.headsPerWarp !== WARP_LANES)
+    return "throughput heads do not fill the warp";
+  const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.fragmentsPerLane));
+  if (sum(throughput) !== sum(planned)) return "the layouts add in different orders";
 
   const fragmentOf = new Int16Array(point.headDim).fill(-1);
   for (let j = 0; j < fragments; ++j) {
@@ -106,20 +105,23 @@ it("takes the widest vectors of at most 4 elements that keep pairs together", ()
 });
 
 it.each([
-  [64, undefined],
-  [80, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
-  [96, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 4 }],
-  [112, undefined],
-  [128, undefined],
-  [192, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4, minBlocks: 4 }],
-  [320, { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2, minBlocks: 4 }],
-  [512, undefined],
+  [64, { lanesPerHead: 8, fragmentsPerLane: 1, headsPerWarp: 4, isStaged: true, minLoad: 4 }],
+  [80, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 5, isStaged: false, minLoad: 1 }],
+  [112, { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2, isStaged: true, minLoad: 4 }],
+  [192, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4, minBlocks: 5, isStaged: false, minLoad: 1 }],
+  [
+    320,
+    { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2, minBlocks: 5, isStaged: false, minLoad: 1 },
+  ],
+  [
+    1024,
+    { lanesPerHead: 32, fragmentsPerLane: 4, headsPerWarp: 1, minBlocks: 4, isStaged: true, minLoad: 4 },
+  ],
 ])(
-  "gives head_dim %d a layout for many tokens where that leaves fewer lanes without work",
+  "gives head_dim %d a throughput layout: with fewer idle lanes where there are many, otherwise staged",
   (headDim, throughput) => {
-    expect(plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" }).throughput).toEqual(
-      throughput,
-    );
+    const planned = plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" });
+    expect(planned.throughput).toEqual({ minBlocks: undefined, ...throughput });
   },
 );
 
@@ -128,7 +130,6 @@ it("fixes all that decides the bits of a result", () => {
   expect(plan(op, point)).toEqual({
     id: "qk_norm_rope__bf16_d128_r64_neox",
     op: "qk_norm_rope",
-    layouts: 1,
     point,
     bodies: [
       {
@@ -159,6 +160,8 @@ it("fixes all that decides the bits of a result", () => {
     lanesPerHead: 16,
     fragmentsPerLane: 1,
     headsPerWarp: 2,
+    throughput: { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2, isStaged: true, minLoad: 4 },
+    throughputHeadsPerWarp: 2,
     blockThreads: 128,
     rotaryPairs: 32,
     turnsAtOnce: 2,

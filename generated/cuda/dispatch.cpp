@@ -11,16 +11,28 @@
 // second.
 extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_interleaved__throughput__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d64_r64_neox(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d64_r64_neox__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d64_r64_neox__throughput__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_interleaved__throughput__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d128_r128_neox(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d128_r128_neox__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d128_r128_neox__throughput__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d256_r256_interleaved(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_interleaved__throughput__dependent(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d256_r256_neox(normrope::Params<2> params);
 extern "C" void qk_norm_rope__bf16_d256_r256_neox__dependent(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox__throughput(normrope::Params<2> params);
+extern "C" void qk_norm_rope__bf16_d256_r256_neox__throughput__dependent(normrope::Params<2> params);
 
 namespace normrope {
 
@@ -35,7 +47,7 @@ const KernelEntry KERNELS[] = {
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"2a5b86ab4a6103f833edf4a962695e4303bf2eed514a8da10a1b2938f81e841a","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"blockThreads":128,"layouts":1}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"53897aae0ca269b0abfcc05502f939a8e09ac4d4d61f3af4ad2d5a4ec4f99f10","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -49,31 +61,38 @@ struct Layout {
 struct Launch {
   int sides[SIDES], side_count;  // the kernel's sides: 0 is q, 1 is k, 2 is v
   int block_threads;
-  Layout latency;
-  Layout throughput;  // for many tokens; function is NULL if there is none
+  int min_load;
+  bool is_staged;
+  Layout latency, throughput;
 };
 
 template <uint32_t SIDES>
 const void *entry(void (*kernel)(Params<SIDES>)) { return reinterpret_cast<const void *>(kernel); }
 
 const Launch LAUNCHES[] = {
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d64_r64_interleaved), entry(qk_norm_rope__bf16_d64_r64_interleaved__dependent), 4, 1 },
+      { entry(qk_norm_rope__bf16_d64_r64_interleaved__throughput), entry(qk_norm_rope__bf16_d64_r64_interleaved__throughput__dependent), 4, 1 },
     },
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d64_r64_neox), entry(qk_norm_rope__bf16_d64_r64_neox__dependent), 4, 1 },
+      { entry(qk_norm_rope__bf16_d64_r64_neox__throughput), entry(qk_norm_rope__bf16_d64_r64_neox__throughput__dependent), 4, 1 },
     },
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d128_r128_interleaved), entry(qk_norm_rope__bf16_d128_r128_interleaved__dependent), 2, 1 },
+      { entry(qk_norm_rope__bf16_d128_r128_interleaved__throughput), entry(qk_norm_rope__bf16_d128_r128_interleaved__throughput__dependent), 2, 1 },
     },
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d128_r128_neox), entry(qk_norm_rope__bf16_d128_r128_neox__dependent), 2, 1 },
+      { entry(qk_norm_rope__bf16_d128_r128_neox__throughput), entry(qk_norm_rope__bf16_d128_r128_neox__throughput__dependent), 2, 1 },
     },
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d256_r256_interleaved), entry(qk_norm_rope__bf16_d256_r256_interleaved__dependent), 1, 1 },
+      { entry(qk_norm_rope__bf16_d256_r256_interleaved__throughput), entry(qk_norm_rope__bf16_d256_r256_interleaved__throughput__dependent), 1, 1 },
     },
-    { { 0, 1 }, 2, 128,
+    { { 0, 1 }, 2, 128, 4, true,
       { entry(qk_norm_rope__bf16_d256_r256_neox), entry(qk_norm_rope__bf16_d256_r256_neox__dependent), 1, 1 },
+      { entry(qk_norm_rope__bf16_d256_r256_neox__throughput), entry(qk_norm_rope__bf16_d256_r256_neox__throughput__dependent), 1, 1 },
     },
 };
 
@@ -105,10 +124,12 @@ cudaError_t can_be_dependent(int device, bool *can) {
 
 uint32_t divide_up(int64_t a, int64_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
 
-// Rounds of a token: the heads that a warp works on at once. A task is one round or more.
-int64_t rounds_per_token(const Layout &layout, const normrope_args &args) {
+// A round is the heads that a warp works on at once. A task is one round or more.
+int64_t rounds_of(const normrope_args &args, const Layout &layout) {
   int64_t rounds = 0;
-  for (int side = 0; side < SIDES; ++side) rounds += divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
+  for (int side = 0; side < SIDES; ++side) {
+    rounds += args.num_tokens * divide_up(heads_of(args, side).num_heads, layout.heads_per_warp);
+  }
   return rounds;
 }
 
@@ -124,24 +145,29 @@ int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
-// Chooses the throughput layout if the work fills the device, unless few heads leave more lanes idle in it.
-const Layout &layout_for(const Launch &launch, const normrope_args &args, int multiprocessors) {
-  const Layout &latency = launch.latency, &throughput = launch.throughput;
-  const int64_t latency_rounds = rounds_per_token(latency, args);
-  if (throughput.function == nullptr || args.num_tokens * latency_rounds < capacity_of(multiprocessors)) return latency;
-  const int64_t throughput_rounds = rounds_per_token(throughput, args);
-  return throughput_rounds * throughput.fragments_per_lane <= latency_rounds * latency.fragments_per_lane ? throughput : latency;
+// Whether heads can be copied 16 bytes at a time.
+bool can_be_copied(const normrope_heads &heads) {
+  const auto strides = static_cast<uintptr_t>(heads.in_token_stride | heads.in_head_stride) * sizeof(uint16_t);
+  return heads.num_heads == 0 || (reinterpret_cast<uintptr_t>(heads.in) | strides) % 16 == 0;
+}
+
+// Chooses the throughput layout for what more than fills the device. Work is counted in rounds of 16 bytes a lane.
+const Layout &layout_for(const Launch &launch, const normrope_args &args, int vector_elements, int multiprocessors) {
+  const int64_t work = rounds_of(args, launch.latency) * launch.latency.fragments_per_lane * vector_elements / 4;
+  if (work < launch.min_load * capacity_of(multiprocessors)) return launch.latency;
+  const bool is_possible = !launch.is_staged || (can_be_copied(args.q) && can_be_copied(args.k) && can_be_copied(args.v));
+  return is_possible ? launch.throughput : launch.latency;
 }
 
 // A task has up to four rounds of one token, which share sines, cosines and weights. As soon as the warps fill half the device,
 // fewer and longer tasks are faster (H100, November 2026: 1024 tokens of 32 q and 8 k heads take 1.6 times the floor with one
 // round, 1.25 with two, 1.14 with four).
-int heads_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
+int rounds_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
-  const int64_t rounds = args.num_tokens * rounds_per_token(layout, args);
+  const int64_t rounds = rounds_of(args, layout);
   const bool one_a_lane = differ(args.q) || differ(args.k) || differ(args.v);
-  if (one_a_lane || 2 * rounds < capacity) return layout.heads_per_warp;
-  return layout.heads_per_warp * (rounds < 2 * capacity ? 2 : 4);
+  if (one_a_lane || 2 * rounds < capacity) return 1;
+  return rounds < 2 * capacity ? 2 : ROUNDS_MAX;
 }
 
 // Work that exceeds three quarters of the L2 cache runs in slices of tokens, each with one side after the other. So few pages
@@ -156,7 +182,23 @@ uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks
   return static_cast<uint32_t>(std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX));
 }
 
-void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int heads_per_task) {
+// The launch of a call, decided from its sizes and the device.
+struct Decision {
+  const Layout *layout;
+  bool is_throughput;
+  int heads_per_task;
+  uint32_t slices;
+  bool is_dependent;
+};
+
+// In the throughput layout a side is flat if its heads leave lanes of a warp idle: each head is a task, and a warp takes several
+// tasks, of any tokens.
+bool is_flat(const normrope_heads &heads, const Decision &decision) {
+  return decision.is_throughput && heads.num_heads % decision.layout->heads_per_warp != 0;
+}
+
+void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, const Decision &decision) {
+  const int heads_per_task = is_flat(from, decision) ? 1 : decision.heads_per_task;
   const auto in_bytes = [](int64_t stride) { return stride * static_cast<int64_t>(sizeof(uint16_t)); };
   to.in = static_cast<const char *>(from.in);
   to.out = static_cast<char *>(from.out);
@@ -172,16 +214,10 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, int he
   to.num_tasks = static_cast<uint32_t>(num_tokens * to.tasks_per_token);
 }
 
-// The launch of a call, decided from its sizes and the device.
-struct Decision {
-  const Layout *layout;
-  int heads_per_task;
-  uint32_t slices;
-  bool is_dependent;
-};
-
-int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, int heads_per_task, int block_threads) {
-  return divide_up(num_tokens * divide_up(heads.num_heads, heads_per_task), block_threads / 32);
+int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, const Decision &decision, int block_threads) {
+  const int64_t warps = is_flat(heads, decision) ? divide_up(num_tokens * heads.num_heads, decision.layout->heads_per_warp)
+                                                 : num_tokens * divide_up(heads.num_heads, decision.heads_per_task);
+  return divide_up(warps, block_threads / 32);
 }
 
 int decide(int kernel, const normrope_args &args, Decision &decision) {
@@ -195,12 +231,13 @@ int decide(int kernel, const normrope_args &args, Decision &decision) {
   if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
 
   const Launch &launch = LAUNCHES[kernel];
-  decision.layout = &layout_for(launch, args, multiprocessors);
-  decision.heads_per_task = heads_per_task(*decision.layout, args, multiprocessors);
+  decision.layout = &layout_for(launch, args, KERNELS[kernel].vector_elements, multiprocessors);
+  decision.is_throughput = decision.layout == &launch.throughput;
+  decision.heads_per_task = rounds_per_task(*decision.layout, args, multiprocessors) * decision.layout->heads_per_warp;
   const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
   int64_t blocks = 0;
   for (int side = 0; side < SIDES; ++side) {
-    blocks += blocks_of(heads_of(args, side), args.num_tokens, decision.heads_per_task, launch.block_threads);
+    blocks += blocks_of(heads_of(args, side), args.num_tokens, decision, launch.block_threads);
   }
   decision.slices = slices_of(args, head_bytes, blocks, multiprocessors, l2_bytes);
   return NORMROPE_OK;
@@ -215,7 +252,6 @@ int normrope_prepare(int kernel) {
   if (int status = check_kernel(kernel)) return status;
   const Layout &latency = LAUNCHES[kernel].latency, &throughput = LAUNCHES[kernel].throughput;
   for (const void *const function : {latency.function, latency.dependent, throughput.function, throughput.dependent}) {
-    if (function == nullptr) continue;
     cudaFuncAttributes attributes;
     const cudaError_t error = cudaFuncGetAttributes(&attributes, function);
     if (error != cudaSuccess) return fail_cuda(error, "cudaFuncGetAttributes");
@@ -231,7 +267,7 @@ int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch 
   if (is_empty(*args)) return NORMROPE_OK;
   Decision decision;
   if (int status = decide(kernel, *args, decision)) return status;
-  launch->layout = decision.layout == &LAUNCHES[kernel].throughput;
+  launch->layout = decision.is_throughput;
   launch->heads_per_task = decision.heads_per_task;
   launch->slices = static_cast<int32_t>(decision.slices);
   launch->is_dependent = decision.is_dependent;
@@ -251,8 +287,8 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   uint32_t blocks_per_slice = 0;
   for (int i = 0; i < side_count; ++i) {
     const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);
-    set_heads(heads[i], side, args->num_tokens, decision.heads_per_task);
-    const int64_t blocks = blocks_of(side, args->num_tokens, decision.heads_per_task, block_threads);
+    set_heads(heads[i], side, args->num_tokens, decision);
+    const int64_t blocks = blocks_of(side, args->num_tokens, decision, block_threads);
     heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
     blocks_per_slice += heads[i].blocks_per_slice;
   }

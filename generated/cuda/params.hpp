@@ -11,6 +11,9 @@ struct Divisor {
   uint32_t shift;
 };
 
+// The most rounds of a task.
+constexpr uint32_t ROUNDS_MAX = 4;
+
 // All the heads of a side. Strides are in bytes; a head is contiguous.
 struct Heads {
   uint32_t blocks_per_slice;  // of this side

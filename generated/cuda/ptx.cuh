@@ -21,6 +21,23 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 #endif
 }
 
+// Starts a copy of 16 bytes to shared memory. Both addresses are multiples of 16.
+__device__ __forceinline__ void copy_16_bytes(char *to, const char *from) {
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(from) : "memory");
+}
+
+// Ends a group of copies of this lane. A group may be empty.
+__device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for this lane's groups of copies, except the last 0 to 3.
+__device__ __forceinline__ void wait_for_copies(uint32_t groups_left) {
+  if (groups_left == 3) asm volatile("cp.async.wait_group 3;" ::: "memory");
+  if (groups_left == 2) asm volatile("cp.async.wait_group 2;" ::: "memory");
+  if (groups_left == 1) asm volatile("cp.async.wait_group 1;" ::: "memory");
+  if (groups_left == 0) asm volatile("cp.async.wait_group 0;" ::: "memory");
+}
+
 // Accurate to about 2^-21 in [-pi, pi].
 __device__ __forceinline__ float approximate_sine(float angle) {
   float result;

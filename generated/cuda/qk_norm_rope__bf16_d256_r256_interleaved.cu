@@ -8,6 +8,7 @@ namespace {
 
 constexpr uint32_t SIDES = 2;
 constexpr uint32_t HEAD_DIM = 256;
+constexpr uint32_t HEAD_BYTES = 2 * HEAD_DIM;
 constexpr uint32_t ROTARY_PAIRS = 128;
 constexpr uint32_t FRAGMENTS = 32;
 constexpr uint32_t VECTOR_ELEMENTS = 4;
@@ -53,21 +54,26 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
 
 // q and k: rotate(norm(x))
 // A head lies over LANES_PER_HEAD lanes, each with FRAGMENTS_PER_LANE fragments. Every way to lay it out gives the same bits.
+// IS_STAGED: all rounds of a task are copied to shared memory, `staged`, before anything is used. IS_FLAT: each head is a task.
 // `is_dependent` is a constant: whether the launch is a programmatic dependent one.
-template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
-__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, bool is_dependent) {
+template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_STAGED, bool IS_FLAT>
+__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, char *staged, bool is_dependent) {
   using namespace normrope;
   constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
+  constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES;
 
-  // The token and the heads of this warp's task.
+  // The task of this warp, or of these lanes if the side is flat: heads of one token.
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
-  if (warp >= heads.num_tasks) return;
-  const uint32_t token = divide(warp, heads.by_tasks_per_token);
-  const uint32_t first_head = (warp - token * heads.tasks_per_token) * params.heads_per_task;
-  const uint32_t end_head = min(first_head + params.heads_per_task, heads.num_heads);
-  const uint32_t lane = threadIdx.x % 32;
-  uint32_t head = first_head + lane / LANES_PER_HEAD;
+  const uint32_t first_task = IS_FLAT ? warp * HEADS_PER_WARP : warp;
+  if (first_task >= heads.num_tasks) return;
+  const uint32_t lane = threadIdx.x % 32, head_of_warp = lane / LANES_PER_HEAD;
+  const uint32_t task = IS_FLAT ? min(first_task + head_of_warp, heads.num_tasks - 1) : warp;
+  const uint32_t token = divide(task, heads.by_tasks_per_token);
+  const uint32_t heads_per_task = IS_FLAT ? 1 : params.heads_per_task;
+  const uint32_t first_head = (task - token * heads.tasks_per_token) * heads_per_task;
+  const uint32_t end_head = min(first_head + heads_per_task, heads.num_heads);
+  uint32_t head = first_head + (IS_FLAT ? first_task + head_of_warp - task : head_of_warp);
   const auto fragment_of = [&](int f) { return lane % LANES_PER_HEAD + f * LANES_PER_HEAD; };
   // A lane without a fragment loads the last one, so that no branch separates the loads.
   const auto loaded_fragment = [&](int f) { return min(fragment_of(f), FRAGMENTS - 1); };
@@ -89,11 +95,29 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
   if (is_dependent) wait_for_previous_kernel();
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
+  const auto head_in = [&](uint32_t h) { return nth(token_in, min(h, end_head - 1), heads.in_head_stride); };
+  if (IS_STAGED) {
+    staged += threadIdx.x / 32 * ROUNDS_MAX * ROUND_BYTES + head_of_warp * HEAD_BYTES;
+#pragma unroll
+    for (uint32_t round = 0; round < ROUNDS_MAX; ++round) {
+      const uint32_t before = round * HEADS_PER_WARP;
+      for (int f = 0; f < FRAGMENTS_PER_LANE && first_head + before < end_head; ++f) {
+        if (fragment_of(f) >= FRAGMENTS) continue;
+        copy_16_bytes(staged + round * ROUND_BYTES + 16 * fragment_of(f), head_in(head + before) + 16 * fragment_of(f));
+      }
+      end_copies();
+    }
+  }
+  uint32_t rounds_left = ROUNDS_MAX;
   Vector first[FRAGMENTS_PER_LANE], second[FRAGMENTS_PER_LANE];
   char *out;  // computed with the loads, so that the stores need not wait
   const auto load_head = [&] {
-    const char *const in = nth(token_in, min(head, end_head - 1), heads.in_head_stride);
+    const char *const in = IS_STAGED ? staged + (ROUNDS_MAX - rounds_left) * ROUND_BYTES : head_in(head);
     out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
+    if (IS_STAGED) {
+      wait_for_copies(--rounds_left);
+      __syncwarp();
+    }
 #pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
       first[f] = load_vector(in, first_vector(loaded_fragment(f)));
@@ -167,28 +191,45 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       }
     }
     head += HEADS_PER_WARP;
-    const uint32_t first_of_warp = head - lane / LANES_PER_HEAD;
-    if (first_of_warp >= end_head) return;
+    if (head - head_of_warp >= end_head) return;
     load_head();
   }
 }
 
-// Runs the body of this block's side.
-template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE>
-__device__ __forceinline__ void run(const Params &params, bool is_dependent) {
+// Runs the body of this block's side. A side with a task for each head is flat: other tasks have a warp's heads at least.
+template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_THROUGHPUT, bool IS_STAGED>
+__device__ __forceinline__ void run(const Params &params, char *staged, bool is_dependent) {
   const normrope::SideBlock at = normrope::side_block(params);
   const normrope::Heads &heads = params.heads[at.side];
-  if (at.side < 2) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE>(params, heads, at.block, is_dependent);
+  const bool is_flat = IS_THROUGHPUT && LANES_PER_HEAD < 32 && heads.tasks_per_token == heads.num_heads;
+  if (at.side < 2) {
+    if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, heads, at.block, nullptr, is_dependent);
+    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, heads, at.block, staged, is_dependent);
+  }
 }
 
 }  // namespace
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d256_r256_interleaved(const __grid_constant__ Params params) {
-  run<32, 1>(params, false);
+  constexpr char *staged = nullptr;
+  run<32, 1, false, false>(params, staged, false);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d256_r256_interleaved__dependent(const __grid_constant__ Params params) {
-  run<32, 1>(params, true);
+  constexpr char *staged = nullptr;
+  run<32, 1, false, false>(params, staged, true);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    qk_norm_rope__bf16_d256_r256_interleaved__throughput(const __grid_constant__ Params params) {
+  alignas(16) __shared__ char staged[BLOCK_THREADS / 32 * normrope::ROUNDS_MAX * HEAD_BYTES];
+  run<32, 1, true, true>(params, staged, false);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
+    qk_norm_rope__bf16_d256_r256_interleaved__throughput__dependent(const __grid_constant__ Params params) {
+  alignas(16) __shared__ char staged[BLOCK_THREADS / 32 * normrope::ROUNDS_MAX * HEAD_BYTES];
+  run<32, 1, true, true>(params, staged, true);
 }

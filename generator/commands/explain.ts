@@ -51,9 +51,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["vectors", `${plan.vectorElements} elements, ${vectorBytes(plan)} bytes an access`],
         ["fragments", `${plan.fragments} of two vectors each${plan.pairing === undefined ? "" : PAIRS_TEXT}`],
         ["lanes", lanesText(plan, plan.fragments)],
-        ...(plan.throughput === undefined
-          ? []
-          : [["", `for many tokens: ${lanesText(plan.throughput, plan.fragments)}`]]),
+        ["", `for many tokens: ${manyText(plan)}`],
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
         ["bytes", `${bytes} a head (read and written): ${bytesOfToken(plan, bytes)}`],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
@@ -83,8 +81,13 @@ function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number
   return `${lanesPerHead} a head with ${counted(fragmentsPerLane, "fragment")} each, ${idle} lanes left over`;
 }
 
+function manyText({ throughput, fragments }: KernelPlan): string {
+  if (throughput.isStaged) return "the same, with all heads of a task copied to shared memory first";
+  return lanesText(throughput, fragments);
+}
+
 function headsText({ headsPerWarp, throughput }: KernelPlan): string {
-  const many = throughput === undefined ? "" : `, for many tokens ${throughput.headsPerWarp}`;
+  const many = throughput.headsPerWarp === headsPerWarp ? "" : `, for many tokens ${throughput.headsPerWarp}`;
   return `${headsPerWarp} heads a warp at once${many}`;
 }
 

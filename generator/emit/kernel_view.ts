@@ -6,7 +6,7 @@
  */
 import { AXES } from "../../dsl/axes.js";
 import { sideTexts } from "../../dsl/sides.js";
-import type { KernelPlan, Layout, Op, PlannedBody, PlannedStage } from "../ir.js";
+import type { KernelPlan, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../kernel_id.js";
 import { vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
@@ -115,21 +115,21 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
   };
 }
 
-/** The symbols of a layout's entries: for an ordinary and for a dependent launch. */
+/** The two layouts of a kernel, with the symbols of their entries: for an ordinary and for a dependent launch. */
 export function layoutsOf({ id, throughput, ...latency }: KernelPlan) {
-  const named = (layout: Layout, name: string) => ({
-    ...layout,
-    symbol: name,
-    dependentSymbol: `${name}__dependent`,
-  });
-  return [named(latency, id), ...(throughput === undefined ? [] : [named(throughput, `${id}__throughput`)])];
+  const named = (symbol: string) => ({ symbol, dependentSymbol: `${symbol}__dependent` });
+  return [
+    { ...latency, ...named(id), isThroughput: false, isStaged: false },
+    { ...throughput, ...named(`${id}__throughput`), isThroughput: true },
+  ];
 }
 
 /** The entries of a kernel's file. */
 function entriesOf(plan: KernelPlan): readonly View[] {
-  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, lanesPerHead, fragmentsPerLane, minBlocks }) => {
+  return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, minBlocks, ...layout }) => {
     const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
-    const common = { launchBounds, lanesPerHead, fragmentsPerLane };
+    const { lanesPerHead, fragmentsPerLane, isThroughput, isStaged } = layout;
+    const common = { launchBounds, lanesPerHead, fragmentsPerLane, isThroughput, isStaged };
     return [
       { symbol, isDependent: false, ...common },
       { symbol: dependentSymbol, isDependent: true, ...common },

@@ -27,6 +27,8 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
       vectorElements: plan.vectorElements,
       ...takenView(plan),
       blockThreads: plan.blockThreads,
+      minLoad: plan.throughput.minLoad,
+      isStaged: plan.throughput.isStaged,
       layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, fragmentsPerLane }) => ({
         symbol,
         dependentSymbol,

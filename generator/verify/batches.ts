@@ -59,9 +59,9 @@ export interface Branch extends Sketch {
 /** A shape, run with more and more tokens until dispatch has taken every branch. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-/** Shapes with 9 rounds of heads on each side, so that tasks have two rounds and four. */
+/** Shapes with 5 rounds of heads on each side, so that tasks have two rounds and four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
-  const heads = 9 * headsPerWarp - (headsPerWarp > 1 ? 1 : 0);
+  const heads = 5 * headsPerWarp;
   return {
     every: { name: "filling", q: heads, k: heads, v: heads },
     last: [
@@ -70,6 +70,7 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
         ...{ q: heads, k: heads, v: heads, memory: "rows with gaps", weightForEachHead: true },
         ...{ hasYarn: true, hasInt64Positions: true },
       },
+      { name: "filling, heads that leave lanes idle", q: heads - 1, k: 1, v: 1 },
       { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
@@ -79,9 +80,11 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
 /** The task sizes that every device must show: one, two and four rounds. */
 const TASKS_MIN = 3;
 
+/** The latency and the throughput layout. */
+const LAYOUTS = 2;
+
 /** The branches of dispatch that were not taken, in words. */
 export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[]): string[] {
-  const { layouts } = entry;
   // If heads can never share an input, each lane has one head.
   const differ = SIDES.some((side) => readTensors(entry, side).some(isAlwaysForEachHead));
   const tasksMin = differ ? 1 : TASKS_MIN;
@@ -89,7 +92,7 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
   const tasks = count(({ headsPerTask }) => headsPerTask);
   const seen = count(({ layout }) => layout);
   return [
-    ...(seen < layouts ? [`only ${seen} of ${layouts} layouts was seen`] : []),
+    ...(seen < LAYOUTS ? [`only ${seen} of ${LAYOUTS} layouts was seen`] : []),
     ...(tasks < tasksMin ? [`only ${tasks} sizes of a task were seen, of ${tasksMin}`] : []),
     ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
   ];
@@ -107,7 +110,7 @@ export function branchesOf(
   most: number,
   launched: (shape: Shape, tokens: number) => LaunchInfo,
 ): Branch[] {
-  const { every, last } = shapesFor(entry.headsPerWarp);
+  const { every, last } = shapesFor(entry.throughputHeadsPerWarp);
   const sketchesOf = (shape: Shape) => {
     const heads = takenHeads(entry, countsOf(shape, 0));
     if (heads === 0) return [];

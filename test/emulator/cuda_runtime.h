@@ -14,6 +14,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
+#define __shared__ static __attribute__((section("emulated_shared")))
 
 // The architecture of the emulated device, and of the code in the library.
 #define __CUDA_ARCH_LIST__ 900

@@ -15,7 +15,12 @@ Index thread_index();
 
 void wait_for_previous_kernel();
 
-// __shfl_xor_sync: returns when all `lanes` have called it from this place.
+// cp.async of 16 bytes to shared memory, its groups, and the wait for all but the last of them.
+void copy_16_bytes(char *to, const char *from);
+void end_copies();
+void wait_for_copies(uint32_t groups_left);
+
+// __shfl_xor_sync, and __syncwarp with a distance of 0: returns when all `lanes` have called it from this place.
 float exchange(uint32_t lanes, float value, int distance);
 
 // The angle, of which the hardware is to make a sine or a cosine; reports one outside [-pi, pi].

@@ -148,6 +148,58 @@ KERNEL(writes_before_the_previous_kernel_ended) {
   output(params)[thread()] = 1;  // fault
 }
 
+// Every lane copies 16 bytes and reads what the next lane copied.
+alignas(16) __shared__ char staged[16 * 32];
+
+__forceinline__ float first_of(uint32_t lane) { return reinterpret_cast<const float *>(staged)[4 * (lane % 32)]; }
+
+__forceinline__ void start_copy(const normrope::Params<2> &params, int beyond = 0) {
+  const uint32_t at = 16 * (threadIdx.x % 32);
+  normrope::copy_16_bytes(staged + at + beyond, params.heads[0].in + at);
+  normrope::end_copies();
+}
+
+KERNEL(stages_right) {
+  start_copy(params);
+  normrope::wait_for_copies(0);
+  __syncwarp();
+  output(params)[thread()] = first_of(threadIdx.x + 1);
+}
+
+KERNEL(reads_before_the_wait) {
+  start_copy(params);
+  if (!is_at_fault()) normrope::wait_for_copies(0);
+  __syncwarp();
+  output(params)[thread()] = first_of(threadIdx.x);  // fault
+}
+
+KERNEL(waits_for_a_group_too_few) {
+  start_copy(params);
+  normrope::wait_for_copies(is_at_fault() ? 1 : 0);
+  __syncwarp();
+  output(params)[thread()] = first_of(threadIdx.x);  // fault
+}
+
+KERNEL(reads_what_another_lane_copied) {
+  start_copy(params);
+  normrope::wait_for_copies(0);
+  output(params)[thread()] = first_of(threadIdx.x - (is_at_fault() ? 1 : 0));  // fault
+}
+
+KERNEL(copies_beyond_the_array) {
+  start_copy(params, is_at_fault() ? 16 * 32 : 0);  // fault
+  output(params)[thread()] = 1;
+}
+
+KERNEL(copies_what_is_not_aligned) {
+  start_copy(params, is_at_fault() ? 8 : 0);  // fault
+  output(params)[thread()] = 1;
+}
+
+KERNEL(reads_shared_memory_that_nobody_wrote) {
+  if (is_at_fault()) output(params)[thread()] = static_cast<float>(staged[3]);  // fault
+}
+
 int main(int, char **arguments) {
   using Kernel = void (*)(normrope::Params<2>);
 #define NAMED(name) {#name, name}
@@ -161,6 +213,8 @@ int main(int, char **arguments) {
       NAMED(reads_what_is_not_aligned), NAMED(reads_what_nobody_wrote), NAMED(writes_the_element_of_another),
       NAMED(reads_what_another_wrote), NAMED(shifts_too_far), NAMED(overflows_an_offset), NAMED(indexes_past_an_array),
       NAMED(divides_by_zero), NAMED(converts_what_does_not_fit), NAMED(takes_the_sine_of_a_large_angle), NAMED(makes_a_nan),
+      NAMED(stages_right), NAMED(reads_before_the_wait), NAMED(waits_for_a_group_too_few), NAMED(reads_what_another_lane_copied),
+      NAMED(copies_beyond_the_array), NAMED(copies_what_is_not_aligned), NAMED(reads_shared_memory_that_nobody_wrote),
       NAMED(reads_before_the_previous_kernel_ended), NAMED(writes_before_the_previous_kernel_ended),
   };
   char ones[BYTES];

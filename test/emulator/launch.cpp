@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "params.hpp"
+#include "shared.hpp"
 
 namespace emulator {
 namespace {
@@ -113,6 +114,9 @@ void complete_collectives() {
     running = &fibres[i];
     return record(fibres[i].place, error);
   }
+  if (std::any_of(fibres, fibres + LANES, [&](const Fibre &fibre) { return waits(fibre) && fibre.distance == 0; })) {
+    shared_synchronized();
+  }
   for (uint32_t i = 0; i < LANES; ++i) {
     if (waits(fibres[i])) fibres[i].result = fibres[i ^ fibres[i].distance].value;
   }
@@ -122,6 +126,7 @@ void complete_collectives() {
 }
 
 void run_warp(Index block, uint32_t first_thread) {
+  shared_begins();
   for (uint32_t i = 0; i < LANES; ++i) {
     fibres[i].block = block;
     fibres[i].thread = {first_thread + i, 0, 0};

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "launch.hpp"
+#include "shared.hpp"
 
 namespace emulator {
 namespace {
@@ -72,6 +73,7 @@ void host_synchronized() { synchronized_launch = current_launch().number; }
 
 void check_access(uintptr_t address, size_t bytes, bool is_write, const void *at) {
   if (is_on_stack(address)) return;
+  if (is_shared(address)) return check_shared(address, bytes, is_write, at);
   const char *const verb = is_write ? "writes" : "reads";
   Buffer *const buffer = buffer_at(address);
   if (buffer == nullptr) fault(at, "%s %zu bytes at %#zx, where no buffer is", verb, bytes, address);

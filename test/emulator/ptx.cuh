@@ -11,6 +11,10 @@ namespace normrope {
 __device__ __forceinline__ void allow_next_kernel() {}
 __device__ __forceinline__ void wait_for_previous_kernel() { emulator::wait_for_previous_kernel(); }
 
+__device__ __forceinline__ void copy_16_bytes(char *to, const char *from) { emulator::copy_16_bytes(to, from); }
+__device__ __forceinline__ void end_copies() { emulator::end_copies(); }
+__device__ __forceinline__ void wait_for_copies(uint32_t groups_left) { emulator::wait_for_copies(groups_left); }
+
 __device__ __forceinline__ float approximate_sine(float angle) { return std::sin(emulator::reduced(angle)); }
 __device__ __forceinline__ float approximate_cosine(float angle) { return std::cos(emulator::reduced(angle)); }
 

@@ -40,8 +40,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a lane off by one",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "uint32_t head = first_head + lane / LANES_PER_HEAD;",
-      replace: "uint32_t head = first_head + (lane + 1) / LANES_PER_HEAD;",
+      find: "head_of_warp = lane / LANES_PER_HEAD;",
+      replace: "head_of_warp = (lane + 1) / LANES_PER_HEAD;",
       killedBy: EMULATED,
     },
     {
@@ -113,6 +113,41 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       file: "templates/cuda/dispatch.cpp.hbs",
       find: "if (one_a_lane || 2 * rounds < capacity)",
       replace: "if (2 * rounds < capacity)",
+      killedBy: EMULATED,
+    },
+    {
+      name: "a staged round is read one round too early",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "wait_for_copies(--rounds_left);",
+      replace: "wait_for_copies(rounds_left--);",
+      killedBy: EMULATED,
+    },
+    {
+      name: "a staged round is read before other lanes' copies are there",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "wait_for_copies(--rounds_left);\n      __syncwarp();",
+      replace: "wait_for_copies(--rounds_left);",
+      killedBy: EMULATED,
+    },
+    {
+      name: "a lane of a flat side without a task stores a head",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "(IS_FLAT ? first_task + head_of_warp - task : head_of_warp)",
+      replace: "(IS_FLAT ? 0 : head_of_warp)",
+      killedBy: EMULATED,
+    },
+    {
+      name: "heads between multiples of 16 bytes are staged",
+      file: "templates/cuda/dispatch.cpp.hbs",
+      find: "const bool is_possible = !launch.is_staged ||",
+      replace: "const bool is_possible = launch.is_staged ||",
+      killedBy: EMULATED,
+    },
+    {
+      name: "blocks of a flat side are those of a side that is not",
+      file: "templates/cuda/dispatch.cpp.hbs",
+      find: "const int64_t warps = is_flat(heads, decision) ?",
+      replace: "const int64_t warps = false ?",
       killedBy: EMULATED,
     },
     {
@@ -267,8 +302,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "surplus lanes add a neighbour's elements",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "if (fragment_of(f) >= FRAGMENTS)",
-      replace: "if (fragment_of(f) > FRAGMENTS)",
+      find: "if (fragment_of(f) >= FRAGMENTS) first[f]",
+      replace: "if (fragment_of(f) > FRAGMENTS) first[f]",
       killedBy: EMULATED,
     },
     {

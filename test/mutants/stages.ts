@@ -16,7 +16,7 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     {
       name: "a lane without a head reads its neighbour's, which is already written",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "    __syncwarp();",
+      find: "    __syncwarp();  // lanes",
       replace: "    //",
       killedBy: EMULATED,
     },
