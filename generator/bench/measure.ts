@@ -193,8 +193,8 @@ function copies(one: BenchCase, l2Bytes: number): number {
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",
-    `--cache cold: ${one.tokens} ${one.tokens === 1 ? "token is" : "tokens are"} too few for it: it takes ${wanted} batches to fill more than the cache`,
-    `give more --tokens, so that ${COPIES_MAX} do, or leave --cache out`,
+    `--cache cold: ${wanted} batches of ${one.tokens} ${one.tokens === 1 ? "token" : "tokens"} would be needed to exceed the cache`,
+    `give more --tokens, so that ${COPIES_MAX} batches are enough, or leave --cache out`,
   );
 }
 

@@ -82,8 +82,8 @@ function requireNoShellSyntax(path: string): void {
   if (/^[\p{L}\p{N}_./+@%:,=-]+$/u.test(path)) return;
   throw userError(
     "no-compiler",
-    `nvcc would have a shell read ${JSON.stringify(path)}, which means something else to it`,
-    "give the compiler by a path without spaces and special characters: a symbolic link will do",
+    `nvcc hands ${JSON.stringify(path)} to a shell, which would read it as something else`,
+    "name the compiler by a path without spaces and special characters: a symbolic link will do",
   );
 }
 

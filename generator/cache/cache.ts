@@ -131,8 +131,8 @@ function requireMade(staging: string, files: readonly string[]): void {
   if (missing === undefined) return;
   throw userError(
     "compile-failed",
-    `a compiler ended as if all was well, and made no ${missing}`,
-    "see that CXX and NORMROPE_NVCC name compilers; `normrope doctor` shows them",
+    `a compiler reported success, but made no ${missing}`,
+    "check that CXX and NORMROPE_NVCC name compilers; `normrope doctor` shows them",
   );
 }
 

@@ -16,12 +16,12 @@ export function registerAdd(cli: Argv, io: Io): Argv {
         .option("entry", {
           type: "string",
           requiresArg: true,
-          describe: "Which entry of the config, from 1; needed where there are several",
+          describe: "The entry to edit, counted from 1; needed if the config has several",
         })
         .option("op", {
           type: "string",
           requiresArg: true,
-          describe: "The op whose space is meant, where a config has several",
+          describe: "The op whose kernels are meant, if the config has several ops",
         })
         .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
     async ({ config, axis, values, entry, op }) => {

@@ -68,12 +68,12 @@ export function registerBench(cli: Argv, io: Io): Argv {
         .option("model", {
           type: "string",
           requiresArg: true,
-          describe: "The heads and the geometry of a model, such as qwen3-30b-a3b",
+          describe: "Take heads and geometry of a model, such as qwen3-30b-a3b",
         })
         .option("tp", {
           type: "string",
           requiresArg: true,
-          describe: "Devices that share the model's heads; default: 1",
+          describe: "Devices that the model's heads are split over; default: 1",
         })
         .option("heads", {
           type: "string",
@@ -89,18 +89,18 @@ export function registerBench(cli: Argv, io: Io): Argv {
           choices: ["warm", "cold"] as const,
           requiresArg: true,
           describe:
-            "Over one buffer, or over more than the L2 holds; default: warm, from 1024 tokens on both",
+            "One buffer (warm), or more than the L2 holds (cold); default: warm, and both from 1024 tokens on",
         })
         .option("pdl", {
           type: "boolean",
           default: false,
-          describe: "Also with programmatic dependent launch, of kernel and floor",
+          describe: "Time kernel and floor with programmatic dependent launch, too",
         })
         .option("replays", {
           type: "string",
           default: `${REPLAYS_MIN}`,
           requiresArg: true,
-          describe: "Times that each is taken; the median counts",
+          describe: "Times that each case is measured; the median is recorded",
         })
         .option("out", {
           type: "string",
@@ -181,7 +181,7 @@ function readModels() {
   return modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
 }
 
-/** The library's kernels of a geometry, of each dtype. @throws UserError `bad-option` where there is none. */
+/** The library's kernels of a geometry, of each dtype. @throws UserError `bad-option` if there is none. */
 function kernelsOfModel(library: Library, wanted: Values): readonly BenchKernel[] {
   const { kernels, ops } = library.manifest;
   const found = kernels.filter(({ point }) => {

@@ -29,7 +29,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
         .option("jobs", {
           type: "string",
           requiresArg: true,
-          describe: "Compilers at once; default: one a core",
+          describe: "Compilers that run at once; default: one for each core",
         })
         .option("timeout", {
           type: "string",
@@ -40,7 +40,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
         .option("static", {
           type: "boolean",
           default: false,
-          describe: "Make libnormrope.a too, to link into a program; a build without it removes one",
+          describe: "Make libnormrope.a too, to link into a program; a build without --static removes it",
         })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
     async ({ config, target, arch, json, static: archive, ...options }) => {

@@ -133,7 +133,7 @@ function pointOf(id: string | undefined) {
   const { name, axes } = op;
   const parsed = parseKernelId(id);
   const problem = `${quoted(id)} is no kernel of ${name}`;
-  const ofAnother = `only kernels of ${name} are added so; \`open({ jit: true })\` compiles those of an op of your own`;
+  const ofAnother = `this command adds only kernels of ${name}; \`open({ jit: true })\` compiles those of an op of your own`;
   if (parsed?.op !== name) throw userError("bad-option", problem, parsed === undefined ? fix : ofAnother);
   const point = completed(axes, parsed.values);
   const outside = axisOutside(axes, point);

@@ -21,7 +21,7 @@ export function registerChart(cli: Argv, io: Io): Argv {
         .option("out", {
           type: "string",
           requiresArg: true,
-          describe: "A folder for the charts, made where it is not there; default: none are drawn",
+          describe: "A folder for the charts, made if it is missing; default: none are drawn",
         })
         .option("geometry", {
           type: "string",

@@ -144,8 +144,7 @@ async function buildAll(config: string, io: Io): Promise<{ target: Target; why: 
   else await buildOne("cuda", config, files, io);
   await buildOne("cpu", config, files, io);
   if (gpuCount() === 0) return { target: "cpu", why: "no GPU was found" };
-  if (nvcc === undefined)
-    return { target: "cpu", why: "there is a GPU, and no nvcc to build its library with" };
+  if (nvcc === undefined) return { target: "cpu", why: "there is a GPU, but no nvcc to build its library" };
   return { target: "cuda", why: "the driver shows a GPU" };
 }
 

@@ -22,7 +22,7 @@ export function registerEmit(cli: Argv, io: Io): Argv {
 export function registerCheck(cli: Argv, io: Io): Argv {
   return cli.command(
     "check",
-    "Fail with a diff where generated/ has a changed, missing or extra file",
+    "Fail with a diff if generated/ has a changed, missing or extra file",
     configOption,
     async ({ config }) => {
       const [{ compile, emit }, { compareFileSet }] = await Promise.all([

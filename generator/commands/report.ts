@@ -28,7 +28,7 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
         .option("bench", {
           type: "string",
           requiresArg: true,
-          describe: "A benchmark record to draw; default: bench.json beside the library, where there is one",
+          describe: "A benchmark record to draw; default: bench.json beside the library, if it exists",
         })
         .option("verify", {
           type: "boolean",

@@ -187,9 +187,7 @@ function facts({ manifest, libraryPath, libraryBytes, devices }: Report): View[]
   const { build, compiler, ops } = manifest;
   const cpu = `${build.cpuArch}: ${build.cpuFeatures.join(" ")}`;
   return [
-    ...ops.map((op) => ({
-      ...{ name: "Op", value: `${op.name}: ${sideTexts(op.stages).join("; ")}` },
-    })),
+    ...ops.map(({ name, stages }) => ({ name: "Op", value: `${name}: ${sideTexts(stages).join("; ")}` })),
     { name: "Target", value: build.target },
     {
       name: devices.length > 1 ? "Devices" : "Device",
