@@ -11,7 +11,7 @@ import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
 import { compilerFor } from "../build/toolchain.js";
 import { cacheRoot } from "../cache/folder.js";
-import { internalError, userError } from "../diagnostics.js";
+import { counted, internalError, userError } from "../diagnostics.js";
 import { madeOptions } from "../verify/made_call.js";
 import { randomBits, randomNumbers } from "../verify/random.js";
 import type { BenchCase } from "./cases.js";
@@ -193,7 +193,7 @@ function copies(one: BenchCase, l2Bytes: number): number {
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",
-    `--cache cold: ${wanted} batches of ${one.tokens} ${one.tokens === 1 ? "token" : "tokens"} would be needed to exceed the cache`,
+    `--cache cold: ${wanted} batches of ${counted(one.tokens, "token")} would be needed to exceed the cache`,
     `give more --tokens, so that ${COPIES_MAX} batches are enough, or leave --cache out`,
   );
 }

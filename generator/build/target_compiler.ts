@@ -3,7 +3,6 @@
  *
  * In: a found compiler, architectures or CPU features. Out: arguments, and an identity for the cache key. Pure.
  */
-
 import type { Target } from "../../dsl/manifest.js";
 import { COMPILER_FLAGS } from "../../runtime/cpu_features.js";
 import { show, userError } from "../diagnostics.js";

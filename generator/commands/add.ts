@@ -1,8 +1,8 @@
 /** `normrope add`: adds values to an axis, in the config itself. */
 import type { Argv } from "yargs";
-import { quoted } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import type { Io } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { wholeNumber } from "./options.js";
 import { configOption } from "./project.js";
 
 export function registerAdd(cli: Argv, io: Io): Argv {

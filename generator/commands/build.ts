@@ -4,9 +4,9 @@ import { chosenTarget } from "../../runtime/open.js";
 import { COMPILER_TIMEOUT_S } from "../build/run_compiler.js";
 import { parseArchs } from "../build/target_compiler.js";
 import { compilerFor } from "../build/toolchain.js";
-import { quoted, userError } from "../diagnostics.js";
+import { counted, quoted, userError } from "../diagnostics.js";
 import { type Io, printJson } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 /** An upper limit of concurrent compilers. */

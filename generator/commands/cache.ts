@@ -1,5 +1,4 @@
 /** `normrope cache`: lists the cache; `cache add` compiles a kernel into it, `cache prune` removes old entries. */
-
 import type { Argv } from "yargs";
 import { axisOutside, rejectionOf } from "../../dsl/legality.js";
 import type { Target } from "../../dsl/manifest.js";
@@ -9,12 +8,12 @@ import { chosenTarget } from "../../runtime/open.js";
 import { parseArchs } from "../build/target_compiler.js";
 import { type CachedLibrary, cacheContents, pruneCache } from "../cache/contents.js";
 import { cacheRoot, readOnlyCaches } from "../cache/folder.js";
-import { quoted, userError } from "../diagnostics.js";
+import { counted, quoted, userError } from "../diagnostics.js";
 import { type JitRequest, provideLibrary } from "../jit/jit.js";
 import { parseKernelId } from "../kernel_id.js";
 import { readShippedOp } from "../op_file.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { wholeNumber } from "./options.js";
 import { jsonOption, targetOption } from "./project.js";
 
 const DAYS_KEPT = 30;

@@ -2,14 +2,14 @@
 import type { Argv } from "yargs";
 import { DTYPES } from "../../dsl/axes.js";
 import { describeRange, isInRange } from "../../dsl/legality.js";
-import { quoted, show, userError } from "../diagnostics.js";
+import { counted, quoted, show, userError } from "../diagnostics.js";
 import type { WantedKernel } from "../edit/append.js";
 import type { AxisValue } from "../ir.js";
 import type { Model } from "../models/model.js";
 import { flagOf, SAID_AXES } from "../models/model_type.js";
 import type { Outcome } from "../models/report.js";
 import { type Io, printJson } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { wholeNumber } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerImport(cli: Argv, io: Io): Argv {

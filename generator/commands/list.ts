@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
 import { valueOn } from "../../dsl/points.js";
+import { counted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerList(cli: Argv, io: Io): Argv {

@@ -1,5 +1,5 @@
 /**
- * Numbers on the command line, and counts in words.
+ * Numbers on the command line.
  *
  * Numbers are read as text, so that messages show them as written.
  */
@@ -19,9 +19,4 @@ export function wholeNumber(option: string, text: string, least: number, most = 
 /** A part of 1 as `7 %`; empty if it was not measured. */
 export function percent(part: number | undefined): string {
   return part === undefined ? "" : `${(part * 100).toFixed(0)} %`;
-}
-
-/** `1 kernel`, `2 kernels`. */
-export function counted(count: number, noun: string, plural = `${noun}s`): string {
-  return `${count} ${count === 1 ? noun : plural}`;
 }

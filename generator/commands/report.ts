@@ -7,10 +7,9 @@ import { NormropeError } from "../../runtime/errors.js";
 import { chosenTarget } from "../../runtime/open.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
 import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
-import { quoted, reasonOf, userError } from "../diagnostics.js";
+import { counted, quoted, reasonOf, userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report/view.js";
 import type { Io } from "./io.js";
-import { counted } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import { configOption, openProject, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 

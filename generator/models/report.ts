@@ -4,7 +4,7 @@
  * In: a model, and the kernel of each group of layers. Out: text with the exact calls of normrope/runtime, and JSON. Pure.
  */
 import { expressionOf, stageNamed } from "../../dsl/sides.js";
-import { quoted } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import type { ConfigPoint } from "../ir.js";
 import type { Model, ModelLayers } from "./model.js";
 
@@ -62,7 +62,7 @@ function titleOf({ count, types }: ModelLayers): string {
 }
 
 function layersText(count: number | undefined): string {
-  return count === undefined ? "layers" : `${count} layer${count === 1 ? "" : "s"}`;
+  return count === undefined ? "layers" : counted(count, "layer");
 }
 
 function headsText({ tp }: Model, { heads, headDim, numQHeads, numKvHeads, hasOwnK }: ModelLayers): string {

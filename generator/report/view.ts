@@ -12,6 +12,7 @@ import type { DeviceInfo } from "../../runtime/open_library.js";
 import { chartSvg } from "../bench/chart.js";
 import { benchCharts } from "../bench/charts.js";
 import type { BenchRecord } from "../bench/record.js";
+import { counted } from "../diagnostics.js";
 import type { View } from "../emit/view.js";
 import { bytesPerHead } from "../plan/lanes.js";
 import type { KernelResult } from "../verify/verify.js";
@@ -252,10 +253,6 @@ function benchView({ device, driver, toolkit, commit, date, method, rows }: Benc
       ratio: chartSvg(ratio),
     })),
   };
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function size(bytes: number): string {
