@@ -33,7 +33,7 @@ import { findGpu, sourceCommit } from "../build/toolchain.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { percent, wholeNumber } from "./options.js";
+import { percent, textOption, wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import {
   configOption,
@@ -65,26 +65,15 @@ export function registerBench(cli: Argv, io: Io): Argv {
     "Time the kernels of a built library against what memory allows, and record it",
     (command) =>
       targetOption(jsonOption(configOption(command)))
-        .option("model", {
-          type: "string",
-          requiresArg: true,
-          describe: "Take heads and geometry of a model, such as qwen3-30b-a3b",
-        })
-        .option("tp", {
-          type: "string",
-          requiresArg: true,
-          describe: "Devices that the model's heads are split over; default: 1",
-        })
-        .option("heads", {
-          type: "string",
-          requiresArg: true,
-          describe: "q/k/v heads of every kernel, such as 32/8/8,8/1/1",
-        })
-        .option("tokens", {
-          type: "string",
-          requiresArg: true,
-          describe: `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
-        })
+        .option("model", textOption("Take heads and geometry of a model, such as qwen3-30b-a3b"))
+        .option("tp", textOption("Devices that the model's heads are split over; default: 1"))
+        .option("heads", textOption("q/k/v heads of every kernel, such as 32/8/8,8/1/1"))
+        .option(
+          "tokens",
+          textOption(
+            `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
+          ),
+        )
         .option("cache", {
           choices: ["warm", "cold"] as const,
           requiresArg: true,
@@ -97,21 +86,14 @@ export function registerBench(cli: Argv, io: Io): Argv {
           describe: "Time kernel and floor with programmatic dependent launch, too",
         })
         .option("replays", {
-          type: "string",
+          ...textOption("Times that each case is measured; the median is recorded"),
           default: `${REPLAYS_MIN}`,
-          requiresArg: true,
-          describe: "Times that each case is measured; the median is recorded",
         })
-        .option("out", {
-          type: "string",
-          requiresArg: true,
-          describe: "The record; default: bench.json beside the library",
-        })
-        .option("commit", {
-          type: "string",
-          requiresArg: true,
-          describe: "The commit that the record names; default: what git says of the config's folder",
-        })
+        .option("out", textOption("The record; default: bench.json beside the library"))
+        .option(
+          "commit",
+          textOption("The commit that the record names; default: what git says of the config's folder"),
+        )
         .conflicts("heads", "model")
         .example("$0 bench --model qwen3-30b-a3b --tp 4", "One of four devices that serve this model"),
     async ({ config, target, json, out, commit, replays: replayCount, ...options }) => {

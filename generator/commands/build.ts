@@ -6,7 +6,7 @@ import { parseArchs } from "../build/target_compiler.js";
 import { compilerFor } from "../build/toolchain.js";
 import { counted, quoted, userError } from "../diagnostics.js";
 import { type Io, printJson } from "./io.js";
-import { wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 /** An upper limit of concurrent compilers. */
@@ -21,21 +21,14 @@ export function registerBuild(cli: Argv, io: Io): Argv {
     "Emit, and build the shared library of a target",
     (command) =>
       targetOption(jsonOption(configOption(command)))
-        .option("arch", {
-          type: "string",
-          requiresArg: true,
-          describe: "CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90",
-        })
-        .option("jobs", {
-          type: "string",
-          requiresArg: true,
-          describe: "Compilers that run at once; default: one for each core",
-        })
+        .option(
+          "arch",
+          textOption("CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90"),
+        )
+        .option("jobs", textOption("Compilers that run at once; default: one for each core"))
         .option("timeout", {
-          type: "string",
-          requiresArg: true,
+          ...textOption("Seconds that one run of a compiler may take"),
           default: `${COMPILER_TIMEOUT_S}`,
-          describe: "Seconds that one run of a compiler may take",
         })
         .option("static", {
           type: "boolean",

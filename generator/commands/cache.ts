@@ -13,7 +13,7 @@ import { type JitRequest, provideLibrary } from "../jit/jit.js";
 import { parseKernelId } from "../kernel_id.js";
 import { readShippedOp } from "../op_file.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { jsonOption, targetOption } from "./project.js";
 
 const DAYS_KEPT = 30;
@@ -30,16 +30,13 @@ export function registerCache(cli: Argv, io: Io): Argv {
           type: "string",
           describe: "For add: a kernel id, as `normrope list` shows them",
         })
-        .option("arch", {
-          type: "string",
-          requiresArg: true,
-          describe: "For add: CUDA architectures, such as sm_90; default: the GPU's, else sm_90",
-        })
+        .option(
+          "arch",
+          textOption("For add: CUDA architectures, such as sm_90; default: the GPU's, else sm_90"),
+        )
         .option("days", {
-          type: "string",
-          requiresArg: true,
+          ...textOption("For prune: remove what was not used for so many days; 0 removes everything"),
           default: `${DAYS_KEPT}`,
-          describe: "For prune: remove what was not used for so many days; 0 removes everything",
         })
         .example("$0 cache add qk_norm_rope__bf16_d96_r96_neox", "Before a deployment"),
     async ({ action, kernel, target, arch, days, json }) => {

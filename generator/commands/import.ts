@@ -9,7 +9,7 @@ import type { Model } from "../models/model.js";
 import { flagOf, SAID_AXES } from "../models/model_type.js";
 import type { Outcome } from "../models/report.js";
 import { type Io, printJson } from "./io.js";
-import { wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerImport(cli: Argv, io: Io): Argv {
@@ -20,24 +20,21 @@ export function registerImport(cli: Argv, io: Io): Argv {
       axisOptions(jsonOption(configOption(command)))
         .positional("model", { type: "string", demandOption: true, describe: "The config.json of a model" })
         .option("tp", {
-          ...{ type: "string", requiresArg: true, default: "1" },
-          describe: "Ranks of tensor parallelism; the heads shown are those of one rank",
+          ...textOption("Ranks of tensor parallelism; the heads shown are those of one rank"),
+          default: "1",
         })
-        .option("op", {
-          ...{ type: "string", requiresArg: true },
-          describe: "The op to add the kernels to, if the config has several that can take them",
-        })
+        .option(
+          "op",
+          textOption("The op to add the kernels to, if the config has several that can take them"),
+        )
         .option("dry-run", { type: "boolean", default: false, describe: "Show everything and write nothing" })
-        .option("head", {
-          ...{ type: "string", requiresArg: true },
-          describe: 'For an unknown model: the stages of each head of q and k, such as "rotate(norm(x))"',
-        })
+        .option(
+          "head",
+          textOption('For an unknown model: the stages of each head of q and k, such as "rotate(norm(x))"'),
+        )
         .option("dtype", { choices: DTYPES, describe: "The dtype that the model runs in" })
-        .option("rotary-dim", {
-          ...{ type: "string", requiresArg: true },
-          describe: "Elements of a head that rotate",
-        })
-        .option("rope-theta", { type: "string", requiresArg: true, describe: "The base of RoPE" })
+        .option("rotary-dim", textOption("Elements of a head that rotate"))
+        .option("rope-theta", textOption("The base of RoPE"))
         .example("$0 import Qwen3-30B-A3B/config.json --tp 8", "One entry, and the heads of each of 8 GPUs"),
     async (args) => {
       const { config, model: path, json, dtype, head, "rotary-dim": rotaryDim, "rope-theta": theta } = args;

@@ -1,9 +1,12 @@
 /**
- * Numbers on the command line.
+ * Options and numbers on the command line.
  *
- * Numbers are read as text, so that messages show them as written.
+ * Values are read as text, so that messages show them as written.
  */
 import { show, userError } from "../diagnostics.js";
+
+/** An option that needs a value, read as text. */
+export const textOption = (describe: string) => ({ type: "string", requiresArg: true, describe }) as const;
 
 /** A whole number within bounds. @throws UserError `bad-option`. */
 export function wholeNumber(option: string, text: string, least: number, most = 2 ** 31 - 1): number {

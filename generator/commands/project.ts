@@ -20,6 +20,7 @@ import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
 import { type KernelResult, verifyLibrary } from "../verify/verify.js";
 import type { Io } from "./io.js";
+import { textOption } from "./options.js";
 
 /** The folder that holds the config is the project. */
 export function projectFolders(config: string): { generated: string; build: string } {
@@ -28,10 +29,8 @@ export function projectFolders(config: string): { generated: string; build: stri
 
 export function configOption<T>(cli: Argv<T>) {
   return cli.option("config", {
-    type: "string",
+    ...textOption("The config file; generated/ and build/ are beside it"),
     default: DEFAULT_CONFIG,
-    requiresArg: true,
-    describe: "The config file; generated/ and build/ are beside it",
   });
 }
 
