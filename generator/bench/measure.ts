@@ -143,17 +143,15 @@ async function measureCase(
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
   const bytes = tokens * moved * headDim * ELEMENT_BYTES;
   return {
-    ...{
-      kernel: id,
-      ...point,
-      q_heads: heads.q,
-      k_heads: heads.k,
-      v_heads: heads.v,
-      tokens,
-      cache,
-      pdl,
-      bytes,
-    },
+    kernel: id,
+    ...point,
+    q_heads: heads.q,
+    k_heads: heads.k,
+    v_heads: heads.v,
+    tokens,
+    cache,
+    pdl,
+    bytes,
     us: rounded(own.median),
     floor_us: rounded(floor.median),
     empty_us: rounded(empty.median),

@@ -72,16 +72,10 @@ interface ColumnGroup {
 }
 
 function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[] {
-  const number = (name: string, value: (kernel: ManifestKernel) => string): Column => ({
-    name,
-    kind: "number",
-    text: value,
-  });
-  const text = (name: string, value: (kernel: ManifestKernel) => string): Column => ({
-    name,
-    kind: "text",
-    text: value,
-  });
+  const of =
+    (kind: Column["kind"]) =>
+    (name: string, text: Column["text"]): Column => ({ name, kind, text });
+  const [number, text] = [of("number"), of("text")];
   const { kernels } = manifest;
   const { archs, resources } = manifest.build;
   const groups: ColumnGroup[] = [
