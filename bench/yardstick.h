@@ -1,4 +1,4 @@
-/* What a benchmark holds a kernel against, and the clock. A library of its own: none of it is in the user's.
+/* The yardsticks and the clock of a benchmark. They are a library of their own, apart from the user's.
    Functions that return int return 0, or not 0 with the reason in normrope_yardstick_error. */
 #pragma once
 
@@ -11,15 +11,15 @@ extern "C" {
 /* The reason of this thread's last failure. */
 const char *normrope_yardstick_error(void);
 
-/* floor: loads and stores the first `row_vectors` 16-byte vectors of each row in place, and flips signs in them, so that
-   nothing is optimised away. `row_stride` is in vectors. What any kernel must spend that works in place on these bytes. */
+/* floor: loads and stores the first `row_vectors` 16-byte vectors of each row in place. It flips signs in them, so that
+   nothing is optimised away. `row_stride` is in vectors. No kernel that works in place on these bytes can take less. */
 int normrope_yardstick_floor(void *data, int64_t row_vectors, int64_t row_stride, int64_t rows, int dependent,
                              void *stream);
 
-/* empty: does nothing, on one block for every 8 of `heads` (tokens times heads). What a launch costs. */
+/* empty: does nothing, with one block for every 8 of `heads` (tokens times heads). It measures the cost of a launch. */
 int normrope_yardstick_empty(int64_t heads, int dependent, void *stream);
 
-/* CUDA only: between begin and end, launches in the stream are recorded; a replay runs them all and tells its time. */
+/* CUDA only: launches in the stream between begin and end are recorded. A replay runs them all and measures its time. */
 int normrope_yardstick_begin(void *stream);
 int normrope_yardstick_end(void *stream, void **graph);
 int normrope_yardstick_replay(void *graph, void *stream, float *milliseconds);

@@ -91,8 +91,8 @@ function tensor<const Name extends string, R extends TensorRule | typeof ABSENT>
   const isAbsent = rule.kind === "absent";
   const isExact = rule.kind === "tensor" && rule.isExact;
   const known = isExact
-    ? "exactly its elements, or 0"
-    : `how many elements there are from ${name} on; 0: not known`;
+    ? "its exact number of elements; 0: not known"
+    : `elements from ${name} on; 0: not known`;
   const length = isAbsent ? "0" : known;
   return [
     { name, type, docs, rule },
@@ -130,7 +130,7 @@ export const HEADS = withReserved([
   partOf("in", "in_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
   partOf("out", "out_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
   partOf("out", "out_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
-  int64("num_heads", "from 0, with which all else is ignored", { kind: "count" }),
+  int64("num_heads", "0 or more; with 0 the inputs of the side are ignored", { kind: "count" }),
   absent("heads_per_group", "int64_t", "0: heads lie in no groups"),
   absent("in_group_stride", "int64_t", "0"),
   absent("out_group_stride", "int64_t", "0"),
@@ -180,7 +180,7 @@ export const ARGS_BEFORE: readonly Input[] = [
 
 /** The fields after the sides. New fields go to the end. */
 export const ARGS_BEHIND: readonly Input[] = [
-  int64("num_tokens", "from 0, which succeeds at once; times num_heads at most 2^30 for each side", {
+  int64("num_tokens", "0 or more; 0 succeeds at once; num_tokens * num_heads is at most 2^30 for each side", {
     kind: "count",
   }),
   ...tensor(
@@ -197,14 +197,12 @@ export const ARGS_BEHIND: readonly Input[] = [
     "const uint64_t *",
     "[rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it",
     {
-      ...{
-        kind: "tensor",
-        shape: ["rotary_dim / 2"],
-        strides: {},
-        alignment: 16,
-        dtype: "uint64",
-        isExact: true,
-      },
+      kind: "tensor",
+      shape: ["rotary_dim / 2"],
+      strides: {},
+      alignment: 16,
+      dtype: "uint64",
+      isExact: true,
     },
   ),
   {

@@ -85,7 +85,7 @@ export const opSchema = z.strictObject({
   stages: z.strictObject({ q: sideSchema.optional(), k: sideSchema.optional(), v: sideSchema.optional() }),
 });
 
-/** How a head lies over the lanes of a warp (CUDA). `generator/plan/plan.ts` decides it. */
+/** A kernel: its point, its inputs, and how a head lies over the lanes of a warp (CUDA), which `generator/plan` decides. */
 const kernelSchema = z.strictObject({
   id: z.string(),
   /** The name of its op. */

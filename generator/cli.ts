@@ -104,7 +104,7 @@ function report(error: unknown, io: Io): number {
     const path = "path" in error ? String(error.path) : undefined;
     const place = path === undefined ? "the file system" : quoted(dirname(path));
     const subject = path === undefined ? "" : `${quoted(path)}: `;
-    const fix = `see that ${place} can be read and written, and has room`;
+    const fix = `check that ${place} can be read and written, and has room`;
     return report(userError("bad-file", `${subject}${reasonOf(error)}`, fix), io);
   }
   io.note(

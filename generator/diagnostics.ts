@@ -109,6 +109,11 @@ function byPlace(a: Diagnostic, b: Diagnostic): number {
   return compareText(x.file, y.file) || x.line - y.line || x.column - y.column || compareText(a.code, b.code);
 }
 
+/** `1 kernel`, `2 kernels`. */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
+}
+
 /** Order by code unit, the same in every locale. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

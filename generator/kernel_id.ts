@@ -42,7 +42,7 @@ export function kernelId(op: Mathematics & Pick<Op, "axes">, point: ConfigPoint)
 }
 
 /** The tags of a point's values, without those at a default. */
-export function spelledPoint(point: Values, axes: readonly Axis[] = AXES): string {
+export function spelledPoint(point: ConfigPoint | Values, axes: readonly Axis[] = AXES): string {
   return leadersFirst(axes)
     .flatMap((axis) => {
       const value = valueOn(axis, point);
@@ -52,7 +52,7 @@ export function spelledPoint(point: Values, axes: readonly Axis[] = AXES): strin
 }
 
 /** A point in words: its numbers with their axes, its names as ids spell them. */
-export function pointWords(point: ConfigPoint, axes: readonly Axis[] = AXES): string {
+export function pointWords(point: ConfigPoint, axes: readonly Axis[]): string {
   return written(axes, point)
     .map(([axis, value]) => (axis.kind === "integer" ? `${axis.name} ${value}` : tagOf(axis, value)))
     .join(", ");

@@ -38,7 +38,7 @@ function tensorOf(rule: Rule) {
   return { tensor: { shape, strides, dtype } };
 }
 
-/** The same text, for the compiler and for Python. */
+/** The files of the op that ships: the compiler's and Python's, with equal texts. */
 export const OP_FILES = [OP_FILE, join(PACKAGE_ROOT, "python", "normrope", "op.json")];
 
 const shippedSchema = opSchema.extend({ source: z.string() });

@@ -1,9 +1,9 @@
 /**
  * Packs the arguments of a call into the C struct.
  *
- * In: buffers and sizes as the caller knows them. Out: `normrope_args`, or a typed error. This file checks what C cannot see: the types of
- * values, and whose buffers these are, whether they are alive and of the right dtype. C checks everything else, and
- * `callerField` translates the field that C names into the caller's words.
+ * In: buffers and sizes as the caller knows them. Out: `normrope_args`, or a typed error. This file checks what C cannot see:
+ * the types of values, and the owner, life and dtype of buffers. C checks everything else, and `callerField` translates the
+ * field that C names into the caller's words.
  */
 import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly k?: Heads | undefined;
   /** The value heads. */
   readonly v?: Heads | undefined;
-  /** From 0, with which nothing is launched. Times a side's heads at most 2³⁰. */
+  /** 0 or more; with 0 nothing is launched. At most 2³⁰ when multiplied by a side's heads. */
   readonly numTokens: number;
   /**
    * `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns.
@@ -171,7 +171,7 @@ class Packing {
     const bufferField = layout === given ? `${field}.buffer` : field;
     const buffer = this.#bufferOf(bufferField, layout.buffer, TYPES[dtype] ?? [this.#point.dtype]);
     const { offset = 0, tokenStride } = layout;
-    // C takes a length of 0 for one that is not known.
+    // In C, a length of 0 means that it is not known.
     if (!isEmpty && buffer.length === 0)
       throw unfitArgument(bufferField, "a buffer of 0 elements", "of at least 1 element");
     if (!Number.isSafeInteger(offset) || offset < 0 || (!isEmpty && offset >= buffer.length)) {

@@ -1,8 +1,8 @@
 /**
  * The features of this CPU.
  *
- * In: /proc/cpuinfo. Out: feature names in its spelling. A library built for a feature must not be opened on a CPU
- * without it: the first such instruction would kill the process.
+ * In: /proc/cpuinfo. Out: feature names in its spelling. A library built for a feature must not be opened on a CPU that lacks
+ * it: the first such instruction would kill the process.
  */
 import { readFileSync } from "node:fs";
 

@@ -3,7 +3,6 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
-
 import type { ConfigPoint } from "../dsl/manifest.js";
 import { invalidArgument } from "./errors.js";
 

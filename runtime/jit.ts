@@ -2,9 +2,8 @@
  * Compiles kernels on first use.
  *
  * In: a point that an open library lacks. Out: a library that holds it, loaded, or a typed error. The runtime's only
- * dynamic import loads the compiler, so programs that open a built library never do.
+ * dynamic import loads the compiler, so programs that open a built library never load it.
  */
-
 import type { ConfigPoint, ManifestOp, Target } from "../dsl/manifest.js";
 import { type ErrorCode, NormropeError } from "./errors.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
@@ -21,7 +20,7 @@ interface Wanted {
 }
 
 /**
- * @throws NormropeError `kernel-not-found` where nothing is to be compiled or nothing can, `compile-failed`,
+ * @throws NormropeError `kernel-not-found` if compiling is forbidden or impossible, `compile-failed`,
  * `cache-unusable`, `invalid-argument` for a NORMROPE_JIT that is neither 0 nor 1.
  */
 export async function compileKernel(wanted: Wanted, absence: Absence): Promise<NativeLibrary> {

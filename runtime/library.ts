@@ -15,7 +15,7 @@ import { cpuFeatures } from "./cpu_features.js";
 import { type ErrorCode, NormropeError, quoted, reasonOf, unfitArgument } from "./errors.js";
 import { describesLibrary, parseBuiltManifest } from "./read_manifest.js";
 
-/** The driver and the CPU kernels run on the caller's stack. */
+/** koffi's default is too small: the driver and the CPU kernels run on this stack. */
 const CALL_STACK_BYTES = 8 * 1024 * 1024;
 
 const REBUILD = "Run `normrope build` to make it anew";
@@ -96,7 +96,7 @@ export function loadLibrary(path: string): NativeLibrary {
     );
   }
   checkCpu(path, manifest);
-  // These come first: a library of another version may lack the others.
+  // The version comes first: a library of another version may lack other functions.
   const { abi } = bindNative<Pick<NativeFunctions, "abi">>(path, ["abi"]);
   if (abi() !== ABI_VERSION) {
     const message = `${quoted(path)} has version ${abi()} of the C interface, and this is ${ABI_VERSION}`;
@@ -113,7 +113,7 @@ export function loadLibrary(path: string): NativeLibrary {
 }
 
 /**
- * The same functions, for one device of several. Each function that works on a device first makes it current on the
+ * The same functions, for one of several devices. Each function that works on a device first makes it current on the
  * thread, and returns the status if that fails.
  */
 export function onDevice(functions: NativeFunctions, device: number): NativeFunctions {

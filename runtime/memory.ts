@@ -67,7 +67,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   /**
    * Copies from the host, to element `offset` on, in a stream (default: the default stream); done when it returns.
    * It waits for that stream only; wait for others yourself.
-   * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
+   * @throws NormropeError `invalid-argument`, `closed`, `device-error`, which an earlier launch in the stream may have caused.
    */
   write(data: HostData[T], offset = 0, stream?: Stream): void {
     const bytes = this.#bytesOf(data, offset);
@@ -79,7 +79,7 @@ export class DeviceBuffer<T extends ElementType = ElementType> extends Owned {
   /**
    * Copies to the host, from element `offset` on, in a stream (default: the default stream); done when it returns.
    * It waits for that stream only; wait for others yourself.
-   * @throws NormropeError `invalid-argument`, `closed`, `device-error`: of an earlier launch in the stream, too.
+   * @throws NormropeError `invalid-argument`, `closed`, `device-error`, which an earlier launch in the stream may have caused.
    */
   read(into: HostData[T], offset = 0, stream?: Stream): HostData[T] {
     const bytes = this.#bytesOf(into, offset);

@@ -1,42 +1,41 @@
 /**
- * The public call: a kernel of an open library, run once or prepared to be run again and again.
+ * The public call: a kernel of an open library, run once, or prepared and run many times.
  *
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
-
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { type PackedCall, packCall, type RunOptions } from "./call.js";
 import { bytesOf, checkStatus, type NativeFunctions } from "./library.js";
 import { requireOpen, type Session } from "./session.js";
 
-/** Where a kernel is. */
+/** A kernel and the library that holds it. */
 export interface LoadedKernel {
   readonly session: Session;
-  /** Of the library that holds it: the session's, or that of a kernel that was compiled on its first use. */
+  /** The functions of the library that holds it: the session's, or one that was compiled on first use. */
   readonly functions: NativeFunctions;
   readonly index: number;
   readonly entry: ManifestKernel;
 }
 
-/** What dispatch decides for a call; all 0 where there is nothing to launch. */
+/** Dispatch's decisions for a call; all 0 if there is nothing to launch. */
 export interface LaunchInfo {
-  /** How a head lies over lanes: 0, or 1 where many tokens have a layout of their own. */
+  /** How a head lies over lanes: 0, or 1 for the throughput layout. */
   readonly layout: number;
-  /** Heads of a token that a warp takes; 1 on the CPU. */
+  /** Heads of a token that one warp works on; 1 on the CPU. */
   readonly headsPerTask: number;
-  /** Parts of the tokens that are taken one after the other; 1 on the CPU. */
+  /** Slices of the tokens, launched one after the other; 1 on the CPU. */
   readonly slices: number;
   /** Whether it is a programmatic dependent launch. */
   readonly isDependent: boolean;
 }
 
-/** A kernel of an open library; `library.kernel` gives it. */
+/** A kernel of an open library: the result of `library.kernel`. */
 export class Kernel {
   /** Such as `qk_norm_rope__bf16_d128_r128_neox`. */
   readonly id: string;
   /** The name of its op. */
   readonly op: string;
-  /** What the kernel is specialised for. */
+  /** The point that the kernel is specialised for. */
   readonly point: ConfigPoint;
   readonly #loaded: LoadedKernel;
 
@@ -48,7 +47,7 @@ export class Kernel {
   }
 
   /**
-   * Applies the op's stages to the heads. Returns when the work is launched; the CPU target has finished it.
+   * Applies the op's stages to the heads. Returns when the work is launched; on the CPU target, when it is done.
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`; nothing was launched.
    */
   run(options: RunOptions): void {
@@ -57,7 +56,7 @@ export class Kernel {
   }
 
   /**
-   * What `run` would launch. Reads no data, and launches nothing.
+   * Tells what `run` would launch. Reads no data and launches nothing.
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
    */
   launchInfo(options: RunOptions): LaunchInfo {
@@ -70,9 +69,9 @@ export class Kernel {
   }
 
   /**
-   * Does once what `run` does before the launch: checks and packs the arguments, and loads the kernel on the device,
-   * so that even a first launch can be captured in a CUDA graph. The call reads the buffers anew each time that it
-   * is run; sizes, strides, stream and eps are those given here.
+   * Does once what `run` does before each launch: checks and packs the arguments. It also loads the kernel on the device,
+   * so that even the first launch can be captured in a CUDA graph. Each run reads the buffers anew. Sizes, strides, stream
+   * and eps are those given here.
    * @throws NormropeError `invalid-argument`, `closed`, `no-device`, `device-error`.
    */
   prepare(options: RunOptions): PreparedCall {
@@ -84,7 +83,7 @@ export class Kernel {
   }
 }
 
-/** A call whose arguments were checked: to run it costs one call into the library. `kernel.prepare` makes it. */
+/** A call with checked arguments: the result of `kernel.prepare`. Running it costs one call into the library. */
 export class PreparedCall {
   readonly #loaded: LoadedKernel;
   readonly #call: PackedCall;
@@ -96,7 +95,7 @@ export class PreparedCall {
 
   /**
    * Launches again.
-   * @throws NormropeError `closed` where a buffer or the stream was freed since, `device-error`; nothing was launched.
+   * @throws NormropeError `closed` if a buffer or the stream was freed since, `device-error`; nothing was launched.
    */
   run(): void {
     requireOpen(this.#loaded.session);

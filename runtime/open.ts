@@ -1,7 +1,7 @@
 /**
  * Opens a built library, or with `jit` one that is made when it is needed.
  *
- * In: a target, or a path. Out: a `Library`. Decides which target `auto` is; never falls back in silence.
+ * In: a target, or a path. Out: a `Library`. Decides what target `auto` is, and must not fall back in silence.
  */
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -21,26 +21,26 @@ import { type KernelCompiler, Library } from "./open_library.js";
 
 /** Which library to open, and on which device. */
 export interface OpenOptions {
-  /** Default `auto`: `cuda` where there is a GPU, else `cpu`. A GPU without a CUDA library is an error. */
+  /** Default `auto`: `cuda` if there is a GPU, else `cpu`. A GPU without a CUDA library is an error. */
   readonly target?: Target | "auto" | undefined;
   /** A library file, or a folder that holds one for each target; default `build` in the working folder. */
   readonly path?: string | undefined;
   /**
-   * Index in `library.devices`; default 0. Where there are several, every call makes it the current device of the
+   * Index in `library.devices`; default 0. If there are several devices, every call makes it the current one of the
    * calling thread.
    */
   readonly device?: number | undefined;
   /**
-   * Whether a kernel that the library does not hold is compiled when it is asked for, into the cache of this user, and
-   * found there by every later process; `NORMROPE_JIT=0` keeps it from being compiled. Then no library needs to have been
-   * built either, unless `path` names one. Default false.
+   * Whether a kernel that the library lacks is compiled when you ask for it. It goes into this user's cache, where every later
+   * process finds it. `NORMROPE_JIT=0` forbids compiling. No library needs to be built, unless `path` names one. Default
+   * false.
    */
   readonly jit?: boolean | undefined;
 }
 
 /**
- * Opens a library that `normrope build` made, or with `jit` one that is made now. One for CUDA opens where there is no
- * GPU too: its `devices` are empty then, and what needs one throws `no-device`.
+ * Opens a library that `normrope build` made, or with `jit` one that is made now. A CUDA library opens without a GPU too: its
+ * `devices` are empty then, and functions that need one throw `no-device`.
  * @throws NormropeError `library-not-found`, `library-invalid`, `cpu-unsupported`, `no-device`, `invalid-argument`,
  * `compile-failed`.
  */

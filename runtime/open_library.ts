@@ -246,7 +246,7 @@ export class Library<Point extends PointQuery = PointQuery> implements Disposabl
     return new Event(this.#session);
   }
 
-  /** Waits for the default stream. @throws NormropeError `closed`, `device-error`: of an earlier launch, too. */
+  /** Waits for the default stream. @throws NormropeError `closed`, `device-error`, which an earlier launch may have caused. */
   synchronize(): void {
     requireOpen(this.#session);
     const { functions } = this.#session;

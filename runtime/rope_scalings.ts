@@ -130,7 +130,7 @@ export const SCALINGS = {
       truncate: { isFlag: true, default: 1 },
       /** Multiplies cosine and sine; default 0.1 ln(factor) + 1, or the ratio that mscale and mscaleAllDim give. */
       attentionFactor: MAYBE_POSITIVE,
-      /** `mscale` of DeepSeek's configs; used where `mscaleAllDim` is given too. */
+      /** `mscale` of DeepSeek's configs; used only with `mscaleAllDim`. */
       mscale: { default: 0 },
       /** `mscale_all_dim` of DeepSeek's configs. Its effect on the softmax scale is up to the caller. */
       mscaleAllDim: { default: 0 },
@@ -213,7 +213,7 @@ export const SCALINGS = {
       length: { default: 0 },
       /** How many times longer the context becomes; default `maxPositionEmbeddings / originalMaxPositionEmbeddings`. */
       factor: MAYBE_POSITIVE,
-      /** In tokens; needed where neither `factor` nor `attentionFactor` is given. */
+      /** In tokens; needed if neither `factor` nor `attentionFactor` is given. */
       maxPositionEmbeddings: MAYBE_POSITIVE,
       /** Default sqrt(1 + ln(factor) / ln(originalMaxPositionEmbeddings)). */
       attentionFactor: MAYBE_POSITIVE,

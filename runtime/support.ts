@@ -12,7 +12,7 @@ import { invalidArgument, quoted, show } from "./errors.js";
 /** Why there is no kernel for a point. */
 export interface Absence {
   readonly reason: string;
-  /** The fix. */
+  /** What the user can do about it. */
   readonly fix: string;
   /** The config entry that makes the kernel; undefined if no kernel can exist. */
   readonly configLine?: string | undefined;

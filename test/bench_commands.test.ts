@@ -107,7 +107,7 @@ it.each<[string, string[], RegExp]>([
   [
     "what is cold for few tokens",
     ["--cache", "cold", "--tokens", "1"],
-    /\[bad-option\]: --cache cold: 1 token is too few/,
+    /\[bad-option\]: --cache cold: \d+ batches of 1 token would be needed/,
   ],
   ["a place that is no file", ["--out", "/dev/null"], /\[bad-option\]: --out .* is no file/],
   ["no name", ["--out", ""], /\[bad-option\]: --out "" is no file/],

@@ -237,7 +237,14 @@ describe("an archive", () => {
     const members = execFileSync("ar", ["t", archive ?? ""], { encoding: "utf8" })
       .trim()
       .split("\n");
-    expect(members.sort()).toEqual(["abi.o", "devices.o", "dispatch.o", `${neoxId(16)}.o`, "threads.o"]);
+    expect(members.sort()).toEqual([
+      "abi.o",
+      "devices.o",
+      "dispatch.o",
+      `${neoxId(16)}.o`,
+      "threads.o",
+      "validate.o",
+    ]);
 
     expect((await run(filesOf(16), request)).archive).toBeUndefined();
     expect(listing()).toEqual(["libnormrope.so", "manifest.json"]);

@@ -202,7 +202,7 @@ describe("no shell reads", () => {
       "--config",
       config,
     ]);
-    expect(err).toMatch(/error \[no-compiler\]: nvcc would have a shell read .*[\s\S]*fix: .*symbolic link/);
+    expect(err).toMatch(/error \[no-compiler\]: nvcc hands .* to a shell.*[\s\S]*fix: .*symbolic link/);
     expect([code, sprung()]).toEqual([1, false]);
   });
 

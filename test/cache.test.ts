@@ -75,9 +75,7 @@ describe("an entry", () => {
   it("that lacks a file is the compiler's failure, and not published", async () => {
     const root = temporaryFolder();
     const silent = cached(root, KEY, FILES, async () => {});
-    await expect(silent).rejects.toThrow(
-      "[compile-failed]: a compiler ended as if all was well, and made no unit.o",
-    );
+    await expect(silent).rejects.toThrow("[compile-failed]: a compiler reported success, but made no unit.o");
     expect(staged(root)).toEqual([]);
   });
 

@@ -81,11 +81,11 @@ describe("list", () => {
 
   it("says how many there are and about how long they build, and warns of very many", () => {
     expect(sizeOf(1, 1)).toEqual([
-      "1 kernel: about 1 s to build for CUDA, 1 s for the CPU (on 1 core, those of the cache left out)",
+      "1 kernel: about 1 s to build for CUDA, 1 s for the CPU (on 1 core, without what the cache holds)",
     ]);
     expect(sizeOf(100, 2)).toHaveLength(1);
     expect(sizeOf(243, 2)).toEqual([
-      "243 kernels: about 3 minutes to build for CUDA, 19 s for the CPU (on 2 cores, those of the cache left out)",
+      "243 kernels: about 3 minutes to build for CUDA, 19 s for the CPU (on 2 cores, without what the cache holds)",
       expect.stringMatching(/^warning: /),
     ]);
   });

@@ -117,7 +117,7 @@ describe("a cache that cannot be searched", () => {
 
   it("because it is not there is named", async () => {
     const said = await missed({ NORMROPE_CACHE_READONLY: "/nonexistent/seeds" });
-    expect(said.message).toContain("names /nonexistent/seeds, which is not there");
+    expect(said.message).toContain("names /nonexistent/seeds, which is missing or cannot be read");
   });
 
   it("because it holds what is no entry is searched beside that", async () => {

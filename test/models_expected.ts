@@ -33,7 +33,7 @@ const EARLY =
   /code rounds to bf16 before it multiplies by the weight.*, then .*cosine, sine and products in bf16/;
 const LATE = /code rounds to bf16 at the end of the norm, then .*cosine, sine and products in bf16/;
 const ROPE_ALONE = /code rotates with cosine, sine and products in bf16:/;
-const UNKNOWN = /is not known here/;
+const UNKNOWN = /it is not known where/;
 const EXAONE = `type: "llama3", factor: 16, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192`;
 const GEMMA_4 = scaled(1e6, 512, `type: "proportional", partialRotaryFactor: 0.25`);
 

@@ -37,13 +37,13 @@ describe("num_key_value_heads", () => {
   it("where nothing is known of it, it is asked for", async () => {
     const model = { ...HEADS, model_type: "bailing_moe_v2", partial_rotary_factor: 1 };
     const err = await project(model).refuses();
-    expect(err).toMatch(/\[missing-model-fact\].*num_key_value_heads is missing\n.*null says as many/);
+    expect(err).toMatch(/\[missing-model-fact\].*num_key_value_heads is missing\n.*null means as many/);
     expect(await imported({ ...model, num_key_value_heads: null })).toContain("32 q, 32 k, 32 v");
   });
 });
 
 describe("a remark names the default that is taken, where it is read", () => {
-  const left = /leaves out what is here .*/;
+  const left = /leaves out fields; .*/;
   const remark = async (fields: Fields) =>
     left.exec(await imported({ ...HEADS, num_key_value_heads: 8, ...fields }))?.[0] ?? "";
 

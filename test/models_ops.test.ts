@@ -120,14 +120,14 @@ describe("--op", () => {
   it("names an op that does something else", async () => {
     const err = await project(HUNYUAN, OPS_CONFIG).refuses("--op", "rope");
     expect(err).toMatch(
-      /\[bad-option\]: --op is rope, which is q and k: rotate\(x\), and q and k need norm\(rotate\(x\)\)/,
+      /\[bad-option\]: --op is rope \(q and k: rotate\(x\)\), and the model needs norm\(rotate\(x\)\) for q and k/,
     );
   });
 
   it("names an op that fixes another value", async () => {
     const config = configOf('head: (x) => rotate(norm(x, { weight: "none" }))');
     expect(await project(QWEN3, config).refuses("--op", "own")).toMatch(
-      /\[bad-option\]: --op is own, which is/,
+      /\[bad-option\]: --op is own \(q and k: /,
     );
   });
 });

@@ -38,12 +38,12 @@ describe("unsupported-model: the language has no word for it, and each reason is
     [
       "no attention at all",
       { layer_types: ["conv", "conv"], num_hidden_layers: 2 },
-      /no layer has attention/,
+      /no layer norms or rotates q and k/,
     ],
     [
       "layers of RoPE alone that do not rotate",
       { model_type: "smollm3", no_rope_layers: [0, 0], num_hidden_layers: 2 },
-      /no layer has attention with something to do/,
+      /no layer norms or rotates q and k/,
     ],
   ])("%s", async (_, changed, reason) => {
     const err = await project({ ...ACME, model_type: "qwen3", head_dim: 128, ...changed }).refuses();

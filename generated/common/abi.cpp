@@ -17,7 +17,7 @@ thread_local struct {
   Text field, value, wanted;  // "" if the error has no field
 } last_error;
 
-// Larger than any later version's struct: such a size was never filled in.
+// No version's struct is larger: a larger struct_size was not filled in.
 constexpr size_t MAX_ARGS_BYTES = 4096;
 
 }  // namespace

@@ -14,7 +14,7 @@ struct KernelEntry {
   int head_dim;
   int rotary_pairs;
   int vector_elements;
-  // The inputs of each side and of the whole call that it takes, as bits numbered by inputs.hpp. 0: not this side.
+  // A bit, numbered by inputs.hpp, for each input that it takes of a side and of the whole call. 0: it does not work on the side.
   uint32_t side_inputs[3], call_inputs;
 };
 

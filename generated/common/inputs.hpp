@@ -31,10 +31,11 @@ struct Input {
   // For a tensor: up to two strided dimensions, the contiguous one, and the field of its length.
   Strided strided[2];
   Size contiguous;
-  int alignment, element_bytes;  // 0: position_bits says it
+  int alignment;
+  int element_bytes;  // 0: position_bits gives it
   size_t length_offset;
   bool is_exact;
-  int bit;  // of its input in the kernels' bits; negative: every kernel takes it
+  int bit;  // its input's bit in a KernelEntry; negative: every kernel takes it
 };
 
 constexpr Input HEADS_NUMBERS[] = {

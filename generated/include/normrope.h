@@ -1,26 +1,26 @@
 /* The C interface of a normrope library, the same for the CUDA and the CPU target. Emitted by `normrope emit`.
  *
- * A kernel does what its op says to every head of a batch of tokens, float32 inside, rounded once to the kernel's dtype. The
- * op that ships is, for query and key heads,
+ * A kernel applies its op's stages to every head of a batch of tokens. It computes in float32 and rounds once, to the kernel's
+ * dtype. The op that ships does this to query and key heads:
  *
  *     y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)
  *
- * A kernel is made for one point of the op's config space (head_dim, rotary_dim, rope style, dtype, ...) and takes any
- * number of tokens and heads, any strides and any positions. A head's result does not depend on the batch that it comes in.
+ * A kernel is made for one point of the op's config space (head_dim, rotary_dim, rope style, dtype, ...). It takes any number
+ * of tokens and heads, any strides and any positions. A head's result does not depend on its batch.
  *
- * Statuses   0 is success, everything negative an error. normrope_status_text names it, normrope_last_error says which
- *            field with which value, or which CUDA call and its error. After an error of normrope_run nothing was
- *            launched or written; a copy may also report what went wrong in an earlier launch of its stream.
- * Memory     Pointers to data are device pointers for the CUDA target and host pointers for the CPU target; structs,
- *            strings and what a function returns through a pointer are in host memory. Nothing is kept of what a
- *            caller passes: args may be changed or freed as soon as normrope_run returns.
- * Threads    Every function may be called from any thread, also from several at once. The current device and the
- *            last error are those of the calling thread. No function throws.
- * Streams    A stream is a cudaStream_t of the current device; NULL is the default stream. The CPU target has
- *            finished when a call returns.
+ * Statuses   0 is success; a negative status is an error. normrope_status_text names it. normrope_last_error has the field
+ *            and its value, or the CUDA call and its error. After an error of normrope_run nothing was launched or written.
+ *            A copy may also report an error of an earlier launch in its stream.
+ * Memory     Pointers to data are device pointers for the CUDA target and host pointers for the CPU target. Structs,
+ *            strings and results that a function writes through a pointer are in host memory. The library keeps nothing
+ *            that a caller passes: args may be changed or freed as soon as normrope_run returns.
+ * Threads    Any thread may call any function, several at once too. The current device and the last error are those of
+ *            the calling thread. No function throws.
+ * Streams    A stream is a cudaStream_t of the current device; NULL is the default stream. On the CPU target, work is done
+ *            when a call returns.
  * Capture    normrope_run can be captured in a CUDA graph once normrope_prepare has run for the kernel on the device.
- *            The graph keeps what args held: pointers, sizes, strides, eps. What the pointers lead to, positions and
- *            table included, is read anew at each replay.
+ *            The graph keeps the contents of args: pointers, sizes, strides, eps. Each replay reads anew what the pointers
+ *            lead to, positions and table included.
  */
 #ifndef NORMROPE_H
 #define NORMROPE_H
@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-/* Version of this interface: a library whose normrope_abi() differs must not be called. */
+/* Version of this interface. Do not call a library whose normrope_abi() differs. */
 #define NORMROPE_ABI 2
 
 #define NORMROPE_OK 0
@@ -42,46 +42,46 @@ extern "C" {
 #define NORMROPE_ERROR_OUT_OF_MEMORY (-4)
 #define NORMROPE_ERROR_DEVICE (-5)    /* a CUDA call failed */
 
-/* Flag of normrope_args: launch with programmatic dependent launch, where the device and the library's code for it
- * are sm_90 or newer; elsewhere an ordinary launch. The weights and the table are read before the kernel waits for the
- * one in front of it: no kernel that may still be unfinished, back to the last ordinary launch in the stream, may
- * write them. Positions and data are read after the wait. */
+/* Flag of normrope_args: use programmatic dependent launch. It needs a device and library code of sm_90 or newer; elsewhere
+ * the launch is an ordinary one. The kernel reads the weights and the table before it waits for the kernel before it, and
+ * positions and data after the wait. So no unfinished kernel since the last ordinary launch in the stream may write the
+ * weights or the table. */
 #define NORMROPE_PDL 1u
 
-/* All the heads of a side: the query heads, the key heads, or the value heads. Where num_heads is 0, what a kernel takes is
- * ignored.
+/* All the heads of a side: the query heads, the key heads, or the value heads. If num_heads is 0, the inputs that the kernel
+ * takes are ignored.
  *
- * Inputs     A kernel takes the inputs of its op's stages, which "inputs" of the manifest lists for it, such as "q.weight"
- *            and "positions". What it does not take must be NULL or 0: a side that it does not work on, a weight, positions
- *            and table, eps and attention_factor, with their lengths and strides.
+ * Inputs     A kernel takes the inputs of its op's stages. "inputs" of the manifest lists them, such as "q.weight" and
+ *            "positions". Any other input must be NULL or 0, with its lengths and strides: every field of a side that the
+ *            kernel does not work on, a weight, positions and table, eps and attention_factor.
  * Layout     Element e of head h of token t is at in + t * in_token_stride + h * in_head_stride + e, and likewise for
- *            out: a head is contiguous, everything else may be strided, in elements, also negative. A packed row of
- *            [q heads | k heads | v heads] has in = out = the row's first head of the side, a head stride of head_dim
- *            and a token stride of all heads times head_dim.
- * Lengths    Where a tensor's length is given, every element must lie within it, and strides must not be negative.
- * Alignment  Pointers must be multiples of the kernel's vector in bytes and strides, where there is more than one token
- *            or head for them, in elements: 4 elements, 8 bytes, at most. For NeoX it is gcd(rotary_dim / 2, 4);
- *            `normrope explain` shows it.
- * Aliasing   In place: out equal to in, with the same strides. Otherwise no head that is written may overlap another
- *            that is read or written, of any side, nor a weight, the positions or the table: that is checked, and where
- *            rows of different strides lie in each other heads that are apart may be refused too. Sides may lie in
- *            the same rows. Nothing but the heads is written.
- * NULL or 0  A field that is said to be NULL or 0 is for kernels that are still to come, and must be that. */
+ *            out. A head is contiguous. Strides are in elements and may be negative. In packed rows of
+ *            [q heads | k heads | v heads], in and out are the side's first head, the head stride is head_dim, and the
+ *            token stride is the number of all heads times head_dim.
+ * Lengths    If a tensor's length is given, every element must lie within it, and strides must not be negative.
+ * Alignment  Pointers are multiples of the kernel's vector in bytes, and strides are multiples of it in elements. A stride
+ *            over a single token or head may be anything. The vector is at most 4 elements, 8 bytes: for NeoX
+ *            gcd(rotary_dim / 2, 4). `normrope explain` shows it.
+ * Aliasing   In place, out equals in, with the same strides. Otherwise a written head must not overlap any other head that
+ *            is read or written, of any side. No written head may overlap a weight, the positions or the table. A call
+ *            checks this. If rows of different strides interleave, it may refuse heads that are apart, too. Sides may share
+ *            rows. Nothing but heads is written.
+ * NULL or 0  A field that is documented as NULL or 0 is for later kernels, and must be so. */
 typedef struct normrope_heads {
   const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
-  int64_t in_length;              /* how many elements there are from in on; 0: not known */
+  int64_t in_length;              /* elements from in on; 0: not known */
   void *out;                      /* the same shape */
-  int64_t out_length;             /* how many elements there are from out on; 0: not known */
+  int64_t out_length;             /* elements from out on; 0: not known */
   int64_t in_token_stride;        /* in elements */
   int64_t in_head_stride;         /* in elements */
   int64_t out_token_stride;       /* in elements */
   int64_t out_head_stride;        /* in elements */
-  int64_t num_heads;              /* from 0, with which all else is ignored */
+  int64_t num_heads;              /* 0 or more; with 0 the inputs of the side are ignored */
   int64_t heads_per_group;        /* 0: heads lie in no groups */
   int64_t in_group_stride;        /* 0 */
   int64_t out_group_stride;       /* 0 */
   const void *weight;             /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype */
-  int64_t weight_length;          /* how many elements there are from weight on; 0: not known */
+  int64_t weight_length;          /* elements from weight on; 0: not known */
   int64_t weight_head_stride;     /* in elements; 0: one weight for all heads */
   const void *bias;               /* NULL */
   int64_t bias_length;            /* 0 */
@@ -103,24 +103,25 @@ typedef struct normrope_heads {
   int64_t reserved[8];            /* 0: the struct never grows, since k lies behind q */
 } normrope_heads;
 
-/* struct_size must be the size of the struct that the caller has: as many bytes are read.
+/* struct_size is the size of the caller's struct. No more bytes are read.
  *
- * Zero it before filling it in, so that what is not given is NULL or 0. Later versions of the library append fields: a
- * caller that was built against this one says by struct_size that it has none of them. */
+ * Zero the struct before filling it in, so that omitted fields are NULL or 0. Later versions of the library append fields;
+ * struct_size shows that the caller lacks them. */
 typedef struct normrope_args {
   uint32_t struct_size;           /* sizeof(normrope_args) */
   uint32_t flags;                 /* 0 or NORMROPE_PDL */
   normrope_heads q, k, v;
-  int64_t num_tokens;             /* from 0, which succeeds at once; times num_heads at most 2^30 for each side */
+  int64_t num_tokens;             /* 0 or more; 0 succeeds at once; num_tokens * num_heads is at most 2^30 for each
+                                   * side */
   const void *positions;          /* [num_tokens], signed; any value: angles are reduced exactly, and the table's
                                    * rounding adds at most |position| 2^-65 turns */
-  int64_t positions_length;       /* how many elements there are from positions on; 0: not known */
+  int64_t positions_length;       /* elements from positions on; 0: not known */
   int64_t position_bits;          /* 32 or 64 */
   int64_t position_axis_stride;   /* 0 */
   const uint8_t *pair_axes;       /* NULL */
   int64_t pair_axes_length;       /* 0 */
   const uint64_t *rope_table;     /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
-  int64_t rope_table_length;      /* exactly its elements, or 0 */
+  int64_t rope_table_length;      /* its exact number of elements; 0: not known */
   float attention_factor;         /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
   float eps;                      /* added to the mean of squares; 0, or from 2^-126 on */
   const void *cos_sin;            /* NULL */
@@ -132,11 +133,11 @@ typedef struct normrope_args {
   int64_t block_size;             /* 0 */
 } normrope_args;
 
-/* What normrope_run decides for a call; 0 where there is nothing to launch. */
+/* Dispatch's decisions for a call; all 0 if there is nothing to launch. */
 typedef struct normrope_launch {
-  int32_t layout;                 /* how a head lies over lanes: 0, or 1 where many tokens have a layout of their own */
-  int32_t heads_per_task;         /* heads of a token that a warp takes; 1 on the CPU */
-  int32_t slices;                 /* parts of the tokens that are taken one after the other; 1 on the CPU */
+  int32_t layout;                 /* how a head lies over lanes: 0, or 1 for the throughput layout */
+  int32_t heads_per_task;         /* heads of a token that one warp works on; 1 on the CPU */
+  int32_t slices;                 /* slices of the tokens, launched one after the other; 1 on the CPU */
   int32_t is_dependent;           /* whether it is a programmatic dependent launch */
   int32_t reserved[4];            /* 0 */
 } normrope_launch;
@@ -146,53 +147,53 @@ typedef struct normrope_device_info {
   int32_t major, minor;         /* compute capability; 0 on the CPU */
   int32_t multiprocessors;      /* hardware threads on the CPU */
   int32_t driver_version;       /* as CUDA encodes it: 13000 for 13.0; 0 on the CPU */
-  int64_t l2_bytes;             /* 0 where unknown */
+  int64_t l2_bytes;             /* 0 if unknown */
   int64_t memory_bytes;
 } normrope_device_info;
 
 /* The NORMROPE_ABI that the library was built with. */
 int normrope_abi(void);
-/* JSON: the ops, the kernels, and the hash of the sources that the library was built from. Valid for ever. */
+/* JSON: the ops, the kernels, and the hash of the sources that the library was built from. Valid forever. */
 const char *normrope_manifest(void);
 
 int normrope_kernel_count(void);
 /* Index of a kernel by its id, such as "qk_norm_rope__bf16_d128_r128_neox", or NORMROPE_ERROR_NO_SUCH_KERNEL. */
 int normrope_find(const char *kernel_id);
-/* Id of a kernel by its index, valid for ever; NULL where there is no such kernel. */
+/* Id of a kernel by its index, valid forever; NULL if there is no such kernel. */
 const char *normrope_kernel_id(int kernel);
 /* Loads the kernel on the current device, so that a first run can be captured in a CUDA graph. */
 int normrope_prepare(int kernel);
-/* Checks all that normrope_run checks, and launches nothing. */
+/* Checks everything that normrope_run checks, and launches nothing. */
 int normrope_check(int kernel, const normrope_args *args);
-/* What normrope_run would launch for the arguments on the current device. Reads no data, and launches nothing. */
+/* Tells what normrope_run would launch for the arguments on the current device. Reads no data and launches nothing. */
 int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch *launch);
-/* Launches on a stream, and returns the status of this launch. Never synchronises, and never allocates but for the
- * kernel's code, which CUDA loads at its first run where normrope_prepare has not. */
+/* Launches on a stream and returns the status of this launch. Never synchronises. Allocates nothing except, before the
+ * kernel's first run without normrope_prepare, memory for its code. */
 int normrope_run(int kernel, const normrope_args *args, void *stream);
 
-/* A few words for a status, valid for ever. */
+/* A few words for a status, valid forever. */
 const char *normrope_status_text(int status);
-/* What the last call of this thread that failed had to say; valid until the next one fails. "" before the first. */
+/* The message of this thread's last error, valid until its next error; "" before the first. */
 const char *normrope_last_error(void);
-/* The same in parts, where a field of the arguments was wrong: "q.in_token_stride", "66", and "a multiple of this
+/* The parts of the message if a field of the arguments was wrong: "q.in_token_stride", "66", and "a multiple of this
  * kernel's vector, 4 elements". Otherwise "". */
 const char *normrope_last_error_field(void);
 const char *normrope_last_error_value(void);
 const char *normrope_last_error_wanted(void);
 
 /* table[i] = round(frac(inv_freq[i] / 2 pi) * 2^64), exact: the turns for each step of position as a 0.64 fixed
- * point number. inv_freq: [n], radians per position, finite, from 0 up to below 2^64. table: [n]. Both in host memory;
- * n is rotary_dim / 2. All RoPE scalings (linear, NTK, YaRN, llama3, longrope, ...) are other values of inv_freq. */
+ * point number. inv_freq: [n], radians per position, finite, from 0 up to below 2^64. table: [n]. Both are in host
+ * memory; n is rotary_dim / 2. A RoPE scaling (linear, NTK, YaRN, llama3, longrope, ...) only changes inv_freq. */
 int normrope_rope_table(const double *inv_freq, int32_t n, uint64_t *table);
 
-/* Devices, memory, streams and events, so that a caller needs no CUDA binding. On the CPU target there is one
- * device, all work is done when a call returns, and streams are NULL. Sizes in bytes. */
-int normrope_device_count(int *count); /* 0 where there is no GPU or no driver */
+/* Devices, memory, streams and events, so that a caller needs no CUDA binding. The CPU target has one device, all work is
+ * done when a call returns, and streams are NULL. Sizes are in bytes. */
+int normrope_device_count(int *count); /* 0 without a GPU or a driver */
 int normrope_device_get(int *device);
 int normrope_device_set(int device); /* for this thread */
 int normrope_device_get_info(int device, normrope_device_info *info);
 
-int normrope_memory_allocate(size_t bytes, void **memory); /* 256-byte aligned; *memory is NULL where it fails */
+int normrope_memory_allocate(size_t bytes, void **memory); /* 256-byte aligned; *memory is NULL if it fails */
 int normrope_memory_free(void *memory); /* NULL is allowed */
 int normrope_memory_fill(void *memory, int byte, size_t bytes, void *stream);
 int normrope_copy_to_device(void *device, const void *host, size_t bytes, void *stream); /* returns when done */

@@ -53,7 +53,7 @@ export function parseHeads(text: string): readonly HeadCounts[] {
     if (q !== undefined && k !== undefined && v !== undefined && more.length === 0) return { q, k, v };
     throw userError(
       "bad-option",
-      `--heads ${quoted(part)}: these are not three counts`,
+      `--heads ${quoted(part)} is not three counts`,
       "write q/k/v, such as 32/8/8",
     );
   });
@@ -105,7 +105,11 @@ export function modelShape(
   const kv = kv_heads / tp;
   if (q_heads % tp !== 0 || !(Number.isInteger(kv) || Number.isInteger(1 / kv))) {
     const message = `--tp ${tp} does not divide the ${q_heads} q and ${kv_heads} kv heads of ${name}`;
-    throw userError("bad-option", message, "write a number that does");
+    throw userError(
+      "bad-option",
+      message,
+      "write a number that divides the q heads, and divides or is a multiple of the kv heads",
+    );
   }
   return { point, heads: { q: q_heads / tp, k: Math.max(1, kv), v: Math.max(1, kv) } };
 }

@@ -13,7 +13,7 @@ export interface Scale {
 /** More labels than this crowd an axis. */
 const LABELS_MAX = 7;
 
-/** Powers of ten, with 2 and 5 times them where there are few of them. */
+/** Powers of ten, and 2 and 5 times them if they are few. */
 export function logScale(values: readonly number[], from: number, to: number): Scale {
   const [smallest, largest] = extent(values);
   const steps = oneTwoFive(Math.floor(Math.log10(smallest)) - 1, Math.ceil(Math.log10(largest)) + 1);

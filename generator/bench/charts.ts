@@ -3,7 +3,6 @@
  *
  * In: the rows of a record, and times of peers. Out: charts for `chart` to draw. Pure.
  */
-import type { ConfigPoint } from "../../dsl/axes.js";
 import { qkNormRope } from "../../dsl/qk_norm_rope.op.js";
 import { pointWords, spelledPoint } from "../kernel_id.js";
 import type { Chart, Point, Series } from "./chart.js";
@@ -69,26 +68,23 @@ function opOf(row: BenchRow): string {
   return op === qkNormRope.name ? "" : op;
 }
 
-/** The point of a row. */
-const pointOf = (row: BenchRow): ConfigPoint => row;
-
 function idOf(row: BenchRow): string {
   const { q_heads, k_heads, v_heads } = row;
   const op = opOf(row);
-  return `${op === "" ? "" : `${op}__`}${spelledPoint(pointOf(row), GEOMETRY)}_h${q_heads}-${k_heads}-${v_heads}`;
+  return `${op === "" ? "" : `${op}__`}${spelledPoint(row, GEOMETRY)}_h${q_heads}-${k_heads}-${v_heads}`;
 }
 
 function titleOf([row]: readonly BenchRow[]): string {
   if (row === undefined) return "";
   const { q_heads, k_heads, v_heads } = row;
   const op = opOf(row);
-  return `${op === "" ? "" : `${op}, `}${pointWords(pointOf(row), GEOMETRY)}, ${q_heads}/${k_heads}/${v_heads} heads`;
+  return `${op === "" ? "" : `${op}, `}${pointWords(row, GEOMETRY)}, ${q_heads}/${k_heads}/${v_heads} heads`;
 }
 
 /** A line for each way in which the kernel was run. */
 function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): readonly Series[] {
   const nameOf = (row: BenchRow) =>
-    `normrope ${spelledPoint(pointOf(row), LEADING)}, ${row.cache}${row.pdl ? ", dependent launch" : ""}`;
+    `normrope ${spelledPoint(row, LEADING)}, ${row.cache}${row.pdl ? ", dependent launch" : ""}`;
   return [...groupBy(rows, nameOf)].map(([name, of]) => ({
     name,
     points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),

@@ -11,7 +11,7 @@ import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
 import { compilerFor } from "../build/toolchain.js";
 import { cacheRoot } from "../cache/folder.js";
-import { internalError, userError } from "../diagnostics.js";
+import { counted, internalError, userError } from "../diagnostics.js";
 import { madeOptions } from "../verify/made_call.js";
 import { randomBits, randomNumbers } from "../verify/random.js";
 import type { BenchCase } from "./cases.js";
@@ -143,17 +143,15 @@ async function measureCase(
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
   const bytes = tokens * moved * headDim * ELEMENT_BYTES;
   return {
-    ...{
-      kernel: id,
-      ...point,
-      q_heads: heads.q,
-      k_heads: heads.k,
-      v_heads: heads.v,
-      tokens,
-      cache,
-      pdl,
-      bytes,
-    },
+    kernel: id,
+    ...point,
+    q_heads: heads.q,
+    k_heads: heads.k,
+    v_heads: heads.v,
+    tokens,
+    cache,
+    pdl,
+    bytes,
     us: rounded(own.median),
     floor_us: rounded(floor.median),
     empty_us: rounded(empty.median),
@@ -193,8 +191,8 @@ function copies(one: BenchCase, l2Bytes: number): number {
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",
-    `--cache cold: ${one.tokens} ${one.tokens === 1 ? "token is" : "tokens are"} too few for it: it takes ${wanted} batches to fill more than the cache`,
-    `give more --tokens, so that ${COPIES_MAX} do, or leave --cache out`,
+    `--cache cold: ${wanted} batches of ${counted(one.tokens, "token")} would be needed to exceed the cache`,
+    `give more --tokens, so that ${COPIES_MAX} batches are enough, or leave --cache out`,
   );
 }
 

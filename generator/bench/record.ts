@@ -83,7 +83,7 @@ export function isSteady({ spread = 0, waited = 0 }: BenchRow): boolean {
 
 /** Reads a benchmark file by its schema. @throws UserError `bad-record`. */
 export function parseJson<T>(schema: z.ZodType<T>, text: string, where: string): T {
-  const fix = "name another, or write it anew: `normrope bench` writes records";
+  const fix = "name another, or make a new one with `normrope bench`";
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -3,6 +3,7 @@
  *
  * In: the rows of a record, and times of peers. Out: geometric means and worst rows, as text. Pure.
  */
+import { counted } from "../diagnostics.js";
 import { pointWords } from "../kernel_id.js";
 import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
@@ -60,7 +61,7 @@ function leftOut(unsteady: readonly BenchRow[]): readonly string[] {
   ];
 }
 
-const countOf = ({ length }: readonly unknown[]) => `${length} row${length === 1 ? "" : "s"}`;
+const countOf = ({ length }: readonly unknown[]) => counted(length, "row");
 
 const styleOf = (row: BenchRow) => pointWords(row, STYLE);
 

@@ -3,7 +3,6 @@
  *
  * In: a found compiler, architectures or CPU features. Out: arguments, and an identity for the cache key. Pure.
  */
-
 import type { Target } from "../../dsl/manifest.js";
 import { COMPILER_FLAGS } from "../../runtime/cpu_features.js";
 import { show, userError } from "../diagnostics.js";
@@ -82,8 +81,8 @@ function requireNoShellSyntax(path: string): void {
   if (/^[\p{L}\p{N}_./+@%:,=-]+$/u.test(path)) return;
   throw userError(
     "no-compiler",
-    `nvcc would have a shell read ${JSON.stringify(path)}, which means something else to it`,
-    "give the compiler by a path without spaces and special characters: a symbolic link will do",
+    `nvcc hands ${JSON.stringify(path)} to a shell, which would read it as something else`,
+    "name the compiler by a path without spaces and special characters: a symbolic link will do",
   );
 }
 

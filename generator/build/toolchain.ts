@@ -58,7 +58,8 @@ export async function findNvcc(env: NodeJS.ProcessEnv = process.env): Promise<Co
  * The C++ compiler: `CXX`, else g++, c++ or clang++ on the PATH.
  * @throws UserError `no-compiler` if CXX names a file that cannot be run.
  */
-export async function findCxx(env: NodeJS.ProcessEnv = process.env): Promise<Compiler | undefined> {
+export async function findCxx(): Promise<Compiler | undefined> {
+  const { env } = process;
   const names = env.CXX ? [env.CXX] : ["g++", "c++", "clang++"];
   const found = await firstThatRuns(
     names.flatMap((name) => (name.includes("/") ? [resolve(name)] : onPath(name, env))),
@@ -93,8 +94,8 @@ export async function compilerFor(
 }
 
 /** The first GPU that the driver shows; undefined without a driver or GPU. */
-export async function findGpu(env: NodeJS.ProcessEnv = process.env): Promise<Gpu | undefined> {
-  const [tool] = onPath("nvidia-smi", env).filter(isExecutable);
+export async function findGpu(): Promise<Gpu | undefined> {
+  const [tool] = onPath("nvidia-smi", process.env).filter(isExecutable);
   if (tool === undefined) return undefined;
   const query = ["--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"];
   const [line = ""] = (await ask(tool, query))?.split("\n") ?? [];

@@ -20,7 +20,7 @@ import {
 import { dirname, join } from "node:path";
 import { onExit } from "signal-exit";
 import { userError } from "../diagnostics.js";
-import { makeFolder } from "../folder.js";
+import { isFolder, makeFolder } from "../folder.js";
 import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRoot } from "./folder.js";
 
 export const SEAL = "seal.json";
@@ -98,13 +98,12 @@ export function findCached(
 
 /** The keys of the entries in a folder of the cache. */
 export function keysIn(root: string, shelf: string): string[] {
-  const folder = join(root, shelf);
-  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  return isFolder
-    ? readdirSync(folder)
-        .filter((name) => /^[0-9a-f]{64}$/.test(name))
-        .sort()
-    : [];
+  return namesIn(join(root, shelf)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+}
+
+/** The names in a folder, sorted; none if there is no such folder. */
+export function namesIn(folder: string): string[] {
+  return isFolder(folder) ? readdirSync(folder).sort() : [];
 }
 
 function isThere(folder: string, files: readonly string[]): boolean {
@@ -131,8 +130,8 @@ function requireMade(staging: string, files: readonly string[]): void {
   if (missing === undefined) return;
   throw userError(
     "compile-failed",
-    `a compiler ended as if all was well, and made no ${missing}`,
-    "see that CXX and NORMROPE_NVCC name compilers; `normrope doctor` shows them",
+    `a compiler reported success, but made no ${missing}`,
+    "check that CXX and NORMROPE_NVCC name compilers; `normrope doctor` shows them",
   );
 }
 

@@ -5,12 +5,12 @@
  * that were not used for some time. Must not load a library.
  */
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME } from "../../dsl/manifest.js";
 import { parseBuiltManifest } from "../../runtime/read_manifest.js";
 import { makeFolder } from "../folder.js";
-import { keysIn, SEAL } from "./cache.js";
+import { keysIn, namesIn, SEAL } from "./cache.js";
 import { cacheUnusable, KERNELS, OBJECTS, openCache, stagingIn } from "./folder.js";
 
 interface Entry {
@@ -84,11 +84,6 @@ function entriesIn(base: string, place: string): Entry[] {
     const shelf = join(place, name);
     return keysIn(base, shelf).map((key) => entryAt(join(base, shelf, key)));
   });
-}
-
-function namesIn(folder: string): string[] {
-  const found = statSync(folder, { throwIfNoEntry: false });
-  return found?.isDirectory() ? readdirSync(folder).sort() : [];
 }
 
 function entryAt(folder: string): Entry {

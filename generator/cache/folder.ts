@@ -50,8 +50,8 @@ function isUsable(root: string): boolean {
 }
 
 /** `NORMROPE_CACHE_READONLY`: caches, separated by colons, that are searched and never written. */
-export function readOnlyCaches(env: NodeJS.ProcessEnv = process.env): string[] {
-  const roots = (env.NORMROPE_CACHE_READONLY ?? "").split(delimiter);
+export function readOnlyCaches(): string[] {
+  const roots = (process.env.NORMROPE_CACHE_READONLY ?? "").split(delimiter);
   return roots.filter((root) => root !== "").map((root) => resolve(root));
 }
 

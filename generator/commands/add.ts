@@ -1,8 +1,8 @@
 /** `normrope add`: adds values to an axis, in the config itself. */
 import type { Argv } from "yargs";
-import { quoted } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import type { Io } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { configOption } from "./project.js";
 
 export function registerAdd(cli: Argv, io: Io): Argv {
@@ -13,16 +13,8 @@ export function registerAdd(cli: Argv, io: Io): Argv {
       configOption(command)
         .positional("axis", { type: "string", demandOption: true, describe: "Such as headDim" })
         .positional("values", { type: "string", array: true, demandOption: true, describe: "Such as 96 192" })
-        .option("entry", {
-          type: "string",
-          requiresArg: true,
-          describe: "Which entry of the config, from 1; needed where there are several",
-        })
-        .option("op", {
-          type: "string",
-          requiresArg: true,
-          describe: "The op whose space is meant, where a config has several",
-        })
+        .option("entry", textOption("The entry to edit, counted from 1; needed if the config has several"))
+        .option("op", textOption("The op whose kernels are meant, if the config has several ops"))
         .example("$0 add headDim 96 192", "Kernels for two more head_dims"),
     async ({ config, axis, values, entry, op }) => {
       const { addValues } = await import("../edit/add.js");

@@ -33,7 +33,7 @@ import { findGpu, sourceCommit } from "../build/toolchain.js";
 import { internalError, quoted, userError } from "../diagnostics.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { percent, wholeNumber } from "./options.js";
+import { percent, textOption, wholeNumber } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import {
   configOption,
@@ -65,53 +65,35 @@ export function registerBench(cli: Argv, io: Io): Argv {
     "Time the kernels of a built library against what memory allows, and record it",
     (command) =>
       targetOption(jsonOption(configOption(command)))
-        .option("model", {
-          type: "string",
-          requiresArg: true,
-          describe: "The heads and the geometry of a model, such as qwen3-30b-a3b",
-        })
-        .option("tp", {
-          type: "string",
-          requiresArg: true,
-          describe: "Devices that share the model's heads; default: 1",
-        })
-        .option("heads", {
-          type: "string",
-          requiresArg: true,
-          describe: "q/k/v heads of every kernel, such as 32/8/8,8/1/1",
-        })
-        .option("tokens", {
-          type: "string",
-          requiresArg: true,
-          describe: `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
-        })
+        .option("model", textOption("Take heads and geometry of a model, such as qwen3-30b-a3b"))
+        .option("tp", textOption("Devices that the model's heads are split over; default: 1"))
+        .option("heads", textOption("q/k/v heads of every kernel, such as 32/8/8,8/1/1"))
+        .option(
+          "tokens",
+          textOption(
+            `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
+          ),
+        )
         .option("cache", {
           choices: ["warm", "cold"] as const,
           requiresArg: true,
           describe:
-            "Over one buffer, or over more than the L2 holds; default: warm, from 1024 tokens on both",
+            "One buffer (warm), or more than the L2 holds (cold); default: warm, and both from 1024 tokens on",
         })
         .option("pdl", {
           type: "boolean",
           default: false,
-          describe: "Also with programmatic dependent launch, of kernel and floor",
+          describe: "Time kernel and floor with programmatic dependent launch, too",
         })
         .option("replays", {
-          type: "string",
+          ...textOption("Times that each case is measured; the median is recorded"),
           default: `${REPLAYS_MIN}`,
-          requiresArg: true,
-          describe: "Times that each is taken; the median counts",
         })
-        .option("out", {
-          type: "string",
-          requiresArg: true,
-          describe: "The record; default: bench.json beside the library",
-        })
-        .option("commit", {
-          type: "string",
-          requiresArg: true,
-          describe: "The commit that the record names; default: what git says of the config's folder",
-        })
+        .option("out", textOption("The record; default: bench.json beside the library"))
+        .option(
+          "commit",
+          textOption("The commit that the record names; default: what git says of the config's folder"),
+        )
         .conflicts("heads", "model")
         .example("$0 bench --model qwen3-30b-a3b --tp 4", "One of four devices that serve this model"),
     async ({ config, target, json, out, commit, replays: replayCount, ...options }) => {
@@ -181,7 +163,7 @@ function readModels() {
   return modelsSchema.parse(JSON.parse(readFileSync(join(PACKAGE_ROOT, "bench/models.json"), "utf8")));
 }
 
-/** The library's kernels of a geometry, of each dtype. @throws UserError `bad-option` where there is none. */
+/** The library's kernels of a geometry, of each dtype. @throws UserError `bad-option` if there is none. */
 function kernelsOfModel(library: Library, wanted: Values): readonly BenchKernel[] {
   const { kernels, ops } = library.manifest;
   const found = kernels.filter(({ point }) => {

@@ -4,9 +4,9 @@ import { chosenTarget } from "../../runtime/open.js";
 import { COMPILER_TIMEOUT_S } from "../build/run_compiler.js";
 import { parseArchs } from "../build/target_compiler.js";
 import { compilerFor } from "../build/toolchain.js";
-import { quoted, userError } from "../diagnostics.js";
+import { counted, quoted, userError } from "../diagnostics.js";
 import { type Io, printJson } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 /** An upper limit of concurrent compilers. */
@@ -21,26 +21,19 @@ export function registerBuild(cli: Argv, io: Io): Argv {
     "Emit, and build the shared library of a target",
     (command) =>
       targetOption(jsonOption(configOption(command)))
-        .option("arch", {
-          type: "string",
-          requiresArg: true,
-          describe: "CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90",
-        })
-        .option("jobs", {
-          type: "string",
-          requiresArg: true,
-          describe: "Compilers at once; default: one a core",
-        })
+        .option(
+          "arch",
+          textOption("CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90"),
+        )
+        .option("jobs", textOption("Compilers that run at once; default: one for each core"))
         .option("timeout", {
-          type: "string",
-          requiresArg: true,
+          ...textOption("Seconds that one run of a compiler may take"),
           default: `${COMPILER_TIMEOUT_S}`,
-          describe: "Seconds that one run of a compiler may take",
         })
         .option("static", {
           type: "boolean",
           default: false,
-          describe: "Make libnormrope.a too, to link into a program; a build without it removes one",
+          describe: "Make libnormrope.a too, to link into a program; a build without --static removes it",
         })
         .example("$0 build --target cuda --arch sm_90", "For an H100, on a machine without one"),
     async ({ config, target, arch, json, static: archive, ...options }) => {

@@ -1,5 +1,4 @@
 /** `normrope cache`: lists the cache; `cache add` compiles a kernel into it, `cache prune` removes old entries. */
-
 import type { Argv } from "yargs";
 import { axisOutside, rejectionOf } from "../../dsl/legality.js";
 import type { Target } from "../../dsl/manifest.js";
@@ -9,12 +8,12 @@ import { chosenTarget } from "../../runtime/open.js";
 import { parseArchs } from "../build/target_compiler.js";
 import { type CachedLibrary, cacheContents, pruneCache } from "../cache/contents.js";
 import { cacheRoot, readOnlyCaches } from "../cache/folder.js";
-import { quoted, userError } from "../diagnostics.js";
+import { counted, quoted, userError } from "../diagnostics.js";
 import { type JitRequest, provideLibrary } from "../jit/jit.js";
 import { parseKernelId } from "../kernel_id.js";
 import { readShippedOp } from "../op_file.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { textOption, wholeNumber } from "./options.js";
 import { jsonOption, targetOption } from "./project.js";
 
 const DAYS_KEPT = 30;
@@ -31,16 +30,13 @@ export function registerCache(cli: Argv, io: Io): Argv {
           type: "string",
           describe: "For add: a kernel id, as `normrope list` shows them",
         })
-        .option("arch", {
-          type: "string",
-          requiresArg: true,
-          describe: "For add: CUDA architectures, such as sm_90; default: the GPU's, else sm_90",
-        })
+        .option(
+          "arch",
+          textOption("For add: CUDA architectures, such as sm_90; default: the GPU's, else sm_90"),
+        )
         .option("days", {
-          type: "string",
-          requiresArg: true,
+          ...textOption("For prune: remove what was not used for so many days; 0 removes everything"),
           default: `${DAYS_KEPT}`,
-          describe: "For prune: remove what was not used for so many days; 0 removes everything",
         })
         .example("$0 cache add qk_norm_rope__bf16_d96_r96_neox", "Before a deployment"),
     async ({ action, kernel, target, arch, days, json }) => {
@@ -133,7 +129,7 @@ function pointOf(id: string | undefined) {
   const { name, axes } = op;
   const parsed = parseKernelId(id);
   const problem = `${quoted(id)} is no kernel of ${name}`;
-  const ofAnother = `only kernels of ${name} are added so; \`open({ jit: true })\` compiles those of an op of your own`;
+  const ofAnother = `this command adds only kernels of ${name}; \`open({ jit: true })\` compiles those of an op of your own`;
   if (parsed?.op !== name) throw userError("bad-option", problem, parsed === undefined ? fix : ofAnother);
   const point = completed(axes, parsed.values);
   const outside = axisOutside(axes, point);

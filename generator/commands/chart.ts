@@ -9,6 +9,7 @@ import { parseBenchRecord } from "../bench/record.js";
 import { summarize } from "../bench/summary.js";
 import { quoted, reasonOf, show, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
+import { textOption } from "./options.js";
 import { requireFolder, writeWhole } from "./output.js";
 
 export function registerChart(cli: Argv, io: Io): Argv {
@@ -18,21 +19,9 @@ export function registerChart(cli: Argv, io: Io): Argv {
     (command) =>
       command
         .positional("record", { type: "string", demandOption: true, describe: "What `normrope bench` wrote" })
-        .option("out", {
-          type: "string",
-          requiresArg: true,
-          describe: "A folder for the charts, made where it is not there; default: none are drawn",
-        })
-        .option("geometry", {
-          type: "string",
-          requiresArg: true,
-          describe: "Draw only this one, such as d128_r128_neox_h32-8-8",
-        })
-        .option("peers", {
-          type: "string",
-          requiresArg: true,
-          describe: "Times of other kernels to draw beside it",
-        }),
+        .option("out", textOption("A folder for the charts, made if it is missing; default: none are drawn"))
+        .option("geometry", textOption("Draw only this one, such as d128_r128_neox_h32-8-8"))
+        .option("peers", textOption("Times of other kernels to draw beside it")),
     ({ record: recordPath, out, geometry, peers: peersPath }) => {
       const record = parseBenchRecord(readNamed(recordPath), recordPath);
       const peers = peersPath === undefined ? undefined : parsePeers(readNamed(peersPath), peersPath);

@@ -16,11 +16,11 @@ import type { BenchCase } from "../bench/cases.js";
 import { measure, prepareBench } from "../bench/measure.js";
 import { type BenchRow, isSteady } from "../bench/record.js";
 import { compilerFor, findNvcc } from "../build/toolchain.js";
-import { internalError, quoted, userError } from "../diagnostics.js";
+import { counted, internalError, quoted, userError } from "../diagnostics.js";
 import type { FileSet } from "../ir.js";
 import { type Batch, rowsOf, runBatch } from "../verify/batch.js";
 import { type Io, printTable } from "./io.js";
-import { counted, percent } from "./options.js";
+import { percent } from "./options.js";
 import { buildProject, configOption, emitProject, projectFolders } from "./project.js";
 
 /** Qwen/Qwen3-30B-A3B, with its model card's YaRN for 131072 tokens. */
@@ -144,8 +144,7 @@ async function buildAll(config: string, io: Io): Promise<{ target: Target; why: 
   else await buildOne("cuda", config, files, io);
   await buildOne("cpu", config, files, io);
   if (gpuCount() === 0) return { target: "cpu", why: "no GPU was found" };
-  if (nvcc === undefined)
-    return { target: "cpu", why: "there is a GPU, and no nvcc to build its library with" };
+  if (nvcc === undefined) return { target: "cpu", why: "there is a GPU, but no nvcc to build its library" };
   return { target: "cuda", why: "the driver shows a GPU" };
 }
 

@@ -58,7 +58,7 @@ async function examine(config: string): Promise<Finding[]> {
     {
       what: "CPU",
       found: `${process.arch}${features.length === 0 ? "" : `: ${features.join(" ")}`}`,
-      allows: "CPU libraries use these; they open only where all of them are",
+      allows: "CPU libraries use these features, and open only on CPUs that have them all",
     },
     {
       what: "config",

@@ -1,8 +1,7 @@
 /** `normrope emit` and `normrope check`: bring generated/ up to date, or prove that it is. */
 import type { Argv } from "yargs";
-import { quoted, userError } from "../diagnostics.js";
+import { counted, quoted, userError } from "../diagnostics.js";
 import type { Io } from "./io.js";
-import { counted } from "./options.js";
 import { configOption, emitProject, projectFolders } from "./project.js";
 
 export function registerEmit(cli: Argv, io: Io): Argv {
@@ -22,7 +21,7 @@ export function registerEmit(cli: Argv, io: Io): Argv {
 export function registerCheck(cli: Argv, io: Io): Argv {
   return cli.command(
     "check",
-    "Fail with a diff where generated/ has a changed, missing or extra file",
+    "Fail with a diff if generated/ has a changed, missing or extra file",
     configOption,
     async ({ config }) => {
       const [{ compile, emit }, { compareFileSet }] = await Promise.all([

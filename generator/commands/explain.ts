@@ -4,14 +4,13 @@ import { SIDES } from "../../dsl/inputs.js";
 import { completed } from "../../dsl/points.js";
 import { listed } from "../../dsl/sides.js";
 import { absenceOf } from "../../runtime/support.js";
-import { show, userError } from "../diagnostics.js";
+import { counted, show, userError } from "../diagnostics.js";
 import type { KernelPlan, Layout } from "../ir.js";
 import { opId, parseKernelId } from "../kernel_id.js";
 import { closest } from "../load/closest.js";
 import type { Compilation } from "../pipeline.js";
 import { bytesPerHead, lanePicture, laneVectors, vectorBytes } from "../plan/lanes.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted } from "./options.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
 
 export function registerExplain(cli: Argv, io: Io): Argv {

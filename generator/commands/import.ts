@@ -2,15 +2,14 @@
 import type { Argv } from "yargs";
 import { DTYPES } from "../../dsl/axes.js";
 import { describeRange, isInRange } from "../../dsl/legality.js";
-import { quoted, show, userError } from "../diagnostics.js";
+import { counted, quoted, show, userError } from "../diagnostics.js";
 import type { WantedKernel } from "../edit/append.js";
 import type { AxisValue } from "../ir.js";
 import type { Model } from "../models/model.js";
 import { flagOf, SAID_AXES } from "../models/model_type.js";
 import type { Outcome } from "../models/report.js";
-import type { Io } from "./io.js";
-import { printJson } from "./io.js";
-import { counted, wholeNumber } from "./options.js";
+import { type Io, printJson } from "./io.js";
+import { textOption, wholeNumber } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerImport(cli: Argv, io: Io): Argv {
@@ -21,24 +20,21 @@ export function registerImport(cli: Argv, io: Io): Argv {
       axisOptions(jsonOption(configOption(command)))
         .positional("model", { type: "string", demandOption: true, describe: "The config.json of a model" })
         .option("tp", {
-          ...{ type: "string", requiresArg: true, default: "1" },
-          describe: "Ranks of tensor parallelism: heads are shown for one of them",
+          ...textOption("Ranks of tensor parallelism; the heads shown are those of one rank"),
+          default: "1",
         })
-        .option("op", {
-          ...{ type: "string", requiresArg: true },
-          describe: "The op whose space is meant, where a config has several that can take the kernels",
-        })
-        .option("dry-run", { type: "boolean", default: false, describe: "Show it all, and write nothing" })
-        .option("head", {
-          ...{ type: "string", requiresArg: true },
-          describe: 'What a model that is not known does to each head of q and k, such as "rotate(norm(x))"',
-        })
-        .option("dtype", { choices: DTYPES, describe: "What the model is run in" })
-        .option("rotary-dim", {
-          ...{ type: "string", requiresArg: true },
-          describe: "Elements of a head that rotate",
-        })
-        .option("rope-theta", { type: "string", requiresArg: true, describe: "The base of RoPE" })
+        .option(
+          "op",
+          textOption("The op to add the kernels to, if the config has several that can take them"),
+        )
+        .option("dry-run", { type: "boolean", default: false, describe: "Show everything and write nothing" })
+        .option(
+          "head",
+          textOption('For an unknown model: the stages of each head of q and k, such as "rotate(norm(x))"'),
+        )
+        .option("dtype", { choices: DTYPES, describe: "The dtype that the model runs in" })
+        .option("rotary-dim", textOption("Elements of a head that rotate"))
+        .option("rope-theta", textOption("The base of RoPE"))
         .example("$0 import Qwen3-30B-A3B/config.json --tp 8", "One entry, and the heads of each of 8 GPUs"),
     async (args) => {
       const { config, model: path, json, dtype, head, "rotary-dim": rotaryDim, "rope-theta": theta } = args;
@@ -83,11 +79,11 @@ export function registerImport(cli: Argv, io: Io): Argv {
   );
 }
 
-/** A flag for each axis that no config says. A default is the language's, and no fact of a model: each must be said. */
+/** Adds a flag for each axis that no config gives, without a default: the language's defaults say nothing about a model. */
 function axisOptions<T>(command: Argv<T>): Argv<T> {
   for (const axis of SAID_AXES) {
     const choices = axis.kind === "enum" ? { choices: axis.values } : { requiresArg: true };
-    const describe = `The ${axis.name} of --head: to be said where its stages have one, whatever the default`;
+    const describe = `The axis ${axis.name} of --head; needed if a stage has it, even one with a default`;
     command.option(flagOf(axis), { type: "string", ...choices, describe });
   }
   return command;

@@ -34,8 +34,6 @@ export function registerInit(cli: Argv, io: Io): Argv {
         "name a file in a folder of yours",
       );
     }
-    io.print(
-      `${quoted(config)} written: edit it, then run \`normrope build\` (build/ does not belong into git)`,
-    );
+    io.print(`${quoted(config)} written: edit it, then run \`normrope build\` (keep build/ out of git)`);
   });
 }

@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
 import { valueOn } from "../../dsl/points.js";
+import { counted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted } from "./options.js";
 import { configOption, jsonOption } from "./project.js";
 
 export function registerList(cli: Argv, io: Io): Argv {
@@ -62,8 +62,9 @@ export function sizeOf(kernels: number, cores: number): string[] {
     const total = Math.ceil((kernels * seconds) / cores);
     return total < 100 ? `${total} s` : `${Math.ceil(total / 60)} minutes`;
   };
-  const onCores = `on ${counted(cores, "core")}, those of the cache left out`;
+  const onCores = `on ${counted(cores, "core")}, without what the cache holds`;
   const size = `${counted(kernels, "kernel")}: about ${time(SECONDS.cuda)} to build for CUDA, ${time(SECONDS.cpu)} for the CPU (${onCores})`;
-  const large = `warning: the values of one axis multiply those of all others; a list of entries has only the products that are meant`;
+  const large =
+    "warning: every value of an axis is combined with every value of the others; write a list of entries for fewer kernels";
   return kernels > LARGE_SPACE ? [size, large] : [size];
 }

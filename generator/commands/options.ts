@@ -1,9 +1,12 @@
 /**
- * Numbers on the command line, and counts in words.
+ * Options and numbers on the command line.
  *
- * Numbers are read as text, so that messages show them as written.
+ * Values are read as text, so that messages show them as written.
  */
 import { show, userError } from "../diagnostics.js";
+
+/** An option that needs a value, read as text. */
+export const textOption = (describe: string) => ({ type: "string", requiresArg: true, describe }) as const;
 
 /** A whole number within bounds. @throws UserError `bad-option`. */
 export function wholeNumber(option: string, text: string, least: number, most = 2 ** 31 - 1): number {
@@ -19,9 +22,4 @@ export function wholeNumber(option: string, text: string, least: number, most = 
 /** A part of 1 as `7 %`; empty if it was not measured. */
 export function percent(part: number | undefined): string {
   return part === undefined ? "" : `${(part * 100).toFixed(0)} %`;
-}
-
-/** `1 kernel`, `2 kernels`. */
-export function counted(count: number, noun: string, plural = `${noun}s`): string {
-  return `${count} ${count === 1 ? noun : plural}`;
 }

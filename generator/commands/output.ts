@@ -10,7 +10,11 @@ export function requirePlace(out: string): void {
   const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory();
   if (isFolder(out)) throw userError("bad-option", `--out ${quoted(out)} is a folder`, "name a file in it");
   if (out === "" || (existsSync(out) && !statSync(out).isFile())) {
-    throw userError("bad-option", `--out ${quoted(out)} is no file`, "name a file, new or to be replaced");
+    throw userError(
+      "bad-option",
+      `--out ${quoted(out)} is no file`,
+      "name a regular file; an old one is replaced",
+    );
   }
   const fix = "make the folder, or name a file in another";
   if (!isFolder(dirname(out))) {
@@ -25,7 +29,7 @@ export function requireFolder(out: string, names: readonly string[]): void {
     makeFolder(out);
   } catch (cause) {
     const message = `--out ${quoted(out)} is no folder, and none can be made there: ${reasonOf(cause)}`;
-    throw userError("bad-option", message, "name a folder, new or to be written to");
+    throw userError("bad-option", message, "name another folder");
   }
   const taken = names.find((name) => existsSync(join(out, name)) && !statSync(join(out, name)).isFile());
   if (taken !== undefined) {

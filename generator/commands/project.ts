@@ -14,13 +14,13 @@ import { configOptionOf, DEFAULT_CONFIG } from "../../runtime/support.js";
 import type { BuildRequest, BuildResult } from "../build/build.js";
 import type { TargetCompiler } from "../build/target_compiler.js";
 import { cacheRoot } from "../cache/folder.js";
-import { formatDiagnostic, quoted, userError } from "../diagnostics.js";
+import { counted, formatDiagnostic, quoted, userError } from "../diagnostics.js";
 import { unusable } from "../folder.js";
 import type { FileSet } from "../ir.js";
 import type { Compilation } from "../pipeline.js";
 import { type KernelResult, verifyLibrary } from "../verify/verify.js";
 import type { Io } from "./io.js";
-import { counted } from "./options.js";
+import { textOption } from "./options.js";
 
 /** The folder that holds the config is the project. */
 export function projectFolders(config: string): { generated: string; build: string } {
@@ -29,10 +29,8 @@ export function projectFolders(config: string): { generated: string; build: stri
 
 export function configOption<T>(cli: Argv<T>) {
   return cli.option("config", {
-    type: "string",
+    ...textOption("The config file; generated/ and build/ are beside it"),
     default: DEFAULT_CONFIG,
-    requiresArg: true,
-    describe: "The config file; generated/ and build/ are beside it",
   });
 }
 

@@ -7,10 +7,10 @@ import { NormropeError } from "../../runtime/errors.js";
 import { chosenTarget } from "../../runtime/open.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
 import { type BenchRecord, parseBenchRecord } from "../bench/record.js";
-import { quoted, reasonOf, userError } from "../diagnostics.js";
+import { counted, quoted, reasonOf, userError } from "../diagnostics.js";
 import { type Report, reportView, type Verification, verificationText } from "../report/view.js";
 import type { Io } from "./io.js";
-import { counted } from "./options.js";
+import { textOption } from "./options.js";
 import { requirePlace, writeWhole } from "./output.js";
 import { configOption, openProject, projectFolders, targetOption, verifyWithNotes } from "./project.js";
 
@@ -20,16 +20,11 @@ export function registerReport(cli: Argv, io: Io, fail: () => void): Argv {
     "Write a page about a built library: kernels, lanes, verification, benchmarks",
     (command) =>
       targetOption(configOption(command))
-        .option("out", {
-          type: "string",
-          requiresArg: true,
-          describe: "The page; default: report.html beside the library",
-        })
-        .option("bench", {
-          type: "string",
-          requiresArg: true,
-          describe: "A benchmark record to draw; default: bench.json beside the library, where there is one",
-        })
+        .option("out", textOption("The page; default: report.html beside the library"))
+        .option(
+          "bench",
+          textOption("A benchmark record to draw; default: bench.json beside the library, if it exists"),
+        )
         .option("verify", {
           type: "boolean",
           default: true,

@@ -35,7 +35,7 @@ const ARGUMENTS: ReadonlyMap<string, { readonly names: readonly string[]; readon
     ["chart", { names: ["record"], example: "normrope chart build/cpu/bench.json" }],
   ]);
 
-/** @throws UsageError for an option that is given twice, or with or without a value where it has none or one. */
+/** @throws UsageError for an option that is given twice, a flag with a value, and `--no-` before an option with a value. */
 export function requirePlainOptions(
   args: readonly string[],
   parsed: Readonly<Record<string, unknown>>,

@@ -2,9 +2,8 @@
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import type { BuiltManifest } from "../../dsl/manifest.js";
-import { quoted } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
-import { counted } from "./options.js";
 import {
   configOption,
   jsonOption,

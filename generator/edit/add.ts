@@ -232,13 +232,9 @@ function nothingAdded({ name }: Axis, values: readonly AxisValue[], reason?: str
 }
 
 function madeAlready({ name, follows }: Axis, value: AxisValue, point: Values): UserError {
-  const whose = follows === undefined ? "kernels have" : `the kernels of ${follows} ${point[follows]} have`;
-  const message = `${name} ${value} is what ${whose} already, where ${name} is left out`;
-  return userError(
-    "value-present",
-    message,
-    `leave ${value} out, or write an entry of its own for the others`,
-  );
+  const kernels = follows === undefined ? "the kernels" : `the kernels of ${follows} ${point[follows]}`;
+  const message = `${kernels} have ${name} ${value} already, by default`;
+  return userError("value-present", message, `leave ${value} out, or write another entry for the others`);
 }
 
 function noEntry(): UserError {

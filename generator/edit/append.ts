@@ -1,9 +1,9 @@
 /**
  * Edits a config in place: appends the points of a model to a space.
  *
- * In: the path of a config, and what a model's layers need. Out: their kernels, and which of them are new; the file is
- * written once, by a rename, after the edited text was read and expanded without an error, and not at all where every point
- * is there.
+ * In: the path of a config, and what a model's layers need. Out: their kernels, and which of them are new. The file is
+ * written once, by a rename, after the edited text was read and expanded without an error. It is not written if it has every
+ * point already.
  */
 import type { SourceFile } from "ts-morph";
 import { axisOutside } from "../../dsl/legality.js";
@@ -18,33 +18,33 @@ import { opFor, problemOf, type Wanted } from "./spaces.js";
 import { appendEntry, entriesOf } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
-/** A kernel of some layers, named after the config's op. */
+/** The kernel of some layers, as a kernel of the config's op. */
 export interface WantedKernel {
   readonly id: string;
   readonly point: ConfigPoint;
-  /** Why the op allows none; undefined where it allows one. */
+  /** Why the op does not allow it; undefined if it does. */
   readonly problem: string | undefined;
-  /** The axis of the op that the point lies outside of. */
+  /** The axis whose range the point is outside of. */
   readonly axisOutside: string | undefined;
 }
 
-/** A config with points appended, of which nothing is written yet. */
+/** A config with points appended. Nothing is written before `write`. */
 export interface Appended {
-  /** One for each of the values that were wanted. */
+  /** One for each of the wanted values, in their order. */
   readonly kernels: readonly WantedKernel[];
-  /** Of kernels that the config had not. */
+  /** The ids of kernels that the config lacked. */
   readonly added: readonly string[];
-  /** Of kernels that the config had already. */
+  /** The ids of kernels that the config had already. */
   readonly present: readonly string[];
-  /** As they were written into the config. */
+  /** The new entries, as the config has them. */
   readonly entries: readonly string[];
-  /** Writes the config, where there is something to add. */
+  /** Writes the config, if there is something to add. */
   readonly write: () => void;
 }
 
 /**
- * @param opName whose space is meant, where several can be
- * @throws UserError as `opFor` does, and whatever is wrong with the config.
+ * @param opName the op whose space is meant, if several can take the kernels
+ * @throws UserError as `opFor` does, and with every diagnostic of the config.
  */
 export function appendPoints(configPath: string, wanted: Wanted, opName?: string): Appended {
   const config = openConfig(configPath);

@@ -1,8 +1,8 @@
 /**
- * Which space of a config an edit is for.
+ * Finds the space of a config that an edit is for.
  *
- * In: the spaces of a config, and the name of an op, or what a model does to its heads. Out: the space, or an error that says
- * what to write.
+ * In: the spaces of a config, and the name of an op or the stages of a model. Out: the space, or an error that says what to
+ * write.
  */
 import { axisOutside, describeRange, rejectionOf } from "../../dsl/legality.js";
 import { completed, type Values, valueOn } from "../../dsl/points.js";
@@ -13,9 +13,9 @@ import { entriesOf } from "./text.js";
 
 /** What a model's layers need. */
 export interface Wanted {
-  /** What is done to each head of q and k, the innermost stage first. */
+  /** The stages of each head of q and k, the innermost first. */
   readonly stages: readonly StageCall[];
-  /** For each group of layers the values of the axes. */
+  /** The values of the axes, for each group of layers. */
   readonly values: readonly Values[];
 }
 
@@ -28,8 +28,8 @@ export function spaceNamed(configPath: string, spaces: readonly Space[], opName:
 }
 
 /**
- * The op that does to q and k what a model does; what it does to v is the user's. Where no op of the config does it, and none
- * could for these values, it is one that no config has, for the caller to say why.
+ * The op that does to q and k what a model does. It may do anything to v. If the config has no such op, and no op could have
+ * these values, the result is an op that is in no config: the caller reports the reason.
  * @throws UserError `op-missing`, `op-needed` for several, `bad-option` for an `--op` that does something else.
  */
 export function opFor(configPath: string, spaces: readonly Space[], wanted: Wanted, opName?: string): Op {
@@ -42,7 +42,7 @@ export function opFor(configPath: string, spaces: readonly Space[], wanted: Want
   if (opName !== undefined) {
     const { op } = spaceNamed(configPath, spaces, opName);
     if (alike.includes(op)) return op;
-    const message = `--op is ${opName}, which is ${sideTexts(op.stages).join("; ")}, and q and k need ${head}`;
+    const message = `--op is ${opName} (${sideTexts(op.stages).join("; ")}), and the model needs ${head} for q and k`;
     throw userError("bad-option", message, "leave it out, or name an op that does this");
   }
   const possible = alike.filter(able);
@@ -66,7 +66,7 @@ export function opFor(configPath: string, spaces: readonly Space[], wanted: Want
   throw userError("op-missing", message, `${what}\n    ${spaceText(own, head, values)},`);
 }
 
-/** The space of an op that no config has, with an entry for each of the values that it allows a kernel for. */
+/** The text of a space for an op, with entries for the values that the op allows. */
 function spaceText(op: Op, head: string, values: readonly Values[]): string {
   const possible = values.filter((each) => problemOf(op, each) === undefined);
   const points = possible.map((each) => completed(op.axes, each));
@@ -75,7 +75,7 @@ function spaceText(op: Op, head: string, values: readonly Values[]): string {
   return `defineSpace(defineOp({ name: "${op.name}", head: (x) => ${head} }), ${entry})`;
 }
 
-/** Why an op allows no kernel for the values of a model's layers; undefined where it allows one. */
+/** Why an op allows no kernel for the values of a model's layers; undefined if it does. */
 export function problemOf(op: Op, values: Values): string | undefined {
   const fixed = fixedElsewhere(op, values);
   if (fixed !== undefined) return fixed;
@@ -90,7 +90,7 @@ function doesTo({ stages: { q, k } }: Op, stages: readonly StageCall[]): boolean
   return names(q) === names(stages) && names(k) === names(stages);
 }
 
-/** An axis that the op's stages of q and k fix at another value. */
+/** A message if the op's stages of q and k fix an axis at another value. */
 function fixedElsewhere({ name, stages: { q, k } }: Op, values: Values): string | undefined {
   const fixed = callsOf({ q, k }).flatMap(({ args }) => Object.entries(args));
   const [axis, value] = fixed.find(([axis, value]) => values[axis] !== value) ?? [];

@@ -76,8 +76,8 @@ export function replaceValue(value: Expression, replacement: string): string {
 }
 
 /**
- * The fewest entries that are easy to read: points that differ in an axis alone which others follow by default share one,
- * such as heads that rotate whole; other points have their own.
+ * Entries for points. Points share an entry if they differ only in an axis that another one follows, and that one is at its
+ * default: head_dims of heads that rotate whole. Every other point has an entry of its own.
  */
 export function entriesOf({ axes }: Op, points: readonly ConfigPoint[]): string[] {
   const followed = axes.find(({ name }) => axes.some(({ follows }) => follows === name));

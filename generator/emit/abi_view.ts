@@ -159,11 +159,9 @@ function inputViews(fields: readonly Field[]): View[] {
       ...{ ...common, over: "none", ...dimensions },
       contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "num_tokens"),
       alignment: typeof alignment === "number" ? alignment : alignment.toUpperCase(),
-      ...{
-        elementBytes: TENSOR_ELEMENT_BYTES[rule.dtype],
-        lengthOffset: offsetOf(`${name}_length`),
-        isExact,
-      },
+      elementBytes: TENSOR_ELEMENT_BYTES[rule.dtype],
+      lengthOffset: offsetOf(`${name}_length`),
+      isExact,
     };
   });
 }

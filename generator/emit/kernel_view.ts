@@ -11,12 +11,7 @@ import { pointWords } from "../kernel_id.js";
 import { vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 
-/**
- * The blocks of a stage's text. CUDA, once a file: functions. Once for the heads of a side, however often the stage is applied:
- * variables; loads of a fragment before the wait of a dependent launch, and reads behind it; what is made of a fragment once for all
- * heads of a task. For each application: what is done to a head; where it is stored. CPU, once a token: reads. Once a side:
- * variables; what is made for a head. For each application: what is measured of a head first; what is done; where it is stored.
- */
+/** The blocks of a stage's template. docs/stages.md says what belongs in each. */
 const BLOCKS = ["functions", "declare", "load", "read", "prepare", "measure", "apply", "store"] as const;
 
 type Block = (typeof BLOCKS)[number];

@@ -1,8 +1,8 @@
 /**
  * Compiles the library of one point into the cache.
  *
- * In: an op, a point or none, a compiler, and where the entry is to be. Out: the entry's library, tried out before others
- * can find it. Whoever loses a race for it uses the winner's.
+ * In: an op, a point or none, a compiler, and the entry's place. Out: the entry's library, loaded once before others can find
+ * it. The loser of a race uses the winner's entry.
  */
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -28,7 +28,7 @@ export interface PointRequest extends Pick<JitRequest, "point" | "load"> {
   /** The folder of the cache that the entry is in. */
   readonly shelf: string;
   readonly key: string;
-  /** What the entry holds. */
+  /** The names of the entry's files. */
   readonly files: readonly string[];
 }
 

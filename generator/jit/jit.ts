@@ -29,7 +29,7 @@ export { UserError };
 export interface JitRequest {
   /** Default: the op that ships with normrope. */
   readonly op?: ManifestOp | undefined;
-  /** None: a library without kernels, for memory, devices and streams. */
+  /** Undefined: a library without kernels, for memory, devices and streams. */
   readonly point?: ConfigPoint | undefined;
   readonly target: Target;
   /** CUDA: the architectures, such as `sm_90`; default: as in `build`. */

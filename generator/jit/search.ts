@@ -1,8 +1,8 @@
 /**
  * Finds a compiled library in the caches, without a compiler.
  *
- * In: the user's cache and those that are read-only, a shelf, what the library has to run on. Out: its file, and why a
- * cache cannot be searched. Makes and writes nothing.
+ * In: the user's cache and the read-only ones, a shelf, the target and device that the library must run on. Out: its file, or
+ * why caches could not be searched. Makes and writes nothing.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ export function search(
   const readOnly = readOnlyCaches();
   const problems = readOnly
     .filter((root) => !existsSync(root))
-    .map((root) => `NORMROPE_CACHE_READONLY names ${quoted(root)}, which is not there or not to be read`);
+    .map((root) => `NORMROPE_CACHE_READONLY names ${quoted(root)}, which is missing or cannot be read`);
   for (const root of [own, ...readOnly]) {
     try {
       const found = find(root);

@@ -56,13 +56,12 @@ function readSource(config: SourceFile): LoadedConfig {
     if (earlier !== undefined) report(duplicateOp(op.name, earlier, span));
   });
 
-  const elsewhere = complaints.filter((complaint) => !isInSpace(complaint, config, calls));
+  const inSpaces = complaints.filter((complaint) => isInSpace(complaint, config, calls));
+  const elsewhere = complaints.filter((complaint) => !inSpaces.includes(complaint));
   return {
     spaces,
     diagnostics: [...found, ...elsewhere.map(({ diagnostic }) => diagnostic)],
-    typeErrorsInSpaces: complaints
-      .filter((complaint) => isInSpace(complaint, config, calls))
-      .map(({ diagnostic }) => forWidenedName(diagnostic)),
+    typeErrorsInSpaces: inSpaces.map(({ diagnostic }) => forWidenedName(diagnostic)),
   };
 }
 

@@ -1,8 +1,8 @@
 /**
  * A model's config.json → the part of it that describes the attention of text.
  *
- * In: the path of a file that may be anything. Out: the fields as they are written, and the names of the model. What
- * they mean is for `fields` and `rope` to say.
+ * In: the path of a file that may hold anything. Out: the fields as written, and the names of the model. Does not interpret
+ * them: `fields` and `rope` do.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -13,13 +13,13 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 export interface ModelConfig {
   readonly path: string;
-  /** `model_type`, or the `_class_name` of a diffusers config; undefined where there is neither. */
+  /** `model_type`, or the `_class_name` of a diffusers config; undefined if it has neither. */
   readonly type: string | undefined;
   /** `architectures`, the names of its classes. */
   readonly classes: readonly string[];
-  /** The whole config's, where the text model is a part of it. */
+  /** The type of the whole config, if the text model is only a part of it. */
   readonly outerType: string | undefined;
-  /** How messages name the object that `fields` are of: empty, or `text_config.` */
+  /** What messages put before a field's name: empty, or `text_config.` */
   readonly prefix: string;
   readonly fields: Fields;
   /** The whole config. */
@@ -29,7 +29,7 @@ export interface ModelConfig {
 /** Configs are some kilobytes; the largest, with lists for each layer and frequency, some hundred. */
 const CONFIG_BYTES_MAX = 2 ** 22;
 
-/** Where models that take more than text keep the config of their text model; others are it. */
+/** Where a multimodal model keeps the config of its text model. */
 const TEXT_CONFIGS = "thinker_config.text_config text_config llm_config language_config".split(" ");
 
 /** @throws UserError `model-config-unreadable`, `bad-model-config`. */
@@ -41,7 +41,7 @@ export function readModelConfig(path: string): ModelConfig {
   const place = TEXT_CONFIGS.find((each) => textAt(each) !== undefined);
   const fields = place === undefined ? outer : (textAt(place) ?? outer);
   const prefix = place === undefined ? "" : `${place}.`;
-  // A text config does not always repeat what it is.
+  // Not every text config repeats its type.
   const type = typeName(path, prefix, fields) ?? outerType;
   const classes = classesOf(fields);
   return { path, type, classes, outerType: place && outerType, prefix, fields, outer };
@@ -66,7 +66,7 @@ function objectAt(path: string, fields: Fields, name: string): Fields | undefine
   throw badField({ path, prefix: "" }, name, value, "an object, the config of the text model");
 }
 
-/** @returns a `bad-model-config` for a value that a field cannot have. */
+/** The error `bad-model-config` for a value that a field cannot have. */
 export function badField(
   { path, prefix }: Pick<ModelConfig, "path" | "prefix">,
   field: string,
@@ -81,16 +81,16 @@ export function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What is found in texts that are not JSON, and what to do about it. */
+/** Common mistakes in texts that are not JSON, and their fixes. */
 const SLIPS: readonly (readonly [RegExp, string])[] = [
   [/^\s*$/, "it is empty: download it again, or name the config.json of a Hugging Face model"],
   [/^\s*<(!doctype|html)/i, "it is a web page: download the file itself, not the page that shows it"],
-  [/^version https:\/\/git-lfs/, "it stands for a file of Git LFS: run `git lfs pull`"],
+  [/^version https:\/\/git-lfs/, "it is a pointer of Git LFS: run `git lfs pull`"],
   // An object, with comments before it or in it.
   [/^\s*((\/\/|#)[^\n]*\n\s*|\/\*((?!\*\/)[\s\S])*\*\/\s*)+\{/, "JSON has no comments: take them out"],
   [/^\s*\{[\s\S]*[{[,\n][ \t]*(\/\/|\/\*|#)/, "JSON has no comments: take them out"],
 ];
-/** A slip shows early, or is not looked for. */
+/** Only the start of a text is searched for slips. */
 const SLIP_WITHIN = 10_000;
 
 function parse(path: string, text: string): Fields {
@@ -106,7 +106,7 @@ function parse(path: string, text: string): Fields {
   throw unreadable(path, `holds ${show(value)}, and a config is an object`);
 }
 
-/** Texts, which may hold anything, and the numbers that Python writes and JSON has not: they are read as texts. */
+/** Strings, and the numbers that Python writes although JSON lacks them. The numbers are read as strings. */
 const TEXT_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g;
 
 /** JSON as Python writes it. @throws SyntaxError. */

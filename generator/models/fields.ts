@@ -1,8 +1,8 @@
 /**
- * The fields of a config that say how wide and how many its heads are, and of which dtype, with the model's own defaults.
+ * The fields of a config that give the number, width and dtype of heads, with the model's own defaults.
  *
- * In: a config as it is written, and its row of `model_types`. Out: checked fields under their usual names, and remarks
- * on what the config left out. Pure.
+ * In: a config as written, and its row of `model_types`. Out: checked fields under their usual names, and remarks
+ * on fields that the config leaves out. Pure.
  */
 import { z } from "zod";
 import { AXES, type ConfigPoint, DTYPES } from "../../dsl/axes.js";
@@ -12,7 +12,7 @@ import { badField, type Fields, type ModelConfig } from "./config_file.js";
 import type { Head } from "./head.js";
 import type { ModelType } from "./model_type.js";
 
-/** What a field must be, and that in words; null is what configs write for "not said". */
+/** An optional field: its schema, and the same in words. Configs may write null for a field that they leave out. */
 const maybe = <S extends z.ZodType>(schema: S, want: string) => schema.nullish().describe(want);
 const whole = (most: number) => z.int().min(1).max(most);
 const wholeText = (most: number) => `a whole number from 1 to ${most}`;
@@ -39,23 +39,23 @@ const TEXT = z.object({
   rope_parameters: object,
 });
 
-/** A default of these is for `rope` to take, where the parameters do not say it. */
+/** The fields whose defaults `rope` takes, since RoPE's parameters may hold them instead. */
 const ROPE = ["rope_theta", "rope_parameters", "partial_rotary_factor"];
 
 export interface TextModel extends ModelConfig {
-  /** Undefined where the model type is not known. */
+  /** Undefined if the model type is not known. */
   readonly row: ModelType | undefined;
   /** What is done to each head of q and k. */
   readonly head: Head;
   /** The checked fields, named as configs name them. */
   readonly text: z.infer<typeof TEXT>;
-  /** A field that `text` has not, or its default, which is `taken` by that. */
+  /** The value of a field that `text` lacks, or the model's default, which is then added to `taken`. */
   readonly extra: (name: string) => unknown;
-  /** What the config leaves out, and the model's own code takes instead. */
+  /** The defaults of the model's own code for fields that the config leaves out. */
   readonly taken: ReadonlyMap<string, unknown>;
 }
 
-/** @throws UserError `bad-model-config`, for every field that is wrong. */
+/** @throws UserError `bad-model-config` for every field that is wrong. */
 export function readTextModel(config: ModelConfig, row: ModelType | undefined, head: Head): TextModel {
   const { fields } = config;
   const taken = new Map<string, unknown>();
@@ -73,7 +73,7 @@ export function readTextModel(config: ModelConfig, row: ModelType | undefined, h
   return { ...config, row, head, text, extra, taken };
 }
 
-/** The fields as a schema has them. @throws UserError `bad-model-config`, for every field that is wrong. */
+/** The fields, checked by a schema. @throws UserError `bad-model-config` for every field that is wrong. */
 export function checked<S extends z.ZodObject>(
   schema: S,
   fields: Fields,
@@ -95,7 +95,7 @@ export function checked<S extends z.ZodObject>(
 
 const DTYPE = AXES.find(({ name }) => name === "dtype");
 
-/** The dtype of the weights and of what runs through them; a text config's own goes first. */
+/** The dtype of weights and activations. The text config's own has priority. */
 export function dtypeField({
   fields,
   outer,
@@ -116,13 +116,13 @@ export function dtypeOf(config: ModelConfig, asked: ConfigPoint["dtype"] | undef
   const dtype = DTYPES.find((name) => name === alias);
   if (dtype !== undefined) return dtype;
   const message = `${quoted(config.path)}: ${name} is ${show(value)}, and the kernels are for bfloat16 and float16`;
-  const fix = "say what the model is run in with --dtype bf16 or --dtype f16";
+  const fix = "name the dtype that the model runs in: --dtype bf16 or --dtype f16";
   throw userError("missing-model-fact", message, fix);
 }
 
-/** A remark on the defaults that were taken so far. */
+/** A remark on the defaults taken so far. */
 export function defaultsTaken({ taken }: TextModel): string[] {
   if (taken.size === 0) return [];
   const values = [...taken].map(([name, value]) => `${name} ${value}`).join(", ");
-  return [`the config leaves out what is here as the model's own code takes it: ${values}`];
+  return [`the config leaves out fields; these are the defaults of the model's own code: ${values}`];
 }

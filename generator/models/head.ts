@@ -1,8 +1,8 @@
 /**
  * What a model does to each head of q and k: stages of the language, and the values of their axes.
  *
- * In: a config, the row of its type where there is one, and flags. Out: the stages and values, or an error that names all
- * that the language has no word for, or else each flag that is still needed. Pure.
+ * In: a config, the row of its type if there is one, and flags. Out: the stages and values, or an error that names
+ * everything that the language lacks, or else each flag that is still needed. Pure.
  */
 import { type ConfigPoint, STAGES } from "../../dsl/axes.js";
 import type { AxisValue } from "../../dsl/axis.js";
@@ -16,7 +16,7 @@ import { dtypeField } from "./fields.js";
 import { type LackName, lackNamed } from "./lacks.js";
 import { flagOf, type ModelType, SAID_AXES } from "./model_type.js";
 
-/** What the command line says of a model beside its config. */
+/** What the command line adds to a config. */
 export interface ModelFlags {
   /** Stages around `x`: `rotate(norm(x))`. */
   readonly head?: string | undefined;
@@ -32,12 +32,13 @@ export interface ModelFlags {
 export interface Head {
   /** The innermost first. */
   readonly stages: readonly StageCall[];
-  /** The values of their axes that no config says, where these are not the default. */
+  /** The values of those axes that no config gives, unless they are the default. */
   readonly values: Values;
 }
 
 /**
- * Flags may repeat what a row says. Of a model without a row they say all: a default is the language's, and no fact of it.
+ * Flags may repeat what a row says. For a model without a row they must give every value: the language's defaults say nothing
+ * about a model.
  * @throws UserError `unsupported-model`, `unknown-model-type`, `missing-model-fact`, `bad-model-config`, `bad-option`.
  */
 export function headOf(config: ModelConfig, row: ModelType | undefined, flags: ModelFlags): Head {
@@ -57,7 +58,7 @@ export function headOf(config: ModelConfig, row: ModelType | undefined, flags: M
   const rest = restMissing(config, row, flags);
   if (stages !== undefined && unsaid.length === 0) {
     if (rest.length === 0) return { stages, values };
-    const message = `${quoted(path)} does not say all of it, and nothing is guessed`;
+    const message = `${quoted(path)} leaves facts out, and nothing is guessed`;
     throw userError("missing-model-fact", message, `add ${rest.join(" ")}`);
   }
   const wanted = [
@@ -70,14 +71,14 @@ export function headOf(config: ModelConfig, row: ModelType | undefined, flags: M
   throw userError("unknown-model-type", `${quoted(path)}: ${what}`, fix);
 }
 
-/** The stages of `rotate(norm(x))`. @throws UserError `bad-option` for what is no such expression. */
+/** The stages of an expression such as `rotate(norm(x))`. @throws UserError `bad-option` for any other text. */
 export function parseHead(text: string): readonly StageCall[] {
   const [, opened = "", closed] = /^((?:\w+\()+)x(\)+)$/.exec(text.replaceAll(/\s+/g, "")) ?? [];
   const names = opened.split("(").slice(0, -1).reverse();
   const known = [...STAGES.keys()];
   const bad = (why: string, fix: string) => userError("bad-option", `--head is ${show(text)}${why}`, fix);
   if (closed?.length !== names.length) {
-    const fix = `write stages around x, such as "rotate(norm(x))", of ${known.join(", ")}; other flags say their axes`;
+    const fix = `write stages around x, such as "rotate(norm(x))", of ${known.join(", ")}; other flags set their axes`;
     throw bad(", which is no expression", fix);
   }
   const unknown = names.find((name) => !STAGES.has(name));
@@ -90,7 +91,7 @@ export function parseHead(text: string): readonly StageCall[] {
   const rejection = stageRejection({ q: stages, k: stages });
   if (rejection !== undefined) throw bad(`: ${rejection.reason}`, rejection.fix);
   if (!stages.some(isRotation))
-    throw bad(", which does not rotate", "write an op and its entry into the config");
+    throw bad(", which does not rotate", "write the op and its entry into the config yourself");
   return stages;
 }
 
@@ -108,7 +109,7 @@ function stagesOf({ head, types }: ModelType): Head["stages"] {
   return parseHead(head);
 }
 
-/** A flag says what is known, or what the stages have an axis for. */
+/** Refuses a flag that contradicts the row, or whose axis the stages lack. */
 function requireAgreement(
   row: ModelType | undefined,
   stages: Head["stages"],
@@ -130,13 +131,13 @@ function requireAgreement(
   }
 }
 
-/** Refuses what the language has no word for, with every reason. A stage that is off lacks nothing. */
+/** Refuses a model that the language has no stage for, with every reason. A stage that is off needs none. */
 function requireWords(config: ModelConfig, row: ModelType | undefined, off: string | undefined): void {
   const names = new Set([...(row?.lacks ?? []), ...lacksSeen(config)]);
   const lacks = [...names].map(lackNamed).filter(({ of }) => of === undefined || of !== off);
   if (lacks.length === 0) return;
   const subject = `${quoted(config.path)}: the attention of ${config.type ?? "this model"}`;
-  // What helps against one reason is of no use where there is another.
+  // One reason's alternative does not help against another reason.
   const instead = lacks.length === 1 ? lacks[0]?.instead : undefined;
   const fix = instead ?? "leave its norm and RoPE to the model's own code";
   throw new UserError(
@@ -144,7 +145,7 @@ function requireWords(config: ModelConfig, row: ModelType | undefined, off: stri
   );
 }
 
-/** What shows in the config of any model. */
+/** What the language lacks, as far as any config shows it. */
 function lacksSeen(config: ModelConfig): LackName[] {
   const isMrope = ropeObjects(config).some(
     ({ mrope_section, xdrope_section, type, rope_type }) =>
@@ -168,13 +169,13 @@ function isNormOff(config: ModelConfig, row: ModelType): boolean {
   return !value;
 }
 
-/** Every object of a config that may say something of RoPE. */
+/** Every object of a config that may hold parameters of RoPE. */
 function ropeObjects({ fields }: ModelConfig) {
   const parameters = [fields.rope_scaling, fields.rope_parameters].filter(isObject);
   return [fields, ...parameters, ...parameters.flatMap((object) => Object.values(object).filter(isObject))];
 }
 
-/** Flags for what neither the config nor the model's row says. */
+/** The other flags that are needed, because neither the config nor the row has their values. */
 function restMissing(config: ModelConfig, row: ModelType | undefined, flags: ModelFlags): string[] {
   const all = ropeObjects(config);
   const isSaid = (name: string) =>

@@ -1,15 +1,15 @@
 /**
- * What models do to q and k that the language has no word for yet.
+ * What models do to q and k that the language has no stage for yet.
  *
- * In: nothing. Out: one table of reasons, by name, and what the user can do instead.
+ * In: nothing. Out: one table of reasons, by name, with what the user can do instead.
  */
 
 interface Lack {
-  /** Reads behind `the attention of <model>`. */
+  /** Follows `the attention of <model>` in the message. */
   readonly reason: string;
-  /** What the user can do instead. Default: nothing but the model's own code. */
+  /** What the user can do instead. Default: use the model's own code. */
   readonly instead?: string;
-  /** The stage that it is about: a model without that stage lacks nothing. */
+  /** The stage concerned. A model that switches this stage off can be imported. */
   readonly of?: string;
 }
 
@@ -28,8 +28,7 @@ export const LACKS = {
   },
   mrope: {
     reason: "has mRoPE, with positions of several rows [3, num_tokens]: `rotate` takes one row",
-    instead:
-      "for text alone all rows are equal, and so is plain RoPE: `normrope add` adds that kernel by hand",
+    instead: "for text alone all rows are equal, which is plain RoPE: add that kernel with `normrope add`",
   },
   axial: {
     reason: "has axial RoPE, with a position for each axis of an image or video: `rotate` takes one position",
@@ -39,15 +38,16 @@ export const LACKS = {
   ropeless: { reason: "has no RoPE at all: `import` is for heads that rotate" },
   heads_by_layer: {
     reason: "has other head counts in each layer, which `import` does not read",
-    instead: "`normrope add` adds its kernels by hand: head counts are arguments of a call",
+    instead: "add its kernels with `normrope add`: head counts are arguments of a call",
   },
   per_layer_config: {
-    reason: "differs between layers by per_layer_config, as transformers saves it, which is not read",
+    reason:
+      "differs between layers by per_layer_config, which transformers writes and `import` does not read",
     instead: "import the config.json that the model was published with",
   },
 } as const satisfies Readonly<Record<string, Lack>>;
 
 export type LackName = keyof typeof LACKS;
 
-/** The same table, its rows alike. */
+/** A row of the table, with the optional fields that `as const` hides. */
 export const lackNamed = (name: LackName): Lack => LACKS[name];

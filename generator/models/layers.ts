@@ -1,8 +1,8 @@
 /**
  * A text model's layers, in groups whose attention is alike.
  *
- * In: the checked fields, and the row of the model's type. Out: for each group the heads of all ranks together, whether
- * k is the layer's own, and RoPE. Pure.
+ * In: the checked fields, and the row of the model's type. Out: for each group the heads of all ranks together, RoPE, and
+ * whether the layers have a k of their own. Pure.
  */
 import { quoted, show, userError } from "../diagnostics.js";
 import { badField } from "./config_file.js";
@@ -14,26 +14,26 @@ import { type LayerRope, ropeOf } from "./rope.js";
 export interface LayerGroup {
   /** `full_attention` and the like, as configs name them. */
   readonly types: readonly string[];
-  /** Undefined where the config does not say it. */
+  /** Undefined if the config does not give it. */
   readonly count: number | undefined;
   readonly headDim: number;
   readonly numQHeads: number;
   readonly numKvHeads: number;
-  /** False where k and v are an earlier layer's. */
+  /** False if k and v are an earlier layer's. */
   readonly hasOwnK: boolean;
   readonly rope: LayerRope;
 }
 
 export interface Layers {
   readonly groups: readonly LayerGroup[];
-  /** Types without attention, or with nothing to do in it, and how many layers they are. */
+  /** Types of layers that need no kernel, and the number of layers of each. */
   readonly others: ReadonlyMap<string, number>;
 }
 
 const ATTENTION_TYPES = ["full_attention", "sliding_attention", "chunked_attention", "minimax_m3_sparse"];
 const OTHER_TYPES = ["linear_attention", "conv", "mamba", "mamba2", "recurrent", "moe", "mlp"];
 
-/** One layer, before layers that are alike are put together. */
+/** One layer, before equal layers are grouped. */
 interface Layer {
   readonly type: string;
   readonly rotates: boolean;
@@ -63,7 +63,7 @@ export function layersOf(model: TextModel, flags: ModelFlags): Layers {
   };
 }
 
-/** What layers are called in which nothing is done to q and k. */
+/** The name of a layer that does nothing to q and k; undefined for other layers. */
 function undoneType({ row, head }: TextModel, { type, rotates }: Layer): string | undefined {
   const isBare = row?.layers?.noRopeNoNorm || head.stages.every(isRotation);
   return !rotates && isBare ? `${type} without RoPE` : undefined;
@@ -96,7 +96,7 @@ function eachLayer(model: TextModel): Layer[] {
   }));
 }
 
-/** The type of each layer; of one layer that stands for all where nothing counts them, and all are alike. */
+/** The type of each layer. If the config gives no number of layers and all are equal, one stands for all. */
 function layerTypes(model: TextModel): readonly string[] {
   const { path, prefix, text, row } = model;
   const rule = row?.layers ?? {};
@@ -109,7 +109,7 @@ function layerTypes(model: TextModel): readonly string[] {
   const listed = text.no_rope_layers ?? undefined;
   const differ = [fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv, listed];
   if (said == null && count == null && differ.some((reason) => reason !== undefined)) {
-    const want = "a whole number: its layers differ";
+    const want = "a whole number, because the layers differ";
     throw badField(model, "num_hidden_layers", undefined, want);
   }
   const types = [...(said ?? derivedTypes(model, count ?? 1))];
@@ -140,7 +140,7 @@ function derivedTypes(model: TextModel, count: number): string[] {
   return all.map((i) => ((i + 1) % every === 0 ? "full_attention" : others));
 }
 
-/** n of every n-th layer, as a field has it: a number, or letters with a G at the end. */
+/** The n of "every n-th layer". The field holds a number, or letters that end with a G. */
 function period(model: TextModel, field: string): number {
   const every = model.extra(field);
   const n = typeof every === "string" && /^L*G$/.test(every) ? every.length : every;
@@ -162,7 +162,7 @@ function groupOf(model: TextModel, layer: Layer, flags: ModelFlags): LayerGroup 
   return { types: [type], count: 1, headDim, numQHeads, numKvHeads, hasOwnK, rope };
 }
 
-/** A width or a count, which `full_attention` layers may have in a field of their own. */
+/** A width or a count. `full_attention` layers may have a field of their own for it. */
 function fieldOf(
   model: TextModel,
   type: string,
@@ -177,11 +177,11 @@ function fieldOf(
   throw badField(model, own?.field ?? name, value, "a whole number from 1 to 65536");
 }
 
-/** Null says that each q head has a kv head of its own; nothing says nothing. */
+/** Null means that each q head has a kv head of its own. A field that is left out means nothing. */
 function kvHeadsOfNull({ path, prefix, text, extra }: TextModel): number {
   if (extra("num_key_value_heads") === null) return text.num_attention_heads;
   const message = `${quoted(path)}: ${prefix}num_key_value_heads is missing`;
-  throw userError("missing-model-fact", message, "add it to the config; null says as many as q heads");
+  throw userError("missing-model-fact", message, "add it to the config; null means as many as q heads");
 }
 
 function dividedHeadDim(model: TextModel): number {

@@ -1,9 +1,9 @@
 /**
  * A model's config.json → the kernels that its layers need, or the reasons why there are none.
  *
- * In: the path of a config, and what the command line adds. Out: a model: what is done to its heads, and groups of layers
- * with the values of their axes, the heads of one rank and their tables. What is not known is asked for, never guessed.
- * Reads one file and writes none.
+ * In: the path of a config, and what the command line adds. Out: a model: the stages of its heads, and groups of layers with
+ * the values of their axes, the heads of one rank and their tables; or errors that ask for what is not known. Must not guess
+ * or write a file.
  */
 import { completed, type Values } from "../../dsl/points.js";
 import { openAxes, type StageCall } from "../../dsl/sides.js";
@@ -15,11 +15,11 @@ import { type LayerGroup, layersOf } from "./layers.js";
 import type { ModelType } from "./model_type.js";
 import { modelType } from "./model_types.js";
 
-/** Layers that one kernel does. */
+/** Layers that use one kernel. */
 export interface ModelLayers extends LayerGroup {
-  /** Of every axis that means something to the model's stages. */
+  /** The values of the axes of the model's stages. */
   readonly values: Values;
-  /** Of one rank. */
+  /** The heads of one rank. */
   readonly heads: { readonly q: number; readonly k: number; readonly v: number };
 }
 
@@ -27,16 +27,16 @@ export interface Model {
   readonly path: string;
   readonly type: string;
   readonly outerType: string | undefined;
-  /** Where the facts about it come from. */
+  /** The source of the facts about the model. */
   readonly source: string;
   readonly tp: number;
-  /** What is done to each head of q and k, the innermost stage first. */
+  /** The stages of each head of q and k, the innermost first. */
   readonly stages: readonly StageCall[];
-  /** Undefined where the config does not say it. */
+  /** Undefined if the config does not give it. */
   readonly eps: number | undefined;
   readonly rounding: ModelType["rounding"];
   readonly layers: readonly ModelLayers[];
-  /** Layers without attention, or with nothing to do in it, by type. */
+  /** The number of layers that need no kernel, by type. */
   readonly others: ReadonlyMap<string, number>;
   readonly remarks: readonly string[];
 }
@@ -53,8 +53,8 @@ export function readModel(path: string, flags: ModelFlags): Model {
   const dtype = dtypeOf(config, flags.dtype);
   const { groups, others } = layersOf(model, flags);
   if (groups.length === 0) {
-    const message = `${quoted(path)}: no layer has attention with something to do`;
-    throw userError("unsupported-model", message, "it needs no kernel");
+    const message = `${quoted(path)}: no layer norms or rotates q and k`;
+    throw userError("unsupported-model", message, "the model needs no kernel");
   }
   return {
     path,
@@ -77,7 +77,7 @@ export function readModel(path: string, flags: ModelFlags): Model {
   };
 }
 
-/** Fields that change the attention of some models; of a model that is not known, how is not known either. */
+/** Fields that change the attention of some models. How they change an unknown model is not known. */
 const UNREAD = ["rope_local_base_freq", "no_rope_layer_interval", "num_kv_shared_layers"];
 
 function unread({ row, fields }: TextModel, groups: readonly LayerGroup[]): string[] {
@@ -85,7 +85,7 @@ function unread({ row, fields }: TextModel, groups: readonly LayerGroup[]): stri
   const isMixed = groups.some(({ types }) => types.length > 1);
   const names = [...UNREAD.filter((name) => fields[name] != null), ...(isMixed ? ["layer_types"] : [])];
   if (names.length === 0) return [];
-  return [`not read, for the model type is not known: ${names.join(", ")}; layers may differ by them`];
+  return [`not read, because the model type is not known: ${names.join(", ")}; layers may differ in them`];
 }
 
 function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
@@ -93,7 +93,7 @@ function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   return [
     ...(outerType === undefined
       ? []
-      : [`of ${quoted(path)}, ${outerType}, this is ${prefix.slice(0, -1)}, ${type}`]),
+      : [`the model is ${prefix.slice(0, -1)} of ${quoted(path)}: ${type}, a part of ${outerType}`]),
     ...defaultsTaken(model),
     ...unread(model, groups),
     ...(row?.remarks ?? []).flatMap((remark) => {
@@ -103,7 +103,7 @@ function remarksOf(model: TextModel, groups: readonly LayerGroup[]): string[] {
   ];
 }
 
-/** q heads are split over the ranks; kv heads too, or each is on several ranks. */
+/** q heads are split over the ranks. So are kv heads; if there are fewer of them than ranks, ranks share one. */
 function headsOfRank({ numQHeads, numKvHeads, hasOwnK }: LayerGroup, tp: number): ModelLayers["heads"] {
   const isSplit = numQHeads % tp === 0 && (numKvHeads % tp === 0 || tp % numKvHeads === 0);
   if (!isSplit) {

@@ -1,18 +1,18 @@
 /**
  * What each `model_type` of a Hugging Face config does to q and k: one row each, with the source it was read in.
  *
- * In: nothing. Out: the rows, found by `model_type`, or by `_class_name` where diffusers wrote the config. Data only:
- * what a config says itself is read by `fields`, `rope` and `layers`.
+ * In: nothing. Out: the rows, found by `model_type`, or by the `_class_name` of a diffusers config. Data only: `fields`, `rope`
+ * and `layers` read what a config says itself.
  */
 import type { LackName } from "./lacks.js";
 import type { ModelType } from "./model_type.js";
 
 type Facts = Omit<ModelType, "types" | "source">;
 
-/** Norms: `w * x` in the model's dtype, or all of it in float32. */
+/** How norms round: `w * x` in the model's dtype, or all of the norm in float32. */
 const EARLY = "rounds to DTYPE before it multiplies by the weight, and again behind it";
 const LATE = "rounds to DTYPE at the end of the norm";
-/** Rotations: all of it in the model's dtype, or float32 with tables of that dtype, or float32 alone. */
+/** How rotations round: all in the model's dtype, in float32 with tables of that dtype, or all in float32. */
 const IN_DTYPE = "rotates with cosine, sine and products in DTYPE";
 const ON_DTYPE_TABLES = "rotates in float32 with cosine and sine in DTYPE, and rounds behind it";
 const IN_FLOAT32 = "rotates in float32, and rounds to DTYPE behind it";
@@ -29,7 +29,7 @@ const MLA: Facts = { lacks: ["latent_norm", "trailing"] };
 const V_NORM =
   "v is normed as well, without a weight: give the op a `v` for it, or leave v to the model's own code";
 
-/** Rows of transformers, which differ in their names: of each, `/` parts the types. A folder is named like the first. */
+/** Rows of transformers with equal facts. `/` separates the types of one row. The folder is named like the first type. */
 const hf = (names: string, facts: Facts, folder?: string): ModelType[] =>
   names.split(" ").map((name) => {
     const types = name.split("/");
@@ -38,19 +38,19 @@ const hf = (names: string, facts: Facts, folder?: string): ModelType[] =>
     return { types, source, ...facts, defaults: { rope_theta: 10_000, ...facts.defaults } };
   });
 
-/** A row of a diffusers model, whose configs have `_class_name`. */
+/** A row of a diffusers model. Its configs have `_class_name`. */
 const diffusers = (type: string, file: string, ...lacks: LackName[]): ModelType => ({
   types: [type],
   source: `diffusers 58eb52c, models/transformers/transformer_${file}.py`,
   lacks: [...lacks, "axial"],
 });
 
-/** Defaults of kv heads, null for as many as q heads, and of the width of a head. */
+/** Defaults of the number of kv heads (null: as many as q heads) and of the width of a head. */
 const heads = (num_key_value_heads: number | null, head_dim?: number) => ({ num_key_value_heads, head_dim });
 const EPS_6 = { rms_norm_eps: 1e-6 };
 const EPS_5 = { rms_norm_eps: 1e-5 };
 
-/** A base for each type of layers, and what else is said of them. */
+/** RoPE parameters by layer type. */
 const byLayer = (sliding: object, full: object) => ({
   rope_theta: undefined,
   rope_parameters: {
@@ -58,7 +58,7 @@ const byLayer = (sliding: object, full: object) => ({
     full_attention: { rope_type: "default", rope_theta: 1_000_000, ...full },
   },
 });
-/** Gemma 3's and 3n's. */
+/** The old fields of Gemma 3 and 3n. */
 const GEMMA_THETA = { full_attention: "rope_theta", sliding_attention: "rope_local_base_freq" };
 
 const TABLE: readonly (ModelType | readonly ModelType[])[] = [

@@ -1,14 +1,14 @@
 /**
  * A model as `import` shows it: lines to read, and an object for programs.
  *
- * In: a model, and the id of each kernel. Out: text with the exact calls of normrope/runtime, and JSON. Pure.
+ * In: a model, and the kernel of each group of layers. Out: text with the exact calls of normrope/runtime, and JSON. Pure.
  */
 import { expressionOf, stageNamed } from "../../dsl/sides.js";
-import { quoted } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import type { ConfigPoint } from "../ir.js";
 import type { Model, ModelLayers } from "./model.js";
 
-/** Layers and their kernel; or why the config's op allows none. */
+/** Layers and their kernel, or why the config's op allows none. */
 export interface Outcome {
   readonly layers: ModelLayers;
   readonly point: ConfigPoint;
@@ -19,11 +19,11 @@ export interface Outcome {
 /** One table of some layers, as TypeScript that makes it. */
 interface Call {
   readonly call: string;
-  /** What the table is for, where the layers have several or do not rotate. */
+  /** What the table is for, if the layers have several or do not rotate. */
   readonly use?: string | undefined;
 }
 
-/** Lines of text, without what became of the config. */
+/** The model in lines of text. They do not say what was added to the config. */
 export function reportLines(model: Model, outcomes: readonly Outcome[]): string[] {
   return [
     `${quoted(model.path)}: ${model.type} (${model.source})`,
@@ -39,7 +39,7 @@ export function reportLines(model: Model, outcomes: readonly Outcome[]): string[
 
 function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] {
   if (problem !== undefined) return [leftOut({ layers, problem })];
-  const eps = model.eps ?? "not said by the config";
+  const eps = model.eps ?? "not in the config";
   return [
     titleOf(layers),
     `  kernel   ${id}`,
@@ -52,7 +52,7 @@ function outcomeLines(model: Model, { layers, id, problem }: Outcome): string[] 
 const takesEps = ({ stages }: Model) =>
   stages.some(({ name }) => stageNamed(name).inputs.some((input) => input.name === "eps"));
 
-/** What is said of layers that the config's op allows no kernel for. */
+/** The line for layers that the config's op allows no kernel for. */
 export function leftOut({ layers, problem }: Pick<Outcome, "layers" | "problem">): string {
   return `${titleOf(layers)}: not imported, ${problem}`;
 }
@@ -62,7 +62,7 @@ function titleOf({ count, types }: ModelLayers): string {
 }
 
 function layersText(count: number | undefined): string {
-  return count === undefined ? "layers" : `${count} layer${count === 1 ? "" : "s"}`;
+  return count === undefined ? "layers" : counted(count, "layer");
 }
 
 function headsText({ tp }: Model, { heads, headDim, numQHeads, numKvHeads, hasOwnK }: ModelLayers): string {
@@ -73,7 +73,7 @@ function headsText({ tp }: Model, { heads, headDim, numQHeads, numKvHeads, hasOw
   return `${own} of ${headDim} elements on each of ${tp} ranks, of ${numQHeads} q and ${numKvHeads} kv heads${copies}${shared}`;
 }
 
-/** The tables of some layers: where they do not rotate, one whose angles are 0. */
+/** The tables of some layers. Layers that do not rotate get one whose angles are 0. */
 export function callsOf({ rope }: ModelLayers): readonly Call[] {
   if (rope.tables.length === 0) {
     const call = `tableOf(new Float64Array(${rope.rotaryDim / 2}), 1)`;
@@ -82,7 +82,7 @@ export function callsOf({ rope }: ModelLayers): readonly Call[] {
   return rope.tables.map(({ parameters, use }) => ({ call: `ropeTable(${literal(parameters)})`, use }));
 }
 
-/** TypeScript for a value; what is undefined is left out. */
+/** A value as TypeScript, without undefined fields. */
 function literal(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -94,12 +94,12 @@ function literal(value: unknown): string {
 function roundingText({ rounding, stages, layers }: Model): string {
   const known: Readonly<Record<string, string | undefined>> = rounding ?? {};
   const texts = stages.map(({ name }) => known[name]);
-  if (texts.includes(undefined)) return "where the model's own code rounds is not known here";
+  if (texts.includes(undefined)) return "it is not known where the model's own code rounds";
   const dtype = String(layers[0]?.values.dtype);
   return `the model's own code ${texts.join(", then ").replaceAll("DTYPE", dtype)}: last bits differ`;
 }
 
-/** The same for programs. */
+/** The model and what became of its layers, for programs. */
 export function reportObject(model: Model, outcomes: readonly Outcome[]) {
   const { path, type, source, tp, stages, eps, others, remarks } = model;
   const sizes = ({ types, count, heads, hasOwnK }: ModelLayers) => ({

@@ -1,9 +1,9 @@
 /**
- * What a config says of RoPE → the parameters of `ropeTable`, for each type of layer.
+ * A config's RoPE fields → the parameters of `ropeTable`, for each type of layer.
  *
- * In: a text model, a layer type, its head_dim. Out: how much of a head rotates, and the table, or the two, that the
- * layers need. Old forms (`rope_theta`, `rope_scaling`) and new ones (`rope_parameters`, for all layers or by layer type)
- * are read as transformers 5.18.0 does, `modeling_rope_utils.py`. Pure.
+ * In: a text model, a layer type, its head_dim. Out: how much of a head rotates, and the one or two tables that the layers
+ * need. Old fields (`rope_theta`, `rope_scaling`) and new ones (`rope_parameters`, for all layers or by layer type) are read
+ * as `modeling_rope_utils.py` of transformers 5.18.0 reads them. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
 import { NormropeError } from "../../runtime/errors.js";
@@ -14,7 +14,7 @@ import type { TextModel } from "./fields.js";
 import type { ModelFlags } from "./head.js";
 import { readScaling, type Stated } from "./scaling.js";
 
-/** One table, and for which sequences it is where there is more than one. */
+/** One table. If layers have several, `use` says for which sequences. */
 export interface Table {
   readonly use?: string | undefined;
   readonly parameters: RopeParameters;
@@ -23,12 +23,12 @@ export interface Table {
 export interface LayerRope {
   /** Leading elements of a head that rotate. */
   readonly rotaryDim: number;
-  /** None where the layers do not rotate. */
+  /** Empty if the layers do not rotate. */
   readonly tables: readonly Table[];
   readonly remarks: readonly string[];
 }
 
-/** Layers that RoPE is asked for: of a type, and rotating or not. */
+/** The layers to find RoPE for. */
 interface Asking {
   readonly type: string;
   readonly rotates: boolean;
@@ -51,7 +51,7 @@ export function ropeOf(model: TextModel, layers: Asking, headDim: number, flags:
     const parameters = { base, rotaryDim, ...(scaling === undefined ? {} : { scaling }) };
     return { use, parameters };
   });
-  // An odd or a zero rotary_dim is for the range of its axis to refuse.
+  // The range of the axis refuses an odd rotary_dim, and 0.
   if (rotaryDim >= 2 && rotaryDim % 2 === 0) for (const table of tables) requireTable(model, name, table);
   return { rotaryDim, tables, remarks: [...remarks, ...scaling.remarks] };
 }
@@ -66,7 +66,7 @@ function requireTable({ path, prefix }: TextModel, name: string, { parameters }:
   }
 }
 
-/** What a config says of a type of layers; undefined where they do not rotate. */
+/** The RoPE parameters of a layer type; undefined if it does not rotate. */
 function parametersOf(model: TextModel, { type, rotates }: Asking, remarks: string[]): Stated | undefined {
   const { text, row, fields, path, prefix } = model;
   const local = row?.thetaOf === undefined ? {} : withOldTheta(model, row.thetaOf, type);
@@ -78,22 +78,22 @@ function parametersOf(model: TextModel, { type, rotates }: Asking, remarks: stri
   const parameters = isFilled(fields.rope_parameters) ? fields.rope_parameters : undefined;
   if (scaling !== undefined && parameters !== undefined && !isDeepStrictEqual(scaling, parameters)) {
     const message = `${quoted(path)}: ${prefix}rope_scaling and ${prefix}rope_parameters say different things`;
-    throw userError("bad-model-config", message, "leave out the one that the model is not run with");
+    throw userError("bad-model-config", message, "remove the one that the model does not use");
   }
   const own = row?.defaults?.rope_parameters;
   const said = scaling ?? parameters ?? (isObject(own) ? own : {});
   if (said === own)
-    remarks.push("the config leaves out rope_parameters: they are here as the model's own code has them");
+    remarks.push("the config leaves out rope_parameters: these are the defaults of the model's own code");
   const name = scaling === undefined ? "rope_parameters" : "rope_scaling";
   if (!isByLayerType(said)) return { name, fields: said };
-  // Null stands for no RoPE, and in models whose old fields had a base for each type, for their own.
+  // Null means no RoPE. In models whose old fields had a base for each type, it means the model's own parameters.
   const entry = rotates ? (said[type] ?? (row?.thetaOf === undefined ? said[type] : {})) : null;
   if (entry === null) return undefined;
   if (isObject(entry)) return { name: `${name}.${type}`, fields: { ...local, ...entry }, around: said };
   throw badField(model, `${name}.${type}`, entry, "the parameters of these layers, or null");
 }
 
-/** The model's own parameters of a layer type, with the base that an old field of the config may give. */
+/** The model's own parameters of a layer type, with the base from the config's old field if it is set. */
 function withOldTheta(
   { row, fields }: TextModel,
   thetaOf: Readonly<Record<string, string>>,
@@ -109,7 +109,7 @@ function isFilled(value: unknown): value is Fields {
   return isObject(value) && Object.keys(value).length > 0;
 }
 
-/** Parameters themselves are numbers, words and lists. */
+/** Whether the values are parameters for each layer type. Parameters themselves are never objects. */
 function isByLayerType(fields: Fields): boolean {
   return Object.entries(fields).some(
     ([name, value]) => isObject(value) || (value === null && /attention/.test(name)),
@@ -124,11 +124,14 @@ function baseOf(model: TextModel, fields: Fields, where: string, { ropeTheta }: 
     throw userError("bad-option", `--rope-theta is ${ropeTheta}, and the config has ${said}`, "leave it out");
   const base = said ?? ropeTheta ?? model.extra("rope_theta");
   if (typeof base === "number") return base;
-  const message = `${quoted(model.path)}: ${model.prefix}rope_theta is missing, the base of RoPE`;
+  const message = `${quoted(model.path)}: ${model.prefix}rope_theta, the base of RoPE, is missing`;
   throw userError("missing-model-fact", message, "say it with --rope-theta N");
 }
 
-/** Code that rotates whole heads cannot be told otherwise; `proportional` has the factor for what it does not turn. */
+/**
+ * The `partial_rotary_factor`. A factor other than 1 is refused if the model's own code ignores it; `proportional` has its own
+ * use for it.
+ */
 function partialFactor(model: TextModel, fields: Fields, where: string): number | undefined {
   const { row, extra } = model;
   const said = fields.partial_rotary_factor ?? extra("partial_rotary_factor") ?? undefined;
@@ -155,7 +158,7 @@ function rotaryDimOf(
     throw badField(model, "rotary_dim", stated, "a whole number");
   if (stated !== undefined && byFactor !== undefined && stated !== byFactor) {
     const message = `${quoted(path)}: ${prefix}rotary_dim is ${stated}, and partial_rotary_factor makes it ${byFactor}`;
-    throw userError("bad-model-config", message, "leave out the one that the model is not run with");
+    throw userError("bad-model-config", message, "remove the one that the model does not use");
   }
   const isWholeByDefault = row !== undefined && row.rotaryStatedBy === undefined;
   const known = stated ?? byFactor ?? (isWholeByDefault ? headDim : undefined);
@@ -167,7 +170,7 @@ function rotaryDimOf(
     throw userError("missing-model-fact", message, "say it with --rotary-dim N");
   }
   if (asked % 2 === 0 && asked <= headDim) return asked;
-  const message = `--rotary-dim is ${asked}, of heads of ${headDim} elements`;
+  const message = `--rotary-dim is ${asked}, and a head has ${headDim} elements`;
   const fix = `write --rotary-dim with an even number from 2 to ${headDim}`;
   throw userError("bad-option", message, fix);
 }

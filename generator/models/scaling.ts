@@ -1,8 +1,8 @@
 /**
  * RoPE parameters as configs write them → the scalings of `ropeTable`.
  *
- * In: the parameters of one layer type, and the lengths that the config has beside them. Out: the scaling, or several
- * where tables are for sequences of different lengths, and remarks. Pure.
+ * In: the parameters of one layer type, and the lengths that the config has beside them. Out: the scaling, or one for each
+ * range of sequence lengths, and remarks. Pure.
  */
 import { z } from "zod";
 import type { RopeScaling, Scaling } from "../../runtime/rope_scalings.js";
@@ -16,12 +16,12 @@ export interface ReadScaling {
   readonly remarks: readonly string[];
 }
 
-/** What a config says of the RoPE of a layer type. */
+/** The RoPE parameters of a layer type, as the config writes them. */
 export interface Stated {
-  /** Of the field that holds it. */
+  /** The name of the field that holds them. */
   readonly name: string;
   readonly fields: Fields;
-  /** The object around them, where they are by layer type. */
+  /** The object that holds them by layer type, if they are so. */
   readonly around?: Fields;
 }
 
@@ -30,7 +30,7 @@ const MAYBE = z.number().positive().nullish().describe("a positive number, or le
 const LIST = z.array(z.number().positive()).describe("a list of positive numbers");
 const LENGTHS = { original_max_position_embeddings: MAYBE };
 
-/** What the scalings are given, in the words of `rope_type`. */
+/** The parameters of each `rope_type`. */
 const SCHEMAS = {
   default: z.object({}),
   linear: z.object({ factor: NUMBER }),
@@ -53,7 +53,7 @@ const SCHEMAS = {
 
 type RopeType = keyof typeof SCHEMAS;
 
-/** Of every type, and read elsewhere. */
+/** Parameters of every type, which are read elsewhere. */
 const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
 
 /** @throws UserError `bad-model-config`. */
@@ -109,7 +109,7 @@ function scalingsOf(
         originalMaxPositionEmbeddings: original,
         betaFast: read.beta_fast ?? undefined,
         betaSlow: read.beta_slow ?? undefined,
-        // Python takes null for a no.
+        // Null counts as false in Python.
         truncate: truncate === null ? false : truncate,
         attentionFactor: read.attention_factor ?? undefined,
         mscale: read.mscale ?? undefined,
@@ -144,7 +144,7 @@ function scalingsOf(
 function dynamic(model: TextModel, where: string, read: z.infer<typeof SCHEMAS.dynamic>, note: Note) {
   const { alpha, factor } = read;
   const { row } = model;
-  // HunYuan's, which does not depend on a length.
+  // HunYuan's scaling does not depend on a length.
   if (typeof alpha === "number" && (row === undefined || row.alpha))
     return [{ scaling: { type: "alpha", alpha } as const }];
   if (typeof factor !== "number") throw badField(model, `${where}.factor`, factor, "a positive number");
@@ -175,17 +175,17 @@ function longrope(model: TextModel, read: z.infer<typeof SCHEMAS.longrope>, orig
   ];
 }
 
-/** The context before it was extended. Beside parameters of all layers it has priority over the one among them. */
+/** The original context length. Outside of the parameters it has priority, unless these are by layer type. */
 function originalLength(model: TextModel, { name, fields, around }: Stated, note: Note): number {
   const beside = around === undefined ? model.text.original_max_position_embeddings : undefined;
   const said = beside ?? fields.original_max_position_embeddings;
   if (typeof said === "number") return said;
   const field = `${name}.original_max_position_embeddings`;
-  note(`${field} is left out: max_position_embeddings, as transformers takes it`);
+  note(`${field} is left out: max_position_embeddings stands for it, as in transformers`);
   return longest(model, name);
 }
 
-/** By layer type, transformers 5.18.0 looks for it beside the types. */
+/** `truncate` of parameters by layer type. transformers 5.18.0 reads it beside the types. */
 function truncateOf(model: TextModel, around: Fields, where: string): boolean | null | undefined {
   const { truncate } = around;
   if (truncate === undefined || truncate === null || typeof truncate === "boolean") return truncate;

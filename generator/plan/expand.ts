@@ -166,7 +166,9 @@ function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Value
 function missingAxis({ axis, byDefault }: NonNullable<Product["missing"]>, entry: Entry): Diagnostic {
   const { name } = axis;
   const why =
-    byDefault === undefined ? "which has no default" : `whose default, ${byDefault}, the op leaves out`;
+    byDefault === undefined
+      ? "which has no default"
+      : `whose default, ${byDefault}, is outside the op's range`;
   return {
     code: "missing-axis",
     message: `the entry leaves out ${name}, ${why}`,

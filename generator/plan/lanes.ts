@@ -4,7 +4,6 @@
  * In: a plan, or a kernel of a manifest. Out: the vectors in memory order, and a picture of them in text. Pure. It follows the
  * emitted kernel, whose lane l holds fragments l, l + lanesPerHead, and so on.
  */
-
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { Pairing } from "../../dsl/sides.js";
 import { secondVectors } from "./plan.js";

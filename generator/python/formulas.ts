@@ -1,8 +1,8 @@
 /**
- * Runtime's table of RoPE scalings → the same in Python.
+ * The runtime's table of RoPE scalings → the same in Python.
  *
- * In: runtime/rope_scalings.ts, as a syntax tree. Out: the text of python/normrope/_rope_scalings.py. A formula that Python
- * cannot say is an internal error. Only `npm run compile` comes here, so nothing of it is in a user's way.
+ * In: runtime/rope_scalings.ts, as a syntax tree. Out: the text of python/normrope/_rope_scalings.py. A formula without a
+ * Python form is an internal error, which only `npm run compile` can meet.
  */
 import { join } from "node:path";
 import { type ArrowFunction, type Expression, Node, Project, type Statement, SyntaxKind } from "ts-morph";
@@ -26,7 +26,7 @@ from typing import Any
 Values = Mapping[str, float]
 `;
 
-/** The operators that Python writes otherwise; those that are the same; and the functions of Math. */
+/** Operators that Python spells differently, operators that it spells alike, and functions of Math. */
 const OPERATORS: Readonly<Record<string, string>> = { "===": "==", "!==": "!=", "&&": "and", "||": "or" };
 const SAME = ["+", "-", "*", "/", "<", "<=", ">", ">="];
 const FUNCTIONS: ReadonlyMap<string, string> = new Map([
@@ -75,7 +75,7 @@ function helper(name: string, arrow: ArrowFunction): string {
   return define(`def ${snake(name)}(${parameters.join(", ")}) -> float:`, [], arrow);
 }
 
-/** A function of the names that it takes apart. */
+/** A formula. The names that it destructures become reads of `p`. */
 function formula(name: string, arrow: ArrowFunction): string {
   const pattern = arrow.getParameters()[0]?.getNameNode();
   if (!Node.isObjectBindingPattern(pattern)) throw cannot(arrow);
@@ -105,7 +105,7 @@ function expression(node: Node | undefined): string {
     return `-${expression(node.getOperand())}`;
   if (Node.isPropertyAccessExpression(node) && node.getText() === "Math.PI") return "math.pi";
   if (Node.isConditionalExpression(node)) {
-    // Python would take one in front of its `if` apart in another way.
+    // Python would group a choice before its `if` differently.
     if (Node.isConditionalExpression(node.getWhenTrue())) throw cannot(node);
     return `${expression(node.getWhenTrue())} if ${expression(node.getCondition())} else ${expression(node.getWhenFalse())}`;
   }

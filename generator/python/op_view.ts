@@ -39,9 +39,9 @@ export function pythonOpView({ axes, stages }: OpRules): View {
   const free = axes.filter(({ isImplied }) => !isImplied).map(axisOf);
   const heads = new Set<string>(sides);
   const named = tensors.filter(({ name }) => !heads.has(name));
-  const parameters = [...named, ...numbers, ...free].sort(byWhetherItHasADefault);
+  const parameters = [...named, ...numbers, ...free].sort(requiredFirst);
   const isOutput = ({ name }: { name: string }) => name.endsWith("_out");
-  // Apart from the others: it may be no memory.
+  // The table is passed apart: it may be an object without memory.
   const inCall = tensors.filter(({ name }) => name !== "rope_table");
   const namesOf = (all: readonly Parameter[]) => all.map(({ name }) => name).join(", ");
   return {
@@ -58,11 +58,10 @@ export function pythonOpView({ axes, stages }: OpRules): View {
   };
 }
 
-/** What a caller must say comes first. */
-const byWhetherItHasADefault = (a: Parameter, b: Parameter) =>
-  Number(a.default !== "") - Number(b.default !== "");
+/** Parameters without a default come first. */
+const requiredFirst = (a: Parameter, b: Parameter) => Number(a.default !== "") - Number(b.default !== "");
 
-/** A call has the first side, and may leave out the others. */
+/** Only the first side is required. */
 const headsOf = (name: string, index: number) =>
   index === 0
     ? { name, default: "", docs: "Heads, bf16 or f16." }
@@ -84,7 +83,7 @@ function tensorsOf({ name, rule }: Input, side?: string): Parameter[] {
   return [{ name: ownName, type: "Any", default: " = None", docs }];
 }
 
-/** Of those that the shipped op takes a caller must say `eps`; the table of angles knows the other. */
+/** `eps` has no default. The attention factor's is in the table of angles. */
 function numberOf({ name, docs, rule }: Input): Parameter {
   const text = `${docs.charAt(0).toUpperCase()}${docs.slice(1)}.`;
   if (rule.kind === "eps") return { name, type: "float", default: "", docs: text };

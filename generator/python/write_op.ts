@@ -23,7 +23,7 @@ function json(data: unknown): string {
   return `${JSON.stringify(data, undefined, 2)}\n`;
 }
 
-/** A command that runs meanwhile reads the file: it is not written where it stands already. */
+/** Writes a file if its text changes: a command that runs meanwhile may be reading it. */
 function write(file: string, text: string): void {
   if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
 }

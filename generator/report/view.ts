@@ -12,6 +12,7 @@ import type { DeviceInfo } from "../../runtime/open_library.js";
 import { chartSvg } from "../bench/chart.js";
 import { benchCharts } from "../bench/charts.js";
 import type { BenchRecord } from "../bench/record.js";
+import { counted } from "../diagnostics.js";
 import type { View } from "../emit/view.js";
 import { bytesPerHead } from "../plan/lanes.js";
 import type { KernelResult } from "../verify/verify.js";
@@ -71,16 +72,10 @@ interface ColumnGroup {
 }
 
 function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[] {
-  const number = (name: string, value: (kernel: ManifestKernel) => string): Column => ({
-    name,
-    kind: "number",
-    text: value,
-  });
-  const text = (name: string, value: (kernel: ManifestKernel) => string): Column => ({
-    name,
-    kind: "text",
-    text: value,
-  });
+  const of =
+    (kind: Column["kind"]) =>
+    (name: string, text: Column["text"]): Column => ({ name, kind, text });
+  const [number, text] = [of("number"), of("text")];
   const { kernels } = manifest;
   const { archs, resources } = manifest.build;
   const groups: ColumnGroup[] = [
@@ -187,9 +182,7 @@ function facts({ manifest, libraryPath, libraryBytes, devices }: Report): View[]
   const { build, compiler, ops } = manifest;
   const cpu = `${build.cpuArch}: ${build.cpuFeatures.join(" ")}`;
   return [
-    ...ops.map((op) => ({
-      ...{ name: "Op", value: `${op.name}: ${sideTexts(op.stages).join("; ")}` },
-    })),
+    ...ops.map(({ name, stages }) => ({ name: "Op", value: `${name}: ${sideTexts(stages).join("; ")}` })),
     { name: "Target", value: build.target },
     {
       name: devices.length > 1 ? "Devices" : "Device",
@@ -254,10 +247,6 @@ function benchView({ device, driver, toolkit, commit, date, method, rows }: Benc
       ratio: chartSvg(ratio),
     })),
   };
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function size(bytes: number): string {

@@ -4,7 +4,6 @@
  * In: outputs, decoded, and the oracle's heads. Out: the largest error as a multiple of the allowed error, and the
  * relative error over all elements. Pure.
  */
-
 import type { ReferenceHead } from "../../dsl/stage.js";
 import { type Dtype, ulp } from "../../runtime/dtype.js";
 

@@ -64,7 +64,8 @@ export function rowsOf(headDim: number, counts: Counts, { gap = 0, guard = 0 } =
 }
 
 /** Heads one after the other, each with all its tokens, with gaps between tokens. */
-export function headsFirst(headDim: number, counts: Counts, gap = 8): Region {
+export function headsFirst(headDim: number, counts: Counts): Region {
+  const gap = 8;
   const { q, k, v } = headsOf(counts);
   const tokenStride = headDim + gap;
   const headStride = counts.numTokens * tokenStride;

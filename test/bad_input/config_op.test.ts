@@ -101,7 +101,7 @@ const CASES: readonly ConfigCase[] = [
       rotaryDim: "multipleOf(2, { min: 2, max: 32 })",
       entry: '▸{ headDim: [64], rope: ["neox"], dtype: ["bf16"] }',
     }),
-    "leaves out rotaryDim, whose default, 64, the op leaves out",
+    "leaves out rotaryDim, whose default, 64, is outside the op's range",
   ],
   ...argumentCases([
     [
