@@ -6,10 +6,12 @@ import { MODEL_MUTANTS } from "./models.js";
 import type { Mutant } from "./mutant.js";
 import { ROTATION_MUTANTS } from "./rotation.js";
 import { STAGE_MUTANTS } from "./stages.js";
+import { THROUGHPUT_MUTANTS } from "./throughput.js";
 
 export const MUTANTS: readonly Mutant[] = [
   ...KERNEL_MUTANTS,
   ...STAGE_MUTANTS,
+  ...THROUGHPUT_MUTANTS,
   ...ROTATION_MUTANTS,
   ...CONFIG_MUTANTS,
   ...HOST_MUTANTS,

@@ -1,0 +1,42 @@
+/** Faults of the throughput layout: staging, and flat sides. */
+import { inClass, type Mutant } from "./mutant.js";
+
+const EMULATED = "test/emulated.test.ts";
+
+export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
+  {
+    name: "a staged round is read one round too early",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "wait_for_copies(--rounds_left);",
+    replace: "wait_for_copies(rounds_left--);",
+    killedBy: EMULATED,
+  },
+  {
+    name: "a staged round is read before other lanes' copies are there",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "wait_for_copies(--rounds_left);\n      __syncwarp();",
+    replace: "wait_for_copies(--rounds_left);",
+    killedBy: EMULATED,
+  },
+  {
+    name: "a lane of a flat side without a task stores a head",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "(IS_FLAT ? first_task + head_of_warp - task : head_of_warp)",
+    replace: "(IS_FLAT ? 0 : head_of_warp)",
+    killedBy: EMULATED,
+  },
+  {
+    name: "heads between multiples of 16 bytes are staged",
+    file: "templates/cuda/dispatch.cpp.hbs",
+    find: "const bool is_possible = !launch.is_staged ||",
+    replace: "const bool is_possible = launch.is_staged ||",
+    killedBy: EMULATED,
+  },
+  {
+    name: "blocks of a flat side are those of a side that is not",
+    file: "templates/cuda/dispatch.cpp.hbs",
+    find: "const int64_t warps = is_flat(heads, decision) ?",
+    replace: "const int64_t warps = false ?",
+    killedBy: EMULATED,
+  },
+]);
