@@ -34,7 +34,7 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
   });
 
   test("stages heads at multiples of 16 bytes, and others have the same bits without it", async () => {
-    const staged = plans.filter(({ throughput }) => throughput.isStaged);
+    const staged = plans.filter(({ throughput, point }) => throughput.isStaged && point.headDim <= 128);
     const headDims = staged.map(({ point }) => point.headDim);
     for (const entry of staged.filter(({ point }, i) => headDims.indexOf(point.headDim) === i)) {
       const { headDim, dtype } = entry.point;

@@ -59,7 +59,7 @@ function kindsOf({
   const isPartial = pairing !== undefined && pairing.rotaryDim < point.headDim;
   const lanes = [fragmentsPerLane > 1, fragments < lanesPerHead * fragmentsPerLane];
   return [
-    [point.rope, throughput.isStaged, throughput.lanesPerHead < lanesPerHead, ...lanes],
+    [point.rope, throughput.lanesPerHead < lanesPerHead, ...lanes],
     [point.rope, isPartial, vectorElements],
     [point.rope, point.dtype],
   ].map(String);

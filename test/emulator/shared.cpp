@@ -4,7 +4,6 @@
 #include "shared.hpp"
 
 #include <cstring>
-#include <map>
 #include <vector>
 
 #include "launch.hpp"
@@ -21,6 +20,7 @@ namespace {
 struct Byte {
   enum { COPIED, WRITTEN, VISIBLE } state;  // copied: until its lane waits; written: for its lane; visible: for its warp
   uint32_t thread;
+  uint64_t warp;  // how many had begun, so that no warp sees what another left
 };
 
 struct Copy {
@@ -36,49 +36,59 @@ struct Lane {
 
 constexpr size_t COPY_BYTES = 16;
 
-// Of the running warp alone.
-std::map<uintptr_t, Byte> bytes_of_warp;
-std::map<uint32_t, Lane> lanes;
+constexpr uint32_t LANES = 32;
 
-long long offset_of(uintptr_t address) {
-  return static_cast<long long>(address - reinterpret_cast<uintptr_t>(__start_emulated_shared));
+std::vector<Byte> bytes;  // of the whole section
+std::vector<size_t> unsynchronized;
+Lane lanes[LANES];
+uint64_t warp = 0;
+
+size_t offset_of(uintptr_t address) { return address - reinterpret_cast<uintptr_t>(__start_emulated_shared); }
+
+Lane &own_lane() { return lanes[(thread_number() - 1) % LANES]; }
+
+void set(uintptr_t address, size_t count, decltype(Byte::state) state) {
+  for (size_t i = offset_of(address); i < offset_of(address) + count; ++i) {
+    bytes[i] = {state, thread_number(), warp};
+    if (state == Byte::WRITTEN) unsynchronized.push_back(i);
+  }
 }
 
 }  // namespace
 
 bool is_shared(uintptr_t address) {
-  return address - reinterpret_cast<uintptr_t>(__start_emulated_shared) <
-         static_cast<uintptr_t>(__stop_emulated_shared - __start_emulated_shared);
+  return offset_of(address) < static_cast<size_t>(__stop_emulated_shared - __start_emulated_shared);
 }
 
-void shared_begins() { bytes_of_warp.clear(), lanes.clear(); }
+void shared_begins() {
+  bytes.resize(static_cast<size_t>(__stop_emulated_shared - __start_emulated_shared));
+  unsynchronized.clear();
+  for (Lane &lane : lanes) lane.copies.clear(), lane.groups = 0;
+  ++warp;
+}
 
 void shared_synchronized() {
-  for (auto &[_, byte] : bytes_of_warp) {
-    if (byte.state == Byte::WRITTEN) byte.state = Byte::VISIBLE;
+  for (size_t i : unsynchronized) {
+    if (bytes[i].state == Byte::WRITTEN) bytes[i].state = Byte::VISIBLE;
   }
+  unsynchronized.clear();
 }
 
-void check_shared(uintptr_t address, size_t bytes, bool is_write, const void *at) {
+void check_shared(uintptr_t address, size_t count, bool is_write, const void *at) {
   const uint32_t own = thread_number();
-  for (uintptr_t i = address; i < address + bytes; ++i) {
-    if (!is_shared(i)) fault(at, "uses byte %lld of shared memory, which is beyond it", offset_of(i));
-    const auto found = bytes_of_warp.find(i);
-    if (found == bytes_of_warp.end()) {
-      if (!is_write) fault(at, "reads byte %lld of shared memory, which no lane of its warp has written", offset_of(i));
+  for (size_t i = offset_of(address); i < offset_of(address) + count; ++i) {
+    if (i >= bytes.size()) fault(at, "uses byte %zu of shared memory, which is beyond it", i);
+    const Byte &byte = bytes[i];
+    if (byte.warp != warp) {
+      if (!is_write) fault(at, "reads byte %zu of shared memory, which no lane of its warp has written", i);
       continue;
     }
-    const Byte &byte = found->second;
-    if (byte.state == Byte::COPIED) {
-      fault(at, "uses byte %lld of shared memory before the copy to it was waited for", offset_of(i));
-    }
+    if (byte.state == Byte::COPIED) fault(at, "uses byte %zu of shared memory before the copy to it was waited for", i);
     if (byte.state == Byte::WRITTEN && byte.thread != own) {
-      fault(at, "uses byte %lld of shared memory, which %s has written, without __syncwarp", offset_of(i),
-            name_of(byte.thread).c_str());
+      fault(at, "uses byte %zu of shared memory, which %s has written, without __syncwarp", i, name_of(byte.thread).c_str());
     }
   }
-  if (!is_write) return;
-  for (uintptr_t i = address; i < address + bytes; ++i) bytes_of_warp[i] = {Byte::WRITTEN, own};
+  if (is_write) set(address, count, Byte::WRITTEN);
 }
 
 void copy_16_bytes(char *to, const char *from) {
@@ -88,15 +98,15 @@ void copy_16_bytes(char *to, const char *from) {
   if (!is_shared(target)) fault(at, "copies to %#zx, which is not shared memory", target);
   check_access(source, COPY_BYTES, false, at);
   check_shared(target, COPY_BYTES, true, at);
-  for (size_t i = 0; i < COPY_BYTES; ++i) bytes_of_warp[target + i].state = Byte::COPIED;
-  Lane &lane = lanes[thread_number()];
+  set(target, COPY_BYTES, Byte::COPIED);
+  Lane &lane = own_lane();
   lane.copies.push_back({to, from, lane.groups});
 }
 
-void end_copies() { ++lanes[thread_number()].groups; }
+void end_copies() { ++own_lane().groups; }
 
 void wait_for_copies(uint32_t groups_left) {
-  Lane &lane = lanes[thread_number()];
+  Lane &lane = own_lane();
   std::vector<Copy> left;
   for (const Copy &copy : lane.copies) {
     if (copy.group + groups_left >= lane.groups) {
@@ -106,7 +116,7 @@ void wait_for_copies(uint32_t groups_left) {
     // Read now: what was written meanwhile is a race.
     check_access(reinterpret_cast<uintptr_t>(copy.from), COPY_BYTES, false, __builtin_return_address(0));
     std::memcpy(copy.to, copy.from, COPY_BYTES);
-    for (size_t i = 0; i < COPY_BYTES; ++i) bytes_of_warp[reinterpret_cast<uintptr_t>(copy.to) + i].state = Byte::WRITTEN;
+    set(reinterpret_cast<uintptr_t>(copy.to), COPY_BYTES, Byte::WRITTEN);
   }
   lane.copies = left;
 }
