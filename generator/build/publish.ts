@@ -10,12 +10,8 @@ import { join } from "node:path";
 import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME, type Target } from "../../dsl/manifest.js";
 import { parseBuiltManifest } from "../../runtime/read_manifest.js";
 import { sha256 } from "../cache/cache.js";
-import { internalError } from "../diagnostics.js";
 import { makeFolder, removeLeftovers, STAGED, unusable } from "../folder.js";
 import { ARCHIVE_NAME } from "./link.js";
-
-/** Concurrent builds can undo each other's renames a few times. */
-const TRIES = 100;
 
 /**
  * Puts a library, its manifest and its archive, if any, in place. Equal files stay untouched. An archive of an earlier build is
@@ -37,11 +33,9 @@ export function publish(
   try {
     makeFolder(folder);
     removeLeftovers(folder, STAGED);
-    // A concurrent build may leave a mixture of files. The build that renamed last sees it here.
-    for (let tries = 0; tries === 0 || !isSettled(folder, contents); tries++) {
-      if (tries === TRIES) throw internalError("publish", `${folder} does not come to rest`);
-      put(folder, contents);
-    }
+    // A concurrent build may leave a mixture of files. The build that renamed last sees it here, and puts its own again.
+    do put(folder, contents);
+    while (!isSettled(folder, contents));
   } catch (error) {
     throw unusable("folder-unusable", folder, error, "build in a copy of the project that is elsewhere");
   }
