@@ -21,7 +21,10 @@ export interface LoadedKernel {
 export interface LaunchInfo {
   /** How a head lies over lanes: 0, or 1 for the throughput layout. */
   readonly layout: number;
-  /** Heads of a token that one warp works on; 1 on the CPU. */
+  /**
+   * Heads of a token that one warp works on; 1 on the CPU. In the throughput layout a side whose heads do not fill warps has
+   * tasks of one head instead.
+   */
   readonly headsPerTask: number;
   /** Slices of the tokens, launched one after the other; 1 on the CPU. */
   readonly slices: number;
