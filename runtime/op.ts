@@ -19,11 +19,11 @@ export interface LoadedKernel {
 
 /** Dispatch's decisions for a call; all 0 if there is nothing to launch. */
 export interface LaunchInfo {
-  /** How a head lies over lanes: 0, or 1 for the throughput layout. */
+  /** 0 for the latency layout, 1 for the throughput layout; 0 on the CPU. */
   readonly layout: number;
   /**
-   * Heads of a token that one warp works on; 1 on the CPU. In the throughput layout a side whose heads do not fill warps has
-   * tasks of one head instead.
+   * The most heads of a task; 1 on the CPU. In the throughput layout a side whose heads are no multiple of a warp's has tasks
+   * of one head.
    */
   readonly headsPerTask: number;
   /** Slices of the tokens, launched one after the other; 1 on the CPU. */

@@ -39,7 +39,8 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
     for (const entry of staged.filter(({ point }, i) => headDims.indexOf(point.headDim) === i)) {
       const { headDim, dtype } = entry.point;
       const kernel = await kernelOf(library, entry);
-      const counts = { numTokens: 260, numQHeads: 4, numKHeads: 3, numVHeads: 1 };
+      const heads = entry.headsPerWarp;
+      const counts = { numTokens: 260, numQHeads: heads, numKHeads: heads, numVHeads: heads };
       const call = anyCall(library, entry, counts);
       const length = counts.numTokens * rowOf(entry, counts);
       const bits = randomBits(dtype, length, randomNumbers(3));

@@ -67,14 +67,19 @@ const FAULTS: readonly [string, string, string][] = [
   ["converts_what_does_not_fit", AT_FAULT, "converts a number to an integer that cannot hold it"],
   ["takes_the_sine_of_a_large_angle", AT_FAULT, "takes the sine or cosine of 131071, outside [-pi, pi]"],
   ["makes_a_nan", AT_FAULT, "is about to store a NaN"],
-  ["reads_before_the_wait", AT_FAULT, "uses byte 80 of shared memory before the copy to it was waited for"],
-  ["waits_for_a_group_too_few", AT_FAULT, "uses byte 80 of shared memory before the copy to it was waited"],
+  ["reads_before_the_wait", AT_FAULT, "uses byte 592 of shared memory before the copy to it was waited for"],
+  ["waits_for_a_group_too_few", AT_FAULT, "uses byte 592 of shared memory before the copy to it was waited"],
   [
     "reads_what_another_lane_copied",
     AT_FAULT,
-    "uses byte 64 of shared memory, which block (1, 0) warp 1 lane 4 has written, without __syncwarp",
+    "uses byte 576 of shared memory, which block (1, 0) warp 1 lane 4 has written, without __syncwarp",
   ],
   ["copies_beyond_the_array", AT_FAULT, "which is not shared memory"],
+  [
+    "copies_over_the_bytes_of_another_warp",
+    AT_FAULT,
+    "uses byte 80 of shared memory, which is of another warp",
+  ],
   ["copies_what_is_not_aligned", AT_FAULT, "copies 16 bytes that are not aligned"],
   ["reads_shared_memory_that_nobody_wrote", AT_FAULT, "reads byte 3 of shared memory, which no lane of"],
   [

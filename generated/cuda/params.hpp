@@ -17,7 +17,7 @@ constexpr uint32_t ROUNDS_MAX = 4;
 // All the heads of a side. Strides are in bytes; a head is contiguous.
 struct Heads {
   uint32_t blocks_per_slice;  // of this side
-  uint32_t num_tasks;         // a task: heads of one token, for one warp
+  uint32_t num_tasks;         // a task: heads of one token; one head if the side is flat
   uint32_t tasks_per_token;
   Divisor by_tasks_per_token;
   uint32_t num_heads;

@@ -80,7 +80,8 @@ function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number
   return `${lanesPerHead} a head with ${counted(fragmentsPerLane, "fragment")} each, ${idle} lanes left over`;
 }
 
-function manyText({ throughput, fragments }: KernelPlan): string {
+function manyText({ throughput, fragments, lanesPerHead }: KernelPlan): string {
+  if (!throughput.isStaged && throughput.lanesPerHead === lanesPerHead) return "the same";
   if (throughput.isStaged) return "the same, with all heads of a task copied to shared memory first";
   return lanesText(throughput, fragments);
 }

@@ -59,18 +59,23 @@ export interface Branch extends Sketch {
 /** A shape, run with more and more tokens until dispatch has taken every branch. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
+const EVERY = "filling";
+
 /** Shapes with 5 rounds of heads on each side, so that tasks have two rounds and four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 5 * headsPerWarp;
   return {
-    every: { name: "filling", q: heads, k: heads, v: heads },
+    every: { name: EVERY, q: heads, k: heads, v: heads },
     last: [
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
         ...{ q: heads, k: heads, v: heads, memory: "rows with gaps", weightForEachHead: true },
         ...{ hasYarn: true, hasInt64Positions: true },
       },
-      { name: "filling, heads that leave lanes idle", q: heads - 1, k: 1, v: 1 },
+      {
+        ...{ name: "filling, heads that leave lanes idle, with a weight for each head" },
+        ...{ q: heads - 1, k: 1, v: 1, weightForEachHead: true },
+      },
       { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
@@ -91,7 +96,9 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
   const seen = count(({ layout }) => layout);
+  const missed = branches.filter(({ layout, name }) => layout === 0 && !name.startsWith(`${EVERY}, layout`));
   return [
+    ...(seen === LAYOUTS ? missed.map(({ name }) => `"${name}" was not seen in the throughput layout`) : []),
     ...(seen < LAYOUTS ? [`only ${seen} of ${LAYOUTS} layouts was seen`] : []),
     ...(tasks < tasksMin ? [`only ${tasks} sizes of a task were seen, of ${tasksMin}`] : []),
     ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
@@ -102,7 +109,7 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
 const JUDGED = 43;
 
 /**
- * The smallest batch, by doubling, for each branch of dispatch; for further shapes, the batch of the last branch before slices.
+ * The smallest batch, by doubling, for each branch of dispatch; for further shapes, the smallest in the throughput layout.
  * `launched` gives dispatch's decision. Batches have at most `most` elements.
  */
 export function branchesOf(
@@ -129,11 +136,11 @@ export function branchesOf(
       });
     }
   };
-  const largestOf = (shape: Shape) =>
-    sketchesOf(shape)
-      .filter(({ isSliced }) => !isSliced)
-      .slice(-1);
-  return [...sketchesOf(every), ...last.flatMap(largestOf)];
+  const throughputOf = (shape: Shape) => {
+    const found = sketchesOf(shape);
+    return found.find(({ layout }) => layout === 1) ?? found.slice(-1);
+  };
+  return [...sketchesOf(every), ...last.flatMap(throughputOf)];
 }
 
 /** The heads of a token that the kernel works on. */

@@ -149,13 +149,13 @@ KERNEL(writes_before_the_previous_kernel_ended) {
 }
 
 // Every lane copies 16 bytes and reads what the next lane copied.
-alignas(16) __shared__ char staged[16 * 32];
+alignas(16) __shared__ char staged[16 * THREADS];
 
-__forceinline__ float first_of(uint32_t lane) { return reinterpret_cast<const float *>(staged)[4 * (lane % 32)]; }
+__forceinline__ float first_of(uint32_t thread) { return reinterpret_cast<const float *>(staged)[4 * thread]; }
 
 __forceinline__ void start_copy(const normrope::Params<2> &params, int beyond = 0) {
-  const uint32_t at = 16 * (threadIdx.x % 32);
-  normrope::copy_16_bytes(staged + at + beyond, params.heads[0].in + at);
+  const uint32_t at = 16 * threadIdx.x;
+  normrope::copy_16_bytes(staged + at + beyond, params.heads[0].in + at % BYTES);
   normrope::end_copies();
 }
 
@@ -163,7 +163,7 @@ KERNEL(stages_right) {
   start_copy(params);
   normrope::wait_for_copies(0);
   __syncwarp();
-  output(params)[thread()] = first_of(threadIdx.x + 1);
+  output(params)[thread()] = first_of(threadIdx.x / 32 * 32 + (threadIdx.x + 1) % 32);
 }
 
 KERNEL(reads_before_the_wait) {
@@ -187,7 +187,12 @@ KERNEL(reads_what_another_lane_copied) {
 }
 
 KERNEL(copies_beyond_the_array) {
-  start_copy(params, is_at_fault() ? 16 * 32 : 0);  // fault
+  start_copy(params, is_at_fault() ? 16 * THREADS : 0);  // fault
+  output(params)[thread()] = 1;
+}
+
+KERNEL(copies_over_the_bytes_of_another_warp) {
+  start_copy(params, is_at_fault() ? -16 * 32 : 0);  // fault
   output(params)[thread()] = 1;
 }
 
@@ -214,7 +219,8 @@ int main(int, char **arguments) {
       NAMED(reads_what_another_wrote), NAMED(shifts_too_far), NAMED(overflows_an_offset), NAMED(indexes_past_an_array),
       NAMED(divides_by_zero), NAMED(converts_what_does_not_fit), NAMED(takes_the_sine_of_a_large_angle), NAMED(makes_a_nan),
       NAMED(stages_right), NAMED(reads_before_the_wait), NAMED(waits_for_a_group_too_few), NAMED(reads_what_another_lane_copied),
-      NAMED(copies_beyond_the_array), NAMED(copies_what_is_not_aligned), NAMED(reads_shared_memory_that_nobody_wrote),
+      NAMED(copies_beyond_the_array), NAMED(copies_over_the_bytes_of_another_warp),
+      NAMED(copies_what_is_not_aligned), NAMED(reads_shared_memory_that_nobody_wrote),
       NAMED(reads_before_the_previous_kernel_ended), NAMED(writes_before_the_previous_kernel_ended),
   };
   char ones[BYTES];

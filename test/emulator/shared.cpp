@@ -20,7 +20,8 @@ namespace {
 struct Byte {
   enum { COPIED, WRITTEN, VISIBLE } state;  // copied: until its lane waits; written: for its lane; visible: for its warp
   uint32_t thread;
-  uint64_t warp;  // how many had begun, so that no warp sees what another left
+  uint64_t warp;  // how many had begun: the bytes belong to that one
+  uint64_t block;
 };
 
 struct Copy {
@@ -43,13 +44,19 @@ std::vector<size_t> unsynchronized;
 Lane lanes[LANES];
 uint64_t warp = 0;
 
+// A block of a launch, from 1.
+uint64_t own_block() {
+  const Index block = block_index();
+  return (uint64_t{current_launch().number} << 48) + (uint64_t{block.y} << 32) + block.x + 1;
+}
+
 size_t offset_of(uintptr_t address) { return address - reinterpret_cast<uintptr_t>(__start_emulated_shared); }
 
 Lane &own_lane() { return lanes[(thread_number() - 1) % LANES]; }
 
 void set(uintptr_t address, size_t count, decltype(Byte::state) state) {
   for (size_t i = offset_of(address); i < offset_of(address) + count; ++i) {
-    bytes[i] = {state, thread_number(), warp};
+    bytes[i] = {state, thread_number(), warp, own_block()};
     if (state == Byte::WRITTEN) unsynchronized.push_back(i);
   }
 }
@@ -79,6 +86,9 @@ void check_shared(uintptr_t address, size_t count, bool is_write, const void *at
   for (size_t i = offset_of(address); i < offset_of(address) + count; ++i) {
     if (i >= bytes.size()) fault(at, "uses byte %zu of shared memory, which is beyond it", i);
     const Byte &byte = bytes[i];
+    if (byte.warp != warp && byte.block == own_block()) {
+      fault(at, "uses byte %zu of shared memory, which is of another warp of its block", i);
+    }
     if (byte.warp != warp) {
       if (!is_write) fault(at, "reads byte %zu of shared memory, which no lane of its warp has written", i);
       continue;

@@ -19,6 +19,20 @@ export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
     killedBy: EMULATED,
   },
   {
+    name: "the warps of a block share the bytes that they stage",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "threadIdx.x / 32 * ROUNDS_MAX * ROUND_BYTES + ",
+    replace: "",
+    killedBy: EMULATED,
+  },
+  {
+    name: "the weight of the first head for every head of a flat side",
+    file: "templates/cuda/stages/norm.hbs",
+    find: "nth(heads.weight, min(head, end_head - 1),",
+    replace: "nth(heads.weight, IS_FLAT ? 0 : min(head, end_head - 1),",
+    killedBy: EMULATED,
+  },
+  {
     name: "a lane of a flat side without a task stores a head",
     file: "templates/cuda/kernel.cu.hbs",
     find: "(IS_FLAT ? first_task + head_of_warp - task : head_of_warp)",
