@@ -78,7 +78,7 @@ describe("the branches of dispatch", () => {
 
   test("are each taken by the smallest batch that takes it", () => {
     const branches = branchesOf(entry, 2 ** 26, (_, tokens) => launched(tokens));
-    const every = branches.filter(({ name }) => name.startsWith("filling, layout"));
+    const every = branches.filter(({ isForThroughput }) => !isForThroughput);
     expect(every.map(({ tokens }) => tokens)).toEqual([1, 129, 1025, 8193]);
     expect(branches.length).toBe(every.length + 4);
     expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false, false]);
@@ -92,6 +92,16 @@ describe("the branches of dispatch", () => {
   ])("fail for %s", (_, always, message) => {
     const branches = branchesOf(entry, 2 ** 26, (_shape, tokens) => ({ ...launched(tokens), ...always }));
     expect(unseenBranches(entry, branches)).toEqual([expect.stringMatching(message)]);
+  });
+
+  test("fail for a shape that never takes the throughput layout", () => {
+    const branches = branchesOf(entry, 2 ** 26, ({ name }, tokens) => ({
+      ...launched(tokens),
+      ...(name === "many tokens of few heads" ? { layout: 0 } : {}),
+    }));
+    expect(unseenBranches(entry, branches)).toEqual([
+      expect.stringMatching(/^"many tokens of few heads, .*not seen in the throughput layout$/),
+    ]);
   });
 });
 

@@ -145,9 +145,12 @@ int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
+// Whether the heads of a token are no whole warps.
+bool leave_lanes_idle(const normrope_heads &heads, const Layout &layout) { return heads.num_heads % layout.heads_per_warp != 0; }
+
 // Whether heads can be copied 16 bytes at a time. Flat sides are not copied; the stride of a single token or head is not used.
 bool can_be_copied(const normrope_heads &heads, int64_t num_tokens, const Layout &throughput) {
-  if (heads.num_heads == 0 || heads.num_heads % throughput.heads_per_warp != 0) return true;
+  if (heads.num_heads == 0 || leave_lanes_idle(heads, throughput)) return true;
   const int64_t token_stride = num_tokens > 1 ? heads.in_token_stride : 0, head_stride = heads.num_heads > 1 ? heads.in_head_stride : 0;
   const auto strides = static_cast<uintptr_t>(token_stride | head_stride) * sizeof(uint16_t);
   return (reinterpret_cast<uintptr_t>(heads.in) | strides) % 16 == 0;
@@ -197,7 +200,7 @@ struct Decision {
 // In the throughput layout a side is flat if its heads leave lanes of a warp idle: each head is a task, and a warp takes several
 // tasks, of any tokens.
 bool is_flat(const normrope_heads &heads, const Decision &decision) {
-  return decision.is_throughput && heads.num_heads % decision.layout->heads_per_warp != 0;
+  return decision.is_throughput && leave_lanes_idle(heads, *decision.layout);
 }
 
 void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, const Decision &decision) {

@@ -145,7 +145,7 @@ function requireWords(config: ModelConfig, row: ModelType | undefined, off: stri
   );
 }
 
-/** What the language lacks, as far as any config shows it. */
+/** Lacks that the config's own fields show, whatever its model type. */
 function lacksSeen(config: ModelConfig): LackName[] {
   const isMrope = ropeObjects(config).some(
     ({ mrope_section, xdrope_section, type, rope_type }) =>

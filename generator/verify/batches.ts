@@ -54,18 +54,18 @@ export interface Branch extends Sketch {
   readonly layout: number;
   readonly headsPerTask: number;
   readonly isSliced: boolean;
+  /** Whether the shape is run for the throughput layout alone. */
+  readonly isForThroughput: boolean;
 }
 
 /** A shape, run with more and more tokens until dispatch has taken every branch. */
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
-const EVERY = "filling";
-
 /** Shapes with 5 rounds of heads on each side, so that tasks have two rounds and four. */
 function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
   const heads = 5 * headsPerWarp;
   return {
-    every: { name: EVERY, q: heads, k: heads, v: heads },
+    every: { name: "filling", q: heads, k: heads, v: heads },
     last: [
       {
         ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
@@ -96,7 +96,7 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
   const seen = count(({ layout }) => layout);
-  const missed = branches.filter(({ layout, name }) => layout === 0 && !name.startsWith(`${EVERY}, layout`));
+  const missed = branches.filter(({ layout, isForThroughput }) => isForThroughput && layout === 0);
   return [
     ...(seen === LAYOUTS ? missed.map(({ name }) => `"${name}" was not seen in the throughput layout`) : []),
     ...(seen < LAYOUTS ? [`only ${seen} of ${LAYOUTS} layouts was seen`] : []),
@@ -118,7 +118,7 @@ export function branchesOf(
   launched: (shape: Shape, tokens: number) => LaunchInfo,
 ): Branch[] {
   const { every, last } = shapesFor(entry.throughputHeadsPerWarp);
-  const sketchesOf = (shape: Shape) => {
+  const sketchesOf = (shape: Shape, isForThroughput: boolean) => {
     const heads = takenHeads(entry, countsOf(shape, 0));
     if (heads === 0) return [];
     const found = new Map<string, Branch>();
@@ -132,15 +132,15 @@ export function branchesOf(
       const judgeEvery = Math.max(1, Math.floor(tokens / JUDGED));
       found.set(taken, {
         ...{ ...shape, name: `${shape.name}, ${taken}`, tokens, judgeEvery },
-        ...{ layout, headsPerTask, isSliced },
+        ...{ layout, headsPerTask, isSliced, isForThroughput },
       });
     }
   };
   const throughputOf = (shape: Shape) => {
-    const found = sketchesOf(shape);
+    const found = sketchesOf(shape, true);
     return found.find(({ layout }) => layout === 1) ?? found.slice(-1);
   };
-  return [...sketchesOf(every), ...last.flatMap(throughputOf)];
+  return [...sketchesOf(every, false), ...last.flatMap(throughputOf)];
 }
 
 /** The heads of a token that the kernel works on. */
