@@ -9,15 +9,17 @@ interface Angles {
   readonly sines: Float64Array;
 }
 
-/** The last result: all heads of a token share one. */
-let last: (Angles & { readonly invFreq: Float64Array; readonly position: number }) | undefined;
+/** The last results, as many as a token can have positions: all its heads share them. */
+const LAST = 4;
+let last: readonly (Angles & { readonly invFreq: Float64Array; readonly position: number })[] = [];
 
 /**
  * Cosine and sine of `position * invFreq[i]`, exact to float64. The product's rounding error is found by Dekker's two-product
  * (1971) and added as a second rotation. |position| up to 2⁵³.
  */
 export function angleAt(invFreq: Float64Array, position: number): Angles {
-  if (last !== undefined && last.invFreq === invFreq && last.position === position) return last;
+  const known = last.find((angles) => angles.invFreq === invFreq && angles.position === position);
+  if (known !== undefined) return known;
   const cosines = new Float64Array(invFreq.length);
   const sines = new Float64Array(invFreq.length);
   invFreq.forEach((frequency, i) => {
@@ -27,8 +29,8 @@ export function angleAt(invFreq: Float64Array, position: number): Angles {
     cosines[i] = c - s * error;
     sines[i] = s + c * error;
   });
-  last = { cosines, sines, invFreq, position };
-  return last;
+  last = [{ cosines, sines, invFreq, position }, ...last.slice(0, LAST - 1)];
+  return { cosines, sines };
 }
 
 function productError(x: number, y: number, product: number): number {

@@ -4,7 +4,7 @@
  * In: the axes that every op has, and those that stages declare. Out: the table, in one order, and the types that follow
  * from it. Schema, ids, lookup, order, `list`, `add`, `report`, `bench`, bindings and Python all read this table.
  */
-import { type Axes, type Axis, axis, multipleOf, oneOf, type ValueOf } from "./axis.js";
+import { type Axes, type Axis, axis, type Condition, multipleOf, oneOf, type ValueOf } from "./axis.js";
 import type { Stage, StageFunction } from "./stage.js";
 import * as stages from "./stages/index.js";
 
@@ -61,7 +61,7 @@ export type ConfigPoint = { readonly [Name in OpAxisName]: AxisValues[Name] } & 
   readonly [Name in Exclude<AxisName, OpAxisName>]?: AxisValues[Name] | undefined;
 };
 
-type CanBeLeftOut = { default: number | string } | { follows: string };
+type CanBeLeftOut = { default: number | string } | { follows: string } | { when: Condition };
 type MustBeWritten<Open extends AxisName> = {
   [Name in Open]: Table[Name] extends CanBeLeftOut ? never : Name;
 }[Open];

@@ -25,6 +25,9 @@ export interface EnumRange<V extends string = string> {
 /** The values of an axis. An op may narrow them. */
 export type Range = IntegerRange | EnumRange;
 
+/** Values of axes, by name. It is met if each axis has a value in its range. */
+export type Condition = Readonly<Record<string, Range>>;
+
 /** The properties of an axis besides its values. */
 interface Role {
   /** The value if a config or a call omits the axis. A kernel id does not spell it. */
@@ -34,7 +37,7 @@ interface Role {
   /** The axis whose value is this one's maximum. */
   readonly within?: string | undefined;
   /** The values of earlier axes at which this one applies. Elsewhere it is no part of a point. Default: all. */
-  readonly when?: Readonly<Record<string, readonly (number | string)[]>> | undefined;
+  readonly when?: Condition | undefined;
   /** How a kernel id spells a value: this letter and a number, or a name's entry in `tags`, or else the name itself. */
   readonly tag?: string | undefined;
   readonly tags?: Readonly<Record<string, string>> | undefined;
@@ -57,6 +60,18 @@ export function multipleOf(step: number, range: { min: number; max: number }): I
 /** An axis of the given names. */
 export function oneOf<const V extends readonly string[]>(...values: V): EnumRange<V[number]> {
   return Object.freeze({ kind: "enum", values: Object.freeze(values) });
+}
+
+/** Whether a value lies in a range. */
+export function isInRange(range: Range, value: unknown): value is AxisValue {
+  if (range.kind === "enum") return typeof value === "string" && range.values.includes(value);
+  return (
+    typeof value === "number" &&
+    Number.isInteger(value) &&
+    value % range.step === 0 &&
+    value >= range.min &&
+    value <= range.max
+  );
 }
 
 /** A row whose keys TypeScript knows. */

@@ -21,10 +21,20 @@ export const C_TYPES = {
 export type CType = keyof typeof C_TYPES;
 
 /** The sizes of a tensor's dimensions. */
-export type Dimension = "num_tokens" | "num_heads" | "head_dim" | "rotary_dim / 2";
+export type Dimension =
+  | ("num_tokens" | "num_heads" | "head_dim")
+  | ("rotary_dim" | "rotary_dim / 2" | "position_axes")
+  // A row of `cos_sin` for each position, or for each token if there are no positions.
+  | "rows";
 
-/** A tensor's element type. `kernel`: the kernel's dtype. `position`: signed integers of `position_bits`. */
-export type TensorDtype = "kernel" | "position" | "uint64" | "float32";
+/**
+ * A tensor's element type. `kernel`: the kernel's dtype, or float32 if the kernel takes it so. `position`: signed integers of
+ * `position_bits`.
+ */
+export type TensorDtype = "kernel" | "position" | "uint8" | "uint64" | "float32";
+
+/** Addresses and strides are multiples of it: the kernel's vector, the pairs that it loads at once, an element, or 16 bytes. */
+export type Alignment = "vector" | "pairs" | "element" | 16;
 
 /** What C checks of a field. */
 export type Rule =
@@ -36,14 +46,13 @@ export type Rule =
       readonly shape: readonly Dimension[];
       /** The fields with the strides of dimensions. Other dimensions are contiguous. */
       readonly strides: { readonly [D in Dimension]?: string };
-      /** Bytes, or the size of the kernel's vector or element. */
-      readonly alignment: "vector" | "element" | 16;
+      readonly alignment: Alignment;
       readonly dtype: TensorDtype;
       /** Whether a longer tensor belongs to another kernel and is refused. */
       readonly isExact?: boolean;
     }
-  /** A multiple of the kernel's vector. */
-  | { readonly kind: "stride"; readonly over: "num_tokens" | "num_heads" }
+  /** Of the tensor before it, with its alignment. */
+  | { readonly kind: "stride"; readonly over: Dimension; readonly alignment: Alignment }
   /** The length in elements of the tensor before it; 0: not known. */
   | { readonly kind: "length" }
   /** A whole number from 0 to 2^31 - 1. */
@@ -65,6 +74,8 @@ export interface Input {
 }
 
 type TensorRule = Extract<Rule, { kind: "tensor" }>;
+
+const strideOver = (over: Dimension, alignment: Alignment = "vector"): Rule => ({ kind: "stride", over, alignment });
 
 const ABSENT = { kind: "absent" } as const;
 /** A field of 8 bytes: the check compares words. */
@@ -126,10 +137,10 @@ export const HEADS = withReserved([
     STRIDED("in"),
   ),
   ...tensor("out", "void *", "the same shape", STRIDED("out")),
-  partOf("in", "in_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
-  partOf("in", "in_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
-  partOf("out", "out_token_stride", "in elements", { kind: "stride", over: "num_tokens" }),
-  partOf("out", "out_head_stride", "in elements", { kind: "stride", over: "num_heads" }),
+  partOf("in", "in_token_stride", "in elements", strideOver("num_tokens")),
+  partOf("in", "in_head_stride", "in elements", strideOver("num_heads")),
+  partOf("out", "out_token_stride", "in elements", strideOver("num_tokens")),
+  partOf("out", "out_head_stride", "in elements", strideOver("num_heads")),
   int64("num_heads", "0 or more; with 0 the inputs of the side are ignored", { kind: "count" }),
   absent("heads_per_group", "int64_t", "0: heads lie in no groups"),
   absent("in_group_stride", "int64_t", "0"),
@@ -137,18 +148,18 @@ export const HEADS = withReserved([
   ...tensor(
     "weight",
     "const void *",
-    "[head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype",
+    "[head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype, or float32",
     {
       ...{ kind: "tensor", shape: ["num_heads", "head_dim"], alignment: "vector", dtype: "kernel" },
       strides: { num_heads: "weight_head_stride" },
     },
   ),
-  partOf("weight", "weight_head_stride", "in elements; 0: one weight for all heads", {
-    kind: "stride",
-    over: "num_heads",
+  partOf("weight", "weight_head_stride", "in elements; 0: one weight for all heads", strideOver("num_heads")),
+  ...tensor("bias", "const void *", "the same shape as the weight, of its dtype", {
+    ...{ kind: "tensor", shape: ["num_heads", "head_dim"], alignment: "vector", dtype: "kernel" },
+    strides: { num_heads: "bias_head_stride" },
   }),
-  ...tensor("bias", "const void *", "NULL", ABSENT),
-  absent("bias_head_stride", "int64_t", "0"),
+  partOf("bias", "bias_head_stride", "in elements; 0: one bias for all heads", strideOver("num_heads")),
   ...tensor("cache", "void *", "NULL", ABSENT),
   absent("cache_block_stride", "int64_t", "0"),
   absent("cache_slot_stride", "int64_t", "0"),
@@ -186,12 +197,23 @@ export const ARGS_BEHIND: readonly Input[] = [
   ...tensor(
     "positions",
     "const void *",
-    "[num_tokens], signed; any value: angles are reduced exactly, and the table's rounding adds at most |position| 2^-65 turns",
-    { kind: "tensor", shape: ["num_tokens"], strides: {}, alignment: "element", dtype: "position" },
+    "[num_tokens] or [position_axes, num_tokens], signed. Any value with a table: angles are reduced exactly, and the table's rounding adds at most |position| 2^-65 turns. With cos_sin the index of a row, and NULL if rows are those of the tokens",
+    {
+      ...{ kind: "tensor", shape: ["position_axes", "num_tokens"], alignment: "element", dtype: "position" },
+      strides: { position_axes: "position_axis_stride" },
+    },
   ),
   partOf("positions", "position_bits", "32 or 64", { kind: "bits" }),
-  absent("position_axis_stride", "int64_t", "0"),
-  ...tensor("pair_axes", "const uint8_t *", "NULL", ABSENT),
+  partOf(
+    "positions",
+    "position_axis_stride",
+    "in elements; not used if a token has one position",
+    strideOver("position_axes", "element"),
+  ),
+  ...tensor("pair_axes", "const uint8_t *", "[rotary_dim / 2]: the axis whose position turns each pair", {
+    ...{ kind: "tensor", shape: ["rotary_dim / 2"], strides: {}, alignment: "pairs", dtype: "uint8" },
+    isExact: true,
+  }),
   ...tensor(
     "rope_table",
     "const uint64_t *",
@@ -215,8 +237,16 @@ export const ARGS_BEHIND: readonly Input[] = [
     docs: "added to the mean of squares; 0, or from 2^-126 on",
     rule: { kind: "eps" },
   },
-  ...tensor("cos_sin", "const void *", "NULL", ABSENT),
-  absent("cos_sin_row_stride", "int64_t", "0"),
+  ...tensor(
+    "cos_sin",
+    "const void *",
+    "[rows, rotary_dim]: cosines, then sines, of a position, or of a token if positions is NULL; the kernel's dtype, or float32",
+    {
+      ...{ kind: "tensor", shape: ["rows", "rotary_dim"], alignment: "pairs", dtype: "kernel" },
+      strides: { rows: "cos_sin_row_stride" },
+    },
+  ),
+  partOf("cos_sin", "cos_sin_row_stride", "in elements", strideOver("rows", "pairs")),
   ...tensor("slots", "const void *", "NULL", ABSENT),
   absent("slot_bits", "int64_t", "0"),
   absent("block_size", "int64_t", "0"),

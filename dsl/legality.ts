@@ -5,10 +5,10 @@
  * Pure. The runtime asks here too, so that "why not" has one answer.
  */
 import { AXES, STAGES } from "./axes.js";
-import type { Axis, AxisValue } from "./axis.js";
+import { type Axis, type AxisValue, isInRange } from "./axis.js";
 import type { Side } from "./inputs.js";
 import { hasMeaning, type Values } from "./points.js";
-import { callsOf, expressionOf, type SideStages, sidesOf } from "./sides.js";
+import { callsOf, expressionOf, type SideStages, sidesOf, stageNamed, stagesAt, valuesOf } from "./sides.js";
 import type { Stage } from "./stage.js";
 
 /** A combination that a rule forbids. */
@@ -18,22 +18,10 @@ export interface Rejection {
   readonly values: Readonly<Record<string, AxisValue>>;
 }
 
-/** Whether a value lies in the range of an axis. `rejectionOf` checks it against the other axes. */
-export function isInRange(axis: Axis, value: unknown): value is AxisValue {
-  if (axis.kind === "enum") return typeof value === "string" && axis.values.includes(value);
-  return (
-    typeof value === "number" &&
-    Number.isInteger(value) &&
-    value % axis.step === 0 &&
-    value >= axis.min &&
-    value <= axis.max
-  );
-}
-
 export function describeRange(axis: Axis): string {
   if (axis.kind === "enum") return `one of ${axis.values.map((value) => JSON.stringify(value)).join(", ")}`;
   const bound = axis.within === undefined ? `${axis.max}` : `${axis.within} (at most ${axis.max})`;
-  return `a multiple of ${axis.step} from ${axis.min} to ${bound}`;
+  return `a ${axis.step === 1 ? "whole number" : `multiple of ${axis.step}`} from ${axis.min} to ${bound}`;
 }
 
 /** The axis's own name for an alias; undefined if it knows none. */
@@ -61,12 +49,12 @@ export interface OpRules {
   readonly stages: SideStages;
 }
 
-/** The axes that an op's stages fix, with their values. */
-function fixedBy(stages: SideStages): readonly (readonly [Axis, AxisValue])[] {
+/** The axes that an op's stages fix and that apply at a point, with their values. */
+function fixedBy(stages: SideStages, point: Values): readonly (readonly [Axis, AxisValue])[] {
   return callsOf(stages).flatMap(({ args }) =>
     AXES.flatMap((axis) => {
       const value = args[axis.name];
-      return value === undefined ? [] : [[axis, value] as const];
+      return value === undefined || !hasMeaning(axis, { ...point, ...args }) ? [] : [[axis, value] as const];
     }),
   );
 }
@@ -75,11 +63,22 @@ function fixedBy(stages: SideStages): readonly (readonly [Axis, AxisValue])[] {
 export function rejectionOf({ axes, stages }: OpRules, point: Values): Rejection | undefined {
   const rejected = pointRejection(axes, point);
   if (rejected !== undefined) return rejected;
-  for (const [axis, value] of fixedBy(stages)) {
-    const found = pointRejection([axis], { ...point, [axis.name]: value });
+  for (const [{ when: _, ...axis }, value] of fixedBy(stages, point)) {
+    const found = pointRejection([axis as Axis], { ...point, [axis.name]: value });
     if (found !== undefined) return found;
   }
-  return undefined;
+  return callRejection(stages, point);
+}
+
+/** The first rule that the stages' values break at a point. */
+function callRejection(stages: SideStages, point: Values): Rejection | undefined {
+  for (const call of callsOf(stages)) {
+    const values = valuesOf(call, point);
+    const broken = stageNamed(call.name).rejection?.({ ...point, ...values } as never);
+    if (broken !== undefined) return { ...broken, values };
+  }
+  if (callsOf(stagesAt(stages, point)).length > 0) return undefined;
+  return { rule: "nothing_done", reason: "no stage does anything, so that a kernel would at most copy", values: {} };
 }
 
 function pointRejection(axes: readonly Axis[], point: Values): Rejection | undefined {

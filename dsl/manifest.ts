@@ -13,6 +13,7 @@ import {
   type OpAxisName,
   STAGES,
 } from "./axes.js";
+import { SIDES } from "./inputs.js";
 import { isSamePoint } from "./points.js";
 import type { StageCall } from "./sides.js";
 
@@ -55,13 +56,17 @@ const stageSchema = z.strictObject({
 });
 const sideSchema: z.ZodType<readonly StageCall[]> = z.array(stageSchema).min(1);
 
+const integerShape = { kind: z.literal("integer"), step: z.int().positive(), min: z.int(), max: z.int() };
+const enumShape = { kind: z.literal("enum"), values: z.array(z.string()) };
+const rangeSchema = z.discriminatedUnion("kind", [z.strictObject(integerShape), z.strictObject(enumShape)]);
+
 /** An axis of an op: a row of the table, narrowed or not. */
 const roleShape = {
   name: axisName,
   default: axisValue.optional(),
   follows: axisName.optional(),
   within: axisName.optional(),
-  when: z.record(z.string(), z.array(axisValue)).optional(),
+  when: z.record(z.string(), rangeSchema).optional(),
   tag: z.string().optional(),
   tags: z.record(z.string(), z.string()).optional(),
   aliases: z.record(z.string(), z.string()).optional(),
@@ -69,11 +74,8 @@ const roleShape = {
   leads: z.boolean().optional(),
 };
 const axisSchema: z.ZodType<Axis> = z.discriminatedUnion("kind", [
-  z.strictObject({
-    ...{ kind: z.literal("integer"), step: z.int().positive(), min: z.int(), max: z.int() },
-    ...roleShape,
-  }),
-  z.strictObject({ kind: z.literal("enum"), values: z.array(z.string()), ...roleShape }),
+  z.strictObject({ ...integerShape, ...roleShape }),
+  z.strictObject({ ...enumShape, ...roleShape }),
 ]);
 
 const axesSchema: z.ZodType<readonly Axis[]> = z.array(axisSchema);
@@ -93,8 +95,18 @@ const kernelSchema = z.strictObject({
   point: z.strictObject(pointShape),
   /** The inputs that the kernel takes, as paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
   inputs: z.array(z.string()),
-  /** The pairing of elements, if any rotate. */
-  pairing: z.strictObject({ rope: z.string(), rotaryDim: z.int().positive() }).optional(),
+  /** Those that a call may leave out. */
+  optionalInputs: z.array(z.string()),
+  /** Those of float32 where the table of inputs says the kernel's dtype. */
+  float32Inputs: z.array(z.string()),
+  /** The sides that it only copies, which cannot be done in place. */
+  copiedSides: z.array(z.enum(SIDES)),
+  /** The positions of a token: an element of `positions` for each. */
+  positionAxes: z.int().positive(),
+  /** The pairing of elements, if any rotate: how many, and from which on. */
+  pairing: z
+    .strictObject({ rope: z.string(), rotaryDim: z.int().positive(), start: z.int().nonnegative() })
+    .optional(),
   /** Elements of one memory access. */
   vectorElements: z.int().positive(),
   /** Fragments of a head. A fragment is two vectors that one lane holds. */

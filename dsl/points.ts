@@ -5,7 +5,7 @@
  * Names no axis.
  */
 import type { ConfigPoint } from "./axes.js";
-import type { Axis, AxisValue } from "./axis.js";
+import { type Axis, type AxisValue, type Condition, isInRange } from "./axis.js";
 
 /** Values of some axes, by name. */
 export type Values = Readonly<Record<string, AxisValue | undefined>>;
@@ -13,9 +13,9 @@ export type Values = Readonly<Record<string, AxisValue | undefined>>;
 /** The value of an axis; undefined if the axis does not apply. */
 export const valueOn = ({ name }: Axis, values: Values): AxisValue | undefined => values[name];
 
-/** Whether values satisfy a `when`. */
-export function isAt(when: Readonly<Record<string, readonly AxisValue[]>> = {}, values: Values): boolean {
-  return Object.entries(when).every(([name, allowed]) => allowed.some((value) => value === values[name]));
+/** Whether values meet a condition. */
+export function isAt(when: Condition = {}, values: Values): boolean {
+  return Object.entries(when).every(([name, range]) => isInRange(range, values[name]));
 }
 
 /** Whether an axis applies, given the values of earlier axes. */

@@ -4,18 +4,12 @@
  * In: stage lists and a point. Out: each stage with the values of its axes, and the inputs of a kernel. Pure.
  */
 import { AXES, OP_AXIS_NAMES, STAGES } from "./axes.js";
-import type { Axis, AxisValue } from "./axis.js";
+import type { Axis, AxisValue, Condition } from "./axis.js";
 import { argsLayout, SIDES, type Side } from "./inputs.js";
-import { isAt, type Values } from "./points.js";
-import type { Pairing, Stage } from "./stage.js";
+import { hasMeaning, isAt, type Values } from "./points.js";
+import type { Pairing, Stage, StageCall, StageInput } from "./stage.js";
 
-export type { Pairing };
-
-/** A stage of a side, with the axes that its arguments fix. */
-export interface StageCall {
-  readonly name: string;
-  readonly args: Readonly<Record<string, AxisValue>>;
-}
+export type { Pairing, StageCall };
 
 /** The stages of each side that has any, in the order of application. */
 export type SideStages = { readonly [S in Side]?: readonly StageCall[] | undefined };
@@ -35,50 +29,121 @@ export function stageNamed(name: string): Stage {
   return stage;
 }
 
-/** The value of each of a stage's axes at a point. */
+/** The value of each of a stage's axes that apply at a point. An axis that the op lacks has its default. */
 export function valuesOf({ name, args }: StageCall, point: Values): Record<string, AxisValue> {
-  return Object.fromEntries(
-    Object.keys(stageNamed(name).axes).flatMap((axis) => {
-      const value = args[axis] ?? point[axis];
-      return value === undefined ? [] : [[axis, value]];
-    }),
-  );
+  const own = stageNamed(name).axes;
+  let values: Record<string, AxisValue> = {};
+  for (const axis of AXES.filter((row) => row.name in own)) {
+    const value = args[axis.name] ?? point[axis.name] ?? axis.default;
+    if (value !== undefined && hasMeaning(axis, { ...point, ...values }))
+      values = { ...values, [axis.name]: value };
+  }
+  return values;
 }
 
-/** The axes of an op: those of every op, and those that at least one of its stages leaves open. */
+/** The values of a stage's axes, and those of the point that it is at. */
+const valuesAt = (call: StageCall, point: Values) => ({ ...point, ...valuesOf(call, point) }) as never;
+
+/**
+ * What an op's stages come down to at a point: without those that do nothing there, and without the sides that the kernel leaves
+ * alone. A side without stages is copied.
+ */
+export function stagesAt(stages: SideStages, point: Values): SideStages {
+  const found = sidesOf(stages).flatMap((side) => {
+    const calls = (stages[side] ?? []).map((call) => {
+      const became = stageNamed(call.name).becomes?.(valuesAt(call, point)) ?? "itself";
+      return became === "itself" ? [call] : became;
+    });
+    return calls.includes("no side") ? [] : [[side, (calls as StageCall[][]).flat()]];
+  });
+  return Object.fromEntries(found);
+}
+
+/**
+ * The axes of an op: those of every op, and those that at least one of its stages leaves open. Conditions that arguments settle are
+ * settled here: a condition that holds is dropped, and an axis that never applies is no axis of the op.
+ */
 export function openAxes(stages: SideStages): readonly Axis[] {
-  const open = callsOf(stages).flatMap(({ name, args }) =>
-    Object.keys(stageNamed(name).axes).filter((axis) => args[axis] === undefined),
-  );
-  return AXES.filter(({ name }) => OP_AXIS_NAMES.includes(name) || open.includes(name));
+  return AXES.flatMap((axis): readonly Axis[] => {
+    if (OP_AXIS_NAMES.includes(axis.name)) return [axis];
+    const open = callsOf(stages).filter(({ name, args }) => axis.name in stageNamed(name).axes && !(axis.name in args));
+    const left = open.flatMap(({ args }) => {
+      const rest = Object.entries(axis.when ?? {}).filter(([name]) => !(name in args));
+      return isAt(axis.when, { ...args, ...firstOf(rest) }) ? [Object.fromEntries(rest)] : [];
+    });
+    if (left.length === 0) return [];
+    const { when: _, ...always } = axis;
+    const [when = {}] = left.sort((a, b) => Object.keys(a).length - Object.keys(b).length);
+    return [(Object.keys(when).length === 0 ? always : { ...always, when }) as Axis];
+  });
 }
 
-/** The inputs that a stage reads at a point. */
-export function inputsOf(call: StageCall, point: Values): readonly string[] {
+/** A value that meets each condition. */
+function firstOf(conditions: readonly (readonly [string, Condition[string]])[]): Values {
+  return Object.fromEntries(
+    conditions.map(([name, range]) => [name, range.kind === "enum" ? range.values[0] : range.max]),
+  );
+}
+
+/** The inputs that a stage reads at a point, or those of them that meet another of their conditions. */
+export function inputsOf(
+  call: StageCall,
+  point: Values,
+  condition?: (input: StageInput) => Condition | undefined,
+): readonly string[] {
   const values = valuesOf(call, point);
   return stageNamed(call.name)
-    .inputs.filter(({ when }) => isAt(when, values))
+    .inputs.filter((input) => isAt(input.when, values))
+    .filter((input) => {
+      if (condition === undefined) return true;
+      const needed = condition(input);
+      return needed !== undefined && isAt(needed, values);
+    })
     .map(({ name }) => name);
 }
 
 /** The inputs of a kernel, as paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
-export function kernelInputs(stages: SideStages, point: Values): readonly string[] {
-  const sides = sidesOf(stages);
-  const read = new Set(
-    sides.flatMap((side) => [
-      ...[`${side}.in`, `${side}.out`],
-      ...(stages[side] ?? []).flatMap((call) =>
-        inputsOf(call, point).flatMap((name) => [name, `${side}.${name}`]),
-      ),
-    ]),
-  );
-  return [...argsLayout().fields.keys()].filter((path) => read.has(path));
+export interface KernelInputs {
+  /** All that it takes. */
+  readonly inputs: string[];
+  /** Those that a call may leave out. */
+  readonly optionalInputs: string[];
+  /** Those of float32 where the table of inputs says the kernel's dtype. */
+  readonly float32Inputs: string[];
 }
 
-/** The pairing of an op's stages at a point. All stages that pair elements agree. */
+/** The inputs of a kernel at a point, with the stages that `stagesAt` gives. */
+export function kernelInputs(stages: SideStages, point: Values): KernelInputs {
+  const sides = sidesOf(stages);
+  const paths = [...argsLayout().fields.keys()];
+  const those = (condition?: (input: StageInput) => Condition | undefined) => {
+    const read = new Set(
+      sides.flatMap((side) =>
+        (stages[side] ?? []).flatMap((call) =>
+          inputsOf(call, point, condition).flatMap((name) => [name, `${side}.${name}`]),
+        ),
+      ),
+    );
+    return paths.filter((path) => read.has(path));
+  };
+  const heads = sides.flatMap((side) => [`${side}.in`, `${side}.out`]);
+  const read = those();
+  return {
+    inputs: paths.filter((path) => heads.includes(path) || read.includes(path)),
+    optionalInputs: those(({ isOptional }) => isOptional),
+    float32Inputs: those(({ isFloat32 }) => isFloat32),
+  };
+}
+
+/** The pairing of stages at a point. All stages that pair elements agree. */
 export function pairingOf(stages: SideStages, point: Values): Pairing | undefined {
   const call = callsOf(stages).find(({ name }) => stageNamed(name).pairing !== undefined);
-  return call && stageNamed(call.name).pairing?.(valuesOf(call, point) as Record<string, never>);
+  return call && stageNamed(call.name).pairing?.(valuesAt(call, point));
+}
+
+/** The positions of a token: an element of `positions` for each. */
+export function positionAxesOf(stages: SideStages, point: Values): number {
+  return Math.max(1, ...callsOf(stages).map((call) => Number(valuesOf(call, point).positionAxes ?? 1)));
 }
 
 /** Sides with equal stage lists. They share one body in a kernel. */

@@ -4,20 +4,30 @@
  * In: the declaration in a file of `stages/`. Out: the function that users write, with the declaration on it. The compiler
  * reads calls of the function and never runs them (`generator/load/`).
  */
-import type { Axes, ValueOf } from "./axis.js";
+import type { Axes, AxisValue, Condition, ValueOf } from "./axis.js";
 
-/** An input that a stage reads: a row of `dsl/inputs.ts`. */
+/** An input that a stage reads: a row of `dsl/inputs.ts`. Conditions are on the stage's axes. */
 export interface StageInput {
   readonly name: string;
-  /** The values of the stage's axes at which it is read. Default: all. */
-  readonly when?: { readonly [axis: string]: readonly (number | string)[] };
+  /** Where it is read. Default: everywhere. */
+  readonly when?: Condition;
+  /** Where a call may leave it out. Default: nowhere. */
+  readonly isOptional?: Condition;
+  /** Where its elements are float32, although the table says the kernel's dtype. Default: nowhere. */
+  readonly isFloat32?: Condition;
+}
+
+/** A stage of a side, with the axes that its arguments fix. */
+export interface StageCall {
+  readonly name: string;
+  readonly args: Readonly<Record<string, AxisValue>>;
 }
 
 /** A head between stages of the reference, in float64. */
 export interface ReferenceHead {
   /** `[headDim]` */
   readonly y: Float64Array;
-  /** `[headDim]`: a bound of float32's distance from `y`, without the rounding of the output. */
+  /** `[headDim]`: a bound of a kernel's distance from `y`, without the rounding of the output. */
   readonly error: Float64Array;
 }
 
@@ -25,31 +35,47 @@ export interface ReferenceHead {
 export interface ReferenceInputs {
   /**
    * A tensor's elements for this token and head. `rope_table` is in radians per position, so the reference knows nothing of
-   * fixed-point numbers.
+   * fixed-point numbers. `positions` has an element for each axis, and `cos_sin` a row for each.
    */
   tensor(name: string): Float64Array;
   number(name: string): number;
+  /** A number, rounded to the kernel's dtype. */
+  rounded(x: number): number;
+  /** The distance of neighbouring numbers of the kernel's dtype. */
+  ulp(x: number): number;
 }
 
-/** The pairing of a head's leading `rotaryDim` elements, as the axis `rope` says. */
+/** The pairing of `rotaryDim` elements of a head, as the axis `rope` says. */
 export interface Pairing {
   readonly rope: string;
   readonly rotaryDim: number;
+  /** The first of these elements. */
+  readonly start: number;
 }
 
 type ValuesOn<A> = { readonly [Name in keyof A]: ValueOf<A[Name]> };
 
+/** The values of a stage's axes, and those of the point that it is at. */
+type ValuesAt<A> = ValuesOn<A> & { readonly headDim: number; readonly [axis: string]: AxisValue };
+
 /** The declaration of a stage. */
 export interface Stage<A extends Axes = Axes> {
   readonly name: string;
-  /** What an element's result depends on: its pair, or the whole head, which is then measured first. */
-  readonly scope: "element" | "head";
+  /**
+   * The numbers that it measures of a whole head before it changes the head. Default: none; then an element's result depends
+   * on its pair alone.
+   */
+  measures?(values: ValuesOn<A>): number;
   /** Which elements it pairs, if it does. The pairing decides how a head lies over lanes. */
-  pairing?(values: ValuesOn<A>): Pairing;
+  pairing?(values: ValuesAt<A>): Pairing;
   readonly axes: A;
   readonly inputs: readonly StageInput[];
   /** Whether it writes the head. No stage may follow it then. Default: no. */
   readonly isSink?: boolean;
+  /** What it stands for at these values: itself, other stages or none, or a side that the kernel leaves alone. Default: itself. */
+  becomes?(values: ValuesAt<A>): "itself" | readonly StageCall[] | "no side";
+  /** The reason, by the name of a rule, why values of its axes do not go with each other. */
+  rejection?(values: ValuesAt<A>): { readonly rule: string; readonly reason: string } | undefined;
   /** The stage's equation in float64, at values of its axes. Pure. */
   reference(head: ReferenceHead, values: ValuesOn<A>, inputs: ReferenceInputs): ReferenceHead;
 }

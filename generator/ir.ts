@@ -67,8 +67,8 @@ export interface PlannedStage {
   readonly values: Readonly<Record<string, AxisValue>>;
   /** Whether it reads each of its inputs. */
   readonly reads: Readonly<Record<string, boolean>>;
-  /** Whether it measures the head before it changes it. */
-  readonly measures: boolean;
+  /** The numbers that it measures of the head before it changes it. */
+  readonly measures: number;
 }
 
 /** The stages of sides with equal stage lists. Made by `plan`. */
@@ -107,8 +107,8 @@ export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   readonly throughput: ThroughputLayout;
   /** Pairs that rotate. */
   readonly rotaryPairs: number;
-  /** Entries of the RoPE table in one load. */
-  readonly turnsAtOnce: 1 | 2;
+  /** Pairs of a lane with neighbouring angles, which are loaded at once. */
+  readonly pairsAtOnce: 1 | 2 | 4;
 }
 
 /** One emitted file: its path below generated/ and its text. Made by `render`. */

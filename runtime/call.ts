@@ -8,9 +8,9 @@
 import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { Args } from "./args.js";
-import { CALL_TENSORS, callerField, SIDE_TENSORS, type Tensor } from "./call_inputs.js";
+import { CALL_TENSORS, callerField, SIDE_TENSORS, type StrideOption, type Tensor } from "./call_inputs.js";
 import { invalidArgument, requireFields, requireFloat32, requireObject, unfitArgument } from "./errors.js";
-import type { Heads, HeadsLayout, WeightLayout } from "./heads.js";
+import type { CosSinLayout, Heads, HeadsLayout, PositionsLayout, WeightLayout } from "./heads.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -26,12 +26,16 @@ export interface RunOptions {
   /** 0 or more; with 0 nothing is launched. At most 2³⁰ when multiplied by a side's heads. */
   readonly numTokens: number;
   /**
-   * `[numTokens]`, int32 or int64; any value. Angles are reduced exactly; the table's rounding adds |position| · 2⁻⁶⁵ turns.
-   * Kernels that rotate take it, and `ropeTable`.
+   * `[numTokens]` or `[positionAxes, numTokens]`, int32 or int64. With a table, any value: angles are reduced exactly, and the
+   * table's rounding adds |position| · 2⁻⁶⁵ turns. With `cosSin`, the index of a row; omit it if rows are those of the tokens.
    */
-  readonly positions?: DeviceBuffer | undefined;
-  /** The result of `library.uploadRope`. */
+  readonly positions?: DeviceBuffer | PositionsLayout | undefined;
+  /** `[rotaryDim / 2]`, uint8: the axis whose position turns each pair. Kernels with several position axes take it. */
+  readonly pairAxes?: DeviceBuffer | undefined;
+  /** The result of `library.uploadRope`. Kernels that rotate by a table take it. */
   readonly ropeTable?: DeviceRope | undefined;
+  /** `[rows, rotaryDim]`: cosines, then sines. Kernels with given angles take it. */
+  readonly cosSin?: DeviceBuffer | CosSinLayout | undefined;
   /** Added to the mean of squares; not negative. Kernels with a norm take it. */
   readonly eps?: number | undefined;
   /** Default: the default stream. */
@@ -83,34 +87,44 @@ const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => 
 /** The element types of a tensor; undefined for the kernel's own. */
 const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
   position: ["int32", "int64"],
+  uint8: ["uint8"],
   uint64: ["uint64"],
   float32: ["float32"],
 };
 
 /** A caller's value for a tensor. */
-type Given = DeviceBuffer | HeadsLayout | WeightLayout | undefined;
+type Given = DeviceBuffer | HeadsLayout | WeightLayout | PositionsLayout | CosSinLayout | undefined;
+
+/** The fields of any layout. */
+type AnyLayout = { readonly buffer?: DeviceBuffer; readonly offset?: number | undefined } & {
+  readonly [Option in StrideOption]?: number | undefined;
+};
 
 const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<string, Given>>)[tensor.name];
 
 class Packing {
   readonly #session: Session;
+  readonly #kernel: ManifestKernel;
   readonly #point: ConfigPoint;
   /** The inputs that the kernel takes, as paths. */
   readonly #inputs: readonly string[];
+  #numTokens = 0;
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
   readonly #inPlace = new Set<string>();
   #isEmpty = true;
 
-  constructor(session: Session, { point, inputs }: ManifestKernel) {
+  constructor(session: Session, kernel: ManifestKernel) {
     this.#session = session;
-    this.#point = point;
-    this.#inputs = inputs;
+    this.#kernel = kernel;
+    this.#point = kernel.point;
+    this.#inputs = kernel.inputs;
   }
 
   pack(options: RunOptions): PackedCall {
     requireFields("options", options, OPTION_FIELDS);
     const { numTokens, eps, stream, pdl = false } = options;
+    this.#numTokens = numTokens;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
     for (const side of SIDES) {
@@ -167,10 +181,11 @@ class Packing {
       if (given === undefined) return;
       throw unfitArgument(field, "given", "left out: this kernel does not take it");
     }
+    if (given === undefined && this.#kernel.optionalInputs.includes(path)) return;
     const layout = layoutOf(tensor, given);
     const bufferField = layout === given ? `${field}.buffer` : field;
-    const buffer = this.#bufferOf(bufferField, layout.buffer, TYPES[dtype] ?? [this.#point.dtype]);
-    const { offset = 0, tokenStride } = layout;
+    const buffer = this.#bufferOf(bufferField, layout.buffer, this.#typesOf(tensor));
+    const { offset = 0 } = layout;
     // In C, a length of 0 means that it is not known.
     if (!isEmpty && buffer.length === 0)
       throw unfitArgument(bufferField, "a buffer of 0 elements", "of at least 1 element");
@@ -185,10 +200,29 @@ class Packing {
     this.#args.set(path, offset === 0 ? buffer.address : buffer.address + BigInt(offset * bytes));
     this.#args.set(length, Math.max(0, buffer.length - offset));
     if (dtype === "position") this.#args.set("position_bits", bytes * 8);
-    for (const [option, stridePath] of strides) {
-      // By default heads are contiguous if there are tokens, and otherwise share their elements.
-      const { headStride = strides.length > 1 ? this.#point.headDim : 0 } = layout;
-      this.#packWhole(stridePath, option === "tokenStride" ? tokenStride : headStride);
+    for (const [option, stridePath] of strides)
+      this.#packWhole(stridePath, layout[option] ?? this.#strideOf(option, tensor));
+    if (layout.axisStride !== undefined && this.#kernel.positionAxes === 1) {
+      throw unfitArgument(`${field}.axisStride`, "given", "left out: a token of this kernel has one position");
+    }
+  }
+
+  #typesOf({ path, dtype }: Tensor): readonly ElementType[] {
+    if (this.#kernel.float32Inputs.includes(path)) return ["float32"];
+    return TYPES[dtype] ?? [this.#point.dtype];
+  }
+
+  /** The default of a stride. Heads are contiguous, and share weights; axes and rows are contiguous. */
+  #strideOf(option: StrideOption, { isHeads }: Tensor): number | undefined {
+    switch (option) {
+      case "headStride":
+        return isHeads ? this.#point.headDim : 0;
+      case "axisStride":
+        return this.#numTokens;
+      case "rowStride":
+        return this.#kernel.pairing?.rotaryDim;
+      default:
+        return undefined;
     }
   }
 
@@ -220,7 +254,7 @@ class Packing {
 }
 
 /** Accepts a layout, or a buffer alone. @throws NormropeError `invalid-argument` for what is neither. */
-function layoutOf({ field, strides, layoutFields }: Tensor, given: Given): Partial<HeadsLayout> {
+function layoutOf({ field, strides, layoutFields }: Tensor, given: Given): AnyLayout {
   if (given instanceof DeviceBuffer) return { buffer: given };
   if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {
     throw invalidArgument(field, given, "a buffer of this library");

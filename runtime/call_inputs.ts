@@ -7,6 +7,15 @@
 import { ARGS_BEHIND, type Dimension, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
 import { camelCase } from "./camel_case.js";
 
+/** The names of strides over dimensions. */
+const STRIDE_OPTIONS = {
+  num_tokens: "tokenStride",
+  num_heads: "headStride",
+  position_axes: "axisStride",
+  rows: "rowStride",
+} as const;
+export type StrideOption = (typeof STRIDE_OPTIONS)[keyof typeof STRIDE_OPTIONS];
+
 /** A tensor that a side, or the call, is given. */
 export interface Tensor {
   /** The name of the option. */
@@ -15,7 +24,7 @@ export interface Tensor {
   readonly path: string;
   readonly length: string;
   /** The strides of a layout, each with the path of its field. */
-  readonly strides: readonly (readonly [option: "tokenStride" | "headStride", path: string])[];
+  readonly strides: readonly (readonly [option: StrideOption, path: string])[];
   readonly layoutFields: readonly string[];
   readonly dtype: TensorDtype;
   /** The sizes of its dimensions, by name. */
@@ -23,7 +32,11 @@ export interface Tensor {
   /** The caller's names of it and of its buffer. */
   readonly field: string;
   readonly bufferField: string;
+  /** Whether these are heads. */
+  readonly isHeads: boolean;
 }
+
+const isHeads = (shape: readonly Dimension[]) => shape.includes("num_tokens") && shape.includes("head_dim");
 
 /** Fields that the caller passes under another name. */
 const ELSEWHERE = new Map([
@@ -36,17 +49,17 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
   return inputs.flatMap(({ name, rule }) => {
     if (rule.kind !== "tensor") return [];
     const path = pathOf(name);
-    const { num_tokens: overTokens, num_heads: overHeads } = rule.strides;
-    const strides = [
-      ...(overTokens === undefined ? [] : [["tokenStride", pathOf(overTokens)] as const]),
-      ...(overHeads === undefined ? [] : [["headStride", pathOf(overHeads)] as const]),
-    ];
+    const strides = Object.entries(STRIDE_OPTIONS).flatMap(([dimension, option]) => {
+      const stride = rule.strides[dimension as keyof typeof STRIDE_OPTIONS];
+      return stride === undefined ? [] : [[option, pathOf(stride)] as const];
+    });
     const field = ELSEWHERE.get(path) ?? camelCase(path);
     return {
       ...{ name: camelCase(name), path, length: `${path}_length`, strides },
       ...{ dtype: rule.dtype, shape: rule.shape },
       layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
-      ...{ field, bufferField: strides.length > 1 ? `${field}.buffer` : field },
+      ...{ field, bufferField: isHeads(rule.shape) ? `${field}.buffer` : field },
+      isHeads: isHeads(rule.shape),
     };
   });
 }

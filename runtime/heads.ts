@@ -22,12 +22,32 @@ export interface HeadsLayout {
 
 /** Weights in a buffer: `[headDim]`, or `[numHeads, headDim]` with a stride. */
 export interface WeightLayout {
-  /** Of the kernel's dtype. */
+  /** Of the kernel's dtype, or of float32 if the kernel takes it so. */
   readonly buffer: DeviceBuffer;
   /** In elements; default 0. */
   readonly offset?: number | undefined;
   /** In elements; default 0: one weight for all heads. */
   readonly headStride?: number | undefined;
+}
+
+/** Positions of several axes in a buffer. */
+export interface PositionsLayout {
+  /** Of int32 or int64. */
+  readonly buffer: DeviceBuffer;
+  /** In elements; default 0. */
+  readonly offset?: number | undefined;
+  /** Between the positions of two axes, in elements; default numTokens. */
+  readonly axisStride?: number | undefined;
+}
+
+/** Rows of cosines and sines in a buffer. */
+export interface CosSinLayout {
+  /** Of the kernel's dtype, or of float32. */
+  readonly buffer: DeviceBuffer;
+  /** In elements; default 0. */
+  readonly offset?: number | undefined;
+  /** In elements; default rotaryDim. */
+  readonly rowStride?: number | undefined;
 }
 
 type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
@@ -36,7 +56,7 @@ type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
 
 /** Tensors for your own stages, named as in the table of inputs. */
 type OtherTensors = {
-  readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight">>]?:
+  readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight" | "bias">>]?:
     | DeviceBuffer
     | WeightLayout
     | undefined;
@@ -54,6 +74,8 @@ export interface Heads extends OtherTensors {
   readonly numHeads: number;
   /** One weight for all heads, or a layout with one for each. Omit it if the kernel takes none. */
   readonly weight?: DeviceBuffer | WeightLayout | undefined;
+  /** As the weight, which it follows. Kernels that add one take it. */
+  readonly bias?: DeviceBuffer | WeightLayout | undefined;
   /** Elements of a head. If given, it must be the kernel's. */
   readonly headDim?: number | undefined;
 }

@@ -4,7 +4,14 @@ export type { BuiltManifest, ConfigPoint, PointQuery, Target } from "../dsl/mani
 export type { DeviceRope, RunOptions } from "./call.js";
 export { type Dtype, decode, encode, encodeAll } from "./dtype.js";
 export { type ErrorCode, NormropeError } from "./errors.js";
-export { type Heads, type HeadsLayout, packedHeads } from "./heads.js";
+export {
+  type CosSinLayout,
+  type Heads,
+  type HeadsLayout,
+  type PositionsLayout,
+  packedHeads,
+  type WeightLayout,
+} from "./heads.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";
 export type { Kernel, LaunchInfo, PreparedCall } from "./op.js";
 export { type OpenOptions, open } from "./open.js";

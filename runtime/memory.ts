@@ -10,7 +10,7 @@ import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
 
 /** Element types and their bytes. */
-export const ELEMENT_BYTES = { bf16: 2, f16: 2, float32: 4, int32: 4, int64: 8, uint64: 8 } as const;
+export const ELEMENT_BYTES = { bf16: 2, f16: 2, float32: 4, int32: 4, int64: 8, uint8: 1, uint64: 8 } as const;
 /** The element type of a buffer. */
 export type ElementType = keyof typeof ELEMENT_BYTES;
 
@@ -20,12 +20,14 @@ export interface HostData {
   readonly bf16: Uint16Array;
   /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
-  /** Inputs of your own stages. */
+  /** Weights, cosines and sines of float32, and inputs of your own stages. */
   readonly float32: Float32Array;
   /** Positions. */
   readonly int32: Int32Array;
   /** Positions. */
   readonly int64: BigInt64Array;
+  /** The axis of each pair. */
+  readonly uint8: Uint8Array;
   /** RoPE tables. */
   readonly uint64: BigUint64Array;
 }
@@ -36,6 +38,7 @@ const HOST_ARRAYS = {
   float32: Float32Array,
   int32: Int32Array,
   int64: BigInt64Array,
+  uint8: Uint8Array,
   uint64: BigUint64Array,
 } as const;
 

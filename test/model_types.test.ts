@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isInRange, stageRejection } from "../dsl/legality.js";
+import { isInRange } from "../dsl/axis.js";
+import { stageRejection } from "../dsl/legality.js";
 import { expressionOf, openAxes } from "../dsl/sides.js";
 import { parseHead } from "../generator/models/head.js";
 import { SAID_AXES } from "../generator/models/model_type.js";

@@ -10,7 +10,7 @@ enum class Rule { absent, tensor, stride, length, count, size, flags, bits, fini
 enum class Type { pointer, int64, uint32, float32 };
 
 // The size of a dimension.
-enum class Size { none, num_tokens, num_heads, head_dim, rotary_pairs };
+enum class Size { none, num_tokens, num_heads, head_dim, rotary_dim, rotary_pairs, position_axes, rows };
 
 // A dimension with a stride.
 struct Strided {
@@ -19,8 +19,8 @@ struct Strided {
   size_t stride_offset;
 };
 
-// The alignment of a tensor's address: bytes, or one of these.
-constexpr int VECTOR = 0, ELEMENT = -1;
+// The alignment of a tensor's address and strides: bytes, or one of these.
+constexpr int VECTOR = 0, PAIRS = -2, ELEMENT = -1;
 
 struct Input {
   const char *name;
@@ -32,7 +32,7 @@ struct Input {
   Strided strided[2];
   Size contiguous;
   int alignment;
-  int element_bytes;  // 0: position_bits gives it
+  int element_bytes;  // 2: the kernel's dtype, or float32; 0: position_bits gives it
   size_t length_offset;
   bool is_exact;
   int bit;  // its input's bit in a KernelEntry; negative: every kernel takes it
@@ -47,16 +47,16 @@ constexpr Input HEADS_NUMBERS[] = {
       Size::none, 0, 0, 0, false, 1 },
     { "in_token_stride", 32, 8, Type::int64, Rule::stride, Size::num_tokens,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, 0 },
+      Size::none, VECTOR, 0, 0, false, 0 },
     { "in_head_stride", 40, 8, Type::int64, Rule::stride, Size::num_heads,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, 0 },
+      Size::none, VECTOR, 0, 0, false, 0 },
     { "out_token_stride", 48, 8, Type::int64, Rule::stride, Size::num_tokens,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, 1 },
+      Size::none, VECTOR, 0, 0, false, 1 },
     { "out_head_stride", 56, 8, Type::int64, Rule::stride, Size::num_heads,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, 1 },
+      Size::none, VECTOR, 0, 0, false, 1 },
     { "num_heads", 64, 8, Type::int64, Rule::count, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, -1 },
@@ -65,7 +65,13 @@ constexpr Input HEADS_NUMBERS[] = {
       Size::none, 0, 0, 0, false, 2 },
     { "weight_head_stride", 112, 8, Type::int64, Rule::stride, Size::num_heads,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, 2 },
+      Size::none, VECTOR, 0, 0, false, 2 },
+    { "bias_length", 128, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, 0, false, 3 },
+    { "bias_head_stride", 136, 8, Type::int64, Rule::stride, Size::num_heads,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, VECTOR, 0, 0, false, 3 },
 };
 
 constexpr Input HEADS_TENSORS[] = {
@@ -78,6 +84,9 @@ constexpr Input HEADS_TENSORS[] = {
     { "weight", 96, 8, Type::pointer, Rule::tensor, Size::none,
       { { Size::num_heads, "weight_head_stride", 112 }, { Size::none, "", 0 } },
       Size::head_dim, VECTOR, 2, 104, false, 2 },
+    { "bias", 120, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::num_heads, "bias_head_stride", 136 }, { Size::none, "", 0 } },
+      Size::head_dim, VECTOR, 2, 128, false, 3 },
 };
 
 constexpr Input HEADS_ABSENT[] = {
@@ -88,15 +97,6 @@ constexpr Input HEADS_ABSENT[] = {
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, -1 },
     { "out_group_stride", 88, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "bias", 120, 8, Type::pointer, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "bias_length", 128, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "bias_head_stride", 136, 8, Type::int64, Rule::absent, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, -1 },
     { "cache", 144, 8, Type::pointer, Rule::absent, Size::none,
@@ -162,45 +162,45 @@ constexpr Input ARGS_NUMBERS[] = {
     { "position_bits", 992, 8, Type::int64, Rule::bits, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, 0 },
-    { "rope_table_length", 1032, 8, Type::int64, Rule::length, Size::none,
+    { "position_axis_stride", 1000, 8, Type::int64, Rule::stride, Size::position_axes,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, ELEMENT, 0, 0, false, 0 },
+    { "pair_axes_length", 1016, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, 1 },
-    { "attention_factor", 1040, 4, Type::float32, Rule::finite, Size::none,
+    { "rope_table_length", 1032, 8, Type::int64, Rule::length, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, 2 },
-    { "eps", 1044, 4, Type::float32, Rule::eps, Size::none,
+    { "attention_factor", 1040, 4, Type::float32, Rule::finite, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, 3 },
+    { "eps", 1044, 4, Type::float32, Rule::eps, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, 0, false, 4 },
+    { "cos_sin_length", 1056, 8, Type::int64, Rule::length, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, 0, 0, 0, false, 5 },
+    { "cos_sin_row_stride", 1064, 8, Type::int64, Rule::stride, Size::rows,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::none, PAIRS, 0, 0, false, 5 },
 };
 
 constexpr Input ARGS_TENSORS[] = {
     { "positions", 976, 8, Type::pointer, Rule::tensor, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      { { Size::position_axes, "position_axis_stride", 1000 }, { Size::none, "", 0 } },
       Size::num_tokens, ELEMENT, 0, 984, false, 0 },
+    { "pair_axes", 1008, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::none, "", 0 }, { Size::none, "", 0 } },
+      Size::rotary_pairs, PAIRS, 1, 1016, true, 1 },
     { "rope_table", 1024, 8, Type::pointer, Rule::tensor, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::rotary_pairs, 16, 8, 1032, true, 1 },
+      Size::rotary_pairs, 16, 8, 1032, true, 2 },
+    { "cos_sin", 1048, 8, Type::pointer, Rule::tensor, Size::none,
+      { { Size::rows, "cos_sin_row_stride", 1064 }, { Size::none, "", 0 } },
+      Size::rotary_dim, PAIRS, 2, 1056, false, 5 },
 };
 
 constexpr Input ARGS_ABSENT[] = {
-    { "position_axis_stride", 1000, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "pair_axes", 1008, 8, Type::pointer, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "pair_axes_length", 1016, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "cos_sin", 1048, 8, Type::pointer, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "cos_sin_length", 1056, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
-    { "cos_sin_row_stride", 1064, 8, Type::int64, Rule::absent, Size::none,
-      { { Size::none, "", 0 }, { Size::none, "", 0 } },
-      Size::none, 0, 0, 0, false, -1 },
     { "slots", 1072, 8, Type::pointer, Rule::absent, Size::none,
       { { Size::none, "", 0 }, { Size::none, "", 0 } },
       Size::none, 0, 0, 0, false, -1 },
@@ -222,16 +222,15 @@ struct Run {
 
 constexpr Run HEADS_ABSENT_RUNS[] = {
     { 72, 24 },
-    { 120, 200 },
+    { 144, 176 },
 };
 
 constexpr Run ARGS_ABSENT_RUNS[] = {
-    { 1000, 24 },
-    { 1048, 56 },
+    { 1072, 32 },
 };
 
 // A bit for each input that only some kernels take.
-constexpr uint32_t ALL_HEADS = 7, ALL_ARGS = 15;
+constexpr uint32_t ALL_HEADS = 15, ALL_ARGS = 63;
 
 // The size of this version's first normrope_args.
 constexpr size_t FIRST_ARGS_BYTES = 1104;

@@ -11,6 +11,13 @@ namespace normrope {
 
 constexpr long long printed(int64_t value) { return value; }
 
+// The rows of cos_sin: those of the tokens; or, by position, as many as are known to be there.
+inline int64_t rows_of(const normrope_args &args, const KernelEntry &kernel) {
+  if (args.positions == nullptr) return args.num_tokens;
+  const int64_t rest = args.cos_sin_length - 2 * kernel.rotary_pairs;
+  return rest <= 0 || args.cos_sin_row_stride <= 0 ? 1 : rest / args.cos_sin_row_stride + 1;
+}
+
 // A struct under check: all the arguments, or a side.
 struct Scope {
   const KernelEntry &kernel;
@@ -18,7 +25,8 @@ struct Scope {
   const char *base;             // the struct
   const char *side;             // its name; NULL for the arguments themselves
   const normrope_heads *heads;  // the side; NULL for the arguments
-  uint32_t taken, all;          // the inputs that the kernel takes, and all optional ones
+  const Inputs &inputs;
+  uint32_t taken, all;          // the inputs that the kernel takes in this call, and all that some kernel takes
 
   bool takes(const Input &input) const { return input.bit < 0 || (taken >> input.bit & 1) != 0; }
   Text name(const char *field) const { return side == nullptr ? Text("%s", field) : Text("%s.%s", side, field); }
@@ -35,7 +43,18 @@ struct Scope {
       case Size::num_tokens: return args.num_tokens;
       case Size::num_heads: return heads->num_heads;
       case Size::head_dim: return kernel.head_dim;
+      case Size::rotary_dim: return 2 * kernel.rotary_pairs;
       case Size::rotary_pairs: return kernel.rotary_pairs;
+      case Size::position_axes: return kernel.position_axes;
+      case Size::rows: return rows_of(args, kernel);
+      default: return 1;
+    }
+  }
+
+  int64_t alignment(int alignment) const {
+    switch (alignment) {
+      case VECTOR: return kernel.vector_elements;
+      case PAIRS: return kernel.pairs_at_once;
       default: return 1;
     }
   }
@@ -53,7 +72,9 @@ inline Text value_of(const Scope &scope, const Input &input, size_t offset) {
 }
 
 inline int64_t element_bytes(const Scope &scope, const Input &input) {
-  return input.element_bytes != 0 ? input.element_bytes : scope.args.position_bits / 8;
+  if (input.element_bytes == 0) return scope.args.position_bits / 8;
+  const bool is_float32 = input.bit >= 0 && (scope.inputs.float32 >> input.bit & 1) != 0;
+  return is_float32 ? sizeof(float) : input.element_bytes;
 }
 
 }  // namespace normrope

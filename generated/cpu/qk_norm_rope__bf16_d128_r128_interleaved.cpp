@@ -36,7 +36,8 @@ inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 extern "C" void qk_norm_rope__bf16_d128_r128_interleaved(const normrope_args &args, int64_t first_token, int64_t end_token) {
   for (int64_t token = first_token; token < end_token; ++token) {
     float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
-    angles(args.rope_table, position_of(args, token), args.attention_factor, ROTARY_PAIRS, cosine, sine);
+    const int64_t position = position_of(args, token);
+    angles(args.rope_table, [&](int) { return position; }, args.attention_factor, ROTARY_PAIRS, cosine, sine);
     // q and k: rotate(norm(x))
     // Works on blocks of heads. It first measures every head of a block, so that no head waits for the square root of the one
     // before.

@@ -14,29 +14,30 @@ constexpr int PAIRS = HEAD_DIM / 2;
 constexpr int BLOCK_HEADS = 8;
 
 // Pair i is elements i and i + ROTARY_PAIRS. After the rotated pairs, a pair is one element of each half of the rest.
+constexpr int FIRST_ROTATED = 0, FIRST_REST = ROTARY_PAIRS, SECOND_REST = PAIRS;
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
   for (int i = 0; i < ROTARY_PAIRS; ++i) {
-    a[i] = widen_bf16(from[i]);
-    b[i] = widen_bf16(from[i + ROTARY_PAIRS]);
+    a[i] = widen_bf16(from[i + FIRST_ROTATED]);
+    b[i] = widen_bf16(from[i + FIRST_ROTATED + ROTARY_PAIRS]);
   }
 #pragma omp simd
   for (int i = ROTARY_PAIRS; i < PAIRS; ++i) {
-    a[i] = widen_bf16(from[i + ROTARY_PAIRS]);
-    b[i] = widen_bf16(from[i + PAIRS]);
+    a[i] = widen_bf16(from[i + FIRST_REST]);
+    b[i] = widen_bf16(from[i + SECOND_REST]);
   }
 }
 
 inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
   for (int i = 0; i < ROTARY_PAIRS; ++i) {
-    to[i] = narrow_bf16(a[i]);
-    to[i + ROTARY_PAIRS] = narrow_bf16(b[i]);
+    to[i + FIRST_ROTATED] = narrow_bf16(a[i]);
+    to[i + FIRST_ROTATED + ROTARY_PAIRS] = narrow_bf16(b[i]);
   }
 #pragma omp simd
   for (int i = ROTARY_PAIRS; i < PAIRS; ++i) {
-    to[i + ROTARY_PAIRS] = narrow_bf16(a[i]);
-    to[i + PAIRS] = narrow_bf16(b[i]);
+    to[i + FIRST_REST] = narrow_bf16(a[i]);
+    to[i + SECOND_REST] = narrow_bf16(b[i]);
   }
 }
 
@@ -46,7 +47,8 @@ inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args &args, int64_t first_token, int64_t end_token) {
   for (int64_t token = first_token; token < end_token; ++token) {
     float cosine[ROTARY_PAIRS], sine[ROTARY_PAIRS];
-    angles(args.rope_table, position_of(args, token), args.attention_factor, ROTARY_PAIRS, cosine, sine);
+    const int64_t position = position_of(args, token);
+    angles(args.rope_table, [&](int) { return position; }, args.attention_factor, ROTARY_PAIRS, cosine, sine);
     // q and k: rotate(norm(x))
     // Works on blocks of heads. It first measures every head of a block, so that no head waits for the square root of the one
     // before.

@@ -61,19 +61,27 @@ static inline void prefetch(const uint16_t *elements, int count) {
   for (int i = 0; i < count; i += LINE_ELEMENTS) __builtin_prefetch(elements + i);
 }
 
-static inline int64_t position_of(const normrope_args &args, int64_t token) {
-  return args.position_bits == 64 ? static_cast<const int64_t *>(args.positions)[token]
-                                  : static_cast<const int32_t *>(args.positions)[token];
+static inline float widen_f32(float x) { return x; }
+
+// Float32, rounded to a 16-bit number.
+static inline float rounded_bf16(float x) { return widen_bf16(narrow_bf16(x)); }
+static inline float rounded_f16(float x) { return widen_f16(narrow_f16(x)); }
+
+static inline int64_t position_of(const normrope_args &args, int64_t token, int64_t axis = 0) {
+  const int64_t at = axis * args.position_axis_stride + token;
+  return args.position_bits == 64 ? static_cast<const int64_t *>(args.positions)[at]
+                                  : static_cast<const int32_t *>(args.positions)[at];
 }
 
 // Cosine and sine of position * turns * 2 pi, times the factor. The 64-bit product wraps at whole turns by itself.
 // Its upper half is split into the nearest quarter turn and a rest of at most an eighth of a turn, for which the
 // Taylor series to x^9 and x^10 are exact to 1e-9, less than float32 resolves.
-static inline void angles(const uint64_t *turns, int64_t position, float factor, int pairs, float *cosine,
+template <class PositionOf>
+static inline void angles(const uint64_t *turns, PositionOf position_of_pair, float factor, int pairs, float *cosine,
                           float *sine) {
 #pragma omp simd
   for (int i = 0; i < pairs; ++i) {
-    const auto angle = static_cast<uint32_t>((turns[i] * static_cast<uint64_t>(position)) >> 32);
+    const auto angle = static_cast<uint32_t>((turns[i] * static_cast<uint64_t>(position_of_pair(i))) >> 32);
     const uint32_t quarter = (angle + 0x20000000u) >> 30;
     const float x = static_cast<float>(static_cast<int32_t>(angle - (quarter << 30))) * 1.46291807926715968e-9f;
     const float x2 = x * x;

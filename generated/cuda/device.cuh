@@ -55,8 +55,8 @@ struct Position {
 // Loads two words for either width. With a branch, the compiler would wait for the position before it loads the data (H100,
 // November 2026: one token takes 1.24 times the floor, and 1.36 with the branch).
 template <uint32_t SIDES>
-__device__ __forceinline__ Position load_position(const Params<SIDES> &params, uint32_t token) {
-  const char *const at = params.positions + static_cast<uint64_t>(token) * params.position_bytes;
+__device__ __forceinline__ Position load_position(const Params<SIDES> &params, uint32_t token, uint32_t axis = 0) {
+  const char *const at = nth(params.positions, axis, params.position_axis_stride) + static_cast<uint64_t>(token) * params.position_bytes;
   const auto low = *reinterpret_cast<const uint32_t *>(at);
   const auto word = *reinterpret_cast<const int32_t *>(at + params.position_high_byte);
   return {low, static_cast<uint32_t>(word >> params.position_shift)};
@@ -68,6 +68,24 @@ __device__ __forceinline__ void load_turns_1(const uint64_t *table, uint64_t *tu
 __device__ __forceinline__ void load_turns_2(const uint64_t *table, uint64_t *turns) {
   const ulonglong2 two = *reinterpret_cast<const ulonglong2 *>(table);
   turns[0] = two.x, turns[1] = two.y;
+}
+
+// The item of an index that is no constant. A lane's array has no address, so each item is compared.
+template <class T, uint32_t N>
+__device__ __forceinline__ T chosen(const T (&items)[N], uint32_t index) {
+  T item = items[0];
+#pragma unroll
+  for (uint32_t n = 1; n < N; ++n) {
+    if (index == n) item = items[n];
+  }
+  return item;
+}
+
+// The row of a position in cos_sin. The caller of the library answers for positions beyond its rows.
+template <uint32_t SIDES>
+__device__ __forceinline__ const char *cos_sin_row(const Params<SIDES> &params, Position position) {
+  const auto row = static_cast<int64_t>(static_cast<uint64_t>(position.high) << 32 | position.low);
+  return params.cos_sin + row * params.cos_sin_row_stride;
 }
 
 // Cosine and sine of position * turns * 2 pi. The product of two 64-bit numbers wraps at whole turns by itself, for
@@ -136,6 +154,22 @@ __device__ __forceinline__ void widen_bf16(uint2 v, float *x) { widen_bf16(v.x, 
 __device__ __forceinline__ void widen_f16(uint2 v, float *x) { widen_f16(v.x, x), widen_f16(v.y, x + 2); }
 __device__ __forceinline__ void narrow_bf16(const float *x, uint2 &v) { narrow_bf16(x, v.x), narrow_bf16(x + 2, v.y); }
 __device__ __forceinline__ void narrow_f16(const float *x, uint2 &v) { narrow_f16(x, v.x), narrow_f16(x + 2, v.y); }
+
+// Vectors of 1, 2 or 4 elements of float32.
+__device__ __forceinline__ void widen_f32(float v, float *x) { x[0] = v; }
+__device__ __forceinline__ void widen_f32(float2 v, float *x) { x[0] = v.x, x[1] = v.y; }
+__device__ __forceinline__ void widen_f32(float4 v, float *x) { x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w; }
+
+// One element at an address.
+__device__ __forceinline__ float widen_one_bf16(const char *at) {
+  return __uint_as_float(uint32_t{*reinterpret_cast<const uint16_t *>(at)} << 16);
+}
+__device__ __forceinline__ float widen_one_f16(const char *at) { return f32_of_f16(*reinterpret_cast<const uint16_t *>(at)); }
+__device__ __forceinline__ float widen_one_f32(const char *at) { return *reinterpret_cast<const float *>(at); }
+
+// Float32, rounded to a 16-bit number.
+__device__ __forceinline__ float rounded_bf16(float x) { return __uint_as_float(uint32_t{bf16_of(x)} << 16); }
+__device__ __forceinline__ float rounded_f16(float x) { return f32_of_f16(f16_of(x)); }
 
 // Four neighbouring elements as two interleaved pairs (a, b).
 

@@ -37,17 +37,23 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox__throughput__dependent(normrop
 namespace normrope {
 
 const KernelEntry KERNELS[] = {
-    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4, { 7, 7, 0 }, 15 },
-    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4, { 7, 7, 0 }, 15 },
-    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4, { 7, 7, 0 }, 15 },
-    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4, { 7, 7, 0 }, 15 },
-    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4, { 7, 7, 0 }, 15 },
-    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4, { 7, 7, 0 }, 15 },
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4, 2, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4, 4, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4, 2, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4, 4, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4, 2, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4, 4, 1, 0,
+      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
 };
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":2,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}]}}],"sourcesSha256":"aa8a03d4256090e4ec20560f2ae1982e75d1d2958d005cdc2f394d9f01adf7dd","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":64},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":128},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"interleaved","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","weight":"plain"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"pairing":{"rope":"neox","rotaryDim":256},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":0,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"norm","kind":"enum","values":["rms","layer","none"],"default":"rms","tags":{"layer":"layernorm","none":"nonorm"},"aliases":{"rmsnorm":"rms","layernorm":"layer"}},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"weightDtype","kind":"enum","values":["same","f32"],"default":"same","tags":{"f32":"w32"},"aliases":{"float32":"f32"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["rms","layer"]},"weight":{"kind":"enum","values":["plain","one_plus"]}}},{"name":"bias","kind":"enum","values":["none","add"],"default":"none","tags":{"add":"bias"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["layer"]}}},{"name":"normRounding","kind":"enum","values":["once","before_weight","after_weight","scale"],"default":"once","tags":{"before_weight":"nearly","after_weight":"nlate","scale":"nscale"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"rotaryAt","kind":"enum","values":["leading","trailing"],"default":"leading","when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"angles","kind":"enum","values":["table","cos_sin","cos_sin_f32"],"default":"table","tags":{"cos_sin":"cs16","cos_sin_f32":"cs32"},"isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"positionAxes","kind":"integer","step":1,"min":1,"max":4,"default":1,"tag":"p","isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"ropeRounding","kind":"enum","values":["once","products","sum"],"default":"once","tags":{"products":"rproducts","sum":"rsum"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"value","kind":"enum","values":["none","copy","norm"],"default":"none","tags":{"copy":"vcopy","norm":"vnorm"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"v":[{"name":"value","args":{}}]}}],"sourcesSha256":"b7da061a48b425f128a00e3b02853a85361e32523a781c02f564a62300c829e6","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
@@ -137,6 +143,7 @@ int64_t rounds_of(const normrope_args &args, const Layout &layout) {
 bool differ(const normrope_heads &heads) {
   if (heads.num_heads == 0) return false;
   if (heads.weight_head_stride != 0) return true;
+  if (heads.bias_head_stride != 0) return true;
   return false;
 }
 
@@ -203,13 +210,16 @@ bool is_flat(const normrope_heads &heads, const Decision &decision) {
   return decision.is_throughput && leave_lanes_idle(heads, *decision.layout);
 }
 
-void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, const Decision &decision) {
+// The bytes of an element of an input that is float32 or of the kernel's dtype.
+int64_t element_bytes(const Inputs &inputs, int bit) { return (inputs.float32 >> bit & 1) != 0 ? sizeof(float) : sizeof(uint16_t); }
+
+void set_heads(Heads &to, const normrope_heads &from, const Inputs &inputs, int64_t num_tokens, const Decision &decision) {
   const int heads_per_task = is_flat(from, decision) ? 1 : decision.heads_per_task;
   const auto in_bytes = [](int64_t stride) { return stride * static_cast<int64_t>(sizeof(uint16_t)); };
   to.in = static_cast<const char *>(from.in);
   to.out = static_cast<char *>(from.out);
   to.weight = static_cast<const char *>(from.weight);
-  to.weight_head_stride = from.weight_head_stride * 2;
+  to.weight_head_stride = from.weight_head_stride * element_bytes(inputs, 2);
   to.in_token_stride = in_bytes(from.in_token_stride);
   to.in_head_stride = in_bytes(from.in_head_stride);
   to.out_token_stride = in_bytes(from.out_token_stride);
@@ -218,6 +228,11 @@ void set_heads(Heads &to, const normrope_heads &from, int64_t num_tokens, const 
   to.tasks_per_token = divide_up(from.num_heads, heads_per_task);
   to.by_tasks_per_token = divisor_of(to.tasks_per_token > 0 ? to.tasks_per_token : 1);
   to.num_tasks = static_cast<uint32_t>(num_tokens * to.tasks_per_token);
+}
+
+void set_inputs(SideInputs &to, const normrope_heads &from, const Inputs &inputs) {
+  to.bias = static_cast<const char *>(from.bias);
+  to.bias_head_stride = from.bias_head_stride * element_bytes(inputs, 3);
 }
 
 int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, const Decision &decision, int block_threads) {
@@ -290,10 +305,12 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   const int side_count = LAUNCHES[kernel].side_count, block_threads = LAUNCHES[kernel].block_threads;
   Params<SIDES> params = {};
   Heads *const heads = params.heads + SIDES - side_count;  // a kernel of fewer sides takes the end of the full struct
+  const auto inputs_of = [&](int i) -> const Inputs & { return KERNELS[kernel].sides[LAUNCHES[kernel].sides[i]]; };
   uint32_t blocks_per_slice = 0;
   for (int i = 0; i < side_count; ++i) {
     const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);
-    set_heads(heads[i], side, args->num_tokens, decision);
+    set_heads(heads[i], side, inputs_of(i), args->num_tokens, decision);
+    set_inputs(params.inputs[i], side, inputs_of(i));
     const int64_t blocks = blocks_of(side, args->num_tokens, decision, block_threads);
     heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
     blocks_per_slice += heads[i].blocks_per_slice;
@@ -304,7 +321,12 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   params.position_bytes = has_int64_positions ? 8 : 4;
   params.position_high_byte = has_int64_positions ? 4 : 0;
   params.position_shift = has_int64_positions ? 0 : 31;
+  params.position_axis_stride = args->position_axis_stride * params.position_bytes;
+  const Inputs &inputs = KERNELS[kernel].call;
   params.rope_table = static_cast<const uint64_t *>(args->rope_table);
+  params.pair_axes = static_cast<const uint8_t *>(args->pair_axes);
+  params.cos_sin = static_cast<const char *>(args->cos_sin);
+  params.cos_sin_row_stride = args->cos_sin_row_stride * element_bytes(inputs, 5);
   params.eps = args->eps;
   params.attention_factor = args->attention_factor;
 

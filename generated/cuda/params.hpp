@@ -29,6 +29,12 @@ struct Heads {
   int64_t out_token_stride, out_head_stride;
 };
 
+// Inputs of a side that few kernels take. They lie at the end, so that other kernels are as without them.
+struct SideInputs {
+  const char *bias;
+  int64_t bias_head_stride;
+};
+
 // The parameters of a kernel with this many sides. Unused ones are 0.
 template <uint32_t SIDES>
 struct Params {
@@ -41,6 +47,11 @@ struct Params {
   uint32_t heads_per_task;
   float eps;
   float attention_factor;
+  int64_t position_axis_stride;
+  const uint8_t *pair_axes;
+  const char *cos_sin;
+  int64_t cos_sin_row_stride;
+  SideInputs inputs[3];
 };
 
 }  // namespace normrope

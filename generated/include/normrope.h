@@ -80,12 +80,13 @@ typedef struct normrope_heads {
   int64_t heads_per_group;        /* 0: heads lie in no groups */
   int64_t in_group_stride;        /* 0 */
   int64_t out_group_stride;       /* 0 */
-  const void *weight;             /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype */
+  const void *weight;             /* [head_dim], or [num_heads, head_dim] with weight_head_stride; the kernel's dtype,
+                                   * or float32 */
   int64_t weight_length;          /* elements from weight on; 0: not known */
   int64_t weight_head_stride;     /* in elements; 0: one weight for all heads */
-  const void *bias;               /* NULL */
-  int64_t bias_length;            /* 0 */
-  int64_t bias_head_stride;       /* 0 */
+  const void *bias;               /* the same shape as the weight, of its dtype */
+  int64_t bias_length;            /* elements from bias on; 0: not known */
+  int64_t bias_head_stride;       /* in elements; 0: one bias for all heads */
   void *cache;                    /* NULL */
   int64_t cache_length;           /* 0 */
   int64_t cache_block_stride;     /* 0 */
@@ -113,20 +114,22 @@ typedef struct normrope_args {
   normrope_heads q, k, v;
   int64_t num_tokens;             /* 0 or more; 0 succeeds at once; num_tokens * num_heads is at most 2^30 for each
                                    * side */
-  const void *positions;          /* [num_tokens], signed; any value: angles are reduced exactly, and the table's
-                                   * rounding adds at most |position| 2^-65 turns */
+  const void *positions;          /* [num_tokens] or [position_axes, num_tokens], signed. Any value with a table:
+                                   * angles are reduced exactly, and the table's rounding adds at most |position| 2^-65
+                                   * turns. With cos_sin the index of a row, and NULL if rows are those of the tokens */
   int64_t positions_length;       /* elements from positions on; 0: not known */
   int64_t position_bits;          /* 32 or 64 */
-  int64_t position_axis_stride;   /* 0 */
-  const uint8_t *pair_axes;       /* NULL */
-  int64_t pair_axes_length;       /* 0 */
+  int64_t position_axis_stride;   /* in elements; not used if a token has one position */
+  const uint8_t *pair_axes;       /* [rotary_dim / 2]: the axis whose position turns each pair */
+  int64_t pair_axes_length;       /* its exact number of elements; 0: not known */
   const uint64_t *rope_table;     /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */
   int64_t rope_table_length;      /* its exact number of elements; 0: not known */
   float attention_factor;         /* multiplies cosine and sine; finite; 1 without YaRN or longrope */
   float eps;                      /* added to the mean of squares; 0, or from 2^-126 on */
-  const void *cos_sin;            /* NULL */
-  int64_t cos_sin_length;         /* 0 */
-  int64_t cos_sin_row_stride;     /* 0 */
+  const void *cos_sin;            /* [rows, rotary_dim]: cosines, then sines, of a position, or of a token if positions
+                                   * is NULL; the kernel's dtype, or float32 */
+  int64_t cos_sin_length;         /* elements from cos_sin on; 0: not known */
+  int64_t cos_sin_row_stride;     /* in elements */
   const void *slots;              /* NULL */
   int64_t slots_length;           /* 0 */
   int64_t slot_bits;              /* 0 */

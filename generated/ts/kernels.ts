@@ -9,7 +9,15 @@ export interface Points {
     readonly rotaryDim?: 64;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
   readonly qk_norm_rope__bf16_d64_r64_neox: {
     readonly op?: "qk_norm_rope";
@@ -17,7 +25,15 @@ export interface Points {
     readonly rotaryDim?: 64;
     readonly rope: "neox";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
   readonly qk_norm_rope__bf16_d128_r128_interleaved: {
     readonly op?: "qk_norm_rope";
@@ -25,7 +41,15 @@ export interface Points {
     readonly rotaryDim?: 128;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
   readonly qk_norm_rope__bf16_d128_r128_neox: {
     readonly op?: "qk_norm_rope";
@@ -33,7 +57,15 @@ export interface Points {
     readonly rotaryDim?: 128;
     readonly rope: "neox";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
   readonly qk_norm_rope__bf16_d256_r256_interleaved: {
     readonly op?: "qk_norm_rope";
@@ -41,7 +73,15 @@ export interface Points {
     readonly rotaryDim?: 256;
     readonly rope: "interleaved";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
   readonly qk_norm_rope__bf16_d256_r256_neox: {
     readonly op?: "qk_norm_rope";
@@ -49,7 +89,15 @@ export interface Points {
     readonly rotaryDim?: 256;
     readonly rope: "neox";
     readonly dtype: "bf16";
+    readonly norm?: "rms";
     readonly weight?: "plain";
+    readonly weightDtype?: "same";
+    readonly normRounding?: "once";
+    readonly rotaryAt?: "leading";
+    readonly angles?: "table";
+    readonly positionAxes?: 1;
+    readonly ropeRounding?: "once";
+    readonly value?: "none";
   };
 }
 

@@ -5,14 +5,13 @@
  * the same memory. Buffers are kept until the library is closed.
  */
 import { readFileSync } from "node:fs";
-import { type ConfigPoint, type ManifestKernel, opOf } from "../../dsl/manifest.js";
-import { sidesOf } from "../../dsl/sides.js";
+import type { ConfigPoint, ManifestKernel } from "../../dsl/manifest.js";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
 import { compilerFor } from "../build/toolchain.js";
 import { cacheRoot } from "../cache/folder.js";
 import { counted, internalError, userError } from "../diagnostics.js";
-import { madeOptions } from "../verify/made_call.js";
+import { kernelSides, madeOptions } from "../verify/made_call.js";
 import { randomBits, randomNumbers } from "../verify/random.js";
 import type { BenchCase } from "./cases.js";
 import { quantile } from "./quantile.js";
@@ -97,14 +96,14 @@ async function measureCase(
   const { headDim, dtype } = point;
   const kernel = await library.kernel({ ...point, op: opName });
   const entry = kernelNamed(library, id);
-  const op = opOf(library.manifest.ops, entry);
-  const moved = sidesOf(op.stages).reduce((sum, side) => sum + heads[side], 0);
+  const moved = kernelSides(entry).reduce((sum, side) => sum + heads[side], 0);
   // With weights other than 1, repeated norms in place would fade into subnormal numbers.
   using weights = library.upload(dtype, new Uint16Array(headDim).fill(encode(dtype, 1)));
-  using floats = library.upload("float32", new Float32Array(Math.max(heads.q, heads.k, heads.v, 1)).fill(1));
-  using rope = library.uploadRope(
-    ropeTable({ base: ROPE_BASE, rotaryDim: entry.pairing?.rotaryDim ?? headDim }),
-  );
+  const floatCount = Math.max(headDim, heads.q, heads.k, heads.v);
+  using floats = library.upload("float32", new Float32Array(floatCount).fill(1));
+  const rotaryDim = entry.pairing?.rotaryDim ?? 0;
+  using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim: rotaryDim || headDim }));
+  using angles = givenAngles(library, entry, tokens);
   const rowElements = (heads.q + heads.k + heads.v) * headDim;
   const firstElement = (i: number) => (i % copies) * rowElements * tokens;
   const calls = Array.from({ length: copies }, (_, i) => {
@@ -114,17 +113,23 @@ async function measureCase(
       offset: from + head * headDim,
       tokenStride: rowElements,
     });
-    const options = madeOptions(entry, op, {
+    const options = madeOptions(entry, {
       counts: { numTokens: tokens, numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
       in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
       ...{ isForEachHead: false, ropeTable: rope, eps: EPS },
-      bufferOf: (tensor) =>
-        ({ position: positions, kernel: weights, float32: floats, uint64: rope.turns })[tensor.dtype],
+      bufferOf: ({ path, dtype: type }) => {
+        const given = { positions: angles.positions, pair_axes: angles.pairAxes, cos_sin: angles.rows }[path];
+        if (given !== undefined) return given;
+        if (type === "position") return positions;
+        return type === "float32" || entry.float32Inputs.includes(path) ? floats : weights;
+      },
     });
     return kernel.prepare({ ...options, stream, pdl });
   });
+  // The floor writes what it reads, and rows of cosines are only read.
+  const rowBytes = moved * headDim * ELEMENT_BYTES + angles.bytesPerToken / 2;
   const floorRows = {
-    rowVectors: (moved * headDim * ELEMENT_BYTES) / VECTOR_BYTES,
+    rowVectors: Math.ceil(rowBytes / VECTOR_BYTES),
     rowStride: (rowElements * ELEMENT_BYTES) / VECTOR_BYTES,
     rows: tokens,
   };
@@ -141,7 +146,7 @@ async function measureCase(
   const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
   const own = time((i) => calls[i % copies]?.run());
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
-  const bytes = tokens * moved * headDim * ELEMENT_BYTES;
+  const bytes = tokens * rowBytes;
   return {
     kernel: id,
     ...point,
@@ -159,6 +164,46 @@ async function measureCase(
     gbps: rounded((2 * bytes) / own.median / 1000),
     spread: rounded(Math.max(own.spread, floor.spread)),
     ...(library.target === "cpu" ? { waited: rounded(waited) } : {}),
+  };
+}
+
+interface GivenAngles extends Disposable {
+  /** Undefined if any positions do. */
+  readonly positions: DeviceBuffer | undefined;
+  readonly pairAxes: DeviceBuffer | undefined;
+  readonly rows: DeviceBuffer | undefined;
+  /** Bytes of cosines and sines that are read for a token. */
+  readonly bytesPerToken: number;
+}
+
+/** Positions of several axes, and rows of cosine 1 and sine 0 by position. */
+function givenAngles(library: Library, entry: ManifestKernel, tokens: number): GivenAngles {
+  const { positionAxes, inputs, float32Inputs, point } = entry;
+  const rotaryDim = entry.pairing?.rotaryDim ?? 0;
+  const owned: DeviceBuffer[] = [];
+  const own = <B extends DeviceBuffer>(buffer: B): B => {
+    owned.push(buffer);
+    return buffer;
+  };
+  const takesRows = inputs.includes("cos_sin");
+  const isFloat32 = float32Inputs.includes("cos_sin");
+  const row = Array.from({ length: rotaryDim }, (_, i) => (i < rotaryDim / 2 ? 1 : 0));
+  const rows = () => {
+    const bits = isFloat32 ? Float32Array.from(row) : Uint16Array.from(row, (one) => encode(point.dtype, one));
+    const all = new (isFloat32 ? Float32Array : Uint16Array)(tokens * rotaryDim);
+    for (let token = 0; token < tokens; token++) all.set(bits, token * rotaryDim);
+    return own(library.upload(isFloat32 ? "float32" : point.dtype, all as never));
+  };
+  const indices = () => own(library.upload("int32", Int32Array.from({ length: positionAxes * tokens }, (_, i) => i % tokens)));
+  const axes = () => own(library.upload("uint8", Uint8Array.from({ length: rotaryDim / 2 }, (_, i) => i % positionAxes)));
+  return {
+    positions: takesRows || positionAxes > 1 ? indices() : undefined,
+    pairAxes: positionAxes > 1 ? axes() : undefined,
+    rows: takesRows ? rows() : undefined,
+    bytesPerToken: takesRows ? rotaryDim * (isFloat32 ? 4 : ELEMENT_BYTES) : 0,
+    [Symbol.dispose]: () => {
+      for (const buffer of owned) buffer.free();
+    },
   };
 }
 

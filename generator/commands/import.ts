@@ -1,7 +1,8 @@
 /** `normrope import`: the kernels that a model needs, from its Hugging Face config into the project's. */
 import type { Argv } from "yargs";
 import { DTYPES } from "../../dsl/axes.js";
-import { describeRange, isInRange } from "../../dsl/legality.js";
+import { isInRange } from "../../dsl/axis.js";
+import { describeRange } from "../../dsl/legality.js";
 import { counted, quoted, show, userError } from "../diagnostics.js";
 import type { WantedKernel } from "../edit/append.js";
 import type { AxisValue } from "../ir.js";

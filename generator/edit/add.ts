@@ -11,7 +11,8 @@ import {
   Node,
   type SourceFile,
 } from "ts-morph";
-import { describeRange, isInRange } from "../../dsl/legality.js";
+import { isInRange } from "../../dsl/axis.js";
+import { describeRange } from "../../dsl/legality.js";
 import { type Values, valueOn } from "../../dsl/points.js";
 import { internalError, quoted, show, type UserError, userError } from "../diagnostics.js";
 import type { Axis, AxisValue, ConfigPoint, Op, Space } from "../ir.js";

@@ -5,6 +5,7 @@
  */
 import { FUNCTION_NAMES, prototypeOf } from "../../dsl/functions.js";
 import {
+  type Alignment,
   ARGS_BEFORE,
   ARGS_BEHIND,
   argsLayout,
@@ -24,13 +25,28 @@ import { internalError } from "../diagnostics.js";
 import { commented } from "./spelling.js";
 import type { View } from "./view.js";
 
+/** Tensors whose place in the parameters was timed. Others come behind all that kernels without them read. */
+const FIRST_TENSORS = ["weight", "rope_table"];
+
+const isTensor = ({ name, rule }: Input) =>
+  rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
+
+/** The inputs of a side that lie apart. */
+export const SIDE_TENSORS: readonly string[] = HEADS.filter(isTensor)
+  .map(({ name }) => name)
+  .filter((name) => !FIRST_TENSORS.includes(name));
+
 /** The parameters of kernels. Heads and positions are in the template. */
 export function paramsView(): View {
-  const isTensor = ({ name, rule }: Input) =>
-    rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
+  const tensorsOf = (inputs: readonly Input[], isFirst: boolean) =>
+    inputs
+      .filter((input) => isTensor(input) && FIRST_TENSORS.includes(input.name) === isFirst)
+      .map((input) => ({ ...paramOf(input), strides: stridesOf(input, optionalInputs(inputs)) }));
   return {
-    headTensors: HEADS.filter(isTensor).map((input) => ({ ...paramOf(input), strides: stridesOf(input) })),
-    callTensors: ARGS_BEHIND.filter(isTensor).map((input) => paramOf(input)),
+    headTensors: tensorsOf(HEADS, true),
+    sideTensors: tensorsOf(HEADS, false),
+    callTensors: tensorsOf(ARGS_BEHIND, true),
+    otherTensors: tensorsOf(ARGS_BEHIND, false),
     // In the order that was timed.
     numbers: ARGS_BEHIND.filter(({ type }) => type === "float")
       .map(({ name }) => ({ name }))
@@ -51,9 +67,9 @@ const paramOf = (input: Input): View => ({
   type: isOfKernel(input) ? "const char *" : input.type,
 });
 
-function stridesOf(input: Input): View[] {
+function stridesOf(input: Input, optional: readonly string[]): View[] {
   const strides = input.rule.kind === "tensor" ? Object.values(input.rule.strides) : [];
-  const elementBytes = isOfKernel(input) ? TENSOR_ELEMENT_BYTES.kernel : 1;
+  const elementBytes = isOfKernel(input) ? `element_bytes(inputs, ${optional.indexOf(input.name)})` : 1;
   return strides.map((stride) => ({ stride, elementBytes }));
 }
 
@@ -125,11 +141,14 @@ const typeName = (type: CType) => {
 const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = {
   kernel: 2,
   position: 0,
+  uint8: 1,
   uint64: 8,
   float32: 4,
 };
 
 const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
+const alignmentName = (alignment: Alignment) =>
+  typeof alignment === "number" ? alignment : alignment.toUpperCase();
 
 /** The fields of one struct. */
 function inputViews(fields: readonly Field[]): View[] {
@@ -148,17 +167,18 @@ function inputViews(fields: readonly Field[]): View[] {
     const common = { name, offset, bytes: C_TYPES[type] * count, type: typeName(type), rule: rule.kind, bit };
     const dimensions = { first: first ?? none, second: second ?? none };
     if (rule.kind !== "tensor") {
-      const over = rule.kind === "stride" ? rule.over : "none";
+      const isStride = rule.kind === "stride";
+      const over = isStride ? sizeName(rule.over) : "none";
       return {
-        ...{ ...common, over, ...dimensions },
-        ...{ contiguous: "none", alignment: 0, elementBytes: 0, lengthOffset: 0, isExact: false },
+        ...{ ...common, over, ...dimensions, alignment: isStride ? alignmentName(rule.alignment) : 0 },
+        ...{ contiguous: "none", elementBytes: 0, lengthOffset: 0, isExact: false },
       };
     }
     const { shape, alignment, isExact = false } = rule;
     return {
       ...{ ...common, over: "none", ...dimensions },
       contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "num_tokens"),
-      alignment: typeof alignment === "number" ? alignment : alignment.toUpperCase(),
+      alignment: alignmentName(alignment),
       elementBytes: TENSOR_ELEMENT_BYTES[rule.dtype],
       lengthOffset: offsetOf(`${name}_length`),
       isExact,

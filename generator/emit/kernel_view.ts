@@ -5,16 +5,27 @@
  * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
  */
 import { AXES } from "../../dsl/axes.js";
-import { sideTexts } from "../../dsl/sides.js";
 import type { KernelPlan, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../kernel_id.js";
-import { vectorType } from "./spelling.js";
+import { SIDE_TENSORS } from "./abi_view.js";
+import { floatVectorType, vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 
 /** The blocks of a stage's template. docs/stages.md says what belongs in each. */
 const BLOCKS = ["functions", "declare", "load", "read", "prepare", "measure", "apply", "store"] as const;
 
 type Block = (typeof BLOCKS)[number];
+
+/** A load of the RoPE table has 16 bytes at most. */
+const TURNS_AT_ONCE_MAX = 2;
+
+/** Whether a stage rounds where code of models does. */
+const roundsAsModel = ({ values }: PlannedStage) =>
+  ["normRounding", "ropeRounding"].some((axis) => !["", "once"].includes(`${values[axis] ?? ""}`));
+
+/** Whether a body reads inputs of a side other than the heads and the weight. */
+const readsSideInputs = ({ stages }: PlannedBody) =>
+  stages.some(({ reads }) => SIDE_TENSORS.some((name) => reads[name] === true));
 
 /** The text of one block of a stage. */
 function blockOf(block: Block, { name, values, reads }: PlannedStage, more: View = {}): View {
@@ -39,9 +50,12 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
   return names.map((name): PlannedStage => {
     const same = stages.filter((stage) => stage.name === name);
     const [first] = same;
-    const common = Object.entries(first?.values ?? {}).filter(([axis, value]) =>
-      same.every(({ values }) => values[axis] === value),
-    );
+    // A stage to which an axis does not apply shares every value of it.
+    const common = Object.keys(first?.values ?? {}).flatMap((axis) => {
+      const values = new Set(same.map(({ values }) => values[axis] ?? ""));
+      const [value = ""] = [...values].filter((found) => found !== "");
+      return values.size - Number(values.has("")) > 1 ? [] : [[axis, value] as const];
+    });
     const inputs = Object.keys(first?.reads ?? {});
     return {
       name,
@@ -49,7 +63,7 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
       reads: Object.fromEntries(
         inputs.map((input) => [input, same.some(({ reads }) => reads[input] === true)]),
       ),
-      measures: same.some(({ measures }) => measures),
+      measures: Math.max(...same.map(({ measures }) => measures)),
     };
   });
 }
@@ -60,11 +74,13 @@ function commonView(op: Op, plan: KernelPlan): View {
   return {
     id: plan.id,
     opSource: op.source,
-    summary: sideTexts(op.stages).join("; "),
+    summary: plan.bodies.map(({ text }) => text).join("; "),
     point: pointWords(point, op.axes),
     headDim: point.headDim,
     dtype: point.dtype,
     rotaryPairs: plan.rotaryPairs,
+    trailing: (pairing?.start ?? 0) > 0,
+    hasFloatVectors: plan.float32Inputs.some((path) => path.includes(".")),
     // A kernel without pairing lies as NeoX with nothing rotated.
     pairs: `pairs/${pairing?.rope ?? "neox"}`,
   };
@@ -74,10 +90,23 @@ const functionOf = ({ sides }: PlannedBody) => `run_${sides.join("_and_")}`;
 
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const { vectorElements, bodies } = plan;
-  const more = { turnsAtOnce: plan.turnsAtOnce };
+  const { pairsAtOnce, positionAxes, float32Inputs, inputs } = plan;
+  const cosSinDtype = float32Inputs.includes("cos_sin") ? "f32" : plan.point.dtype;
+  const more = {
+    ...{ dtype: plan.point.dtype, cosSinDtype, pairsAtOnce },
+    turnsAtOnce: Math.min(pairsAtOnce, TURNS_AT_ONCE_MAX),
+  };
   return {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
+    floatVectorType: floatVectorType(vectorElements),
+    cosSinType: !inputs.includes("cos_sin")
+      ? ""
+      : cosSinDtype === "f32"
+        ? floatVectorType(pairsAtOnce)
+        : vectorType(pairsAtOnce),
+    hasPositionAxes: positionAxes > 1,
+    positionAxes,
     vectorElements,
     fragments: plan.fragments,
     blockThreads: plan.blockThreads,
@@ -93,7 +122,8 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         name: functionOf(body),
         text: body.text,
         endSide: bodies.slice(0, i + 1).reduce((count, { sides }) => count + sides.length, 0),
-        measures: once.some(({ measures }) => measures),
+        measures: once.some(({ measures }) => measures > 0),
+        readsInputs: readsSideInputs(body),
         declare: onceBlock("declare"),
         // This order was timed. The other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
@@ -101,7 +131,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         prepare: onceBlock("prepare"),
         apply: body.stages.slice(0, -1).map((stage, at) => ({
           ...blockOf("apply", stage, more),
-          clears: stage.measures && at > 0,
+          clears: stage.measures > 0 && at > 0,
         })),
         store: body.stages.map((stage) => blockOf("store", stage, more)),
       };
@@ -134,26 +164,35 @@ function entriesOf(plan: KernelPlan): readonly View[] {
 
 export function cpuKernelView(op: Op, plan: KernelPlan): View {
   const { bodies } = plan;
+  const { dtype } = plan.point;
+  // Rotated interleaved pairs at a head's end are its last ones; with NeoX the rotated pairs are always the first.
+  const isLast = plan.pairing?.rope === "interleaved" && plan.pairing.start > 0;
+  const more = {
+    at: isLast ? "PAIRS - ROTARY_PAIRS + " : "",
+    ...{ dtype, positionAxes: plan.positionAxes, cosSinDtype: plan.float32Inputs.includes("cos_sin") ? "f32" : dtype },
+  };
   return {
     ...commonView(op, plan),
-    read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage)),
-    bodies: bodies.map(cpuBodyView),
+    roundsAsModel: bodies.some(({ stages }) => stages.some(roundsAsModel)),
+    positionAxes: plan.positionAxes,
+    read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage, more)),
+    bodies: bodies.map((body) => cpuBodyView(body, more)),
   };
 }
 
 /** The stages before a measuring stage. They are applied once to measure, and once more after it. */
-function cpuBodyView(body: PlannedBody): View {
+function cpuBodyView(body: PlannedBody, more: View): View {
   const { stages } = body;
-  const measuring = stages.filter(({ measures }) => measures);
+  const measuredBefore = (end: number) => stages.slice(0, end).reduce((sum, { measures }) => sum + measures, 0);
   const blocks = (block: Block, of: readonly PlannedStage[]) =>
-    of.map((stage) => blockOf(block, stage, { measured: measuring.indexOf(stage) }));
-  const last = stages.findLastIndex(({ measures }) => measures);
+    of.map((stage) => blockOf(block, stage, { ...more, measured: measuredBefore(stages.indexOf(stage)) }));
+  const last = stages.findLastIndex(({ measures }) => measures > 0);
   const once = merged(stages);
   const front = stages.slice(0, last + 1);
   const replay = [
     ...blocks("prepare", last > 0 ? merged(front.slice(0, -1)) : []),
     ...front.flatMap((stage, i) => [
-      ...(stage.measures ? blocks("measure", [stage]) : []),
+      ...(stage.measures > 0 ? blocks("measure", [stage]) : []),
       ...(i < last ? blocks("apply", [stage]) : []),
     ]),
   ];
@@ -161,7 +200,7 @@ function cpuBodyView(body: PlannedBody): View {
     name: functionOf(body),
     text: body.text,
     calls: body.sides.map((side) => ({ name: functionOf(body), side })),
-    measures: measuring.length,
+    measures: measuredBefore(stages.length),
     declare: blocks("declare", once),
     prepare: blocks("prepare", once),
     replay,

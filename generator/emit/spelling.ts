@@ -18,6 +18,9 @@ export function vectorType(elements: number): string {
   return type;
 }
 
+/** The C++ type of a vector of float32. */
+export const floatVectorType = (elements: number): string => (elements === 1 ? "float" : `float${elements}`);
+
 /** Text for a raw string literal with the delimiter `json`. */
 export function rawString(text: string): string {
   if (text.includes(')json"')) throw internalError("spelling", "the text would end its raw string literal");

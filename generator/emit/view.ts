@@ -25,6 +25,8 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
       headDim: plan.point.headDim,
       rotaryPairs: plan.rotaryPairs,
       vectorElements: plan.vectorElements,
+      pairsAtOnce: plan.pairsAtOnce,
+      positionAxes: plan.positionAxes,
       ...takenView(plan),
       blockThreads: plan.blockThreads,
       minLoad: plan.throughput.minLoad,
@@ -40,15 +42,19 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
   };
 }
 
-/** The sides of a kernel in its order, and a bit for each optional input that it takes. */
-function takenView({ sides, inputs }: KernelPlan): View {
-  const bits = (of: readonly Input[], pathOf: (name: string) => string) =>
-    optionalInputs(of).reduce((all, name, bit) => all + (inputs.includes(pathOf(name)) ? 2 ** bit : 0), 0);
-  const ofSide = (side: Side) => `${bits(HEADS, (name) => `${side}.${name}`)}`;
+/** The sides of a kernel in its order, and its inputs: a bit for each. */
+function takenView(plan: KernelPlan): View {
+  const { sides, inputs, optionalInputs: optional, float32Inputs: float32 } = plan;
+  const bits = (of: readonly Input[], paths: readonly string[], pathOf: (name: string) => string) =>
+    optionalInputs(of).reduce((all, name, bit) => all + (paths.includes(pathOf(name)) ? 2 ** bit : 0), 0);
+  const entry = (of: readonly Input[], pathOf: (name: string) => string) =>
+    `{ ${[inputs, optional, float32].map((paths) => bits(of, paths, pathOf)).join(", ")} }`;
+  const ofSide = (side: Side) => entry(HEADS, (name) => `${side}.${name}`);
   return {
     ...{ sides: sides.map((side) => SIDES.indexOf(side)).join(", "), sideCount: sides.length },
     ...{ qInputs: ofSide("q"), kInputs: ofSide("k"), vInputs: ofSide("v") },
-    callInputs: `${bits(ARGS_BEHIND, (name) => name)}`,
+    callInputs: entry(ARGS_BEHIND, (name) => name),
+    copiedSides: plan.copiedSides.reduce((all, side) => all + 2 ** SIDES.indexOf(side), 0),
   };
 }
 

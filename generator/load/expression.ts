@@ -7,7 +7,8 @@
 import { type CallExpression, Node } from "ts-morph";
 import { AXES, STAGES } from "../../dsl/axes.js";
 import type { AxisValue } from "../../dsl/axis.js";
-import { describeRange, isInRange } from "../../dsl/legality.js";
+import { isInRange } from "../../dsl/axis.js";
+import { describeRange } from "../../dsl/legality.js";
 import type { StageCall } from "../../dsl/sides.js";
 import type { Stage } from "../../dsl/stage.js";
 import { show } from "../diagnostics.js";

@@ -4,7 +4,8 @@
  * In: the op and the space as written. Out: every wanted point in a canonical order, the combinations that a rule
  * forbids, and diagnostics. Pure.
  */
-import { describeRange, isInRange, rejectionOf } from "../../dsl/legality.js";
+import { isInRange, type Range } from "../../dsl/axis.js";
+import { describeRange, rejectionOf } from "../../dsl/legality.js";
 import { comparePoints, defaultOf, hasMeaning, type Values } from "../../dsl/points.js";
 import { type Diagnostic, show } from "../diagnostics.js";
 import type { Axis, AxisValue, ConfigPoint, Entry, EntryAxis, RejectedPoint, Space } from "../ir.js";
@@ -151,7 +152,7 @@ function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Value
   return entry.axes.flatMap(({ name, span }): Diagnostic[] => {
     const axis = axes.find((candidate) => candidate.name === name);
     if (axis?.when === undefined || points.some((point) => hasMeaning(axis, point))) return [];
-    const where = Object.entries(axis.when).map(([other, values]) => `${other} is ${values.join(" or ")}`);
+    const where = Object.entries(axis.when).map(([other, range]) => `${other} is ${rangeWords(range)}`);
     return [
       {
         code: "axis-without-meaning",
@@ -162,6 +163,9 @@ function meaningless(axes: readonly Axis[], entry: Entry, points: readonly Value
     ];
   });
 }
+
+const rangeWords = (range: Range) =>
+  range.kind === "enum" ? range.values.join(" or ") : `from ${range.min} to ${range.max}`;
 
 function missingAxis({ axis, byDefault }: NonNullable<Product["missing"]>, entry: Entry): Diagnostic {
   const { name } = axis;

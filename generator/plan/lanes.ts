@@ -6,7 +6,7 @@
  */
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { Pairing } from "../../dsl/sides.js";
-import { secondVectors } from "./plan.js";
+import { vectorsOf } from "./plan.js";
 
 const ELEMENT_BYTES = 2;
 
@@ -29,22 +29,23 @@ export function laneVectors({
   lanesPerHead,
   vectorElements,
 }: ManifestKernel): readonly LaneVector[] {
-  const { rotaryDim = 0, rope } = pairing ?? {};
-  const second = secondVectors(point.headDim, pairing);
+  const { rotaryDim = 0, start = 0 } = pairing ?? {};
+  const end = start + rotaryDim;
   const vector = (element: number, fragment: number): LaneVector => ({
     element,
     lane: fragment % lanesPerHead,
     fragment,
-    rotates: element + vectorElements <= rotaryDim ? "all" : element < rotaryDim ? "some" : "none",
+    rotates:
+      element >= start && element + vectorElements <= end
+        ? "all"
+        : element + vectorElements > start && element < end
+          ? "some"
+          : "none",
   });
   return Array.from({ length: fragments }, (_, fragment) => fragment)
-    .flatMap((fragment) => {
-      const start = vectorElements * fragment;
-      const apart = rope === "neox" && start >= rotaryDim / 2;
-      return apart
-        ? [vector(start + second.rotated, fragment), vector(start + second.passThrough, fragment)]
-        : [vector(start, fragment), vector(start + second.rotated, fragment)];
-    })
+    .flatMap((fragment) =>
+      vectorsOf(fragment, vectorElements, point.headDim, pairing).map((element) => vector(element, fragment)),
+    )
     .sort((a, b) => a.element - b.element);
 }
 
@@ -102,9 +103,10 @@ function line(label: string, cells: readonly string[]): string {
 }
 
 /** NeoX: the first or the second members of pairs. Interleaved: a mark for each half of the vector. */
-function pairMark({ rope, rotaryDim }: Pairing, { element, rotates }: LaneVector): string {
-  if (rope === "neox") return rotates === "none" ? "." : element < rotaryDim / 2 ? "a" : "b";
-  return rotates === "all" ? "==" : rotates === "some" ? "=." : "..";
+function pairMark({ rope, rotaryDim, start }: Pairing, { element, rotates }: LaneVector): string {
+  if (rope === "neox") return rotates === "none" ? "." : element < start + rotaryDim / 2 ? "a" : "b";
+  if (rotates === "some") return start > element ? ".=" : "=.";
+  return rotates === "all" ? "==" : "..";
 }
 
 export function vectorBytes({ vectorElements }: ManifestKernel): number {

@@ -12,8 +12,11 @@ import {
   kernelInputs,
   type Pairing,
   pairingOf,
+  positionAxesOf,
+  sidesOf,
   type StageCall,
   stageNamed,
+  stagesAt,
   valuesOf,
 } from "../../dsl/sides.js";
 import { internalError } from "../diagnostics.js";
@@ -47,22 +50,23 @@ const THROUGHPUT_LANES_MIN = 4;
 /**
  * A fragment is two vectors of V elements. Elements rotate within a fragment, so one lane holds both members of a pair. With
  * r = rotary_dim and D = head_dim, fragment j holds
- *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2;
- *   - NeoX, passed through:      [V·j + r/2, …) and [V·j + D/2, …), the two halves of the rest;
+ *   - NeoX, rotated (j < r/2V):  [V·j, V·j + V) and the same shifted by r/2, from the first rotated element on;
+ *   - NeoX, passed through:      the two halves of the rest;
  *   - interleaved:               [V·j, …) and the same shifted by D/2, each with V/2 whole pairs;
  *   - nothing rotates:           [V·j, …) and the same shifted by D/2.
  */
 export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const id = kernelId(op, point);
   const { headDim } = point;
-  const pairing = pairingOf(op.stages, point);
+  const stages = stagesAt(op.stages, point);
+  const pairing = pairingOf(stages, point);
   const rotaryPairs = (pairing?.rotaryDim ?? 0) / 2;
   const vectorElements =
     pairing?.rope === "neox" ? greatestCommonDivisor(rotaryPairs, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
   const fragments = headDim / (2 * vectorElements);
   if (!Number.isInteger(fragments))
     throw internalError("plan", `${headDim} elements make no whole fragments`, id);
-  const bodies = bodiesOf(op.stages);
+  const bodies = bodiesOf(stages);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
   const throughput = throughputLayout(fragments, lanesPerHead, vectorElements);
   return {
@@ -76,7 +80,9 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
       stages: [...body.calls.map((call) => planStage(call, point)), STORE],
     })),
     sides: bodies.flatMap(({ sides }) => sides),
-    inputs: [...kernelInputs(op.stages, point)],
+    ...kernelInputs(stages, point),
+    copiedSides: sidesOf(stages).filter((side) => stages[side]?.length === 0),
+    positionAxes: positionAxesOf(stages, point),
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
     fragments,
@@ -85,8 +91,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     throughput,
     throughputHeadsPerWarp: throughput.headsPerWarp,
     rotaryPairs,
-    // If two neighbouring pairs always rotate together, the table is read two entries at a time.
-    turnsAtOnce: vectorElements > 1 && rotaryPairs % 2 === 0 ? 2 : 1,
+    pairsAtOnce: pairsAtOnce(pairing, vectorElements),
   };
 }
 
@@ -120,29 +125,42 @@ function throughputLayout(fragments: number, lanesPerHead: number, vectorElement
   return { ...layoutOf(fragments, lanesPerHead, vectorElements), isStaged, minLoad: isStaged ? 4 : 1 };
 }
 
-/** The distance of a fragment's second vector from V·j: see above. */
-export function secondVectors(
+/** The first elements of a fragment's two vectors: see above. */
+export function vectorsOf(
+  fragment: number,
+  vectorElements: number,
   headDim: number,
   pairing: Pairing | undefined,
-): { readonly rotated: number; readonly passThrough: number } {
-  const rotated = pairing?.rope === "neox" ? pairing.rotaryDim / 2 : headDim / 2;
-  return { rotated, passThrough: headDim / 2 };
+): readonly [number, number] {
+  const at = vectorElements * fragment;
+  if (pairing === undefined || pairing.rope !== "neox") return [at, at + headDim / 2];
+  const { rotaryDim, start } = pairing;
+  if (at < rotaryDim / 2) return [start + at, start + at + rotaryDim / 2];
+  const rest = at - rotaryDim / 2 + (start > 0 ? 0 : rotaryDim);
+  return [rest, rest + (headDim - rotaryDim) / 2];
+}
+
+/** Neighbouring pairs of a fragment that have neighbouring angles and rotate together or not at all. */
+function pairsAtOnce(pairing: Pairing | undefined, vectorElements: number): 1 | 2 | 4 {
+  if (pairing === undefined) return 1;
+  if (pairing.rope === "neox") return vectorElements as 1 | 2 | 4;
+  return pairing.rotaryDim % 4 === 0 && pairing.start % 4 === 0 ? 2 : 1;
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
-  const { name, axes, inputs, scope } = stageNamed(call.name);
+  const { name, axes, inputs, measures } = stageNamed(call.name);
   const read = inputsOf(call, point);
   const values = valuesOf(call, point);
   return {
     name,
     values: Object.fromEntries(Object.keys(axes).map((axis) => [axis, values[axis] ?? ""])),
     reads: Object.fromEntries(inputs.map((input) => [input.name, read.includes(input.name)])),
-    measures: scope === "head",
+    measures: measures?.(values as never) ?? 0,
   };
 }
 
 /** The end of every side: the result is written to `out`. It has templates but no word in the language. */
-const STORE: PlannedStage = { name: "out", values: {}, reads: {}, measures: false };
+const STORE: PlannedStage = { name: "out", values: {}, reads: {}, measures: 0 };
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

@@ -25,6 +25,7 @@ interface Parameter extends Record<string, string> {
 const DTYPES: Readonly<Record<TensorDtype, string>> = {
   kernel: "of q's dtype",
   position: "int32 or int64",
+  uint8: "uint8",
   uint64: "uint64",
   float32: "float32",
 };

@@ -6,16 +6,16 @@
  */
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
-import { sidesOf } from "../../dsl/sides.js";
+import { stagesAt } from "../../dsl/sides.js";
 import type { ReferenceInputs } from "../../dsl/stage.js";
 import { CALL_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
-import { decodingTable } from "../../runtime/dtype.js";
+import { decodingTable, encode, ulp } from "../../runtime/dtype.js";
 import type { DeviceBuffer, ElementType, HostData } from "../../runtime/memory.js";
 import type { Kernel } from "../../runtime/op.js";
 import type { Library } from "../../runtime/open_library.js";
 import type { RopeTable } from "../../runtime/rope_table.js";
 import { Accuracy } from "./accuracy.js";
-import { type Counts, headsOf, madeLength, madeOptions, readTensors } from "./made_call.js";
+import { type Counts, headsOf, kernelSides, madeLength, madeOptions, readTensors } from "./made_call.js";
 import { oracleHead } from "./oracle.js";
 import { randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
 
@@ -31,13 +31,27 @@ export interface Region extends Readonly<Record<Side, StridedHeads>> {
   readonly length: number;
 }
 
+interface CosSinRows {
+  readonly rows: number;
+  readonly rowStride: number;
+  readonly isByToken: boolean;
+}
+
+const cosSinOf = ({ cosSin, numTokens }: Batch, { pairing }: ManifestKernel): CosSinRows =>
+  cosSin ?? { rows: Math.max(1, numTokens), rowStride: pairing?.rotaryDim ?? 0, isByToken: true };
+
 /** One batch for a kernel. Inputs that the kernel does not take are not passed. */
 export interface Batch extends Counts {
   readonly name: string;
   readonly source: Region;
   /** Another buffer for the result; default: in place. */
   readonly target?: Region;
+  /** `[positionAxes, axisStride]`; the first `numTokens` of each axis count. */
   readonly positions: Int32Array | BigInt64Array;
+  /** Default: the tokens. */
+  readonly axisStride?: number;
+  /** Rows of `cos_sin`, and elements from one to the next. Positions are below their number. Default: a row for each token. */
+  readonly cosSin?: CosSinRows;
   readonly rope: RopeTable;
   readonly eps: number;
   /** Whether each head has its own weight, and its own of every input that heads can share. */
@@ -91,6 +105,7 @@ export function runBatch(
   const { dtype } = entry.point;
   const { source, target = source } = batch;
   const isInPlace = batch.target === undefined;
+  const cosSin = cosSinOf(batch, entry);
   const random = randomNumbers(seed);
   const before = randomBits(dtype, source.length, random);
   const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
@@ -101,13 +116,14 @@ export function runBatch(
   using rope = library.uploadRope(batch.rope);
   const made = new Map<string, Made>();
   try {
-    for (const [tensor, type, was] of madeTensors(entry, op, batch, random)) {
+    for (const [tensor, type, was] of madeTensors(entry, batch, random)) {
       made.set(tensor.path, { what: tensor.field, buffer: library.upload(type, was), was });
     }
     const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
     const layouts = (region: Region, buffer: DeviceBuffer) =>
       Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never;
-    const options = madeOptions(entry, op, {
+    const options = madeOptions(entry, {
+      ...{ axisStride: batch.axisStride, rowStride: cosSin.rowStride, isByToken: cosSin.isByToken },
       counts: batch,
       in: layouts(source, input),
       out: output === undefined ? undefined : layouts(target, output),
@@ -121,7 +137,7 @@ export function runBatch(
     const after = (output ?? input).read(new Uint16Array(target.length));
 
     const judge = new Judge(entry, op, batch, { before, after, made });
-    for (const side of sidesOf(op.stages)) judge.heads(side, source[side], target[side]);
+    for (const side of kernelSides(entry)) judge.heads(side, source[side], target[side]);
     const touched =
       judge.touched(overwritten) ??
       (isInPlace ? undefined : changeOf("the input", input, before)) ??
@@ -136,16 +152,22 @@ export function runBatch(
 /** Makes up every tensor that the kernel reads besides heads and angles. */
 function* madeTensors(
   entry: ManifestKernel,
-  { stages }: ManifestOp,
   batch: Batch,
   random: () => number,
 ): Generator<readonly [Tensor, ElementType, HostData[ElementType]]> {
   const { headDim, dtype } = entry.point;
   const { positions, numTokens, weightForEachHead = false } = batch;
+  const cosSin = cosSinOf(batch, entry);
+  const pairs = (entry.pairing?.rotaryDim ?? 0) / 2;
   const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
+    const isSigned = ["cos_sin", "bias"].includes(tensor.path.replace(/^.\./, ""));
+    if (entry.float32Inputs.includes(tensor.path))
+      return [tensor, "float32", randomFloats(length, random, isSigned)];
     switch (tensor.dtype) {
       case "kernel":
-        return [tensor, dtype, randomWeights(dtype, length, random)];
+        return [tensor, dtype, randomWeights(dtype, length, random, isSigned)];
+      case "uint8":
+        return [tensor, "uint8", Uint8Array.from({ length }, () => random() * entry.positionAxes)];
       case "float32":
         return [tensor, "float32", randomFloats(length, random)];
       case "position":
@@ -156,13 +178,18 @@ function* madeTensors(
         return tensor.dtype satisfies never;
     }
   };
-  for (const side of sidesOf(stages)) {
+  for (const side of kernelSides(entry)) {
     for (const tensor of readTensors(entry, side)) {
       yield made(tensor, madeLength(tensor, headDim, headsOf(batch)[side], weightForEachHead).of);
     }
   }
   for (const tensor of CALL_TENSORS) {
-    if (entry.inputs.includes(tensor.path) && tensor.path !== "rope_table") yield made(tensor, numTokens);
+    if (!entry.inputs.includes(tensor.path) || tensor.path === "rope_table") continue;
+    const lengths = new Map([
+      ["pair_axes", pairs],
+      ["cos_sin", (cosSin.rows - 1) * cosSin.rowStride + 2 * pairs],
+    ]);
+    yield made(tensor, lengths.get(tensor.path) ?? numTokens);
   }
 }
 
@@ -203,7 +230,7 @@ class Judge {
     const { point } = this.#entry;
     const { numTokens, judgeEvery = 1 } = this.#batch;
     const numHeads = headsOf(this.#batch)[side];
-    const stages = this.#op.stages[side] ?? [];
+    const stages = stagesAt(this.#op.stages, point)[side] ?? [];
     const inputsOf = this.#inputsOf(side, numHeads);
     for (let token = 0; token < numTokens; token++) {
       const isJudged = token % judgeEvery === 0 || token === numTokens - 1;
@@ -220,7 +247,7 @@ class Judge {
 
   /** The inputs of one head of one token, for the references. */
   #inputsOf(side: Side, numHeads: number): (token: number, head: number) => ReferenceInputs {
-    const { headDim } = this.#entry.point;
+    const { headDim, dtype } = this.#entry.point;
     const { rope, eps, positions, weightForEachHead = false } = this.#batch;
     const numbers = new Map([
       ["eps", eps],
@@ -228,15 +255,28 @@ class Judge {
     ]);
     const elementsOf = new Map<string, (token: number, head: number) => Float64Array>();
     elementsOf.set("rope_table", () => rope.invFreq);
-    elementsOf.set("positions", (token) => Float64Array.of(Number(positions[token] ?? Number.NaN)));
+    const { positionAxes, pairing } = this.#entry;
+    const { numTokens, axisStride = numTokens } = this.#batch;
+    const cosSin = cosSinOf(this.#batch, this.#entry);
+    const positionsOf = (token: number) =>
+      Float64Array.from({ length: positionAxes }, (_, axis) => Number(positions[axis * axisStride + token]));
+    elementsOf.set("positions", positionsOf);
+    const pairAxes = this.#data.made.get("pair_axes");
+    if (pairAxes !== undefined) elementsOf.set("pair_axes", () => Float64Array.from(pairAxes.was, Number));
+    const cosSins = this.#data.made.get("cos_sin");
+    if (cosSins !== undefined) {
+      const row = (index: number) =>
+        this.#elements(cosSins.was, index * cosSin.rowStride, pairing?.rotaryDim ?? 0);
+      elementsOf.set("cos_sin", (token) =>
+        Float64Array.from((cosSin.isByToken ? [token] : [...positionsOf(token)]).flatMap((at) => [...row(at)])),
+      );
+    }
     for (const tensor of readTensors(this.#entry, side)) {
       const { was } = this.#data.made.get(tensor.path) as Made;
       const { ofOne, of } = madeLength(tensor, headDim, numHeads, weightForEachHead);
       const name = tensor.path.slice(side.length + 1);
       elementsOf.set(name, (_, head) => {
-        const start = of > ofOne ? head * ofOne : 0;
-        if (was instanceof Uint16Array) return this.#decode(was, start, ofOne);
-        return Float64Array.from(was.subarray(start, start + ofOne), Number);
+        return this.#elements(was, of > ofOne ? head * ofOne : 0, ofOne);
       });
     }
     const found = <T>(name: string, value: T | undefined): T => {
@@ -247,7 +287,14 @@ class Judge {
     return (token, head) => ({
       tensor: (name) => found(name, elementsOf.get(name))(token, head),
       number: (name) => found(name, numbers.get(name)),
+      rounded: (x) => this.#numbers[encode(dtype, x)] ?? Number.NaN,
+      ulp: (x) => ulp(dtype, x),
     });
+  }
+
+  #elements(of: HostData[ElementType], start: number, length: number): Float64Array {
+    if (of instanceof Uint16Array) return this.#decode(of, start, length);
+    return Float64Array.from(of.subarray(start, start + length), Number);
   }
 
   /** A changed element that no head covers, in words. */

@@ -167,10 +167,21 @@ export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): 
   return [pooled, ...SKETCHES, ...branches].map((sketch: Sketch) => {
     const { name, tokens, eps = 1e-6, weightForEachHead = false, judgeEvery = 1 } = sketch;
     const counts = countsOf(sketch, tokens);
-    const positions = sketch.hasInt64Positions ? int64Positions(tokens) : cyclingPositions(tokens);
+    const axisStride = tokens + (sketch.memory === "rows with gaps" ? 3 : 0);
+    const cosSin = {
+      rows: sketch.hasInt64Positions === true ? ROWS : Math.max(1, tokens),
+      rowStride: rotaryDim + (sketch.memory === "rows with gaps" ? 8 : 0),
+      isByToken: entry.optionalInputs.includes("positions") && sketch.hasInt64Positions !== true,
+    };
+    const all = entry.positionAxes * axisStride;
+    const any = sketch.hasInt64Positions ? int64Positions(all) : cyclingPositions(all);
+    const positions = entry.inputs.includes("cos_sin") ? withinRows(any, cosSin.rows) : any;
     const rope = sketch.hasYarn ? yarn : plain;
-    const regions = regionsFor(headDim, counts, sketch.memory);
-    return { name, ...counts, ...regions, positions, rope, eps, weightForEachHead, judgeEvery };
+    const regions = regionsFor(headDim, counts, sketch.memory, entry.copiedSides.length > 0);
+    return {
+      ...{ name, ...counts, ...regions, positions, axisStride, cosSin },
+      ...{ rope, eps, weightForEachHead, judgeEvery },
+    };
   });
 }
 
@@ -178,15 +189,23 @@ function regionsFor(
   headDim: number,
   counts: Counts,
   memory: Sketch["memory"],
+  isCopy: boolean,
 ): Pick<Batch, "source" | "target"> {
-  switch (memory) {
-    case "out of place":
-      return { source: rowsOf(headDim, counts), target: headsFirst(headDim, counts) };
-    case "rows with gaps":
-      return { source: rowsOf(headDim, counts, { gap: 8, guard: GUARD }) };
-    default:
-      return { source: rowsOf(headDim, counts, { guard: GUARD }) };
-  }
+  if (memory === "out of place")
+    return { source: rowsOf(headDim, counts), target: headsFirst(headDim, counts) };
+  const gap = memory === "rows with gaps" ? 8 : 0;
+  const source = rowsOf(headDim, counts, { gap, guard: GUARD });
+  return isCopy ? { source, target: source } : { source };
+}
+
+/** Rows of cosines and sines, if they are by position. */
+const ROWS = 89;
+
+function withinRows(positions: Int32Array | BigInt64Array, rows: number): Int32Array | BigInt64Array {
+  const within = (position: number) => ((position % rows) + rows) % rows;
+  return positions instanceof Int32Array
+    ? positions.map(within)
+    : positions.map((position) => BigInt(within(Number(position))));
 }
 
 function cyclingPositions(tokens: number): Int32Array {

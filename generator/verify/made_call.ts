@@ -4,9 +4,8 @@
  * In: a kernel, counts and places of heads, and a function that gives each tensor a buffer. Out: the options of the call. It
  * follows the table of inputs, so a new input needs no edit here.
  */
-import type { Side } from "../../dsl/inputs.js";
-import type { ManifestKernel, ManifestOp } from "../../dsl/manifest.js";
-import { sidesOf } from "../../dsl/sides.js";
+import { SIDES, type Side } from "../../dsl/inputs.js";
+import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { DeviceRope, RunOptions } from "../../runtime/call.js";
 import { CALL_TENSORS, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
 import type { Heads, HeadsLayout } from "../../runtime/heads.js";
@@ -40,6 +39,10 @@ export function madeLength(
 export const isAlwaysForEachHead = ({ shape, strides }: Tensor): boolean =>
   shape.includes("num_heads") && strides.length === 0;
 
+/** The sides that a kernel works on. */
+export const kernelSides = ({ inputs }: ManifestKernel): readonly Side[] =>
+  SIDES.filter((side) => inputs.includes(`${side}.in`));
+
 /** The tensors of a side that a kernel reads, besides the heads. */
 export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[] {
   return SIDE_TENSORS[side].filter(
@@ -57,12 +60,18 @@ export interface MadeCall {
   readonly isForEachHead: boolean;
   readonly ropeTable: DeviceRope;
   readonly eps: number;
+  /** Between the positions of two axes; default: the tokens. */
+  readonly axisStride?: number | undefined;
+  /** Between two rows of `cos_sin`; default: their length. */
+  readonly rowStride?: number | undefined;
+  /** Whether the rows of `cos_sin` are those of the tokens. */
+  readonly isByToken?: boolean | undefined;
   /** The buffer of a tensor. */
   readonly bufferOf: (tensor: Tensor) => DeviceBuffer;
 }
 
 /** The options that the kernel takes, and no others. */
-export function madeOptions(entry: ManifestKernel, op: ManifestOp, call: MadeCall): RunOptions {
+export function madeOptions(entry: ManifestKernel, call: MadeCall): RunOptions {
   const { headDim } = entry.point;
   const counts = headsOf(call.counts);
   const heads = (side: Side): Heads => {
@@ -75,11 +84,17 @@ export function madeOptions(entry: ManifestKernel, op: ManifestOp, call: MadeCal
     return { in: call.in[side], out: call.out?.[side], numHeads: counts[side], ...Object.fromEntries(given) };
   };
   const isTaken = (path: string) => entry.inputs.includes(path);
-  const tensors = CALL_TENSORS.filter(({ path }) => isTaken(path) && path !== "rope_table");
+  const isGiven = ({ path }: Tensor) =>
+    isTaken(path) && path !== "rope_table" && !(path === "positions" && call.isByToken === true);
+  const given = (tensor: Tensor) => {
+    const buffer = call.bufferOf(tensor);
+    if (tensor.path === "positions" && entry.positionAxes > 1) return { buffer, axisStride: call.axisStride };
+    return tensor.path === "cos_sin" ? { buffer, rowStride: call.rowStride } : buffer;
+  };
   return {
-    ...Object.fromEntries(sidesOf(op.stages).map((side) => [side, heads(side)])),
+    ...Object.fromEntries(kernelSides(entry).map((side) => [side, heads(side)])),
     numTokens: call.counts.numTokens,
-    ...Object.fromEntries(tensors.map((tensor) => [tensor.name, call.bufferOf(tensor)])),
+    ...Object.fromEntries(CALL_TENSORS.filter(isGiven).map((tensor) => [tensor.name, given(tensor)])),
     ...(isTaken("rope_table") ? { ropeTable: call.ropeTable } : {}),
     ...(isTaken("eps") ? { eps: call.eps } : {}),
   };

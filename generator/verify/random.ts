@@ -43,12 +43,19 @@ export function randomBits(dtype: Dtype, length: number, random: () => number): 
   return bits;
 }
 
-/** Numbers around 1. */
-export function randomWeights(dtype: Dtype, length: number, random: () => number): Uint16Array {
-  return Uint16Array.from({ length }, () => encode(dtype, 0.5 + random()));
+/** Numbers around 1, or around 0. */
+export function randomWeights(
+  dtype: Dtype,
+  length: number,
+  random: () => number,
+  isSigned = false,
+): Uint16Array {
+  return Uint16Array.from({ length }, () => encode(dtype, weight(random, isSigned)));
 }
 
-/** Float32 numbers around 1. */
-export function randomFloats(length: number, random: () => number): Float32Array {
-  return Float32Array.from({ length }, () => 0.5 + random());
+/** Float32 numbers around 1, or around 0. */
+export function randomFloats(length: number, random: () => number, isSigned = false): Float32Array {
+  return Float32Array.from({ length }, () => weight(random, isSigned));
 }
+
+const weight = (random: () => number, isSigned: boolean) => (isSigned ? 2 * random() - 1 : 0.5 + random());

@@ -4,9 +4,8 @@
  * In: an open library. Out: for each kernel the number of batches, the largest error, and whether it passes.
  */
 import { SIDES } from "../../dsl/inputs.js";
-import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
+import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { Tensor } from "../../runtime/call_inputs.js";
-import type { Dtype } from "../../runtime/dtype.js";
 import type { DeviceBuffer, ElementType } from "../../runtime/memory.js";
 import type { Kernel, LaunchInfo } from "../../runtime/op.js";
 import type { Library } from "../../runtime/open_library.js";
@@ -41,13 +40,12 @@ export async function verifyLibrary(
 
 function verifyKernel(library: Library, kernel: Kernel, entry: ManifestKernel): KernelResult {
   const { dtype } = entry.point;
-  const op = opOf(library.manifest.ops, entry);
   const pooled = { maxError: 0, relError: 0 };
   const failures: string[] = [];
   const branches =
     library.target === "cuda"
       ? branchesOf(entry, elementsMax(library), (shape, tokens) =>
-          launchOf(library, kernel, entry, op, shape, tokens),
+          launchOf(library, kernel, entry, shape, tokens),
         )
       : [];
   if (library.target === "cuda") failures.push(...unseenBranches(entry, branches));
@@ -72,7 +70,6 @@ function launchOf(
   library: Library,
   kernel: Kernel,
   entry: ManifestKernel,
-  op: ManifestOp,
   shape: Shape,
   numTokens: number,
 ): LaunchInfo {
@@ -91,15 +88,23 @@ function launchOf(
   const ofSide = (numHeads: number) => (tensor: Tensor) =>
     madeLength(tensor, headDim, numHeads, isForEachHead).of;
   const most = ofSide(Math.max(...Object.values(headsOf(counts))));
-  const options = madeOptions(entry, op, {
+  const layouts = (of: DeviceBuffer) =>
+    Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer: of }])) as never;
+  const rotaryDim = entry.pairing?.rotaryDim ?? 0;
+  const lengths = new Map([
+    ["positions", entry.positionAxes * numTokens],
+    ["pair_axes", rotaryDim / 2],
+    ["cos_sin", numTokens * rotaryDim],
+  ]);
+  const options = madeOptions(entry, {
     ...{ counts, isForEachHead, eps: 1e-6 },
-    in: Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never,
+    in: layouts(buffer),
+    out: entry.copiedSides.length > 0 ? layouts(borrow(dtype, region.length)) : undefined,
     ropeTable: {
-      turns: borrow("uint64", Math.max(1, (entry.pairing?.rotaryDim ?? 0) / 2)),
+      turns: borrow("uint64", Math.max(1, rotaryDim / 2)),
       attentionFactor: 1,
     },
-    bufferOf: (tensor) =>
-      tensor.dtype === "position" ? borrow("int32", numTokens) : borrow(typeOf(tensor, dtype), most(tensor)),
+    bufferOf: (tensor) => borrow(typeOf(tensor, entry), lengths.get(tensor.path) ?? most(tensor)),
   });
   try {
     return kernel.launchInfo(options);
@@ -108,5 +113,8 @@ function launchOf(
   }
 }
 
-const typeOf = ({ dtype }: Tensor, own: Dtype): ElementType =>
-  dtype === "kernel" ? own : dtype === "position" ? "int32" : dtype;
+function typeOf({ path, dtype }: Tensor, { point, float32Inputs }: ManifestKernel): ElementType {
+  if (dtype === "position") return "int32";
+  if (dtype !== "kernel") return dtype;
+  return float32Inputs.includes(path) ? "float32" : point.dtype;
+}

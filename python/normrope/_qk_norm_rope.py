@@ -14,17 +14,30 @@ from ._library import LibraryPath
 def qk_norm_rope(
     q: Any,
     k: Any = None,
+    v: Any = None,
     *,
     eps: float,
     rope: str,
     q_out: Any = None,
     q_weight: Any = None,
+    q_bias: Any = None,
     k_out: Any = None,
     k_weight: Any = None,
+    k_bias: Any = None,
+    v_out: Any = None,
+    v_weight: Any = None,
+    v_bias: Any = None,
     positions: Any = None,
+    pair_axes: Any = None,
     rope_table: Any = None,
+    cos_sin: Any = None,
     attention_factor: float | None = None,
+    norm: str | None = None,
     weight: str | None = None,
+    norm_rounding: str | None = None,
+    rotary_at: str | None = None,
+    rope_rounding: str | None = None,
+    value: str | None = None,
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
@@ -40,16 +53,29 @@ def qk_norm_rope(
     Args:
         q: Heads, bf16 or f16.
         k: Heads, of q's dtype, with as many tokens; default: none.
+        v: Heads, of q's dtype, with as many tokens; default: none.
         eps: Added to the mean of squares; 0, or from 2^-126 on.
         rope: One of neox, interleaved.
         q_out: Where the results of q go, of q's shape; default: a new tensor.
         q_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        q_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
         k_out: Where the results of k go, of k's shape; default: a new tensor.
         k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
-        positions: `[num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
+        k_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        v_out: Where the results of v go, of v's shape; default: a new tensor.
+        v_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        v_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        positions: `[position_axes, num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
+        pair_axes: `[rotary_dim / 2]`, uint8.
         rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
+        cos_sin: `[rows, rotary_dim]`, of q's dtype.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
+        norm: One of rms, layer, none; default rms.
         weight: One of plain, one_plus, none; default plain.
+        norm_rounding: One of once, before_weight, after_weight, scale; default once.
+        rotary_at: One of leading, trailing; default leading.
+        rope_rounding: One of once, products, sum; default once.
+        value: One of none, copy, norm; default none.
         head_dim: Elements of a head, if q, k and outputs are rows: `[tokens, heads * dim]` or
             `[batch, tokens, heads * dim]`.
         heads_dim: The dimension of the heads in q, k and outputs: -3 if they come before the tokens, as in
@@ -61,7 +87,7 @@ def qk_norm_rope(
             `./build`. What it lacks comes from the cache, or is compiled into it.
 
     Returns:
-        The results for q and k: q_out and k_out if they are given, else new tensors; None for k if it is left out.
+        The results for q and k: q_out and k_out and v_out if they are given, else new tensors; None for k if it is left out.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
@@ -70,9 +96,9 @@ def qk_norm_rope(
     """
     return apply(
         SHIPPED_FORM,
-        (q, q_out, q_weight, k, k_out, k_weight, positions),
+        (q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, v, v_out, v_weight, v_bias, positions, pair_axes, cos_sin),
         rope_table,
-        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
+        (rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
     )
 
@@ -80,15 +106,27 @@ def qk_norm_rope(
 def qk_norm_rope_(
     q: Any,
     k: Any = None,
+    v: Any = None,
     *,
     eps: float,
     rope: str,
     q_weight: Any = None,
+    q_bias: Any = None,
     k_weight: Any = None,
+    k_bias: Any = None,
+    v_weight: Any = None,
+    v_bias: Any = None,
     positions: Any = None,
+    pair_axes: Any = None,
     rope_table: Any = None,
+    cos_sin: Any = None,
     attention_factor: float | None = None,
+    norm: str | None = None,
     weight: str | None = None,
+    norm_rounding: str | None = None,
+    rotary_at: str | None = None,
+    rope_rounding: str | None = None,
+    value: str | None = None,
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
@@ -98,8 +136,8 @@ def qk_norm_rope_(
     """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
     apply_in_place(
         SHIPPED_FORM,
-        (q, None, q_weight, k, None, k_weight, positions),
+        (q, None, q_weight, q_bias, k, None, k_weight, k_bias, v, None, v_weight, v_bias, positions, pair_axes, cos_sin),
         rope_table,
-        (rope, weight, attention_factor, eps, head_dim, heads_dim, pdl, library),
+        (rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim, heads_dim, pdl, library),
         dtype,
     )

@@ -8,14 +8,22 @@
 
 namespace normrope {
 
+// The inputs of a side, or of the whole call: a bit for each, numbered by inputs.hpp.
+struct Inputs {
+  uint32_t taken;      // 0: the kernel does not work on the side
+  uint32_t optional;   // a call may leave them out
+  uint32_t float32;    // they are float32, not the kernel's dtype
+};
+
 // A kernel's entry, for validation. The dispatch file of the target defines the table.
 struct KernelEntry {
   const char *id;
   int head_dim;
   int rotary_pairs;
-  int vector_elements;
-  // A bit, numbered by inputs.hpp, for each input that it takes of a side and of the whole call. 0: it does not work on the side.
-  uint32_t side_inputs[3], call_inputs;
+  int vector_elements, pairs_at_once;
+  int position_axes;
+  uint32_t copied_sides;  // a bit for each side without stages
+  Inputs sides[3], call;
 };
 
 extern const KernelEntry KERNELS[];

@@ -42,14 +42,15 @@ bool are_absent(const Scope &scope, const Run (&runs)[N]) {
 // The offset of the last element, in bytes, must fit an int64. A stride over one token or head is never used.
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
-  const int elements = scope.kernel.vector_elements;
+  const int64_t elements = scope.alignment(input.alignment);
   if (count == 1) return NORMROPE_OK;
   if (stride % elements != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
-                  Text("a multiple of this kernel's vector, %d elements", elements));
+                  Text("a multiple of this kernel's vector, %lld elements", printed(elements)));
   }
   int64_t bytes;
-  if (__builtin_mul_overflow(stride, count * ELEMENT_BYTES, &bytes) || bytes > INT64_MAX / 4 || bytes < INT64_MIN / 4) {
+  constexpr int64_t MOST_BYTES = 8;  // of an element
+  if (__builtin_mul_overflow(stride, count * MOST_BYTES, &bytes) || bytes > INT64_MAX / 4 || bytes < INT64_MIN / 4) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
                   Text("small enough that the last of %lld lies in memory", printed(count)));
   }
@@ -61,9 +62,8 @@ int check_tensor(const Scope &scope, const Input &input) {
   const auto name = [&] { return scope.name(input.name); };
   const auto address = scope.read<uintptr_t>(input.offset);
   if (address == 0) return refuse(name(), Text("NULL"), Text("given"));
-  const int64_t alignment = input.alignment == VECTOR    ? scope.kernel.vector_elements * ELEMENT_BYTES
-                            : input.alignment == ELEMENT ? element_bytes(scope, input)
-                                                         : input.alignment;
+  const bool is_bytes = input.alignment > 0;
+  const int64_t alignment = is_bytes ? input.alignment : scope.alignment(input.alignment) * element_bytes(scope, input);
   if (address % alignment != 0) {
     return refuse(name(), Text("at 0x%llx", static_cast<unsigned long long>(address)),
                   Text("at a multiple of %lld bytes", printed(alignment)));
@@ -186,7 +186,8 @@ int check_read(const Scope &scope, const Input &input) {
   }
   const int64_t bytes = element_bytes(scope, input);
   const auto *const address = scope.read<const char *>(input.offset);
-  const Region read(address + first * bytes, 0, 0, 1, 1, (last - first + 1) * bytes / ELEMENT_BYTES);
+  const int64_t read_bytes = (last - first + 1) * bytes;
+  const Region read(address + first * bytes, 0, 0, 1, 1, (read_bytes + ELEMENT_BYTES - 1) / ELEMENT_BYTES);
   for (int i = 0; i < SIDES; ++i) {
     const normrope_heads &heads = heads_of(scope.args, i);
     if (heads.num_heads == 0) continue;
@@ -217,6 +218,8 @@ int check_reads(const Scope &scope, const Input (&inputs)[N]) {
   return NORMROPE_OK;
 }
 
+int side_of(const Scope &scope) { return static_cast<int>(scope.heads - &scope.args.q); }
+
 int check_heads(const Scope &scope) {
   if (scope.taken == 0) return check_no_heads(scope);
   const normrope_heads &heads = *scope.heads;
@@ -233,6 +236,9 @@ int check_heads(const Scope &scope) {
   if (int status = check_all(scope, HEADS_TENSORS, check_tensor)) return status;
   const bool moves_tokens = num_tokens > 1 && heads.in_token_stride != heads.out_token_stride;
   const bool moves_heads = heads.num_heads > 1 && heads.in_head_stride != heads.out_head_stride;
+  if (heads.in == heads.out && (scope.kernel.copied_sides >> side_of(scope) & 1) != 0) {
+    return refuse(scope.name("out"), Text("its input"), Text("elsewhere: this kernel only copies %s", scope.side));
+  }
   if (heads.in == heads.out && (moves_tokens || moves_heads)) {
     return refuse(scope.name("out"), Text("its input, with other strides"), Text("in place with the same strides, or elsewhere"));
   }
@@ -245,17 +251,27 @@ int check_heads(const Scope &scope) {
   return NORMROPE_OK;
 }
 
+// The inputs that may be left out and are NULL. They are no inputs of this call.
+uint32_t left_out(const Scope &scope) {
+  uint32_t found = 0;
+  for (const Input &input : ARGS_TENSORS) {
+    if (scope.read<uintptr_t>(input.offset) == 0) found |= uint32_t{1} << input.bit;
+  }
+  return found & scope.inputs.optional;
+}
+
 }  // namespace
 
 int validate(const KernelEntry &kernel, const normrope_args &args) {
   const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
-  const Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call_inputs, ALL_ARGS};
+  Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call, kernel.call.taken, ALL_ARGS};
+  if (kernel.call.optional != 0) whole.taken &= ~left_out(whole);
   if (int status = check_not_taken(whole, ARGS_TENSORS, ARGS_NUMBERS)) return status;
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
   const auto side_of = [&](int i) {
     const normrope_heads &heads = heads_of(args, i);
-    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.side_inputs[i], ALL_HEADS};
+    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.sides[i], kernel.sides[i].taken, ALL_HEADS};
   };
   const Scope sides[SIDES] = {side_of(0), side_of(1), side_of(2)};
   for (const Scope &side : sides) {

@@ -1,0 +1,27 @@
+/** `value`: what becomes of v. */
+import { axis, oneOf } from "../axis.js";
+import { defineStage } from "../stage.js";
+
+/**
+ * The value heads: left alone, copied elsewhere, or normed without a weight, as Gemma 3n and Gemma 4 do. With `none` v is no part of
+ * the kernel and costs nothing.
+ */
+export const value = defineStage({
+  name: "value",
+  axes: {
+    /** What is done to v. A copy goes elsewhere, never in place. */
+    value: axis(oneOf("none", "copy", "norm"), {
+      default: "none",
+      tags: { copy: "vcopy", norm: "vnorm" },
+    }),
+  },
+  inputs: [],
+  becomes({ value, normRounding }) {
+    if (value === "none") return "no side";
+    if (value === "copy") return [];
+    // Without a weight, both ways of rounding around it are one.
+    const rounding = normRounding === "before_weight" ? { normRounding: "after_weight" } : {};
+    return [{ name: "norm", args: { norm: "rms", weight: "none", ...rounding } }];
+  },
+  reference: (head) => head,
+});
