@@ -47,7 +47,7 @@ const axes: readonly Axis[] = [
     ...oneOf("no", "add"),
     default: "no",
     tags: { add: "bias" },
-    when: { norm: ["rms", "layer"] },
+    when: { norm: oneOf("rms", "layer") },
   },
   { name: "type", ...oneOf("b", "f"), leads: true },
 ];

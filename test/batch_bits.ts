@@ -5,7 +5,7 @@ import type { Counts } from "../generator/verify/made_call.js";
 import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { bytesOf } from "../runtime/library.js";
 import type { Library } from "../runtime/open_library.js";
-import { anyCall, kernelOf, rowOf } from "./any_call.js";
+import { anyCall, kernelOf, rowOf, STEP } from "./any_call.js";
 
 /** The ways of running a batch of random data whose result differs in any bit from that of one call. */
 export async function waysThatDiffer(
@@ -20,7 +20,7 @@ export async function waysThatDiffer(
   const data = randomBits(dtype, numTokens * row, randomNumbers(5));
   using stream = library.createStream();
   using qkv = library.allocate(dtype, numTokens * row);
-  const steps = Int32Array.from({ length: numTokens }, (_, i) => 17 * i);
+  const steps = Int32Array.from({ length: numTokens }, (_, i) => STEP * i);
   using positions = library.upload("int32", steps);
   const call = anyCall(library, entry, counts);
   const run = (token: number, tokens: number, pdl: boolean) => {

@@ -23,7 +23,7 @@ export const wrong = [
   // @ts-expect-error: nothing rotates
   defineSpace(onlyNorm, { headDim: 64, rope: "neox", dtype: "bf16" }),
   // @ts-expect-error: an axis without a default is left out
-  defineSpace(both, { headDim: 64, dtype: "bf16" }),
+  defineSpace(both, { headDim: 64, rope: "neox" }),
   // @ts-expect-error: the op has narrowed the axis
   defineSpace(small, { headDim: 64, rope: "interleaved", dtype: "bf16" }),
   // @ts-expect-error: no value of the axis

@@ -6,7 +6,7 @@ import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { verifyLibrary } from "../generator/verify/verify.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
-import { anyCall, kernelOf, rowOf } from "./any_call.js";
+import { anyCall, kernelOf, rowOf, STEP } from "./any_call.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildEmulatedFixture } from "./emulated.js";
 import { CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
@@ -46,7 +46,7 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       const bits = randomBits(dtype, length, randomNumbers(3));
       using positions = library.upload(
         "int32",
-        Int32Array.from({ length: counts.numTokens }, (_, i) => i - 9),
+        Int32Array.from({ length: counts.numTokens }, (_, i) => STEP * i),
       );
       const results = [0, 4].map((offset) => {
         const memory = new Uint16Array(length + offset);
@@ -87,7 +87,9 @@ describe.each(Object.keys(CONFIGS) as ConfigName[])("the %s config on the emulat
       );
       // The second reads what the first wrote, and the third takes it for positions: too early a read would be reported.
       for (let i = 0; i < 2; i++) kernel.run({ ...call, pdl: true });
-      using written = library.borrow("int32", { address: buffer.address, length: 2 });
+      // Rows of cosines are known for small positions only.
+      const address = entry.inputs.includes("cos_sin") ? positions.address : buffer.address;
+      using written = library.borrow("int32", { address, length: 2 });
       kernel.run({ ...callOn(other, written), pdl: true });
     }
     const launches = readFileSync(log, "utf8").trim().split("\n");

@@ -17,6 +17,7 @@ export const CONFIGS = {
   default: join(PACKAGE_ROOT, "normrope.config.ts"),
   geometries: join(PACKAGE_ROOT, "test", "geometries.config.ts"),
   sentences: join(PACKAGE_ROOT, "test", "sentences.config.ts"),
+  layers: join(PACKAGE_ROOT, "test", "layers.config.ts"),
 } as const;
 export type ConfigName = keyof typeof CONFIGS;
 

@@ -5,7 +5,7 @@ import { angleAt } from "../dsl/angle.js";
 import type { StageCall } from "../dsl/sides.js";
 import { Accuracy } from "../generator/verify/accuracy.js";
 import { oracleHead } from "../generator/verify/oracle.js";
-import { decode, encode } from "../runtime/dtype.js";
+import { decode, encode, ulp } from "../runtime/dtype.js";
 import { ropeTable } from "../runtime/rope_table.js";
 
 const NORM: StageCall = { name: "norm", args: {} };
@@ -34,6 +34,8 @@ function through(
   return oracleHead(stages, point, Float64Array.from(x), {
     tensor: (name) => tensors.get(name) ?? new Float64Array(0),
     number: (name) => (name === "eps" ? 1e-6 : attentionFactor),
+    rounded: (value) => decode("bf16", encode("bf16", value)),
+    ulp: (value) => ulp("bf16", value),
   });
 }
 

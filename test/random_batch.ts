@@ -8,7 +8,7 @@ import * as fc from "fast-check";
 import { SIDES, type Side } from "../dsl/inputs.js";
 import type { ManifestKernel } from "../dsl/manifest.js";
 import type { Batch, Region, StridedHeads } from "../generator/verify/batch.js";
-import { VERIFY_POSITIONS } from "../generator/verify/batches.js";
+import { VERIFY_POSITIONS, withinRows } from "../generator/verify/batches.js";
 import { type Counts, headsOf } from "../generator/verify/made_call.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 
@@ -134,6 +134,18 @@ function randomPositions(numTokens: number): fc.Arbitrary<Int32Array | BigInt64A
   );
 }
 
+/** Rows of cosines and sines: of the tokens where they can be, or of any positions. */
+function randomRows({ pairing, optionalInputs }: ManifestKernel, numTokens: number) {
+  const { rotaryDim = 0 } = pairing ?? {};
+  const rows = { rows: fc.integer({ min: 1, max: 50 }), rowGap: gap, isByToken: fc.boolean() };
+  return fc.record(rows).map(({ rows, rowGap, isByToken }) => ({
+    rowStride: rotaryDim + 4 * rowGap,
+    ...(isByToken && optionalInputs.includes("positions")
+      ? { rows: Math.max(1, numTokens), isByToken }
+      : { rows, isByToken: false }),
+  }));
+}
+
 const randomCounts = fc.record({
   numTokens: fc.oneof(fc.constantFrom(0, 1, 2), fc.integer({ min: 1, max: 40 })),
   numQHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 24 })),
@@ -148,17 +160,22 @@ export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
         source: shape.map((given) => regionOf(entry, counts, given)),
         target: fc.option(
           shape.map((given) => regionOf(entry, counts, given)),
-          { nil: undefined },
+          { nil: undefined, freq: entry.copiedSides.length > 0 ? 0 : 5 },
         ),
-        positions: randomPositions(counts.numTokens),
+        axisGap: gap,
+        cosSin: randomRows(entry, counts.numTokens),
         rope: randomRope(entry.pairing?.rotaryDim ?? 2),
         eps: fc.double({ min: -12, max: 0, noNaN: true }).map((power) => 10 ** power),
         weightForEachHead: fc.boolean(),
         isDependent: fc.boolean(),
       })
-      .map(({ rope, target, ...rest }) => ({
-        ...{ name: "random", ...counts, ...rest, rope: ropeTable(rope) },
-        ...(target === undefined ? {} : { target }),
-      })),
+      .chain(({ rope, target, axisGap, cosSin, ...rest }) => {
+        const axisStride = counts.numTokens + axisGap;
+        return randomPositions(entry.positionAxes * axisStride).map((positions) => ({
+          ...{ name: "random", ...counts, ...rest, rope: ropeTable(rope), axisStride, cosSin },
+          positions: entry.inputs.includes("cos_sin") ? withinRows(positions, cosSin.rows) : positions,
+          ...(target === undefined ? {} : { target }),
+        }));
+      }),
   );
 }

@@ -8,7 +8,8 @@ import * as fc from "fast-check";
 import { AXES, type ConfigPoint, STAGES } from "../dsl/axes.js";
 import type { Axis, AxisValue } from "../dsl/axis.js";
 import { SIDES } from "../dsl/inputs.js";
-import { stageRejection } from "../dsl/legality.js";
+import { rejectionOf, stageRejection } from "../dsl/legality.js";
+import { hasMeaning, type Values } from "../dsl/points.js";
 import { expressionOf, openAxes, type SideStages, type StageCall, sidesOf } from "../dsl/sides.js";
 
 export interface RandomKernel {
@@ -71,8 +72,17 @@ export const randomKernel: fc.Arbitrary<RandomKernel> = fc
     ]);
     return fc
       .record(Object.fromEntries(values) as Record<string, fc.Arbitrary<AxisValue>>)
-      .map((point) => ({ stages, point: point as never }));
+      .map((point) => ({ stages, point: ofItsStages(stages, point) }))
+      .filter(({ point }) => rejectionOf({ axes: openAxes(stages), stages }, point) === undefined);
   });
+
+/** The point without the axes that do not apply. */
+function ofItsStages(stages: SideStages, values: Values): ConfigPoint {
+  let point: Values = {};
+  for (const axis of openAxes(stages))
+    if (hasMeaning(axis, point)) point = { ...point, [axis.name]: values[axis.name] };
+  return point as ConfigPoint;
+}
 
 /** A config with a space for each kernel; its op is called `op_` and its number. */
 export function configOf(kernels: readonly RandomKernel[]): string {

@@ -1,6 +1,7 @@
 /** Stage lists by side: which are equal, what a kernel takes for them, and which rules they must keep. */
 import { describe, expect, it } from "vitest";
 import { STAGES } from "../dsl/axes.js";
+import { oneOf } from "../dsl/axis.js";
 import { stageRejection } from "../dsl/legality.js";
 import {
   bodiesOf,
@@ -10,6 +11,7 @@ import {
   type SideStages,
   type StageCall,
   sideTexts,
+  stagesAt,
 } from "../dsl/sides.js";
 import { defineStage } from "../dsl/stage.js";
 
@@ -31,9 +33,37 @@ describe("sides", () => {
 
   it("have the axes that not every application of a stage fixes", () => {
     const names = (stages: SideStages) => openAxes(stages).map(({ name }) => name);
-    expect(names({ v: [norm("none")] })).toEqual(["headDim", "dtype"]);
-    expect(names({ q: [norm("none"), norm()] })).toEqual(["headDim", "dtype", "weight"]);
-    expect(names({ k: [rotate({ rope: "neox" })] })).toEqual(["headDim", "rotaryDim", "dtype"]);
+    const ofNorm = (...weights: string[]) => ["headDim", "dtype", "norm", ...weights, "bias", "normRounding"];
+    // Without a weight there is no dtype of one.
+    expect(names({ v: [norm("none")] })).toEqual(ofNorm());
+    expect(names({ q: [norm("none"), norm()] })).toEqual(ofNorm("weight", "weightDtype"));
+    expect(names({ v: [{ name: "norm", args: { norm: "rms", normRounding: "once" } }] })).toEqual([
+      ...["headDim", "dtype", "weight", "weightDtype"],
+    ]);
+    expect(names({ k: [rotate({ rope: "neox", angles: "table", ropeRounding: "once" })] })).toEqual([
+      ...["headDim", "rotaryDim", "dtype", "rotaryAt", "positionAxes"],
+    ]);
+  });
+
+  it("have axes whose conditions arguments settle", () => {
+    const conditionOf = (name: string, ...calls: StageCall[]) =>
+      openAxes({ q: calls }).find((axis) => axis.name === name)?.when;
+    const layer: StageCall = { name: "norm", args: { norm: "layer" } };
+    expect(conditionOf("bias", norm())).toEqual({ norm: oneOf("layer") });
+    expect(conditionOf("bias", layer)).toBeUndefined();
+    expect(conditionOf("bias", norm(), layer)).toBeUndefined();
+    expect(openAxes({ q: [layer] }).map(({ name }) => name)).toContain("bias");
+  });
+
+  it("are what their stages come down to at a point", () => {
+    const at = (values: object) =>
+      sideTexts(stagesAt({ q: [norm(), rotate()], v: [{ name: "value", args: {} }] }, { ...point, ...values }));
+    expect(at({})).toEqual(["q: rotate(norm(x))"]);
+    expect(at({ norm: "none" })).toEqual(["q: rotate(x)"]);
+    expect(at({ rotaryDim: 0, value: "copy" })).toEqual(["q: norm(x)", "v: x"]);
+    expect(at({ value: "norm" })).toEqual([
+      ...["q: rotate(norm(x))", 'v: norm(x, { norm: "rms", weight: "none" })'],
+    ]);
   });
 
   it.each<[string, SideStages, string, object]>([
@@ -47,20 +77,32 @@ describe("sides", () => {
     ["a norm without one at this point", { v: [norm()] }, "eps v.in v.out", { weight: "none" }],
     ["one of two norms", { q: [norm("none"), norm()] }, "eps q.in q.out q.weight", {}],
     ["a rotation", { k: [rotate()] }, "positions rope_table attention_factor k.in k.out", {}],
+    ["given angles", { k: [rotate()] }, "positions cos_sin k.in k.out", { angles: "cos_sin" }],
+    [
+      "positions of two axes",
+      { k: [rotate()] },
+      "positions pair_axes rope_table attention_factor k.in k.out",
+      { positionAxes: 2 },
+    ],
+    ["a bias", { v: [norm()] }, "eps v.in v.out v.weight v.bias", { norm: "layer", bias: "add" }],
   ])("take the inputs of their stages: %s", (_, stages, inputs, changed) => {
-    expect(kernelInputs(stages, { ...point, ...changed }).join(" ")).toBe(inputs);
+    expect(kernelInputs(stages, { ...point, ...changed }).inputs.join(" ")).toBe(inputs);
   });
 
   it("have one pairing, by arguments or by the point", () => {
-    expect(pairingOf({ q: [norm()], v: [rotate()] }, point)).toEqual({ rope: "neox", rotaryDim: 32 });
-    expect(pairingOf({ q: [rotate({ rotaryDim: 16 })] }, point)).toEqual({ rope: "neox", rotaryDim: 16 });
+    expect(pairingOf({ q: [norm()], v: [rotate()] }, point)).toEqual({
+      ...{ rope: "neox", rotaryDim: 32, start: 0 },
+    });
+    expect(pairingOf({ q: [rotate({ rotaryDim: 16, rotaryAt: "trailing" })] }, point)).toEqual({
+      ...{ rope: "neox", rotaryDim: 16, start: 48 },
+    });
     expect(pairingOf({ q: [norm()] }, point)).toBeUndefined();
   });
 });
 
 describe("rules of stages", () => {
   const sink = defineStage({
-    ...{ name: "sink", scope: "element", axes: {}, inputs: [], isSink: true },
+    ...{ name: "sink", axes: {}, inputs: [], isSink: true },
     reference: (head) => head,
   }).stage;
   const declared = new Map([...STAGES, ["sink", sink]]);
@@ -92,7 +134,7 @@ describe("rules of stages", () => {
 
   it("follow from what is declared, never from a name", () => {
     const renamed = new Map([
-      ["turn", { ...sink, name: "turn", isSink: false, pairing: () => ({ rope: "neox", rotaryDim: 2 }) }],
+      ["turn", { ...sink, name: "turn", isSink: false, pairing: () => ({ rope: "neox", rotaryDim: 2, start: 0 }) }],
       ["dump", { ...sink, name: "dump" }],
     ]);
     const turn = (args: StageCall["args"] = {}): StageCall => ({ name: "turn", args });

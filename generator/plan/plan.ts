@@ -7,6 +7,7 @@
 import {
   bodiesOf,
   bodyText,
+  callsOf,
   expressionOf,
   inputsOf,
   kernelInputs,
@@ -42,6 +43,9 @@ const MIN_BLOCKS = [
   { from: 16, blocks: 4 },
   { from: 12, blocks: 5 },
 ];
+const FEWEST_PAIRS = 12;
+/** A bias, weights of float32 and roundings take as many registers as these pairs more. */
+const PAIRS_OF_MORE_INPUTS = 4;
 
 /** Fragments of a lane in the throughput layout, and its minimum of lanes for a head: more heads would not fill a warp. */
 const THROUGHPUT_FRAGMENTS = 3;
@@ -68,7 +72,10 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     throw internalError("plan", `${headDim} elements make no whole fragments`, id);
   const bodies = bodiesOf(stages);
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
-  const throughput = throughputLayout(fragments, lanesPerHead, vectorElements);
+  const inputs = kernelInputs(stages, point);
+  const hasMore = callsOf(stages).some((call) => readsMore(call, point));
+  const head = { fragments, vectorElements, morePairs: hasMore ? PAIRS_OF_MORE_INPUTS : 0 };
+  const throughput = throughputLayout(head, lanesPerHead);
   return {
     id,
     op: op.name,
@@ -80,13 +87,13 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
       stages: [...body.calls.map((call) => planStage(call, point)), STORE],
     })),
     sides: bodies.flatMap(({ sides }) => sides),
-    ...kernelInputs(stages, point),
+    ...inputs,
     copiedSides: sidesOf(stages).filter((side) => stages[side]?.length === 0),
     positionAxes: positionAxesOf(stages, point),
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
     fragments,
-    ...layoutOf(fragments, lanesPerHead, vectorElements),
+    ...layoutOf(head, lanesPerHead),
     blockThreads: BLOCK_THREADS,
     throughput,
     throughputHeadsPerWarp: throughput.headsPerWarp,
@@ -95,14 +102,27 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   };
 }
 
-function layoutOf(fragments: number, lanesPerHead: number, vectorElements: number): Layout {
+/** Whether a stage keeps more in registers than weights of the kernel's dtype. */
+function readsMore(call: StageCall, point: ConfigPoint): boolean {
+  const { bias, weightDtype, normRounding } = valuesOf(call, point);
+  return bias === "add" || weightDtype === "f32" || (normRounding !== undefined && normRounding !== "once");
+}
+
+/** The fragments of a head, and what a lane keeps besides its own, in pairs. */
+interface Fragments {
+  readonly fragments: number;
+  readonly vectorElements: number;
+  readonly morePairs: number;
+}
+
+function layoutOf({ fragments, vectorElements, morePairs }: Fragments, lanesPerHead: number): Layout {
   const fragmentsPerLane = Math.ceil(fragments / lanesPerHead);
   const pairs = fragmentsPerLane * vectorElements;
   return {
     lanesPerHead,
     fragmentsPerLane,
     headsPerWarp: WARP_LANES / lanesPerHead,
-    minBlocks: MIN_BLOCKS.find(({ from }) => pairs >= from)?.blocks,
+    minBlocks: pairs < FEWEST_PAIRS ? undefined : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
   };
 }
 
@@ -115,14 +135,15 @@ function layoutOf(fragments: number, lanesPerHead: number, vectorElements: numbe
  * 2026, head_dim 128: 16384 tokens take 1.10 times the floor without and 1.03 with it. Staging costs up to 12 % below a load
  * of 4, where the L2 cache holds the batch.
  */
-function throughputLayout(fragments: number, lanesPerHead: number, vectorElements: number): ThroughputLayout {
+function throughputLayout(head: Fragments, lanesPerHead: number): ThroughputLayout {
+  const { fragments, vectorElements } = head;
   const lanes = powerOfTwoAtLeast(fragments) / 4;
   const hasIdleLanes =
     lanes >= THROUGHPUT_LANES_MIN && lanes < lanesPerHead && lanes * THROUGHPUT_FRAGMENTS >= fragments;
-  if (hasIdleLanes) return { ...layoutOf(fragments, lanes, vectorElements), isStaged: false, minLoad: 1 };
+  if (hasIdleLanes) return { ...layoutOf(head, lanes), isStaged: false, minLoad: 1 };
   // A fragment is staged as 16 bytes.
   const isStaged = vectorElements === VECTOR_ELEMENTS_MAX;
-  return { ...layoutOf(fragments, lanesPerHead, vectorElements), isStaged, minLoad: isStaged ? 4 : 1 };
+  return { ...layoutOf(head, lanesPerHead), isStaged, minLoad: isStaged ? 4 : 1 };
 }
 
 /** The first elements of a fragment's two vectors: see above. */

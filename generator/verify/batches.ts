@@ -201,7 +201,7 @@ function regionsFor(
 /** Rows of cosines and sines, if they are by position. */
 const ROWS = 89;
 
-function withinRows(positions: Int32Array | BigInt64Array, rows: number): Int32Array | BigInt64Array {
+export function withinRows(positions: Int32Array | BigInt64Array, rows: number): Int32Array | BigInt64Array {
   const within = (position: number) => ((position % rows) + rows) % rows;
   return positions instanceof Int32Array
     ? positions.map(within)

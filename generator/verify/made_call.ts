@@ -55,7 +55,7 @@ export interface MadeCall {
   /** The heads of each side. */
   readonly in: Readonly<Record<Side, HeadsLayout>>;
   /** Default: in place. */
-  readonly out?: Readonly<Record<Side, HeadsLayout>> | undefined;
+  readonly out?: { readonly [S in Side]?: HeadsLayout } | undefined;
   /** Whether each head has its own inputs, even if heads could share them. */
   readonly isForEachHead: boolean;
   readonly ropeTable: DeviceRope;

@@ -25,12 +25,25 @@ struct alignas(8) uint2 {
 struct alignas(16) ulonglong2 {
   unsigned long long x, y;
 };
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
 
 #define blockIdx (emulator::block_index())
 #define threadIdx (emulator::thread_index())
 
 inline uint32_t min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 inline uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint32_t>(uint64_t{a} * b >> 32); }
+
+// Rounded to nearest. The emulator is compiled without contraction.
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 
 inline float __uint_as_float(uint32_t bits) {
   float x;
