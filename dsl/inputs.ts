@@ -75,7 +75,11 @@ export interface Input {
 
 type TensorRule = Extract<Rule, { kind: "tensor" }>;
 
-const strideOver = (over: Dimension, alignment: Alignment = "vector"): Rule => ({ kind: "stride", over, alignment });
+const strideOver = (over: Dimension, alignment: Alignment = "vector"): Rule => ({
+  kind: "stride",
+  over,
+  alignment,
+});
 
 const ABSENT = { kind: "absent" } as const;
 /** A field of 8 bytes: the check compares words. */
@@ -207,7 +211,7 @@ export const ARGS_BEHIND: readonly Input[] = [
   partOf(
     "positions",
     "position_axis_stride",
-    "in elements; not used if a token has one position",
+    "in elements; 0 if a token has one position",
     strideOver("position_axes", "element"),
   ),
   ...tensor("pair_axes", "const uint8_t *", "[rotary_dim / 2]: the axis whose position turns each pair", {

@@ -78,7 +78,11 @@ function callRejection(stages: SideStages, point: Values): Rejection | undefined
     if (broken !== undefined) return { ...broken, values };
   }
   if (callsOf(stagesAt(stages, point)).length > 0) return undefined;
-  return { rule: "nothing_done", reason: "no stage does anything, so that a kernel would at most copy", values: {} };
+  return {
+    rule: "nothing_done",
+    reason: "no stage does anything, so that a kernel would at most copy",
+    values: {},
+  };
 }
 
 function pointRejection(axes: readonly Axis[], point: Values): Rejection | undefined {

@@ -66,7 +66,9 @@ export function stagesAt(stages: SideStages, point: Values): SideStages {
 export function openAxes(stages: SideStages): readonly Axis[] {
   return AXES.flatMap((axis): readonly Axis[] => {
     if (OP_AXIS_NAMES.includes(axis.name)) return [axis];
-    const open = callsOf(stages).filter(({ name, args }) => axis.name in stageNamed(name).axes && !(axis.name in args));
+    const open = callsOf(stages).filter(
+      ({ name, args }) => axis.name in stageNamed(name).axes && !(axis.name in args),
+    );
     const left = open.flatMap(({ args }) => {
       const rest = Object.entries(axis.when ?? {}).filter(([name]) => !(name in args));
       return isAt(axis.when, { ...args, ...firstOf(rest) }) ? [Object.fromEntries(rest)] : [];

@@ -74,6 +74,8 @@ export interface Stage<A extends Axes = Axes> {
   readonly isSink?: boolean;
   /** What it stands for at these values: itself, other stages or none, or a side that the kernel leaves alone. Default: itself. */
   becomes?(values: ValuesAt<A>): "itself" | readonly StageCall[] | "no side";
+  /** Parts of the CUDA template that depend on the values: the file in the stage's folder, by the name of the part. */
+  parts?(values: ValuesOn<A>): Readonly<Record<string, string>>;
   /** The reason, by the name of a rule, why values of its axes do not go with each other. */
   rejection?(values: ValuesAt<A>): { readonly rule: string; readonly reason: string } | undefined;
   /** The stage's equation in float64, at values of its axes. Pure. */

@@ -67,6 +67,8 @@ export interface PlannedStage {
   readonly values: Readonly<Record<string, AxisValue>>;
   /** Whether it reads each of its inputs. */
   readonly reads: Readonly<Record<string, boolean>>;
+  /** The file of each part of its templates that depends on the values. */
+  readonly parts: Readonly<Record<string, string>>;
   /** The numbers that it measures of the head before it changes it. */
   readonly measures: number;
 }

@@ -203,7 +203,11 @@ class Packing {
     for (const [option, stridePath] of strides)
       this.#packWhole(stridePath, layout[option] ?? this.#strideOf(option, tensor));
     if (layout.axisStride !== undefined && this.#kernel.positionAxes === 1) {
-      throw unfitArgument(`${field}.axisStride`, "given", "left out: a token of this kernel has one position");
+      throw unfitArgument(
+        `${field}.axisStride`,
+        "given",
+        "left out: a token of this kernel has one position",
+      );
     }
   }
 
@@ -218,7 +222,7 @@ class Packing {
       case "headStride":
         return isHeads ? this.#point.headDim : 0;
       case "axisStride":
-        return this.#numTokens;
+        return this.#kernel.positionAxes === 1 ? 0 : this.#numTokens;
       case "rowStride":
         return this.#kernel.pairing?.rotaryDim;
       default:

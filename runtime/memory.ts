@@ -10,7 +10,15 @@ import { Owned, requireOpen, type Session, takeHandle } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
 
 /** Element types and their bytes. */
-export const ELEMENT_BYTES = { bf16: 2, f16: 2, float32: 4, int32: 4, int64: 8, uint8: 1, uint64: 8 } as const;
+export const ELEMENT_BYTES = {
+  bf16: 2,
+  f16: 2,
+  float32: 4,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  uint64: 8,
+} as const;
 /** The element type of a buffer. */
 export type ElementType = keyof typeof ELEMENT_BYTES;
 

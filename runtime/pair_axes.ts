@@ -28,13 +28,19 @@ export function pairAxes(options: PairAxesOptions): Uint8Array {
   requireFields("options", options, ["sections", "layout"]);
   const { sections, layout = "sectioned" } = options;
   const isCount = (n: unknown) => typeof n === "number" && Number.isInteger(n) && n >= 0 && n <= 512;
-  if (!Array.isArray(sections) || sections.length < 1 || sections.length > AXES_MAX || !sections.every(isCount)) {
+  if (
+    !Array.isArray(sections) ||
+    sections.length < 1 ||
+    sections.length > AXES_MAX ||
+    !sections.every(isCount)
+  ) {
     throw invalidArgument("sections", sections, "one to four whole numbers from 0 to 512");
   }
   if (layout !== "sectioned" && layout !== "interleaved") {
     throw invalidArgument("layout", layout, "one of sectioned, interleaved");
   }
-  if (layout === "sectioned") return Uint8Array.from(sections.flatMap((pairs, axis) => Array(pairs).fill(axis)));
+  if (layout === "sectioned")
+    return Uint8Array.from(sections.flatMap((pairs, axis) => Array(pairs).fill(axis)));
   const pairs = sections.reduce((sum, own) => sum + own, 0);
   const axes = sections.length;
   return Uint8Array.from({ length: pairs }, (_, j) => (j < axes * (sections[j % axes] ?? 0) ? j % axes : 0));

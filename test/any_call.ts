@@ -5,11 +5,11 @@
  * kernel reads is made up, and is freed with the library.
  */
 
+import type { Side } from "../dsl/inputs.js";
 import type { ManifestKernel } from "../dsl/manifest.js";
 import { type Counts, headsOf, madeLength, madeOptions } from "../generator/verify/made_call.js";
 import { randomBits, randomFloats, randomNumbers } from "../generator/verify/random.js";
 import type { RunOptions } from "../runtime/call.js";
-import type { Side } from "../dsl/inputs.js";
 import type { Tensor } from "../runtime/call_inputs.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
@@ -48,7 +48,10 @@ export function anyCall(library: Library, entry: ManifestKernel, counts: Counts)
       lengths.get(path) ?? madeLength(tensor, headDim, Math.max(heads.q, heads.k, heads.v), false).of;
     const upload = () => {
       if (tensor.dtype === "uint8")
-        return library.upload("uint8", Uint8Array.from({ length }, (_, i) => i % entry.positionAxes));
+        return library.upload(
+          "uint8",
+          Uint8Array.from({ length }, (_, i) => i % entry.positionAxes),
+        );
       return tensor.dtype === "float32" || entry.float32Inputs.includes(path)
         ? library.upload("float32", randomFloats(length, random))
         : library.upload(dtype, randomBits(dtype, length, random));

@@ -43,9 +43,21 @@ export function compilationOf(name: ConfigName): Compilation {
   if (name === "default" || IS_LONG || gpu !== undefined) return { plans, ...rest };
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
-  // Of a sentence that is at odds with the others in nothing but its stages, one kernel for each weight.
-  const kinds = name === "sentences" ? ({ op, point }: KernelPlan) => [`${op} ${point.weight}`] : kindsOf;
+  const kinds = { sentences: sentencesOf, layers: valuesOfAxes, default: kindsOf, geometries: kindsOf }[name];
   return { ...rest, plans: plans.filter((plan) => kinds(plan).filter(isNew).length > 0) };
+}
+
+/** Of a sentence that is at odds with the others in nothing but its stages, one kernel for each weight. */
+const sentencesOf = ({ op, point }: KernelPlan) => [`${op} ${point.weight}`];
+
+/** Each value of each axis, those of rotations with each way of pairing. */
+function valuesOfAxes({ op, point }: KernelPlan): string[] {
+  const { headDim: _, rotaryDim, rope, dtype, ...others } = point;
+  const pairing = rotaryDim === 0 ? "unrotated" : rope;
+  return Object.entries({ ...others, pairing }).map(([axis, value]) => {
+    const isRotation = ["rotaryAt", "angles", "positionAxes", "ropeRounding"].includes(axis);
+    return `${op} ${axis} ${value} ${isRotation ? rope : ""} ${axis === "normRounding" ? dtype : ""}`;
+  });
 }
 
 function kindsOf({

@@ -57,7 +57,9 @@ describe("sides", () => {
 
   it("are what their stages come down to at a point", () => {
     const at = (values: object) =>
-      sideTexts(stagesAt({ q: [norm(), rotate()], v: [{ name: "value", args: {} }] }, { ...point, ...values }));
+      sideTexts(
+        stagesAt({ q: [norm(), rotate()], v: [{ name: "value", args: {} }] }, { ...point, ...values }),
+      );
     expect(at({})).toEqual(["q: rotate(norm(x))"]);
     expect(at({ norm: "none" })).toEqual(["q: rotate(x)"]);
     expect(at({ rotaryDim: 0, value: "copy" })).toEqual(["q: norm(x)", "v: x"]);
@@ -134,7 +136,10 @@ describe("rules of stages", () => {
 
   it("follow from what is declared, never from a name", () => {
     const renamed = new Map([
-      ["turn", { ...sink, name: "turn", isSink: false, pairing: () => ({ rope: "neox", rotaryDim: 2, start: 0 }) }],
+      [
+        "turn",
+        { ...sink, name: "turn", isSink: false, pairing: () => ({ rope: "neox", rotaryDim: 2, start: 0 }) },
+      ],
       ["dump", { ...sink, name: "dump" }],
     ]);
     const turn = (args: StageCall["args"] = {}): StageCall => ({ name: "turn", args });

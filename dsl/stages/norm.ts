@@ -62,6 +62,7 @@ export const norm = defineStage({
     { name: "eps" },
   ],
   measures: ({ norm }) => (norm === "layer" ? 2 : 1),
+  parts: ({ normRounding }) => ({ scaling: normRounding === "once" ? "once" : "rounded" }),
   becomes: ({ norm }) => (norm === "none" ? [] : "itself"),
   rejection({ norm, weight, weightDtype, normRounding }) {
     const rounding = { rule: "norm_rounding_of_other_norm" };
@@ -137,7 +138,8 @@ function roundedNorm(
   const square = f32(centred.reduce((squares, value) => squares + value * value, 0));
   const eps = f32(inputs.number("eps"));
   const scale = f32(1 / f32(Math.sqrt(f32(f32(square / x.length) + eps))));
-  const shift = centred.reduce((total, value, i) => total + Math.abs(value) * (error[i] ?? 0), 0) / square || 0;
+  const shift =
+    centred.reduce((total, value, i) => total + Math.abs(value) * (error[i] ?? 0), 0) / square || 0;
   const multiplied = (value: number, i: number) => f32(value * f32(factors[i] ?? Number.NaN));
   const added = (value: number, i: number) => (hasBias ? f32(value + (bias[i] ?? Number.NaN)) : value);
   const scaled = (value: number, i: number) => {

@@ -53,7 +53,7 @@ export const rotate = defineStage({
     }),
     /**
      * Where the rotation rounds to the kernel's dtype, as code of models does. `once`: nowhere, the kernel rounds its result.
-     * `products`: each product and their sum, as in `q * cos + rotate_half(q) * sin`. `sum`: the sum, as in the same with
+     * `products`: each product and their sum, as in `q * cos + rotate_half(q) * sin` of 16-bit tensors. `sum`: the sum, as in the same with
      * `q.float()`.
      */
     ropeRounding: axis(oneOf("once", "products", "sum"), {
@@ -69,6 +69,10 @@ export const rotate = defineStage({
     { name: "attention_factor", when: { angles: oneOf("table") } },
     { name: "cos_sin", when: GIVEN, isFloat32: { angles: oneOf("cos_sin_f32") } },
   ],
+  parts: ({ angles, positionAxes, ropeRounding }) => ({
+    angleSource: `${angles === "table" ? "table" : "cos_sin"}${positionAxes > 1 ? "_by_axis" : ""}`,
+    rotation: ropeRounding,
+  }),
   becomes: ({ rotaryDim }) => (rotaryDim === 0 ? [] : "itself"),
   rejection({ headDim, rotaryDim, rotaryAt, angles, ropeRounding }) {
     if (rotaryAt === "trailing" && rotaryDim === headDim)
@@ -100,7 +104,9 @@ export const rotate = defineStage({
     for (let i = 0; i < half; i++) {
       const first = start + (rope === "interleaved" ? 2 * i : i);
       const second = first + (rope === "interleaved" ? 1 : half);
-      const [a, b] = [x[first] ?? Number.NaN, x[second] ?? Number.NaN];
+      const given = (i: number) =>
+        ropeRounding === "products" ? inputs.rounded(x[i] ?? 0) : (x[i] ?? Number.NaN);
+      const [a, b] = [given(first), given(second)];
       const [cosine, sine] = angleOf(i);
       y[first] = factor * added(multiplied(a, cosine) - multiplied(b, sine));
       y[second] = factor * added(multiplied(b, cosine) + multiplied(a, sine));
@@ -109,7 +115,8 @@ export const rotate = defineStage({
       // What came in with an error may round another way, here each time.
       const flips = (near = 0, far = 0) =>
         ropeRounding === "once" || near + far === 0 ? 0 : 3 * inputs.ulp(Math.max(Math.abs(a), Math.abs(b)));
-      const errorOf = (near = 0, far = 0) => Math.abs(factor) * (larger + turned(near, far)) + flips(near, far);
+      const errorOf = (near = 0, far = 0) =>
+        Math.abs(factor) * (larger + turned(near, far)) + flips(near, far);
       bound[first] = errorOf(error[first], error[second]);
       bound[second] = errorOf(error[second], error[first]);
     }
@@ -133,7 +140,9 @@ function anglesOf(
       return [rows[at] ?? Number.NaN, rows[at + half] ?? Number.NaN];
     };
   }
-  const turned = [...inputs.tensor("positions")].map((position) => angleAt(inputs.tensor("rope_table"), position));
+  const turned = [...inputs.tensor("positions")].map((position) =>
+    angleAt(inputs.tensor("rope_table"), position),
+  );
   return (pair) => {
     const { cosines, sines } = turned[axisOf(pair)] ?? {};
     return [cosines?.[pair] ?? Number.NaN, sines?.[pair] ?? Number.NaN];

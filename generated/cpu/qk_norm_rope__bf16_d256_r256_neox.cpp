@@ -78,7 +78,7 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox(const normrope_args &args, int
           load_pairs(in + head * heads.in_head_stride, a, b);
 
           {
-            // x * rsqrt(mean(x^2) + eps), times the weight
+            // times rsqrt(mean of squares + eps) and the weight
             const float scale = measured[0][head - first];
             #pragma omp simd
             for (int i = 0; i < PAIRS; ++i) {

@@ -13,7 +13,7 @@ constexpr int ROTARY_PAIRS = 32;
 constexpr int PAIRS = HEAD_DIM / 2;
 constexpr int BLOCK_HEADS = 8;
 
-// Pair i is elements 2i and 2i + 1, one 32-bit word; the first ROTARY_PAIRS rotate.
+// Pair i is elements 2i and 2i + 1, one 32-bit word; ROTARY_PAIRS of them rotate, the first or the last ones.
 inline void load_pairs(const uint16_t *from, float *a, float *b) {
 #pragma omp simd
   for (int i = 0; i < PAIRS; ++i) {
@@ -67,7 +67,7 @@ extern "C" void qk_norm_rope__bf16_d64_r64_interleaved(const normrope_args &args
           load_pairs(in + head * heads.in_head_stride, a, b);
 
           {
-            // x * rsqrt(mean(x^2) + eps), times the weight
+            // times rsqrt(mean of squares + eps) and the weight
             const float scale = measured[0][head - first];
             #pragma omp simd
             for (int i = 0; i < PAIRS; ++i) {

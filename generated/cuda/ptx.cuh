@@ -87,4 +87,30 @@ __device__ __forceinline__ uint32_t bf16x2_of(float low, float high) {
   return result;
 }
 
+// Two products or sums of 16-bit numbers, each rounded once. None is contracted with another.
+
+__device__ __forceinline__ uint32_t multiply_bf16(uint32_t x, uint32_t y) {
+  uint32_t result;  // x * y + -0: sm_80 has no product by itself
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(x), "r"(y), "r"(0x80008000u));
+  return result;
+}
+
+__device__ __forceinline__ uint32_t add_bf16(uint32_t x, uint32_t y) {
+  uint32_t result;  // x * 1 + y
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(x), "r"(0x3f803f80u), "r"(y));
+  return result;
+}
+
+__device__ __forceinline__ uint32_t multiply_f16(uint32_t x, uint32_t y) {
+  uint32_t result;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(result) : "r"(x), "r"(y));
+  return result;
+}
+
+__device__ __forceinline__ uint32_t add_f16(uint32_t x, uint32_t y) {
+  uint32_t result;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(result) : "r"(x), "r"(y));
+  return result;
+}
+
 }  // namespace normrope

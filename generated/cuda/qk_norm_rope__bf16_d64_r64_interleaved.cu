@@ -45,8 +45,9 @@ __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t fragm
 }
 
 // A vector of a head, from element `at` on.
-__device__ __forceinline__ Vector load_vector(const char *head, uint32_t at) {
-  return *reinterpret_cast<const Vector *>(head + 2 * at);
+template <class V = Vector>
+__device__ __forceinline__ V load_vector(const char *head, uint32_t at) {
+  return *reinterpret_cast<const V *>(head + sizeof(V) / VECTOR_ELEMENTS * at);
 }
 __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) {
   *reinterpret_cast<Vector *>(head + 2 * at) = v;
@@ -57,7 +58,7 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) 
 // IS_STAGED: all rounds of a task are copied to shared memory, `staged`, before anything is used. IS_FLAT: each head is a task.
 // `is_dependent` is a constant: whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_STAGED, bool IS_FLAT>
-__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, uint32_t block, char *staged, bool is_dependent) {
+__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, const normrope::SideInputs &inputs, uint32_t block, char *staged, bool is_dependent) {
   using namespace normrope;
   constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
@@ -88,8 +89,8 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
 #pragma unroll
   for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
     load_turns(params.rope_table, fragment_of(f), turns + f * VECTOR_ELEMENTS);
-    first_weight[f] = load_vector(weight, first_vector(loaded_fragment(f)));
-    second_weight[f] = load_vector(weight, second_vector(loaded_fragment(f)));
+    first_weight[f] = load_vector<Vector>(weight, first_vector(loaded_fragment(f)));
+    second_weight[f] = load_vector<Vector>(weight, second_vector(loaded_fragment(f)));
   }
 
   if (is_dependent) wait_for_previous_kernel();
@@ -124,10 +125,11 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       second[f] = load_vector(in, second_vector(loaded_fragment(f)));
     }
   };
-  load_head();
+  if (!IS_STAGED) load_head();
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
+  if (IS_STAGED) load_head();
 
 #pragma unroll
   for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
@@ -203,8 +205,8 @@ __device__ __forceinline__ void run(const Params &params, char *staged, bool is_
   const normrope::Heads &heads = params.heads[at.side];
   const bool is_flat = IS_THROUGHPUT && LANES_PER_HEAD < 32 && heads.tasks_per_token == heads.num_heads;
   if (at.side < 2) {
-    if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, heads, at.block, nullptr, is_dependent);
-    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, heads, at.block, staged, is_dependent);
+    if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, heads, params.inputs[at.side], at.block, nullptr, is_dependent);
+    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, heads, params.inputs[at.side], at.block, staged, is_dependent);
   }
 }
 

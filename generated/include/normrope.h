@@ -119,7 +119,7 @@ typedef struct normrope_args {
                                    * turns. With cos_sin the index of a row, and NULL if rows are those of the tokens */
   int64_t positions_length;       /* elements from positions on; 0: not known */
   int64_t position_bits;          /* 32 or 64 */
-  int64_t position_axis_stride;   /* in elements; not used if a token has one position */
+  int64_t position_axis_stride;   /* in elements; 0 if a token has one position */
   const uint8_t *pair_axes;       /* [rotary_dim / 2]: the axis whose position turns each pair */
   int64_t pair_axes_length;       /* its exact number of elements; 0: not known */
   const uint64_t *rope_table;     /* [rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it */

@@ -189,13 +189,27 @@ function givenAngles(library: Library, entry: ManifestKernel, tokens: number): G
   const isFloat32 = float32Inputs.includes("cos_sin");
   const row = Array.from({ length: rotaryDim }, (_, i) => (i < rotaryDim / 2 ? 1 : 0));
   const rows = () => {
-    const bits = isFloat32 ? Float32Array.from(row) : Uint16Array.from(row, (one) => encode(point.dtype, one));
+    const bits = isFloat32
+      ? Float32Array.from(row)
+      : Uint16Array.from(row, (one) => encode(point.dtype, one));
     const all = new (isFloat32 ? Float32Array : Uint16Array)(tokens * rotaryDim);
     for (let token = 0; token < tokens; token++) all.set(bits, token * rotaryDim);
     return own(library.upload(isFloat32 ? "float32" : point.dtype, all as never));
   };
-  const indices = () => own(library.upload("int32", Int32Array.from({ length: positionAxes * tokens }, (_, i) => i % tokens)));
-  const axes = () => own(library.upload("uint8", Uint8Array.from({ length: rotaryDim / 2 }, (_, i) => i % positionAxes)));
+  const indices = () =>
+    own(
+      library.upload(
+        "int32",
+        Int32Array.from({ length: positionAxes * tokens }, (_, i) => i % tokens),
+      ),
+    );
+  const axes = () =>
+    own(
+      library.upload(
+        "uint8",
+        Uint8Array.from({ length: rotaryDim / 2 }, (_, i) => i % positionAxes),
+      ),
+    );
   return {
     positions: takesRows || positionAxes > 1 ? indices() : undefined,
     pairAxes: positionAxes > 1 ? axes() : undefined,

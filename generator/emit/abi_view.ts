@@ -31,11 +31,6 @@ const FIRST_TENSORS = ["weight", "rope_table"];
 const isTensor = ({ name, rule }: Input) =>
   rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
 
-/** The inputs of a side that lie apart. */
-export const SIDE_TENSORS: readonly string[] = HEADS.filter(isTensor)
-  .map(({ name }) => name)
-  .filter((name) => !FIRST_TENSORS.includes(name));
-
 /** The parameters of kernels. Heads and positions are in the template. */
 export function paramsView(): View {
   const tensorsOf = (inputs: readonly Input[], isFirst: boolean) =>

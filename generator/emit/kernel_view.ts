@@ -7,7 +7,6 @@
 import { AXES } from "../../dsl/axes.js";
 import type { KernelPlan, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../kernel_id.js";
-import { SIDE_TENSORS } from "./abi_view.js";
 import { floatVectorType, vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 
@@ -23,14 +22,16 @@ const TURNS_AT_ONCE_MAX = 2;
 const roundsAsModel = ({ values }: PlannedStage) =>
   ["normRounding", "ropeRounding"].some((axis) => !["", "once"].includes(`${values[axis] ?? ""}`));
 
-/** Whether a body reads inputs of a side other than the heads and the weight. */
-const readsSideInputs = ({ stages }: PlannedBody) =>
-  stages.some(({ reads }) => SIDE_TENSORS.some((name) => reads[name] === true));
-
 /** The text of one block of a stage. */
-function blockOf(block: Block, { name, values, reads }: PlannedStage, more: View = {}): View {
+function blockOf(block: Block, { name, values, reads, parts }: PlannedStage, more: View = {}): View {
   const flags = BLOCKS.map((other) => [other, other === block]);
-  return { ...more, ...valueViews(values), reads, ...Object.fromEntries(flags), partial: `stages/${name}` };
+  const partials = Object.entries(parts).map(([part, file]) => [part, `stages/${name}/${file}`]);
+  return {
+    ...{ ...more, ...valueViews(values), reads, ...Object.fromEntries([...flags, ...partials]) },
+    weightVector: values.weightDtype === "f32" ? "FloatVector" : "Vector",
+    weightElement: values.weightDtype === "f32" ? "float" : "uint16_t",
+    partial: `stages/${name}`,
+  };
 }
 
 /** A number stays. A name becomes a set of flags, since a template can only ask whether. */
@@ -59,6 +60,7 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
     const inputs = Object.keys(first?.reads ?? {});
     return {
       name,
+      parts: first?.parts ?? {},
       values: Object.fromEntries(common),
       reads: Object.fromEntries(
         inputs.map((input) => [input, same.some(({ reads }) => reads[input] === true)]),
@@ -105,8 +107,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
       : cosSinDtype === "f32"
         ? floatVectorType(pairsAtOnce)
         : vectorType(pairsAtOnce),
-    hasPositionAxes: positionAxes > 1,
-    positionAxes,
+    positionAxes: positionAxes > 1 ? positionAxes : 0,
     vectorElements,
     fragments: plan.fragments,
     blockThreads: plan.blockThreads,
@@ -123,7 +124,6 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         text: body.text,
         endSide: bodies.slice(0, i + 1).reduce((count, { sides }) => count + sides.length, 0),
         measures: once.some(({ measures }) => measures > 0),
-        readsInputs: readsSideInputs(body),
         declare: onceBlock("declare"),
         // This order was timed. The other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
@@ -166,15 +166,15 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   const { bodies } = plan;
   const { dtype } = plan.point;
   // Rotated interleaved pairs at a head's end are its last ones; with NeoX the rotated pairs are always the first.
+  const isFloat32 = plan.float32Inputs.includes("cos_sin");
   const isLast = plan.pairing?.rope === "interleaved" && plan.pairing.start > 0;
   const more = {
     at: isLast ? "PAIRS - ROTARY_PAIRS + " : "",
-    ...{ dtype, positionAxes: plan.positionAxes, cosSinDtype: plan.float32Inputs.includes("cos_sin") ? "f32" : dtype },
+    ...{ dtype, cosSinDtype: isFloat32 ? "f32" : dtype, cosSinElement: isFloat32 ? "float" : "uint16_t" },
   };
   return {
     ...commonView(op, plan),
     roundsAsModel: bodies.some(({ stages }) => stages.some(roundsAsModel)),
-    positionAxes: plan.positionAxes,
     read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage, more)),
     bodies: bodies.map((body) => cpuBodyView(body, more)),
   };
@@ -183,7 +183,8 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
 /** The stages before a measuring stage. They are applied once to measure, and once more after it. */
 function cpuBodyView(body: PlannedBody, more: View): View {
   const { stages } = body;
-  const measuredBefore = (end: number) => stages.slice(0, end).reduce((sum, { measures }) => sum + measures, 0);
+  const measuredBefore = (end: number) =>
+    stages.slice(0, end).reduce((sum, { measures }) => sum + measures, 0);
   const blocks = (block: Block, of: readonly PlannedStage[]) =>
     of.map((stage) => blockOf(block, stage, { ...more, measured: measuredBefore(stages.indexOf(stage)) }));
   const last = stages.findLastIndex(({ measures }) => measures > 0);

@@ -8,7 +8,6 @@
 import { createHash } from "node:crypto";
 import Handlebars from "handlebars";
 import { ABI_VERSION, type Manifest, manifestKernel, opOf } from "../../dsl/manifest.js";
-import { callsOf } from "../../dsl/sides.js";
 import { compareText, internalError, userError } from "../diagnostics.js";
 import type { EmittedFile, FileSet, KernelPlan, Op } from "../ir.js";
 import { headerView, inputsView, paramsView } from "./abi_view.js";
@@ -24,7 +23,7 @@ export function render(
   plans: readonly KernelPlan[],
   compiler: string,
 ): FileSet {
-  for (const op of ops) requireStages(templates, op);
+  requireStages(templates, plans);
   const cuda = targetRenderer(templates, "cuda");
   const cpu = targetRenderer(templates, "cpu");
   const other = targetRenderer(templates, "");
@@ -55,13 +54,17 @@ export function render(
 }
 
 /** Every stage needs a template for both targets. */
-function requireStages(templates: Templates, { name, stages }: Op): void {
-  const paths = callsOf(stages).flatMap((stage) =>
-    ["cuda", "cpu"].map((target) => ({ stage: stage.name, path: `${target}/stages/${stage.name}.hbs` })),
+function requireStages(templates: Templates, plans: readonly KernelPlan[]): void {
+  const paths = plans.flatMap(({ op, bodies }) =>
+    bodies.flatMap(({ stages }) =>
+      stages.flatMap(({ name }) =>
+        ["cuda", "cpu"].map((target) => ({ op, name, path: `${target}/stages/${name}.hbs` })),
+      ),
+    ),
   );
   const missing = paths.find(({ path }) => !templates.has(path));
   if (missing === undefined) return;
-  const message = `${name} uses the stage ${missing.stage}, and there is no templates/${missing.path}`;
+  const message = `${missing.op} uses the stage ${missing.name}, and there is no templates/${missing.path}`;
   throw userError("bad-op", message, "write it, as docs/stages.md says under `Add a stage`");
 }
 

@@ -14,8 +14,8 @@ import {
   type Pairing,
   pairingOf,
   positionAxesOf,
-  sidesOf,
   type StageCall,
+  sidesOf,
   stageNamed,
   stagesAt,
   valuesOf,
@@ -122,7 +122,8 @@ function layoutOf({ fragments, vectorElements, morePairs }: Fragments, lanesPerH
     lanesPerHead,
     fragmentsPerLane,
     headsPerWarp: WARP_LANES / lanesPerHead,
-    minBlocks: pairs < FEWEST_PAIRS ? undefined : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
+    minBlocks:
+      pairs < FEWEST_PAIRS ? undefined : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
   };
 }
 
@@ -169,19 +170,20 @@ function pairsAtOnce(pairing: Pairing | undefined, vectorElements: number): 1 | 
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
-  const { name, axes, inputs, measures } = stageNamed(call.name);
+  const { name, axes, inputs, measures, parts } = stageNamed(call.name);
   const read = inputsOf(call, point);
   const values = valuesOf(call, point);
   return {
     name,
     values: Object.fromEntries(Object.keys(axes).map((axis) => [axis, values[axis] ?? ""])),
     reads: Object.fromEntries(inputs.map((input) => [input.name, read.includes(input.name)])),
+    parts: parts?.(values as never) ?? {},
     measures: measures?.(values as never) ?? 0,
   };
 }
 
 /** The end of every side: the result is written to `out`. It has templates but no word in the language. */
-const STORE: PlannedStage = { name: "out", values: {}, reads: {}, measures: 0 };
+const STORE: PlannedStage = { name: "out", values: {}, reads: {}, parts: {}, measures: 0 };
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

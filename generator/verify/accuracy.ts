@@ -18,6 +18,8 @@ export const REL_ERROR_MIN_ELEMENTS = 1e5;
 export class Accuracy {
   readonly dtype: Dtype;
   elements = 0;
+  /** Outputs that are not `y` itself. A kernel that rounds as a model's code has none where sums are exact. */
+  differing = 0;
   /** The largest error as a multiple of the allowance: at most 1 for a correct kernel; infinite if an output is NaN. */
   maxError = 0;
   #squaredError = 0;
@@ -36,6 +38,7 @@ export class Accuracy {
     this.#squaredError += error * error;
     this.#squaredNorm += y * y;
     this.elements += 1;
+    if (output !== y) this.differing += 1;
   }
 
   addHead(output: Float64Array, head: ReferenceHead): void {

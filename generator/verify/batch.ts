@@ -17,7 +17,7 @@ import type { RopeTable } from "../../runtime/rope_table.js";
 import { Accuracy } from "./accuracy.js";
 import { type Counts, headsOf, kernelSides, madeLength, madeOptions, readTensors } from "./made_call.js";
 import { oracleHead } from "./oracle.js";
-import { randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
+import { mirroredIntegers, randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
 
 /** Where heads lie in a buffer, in elements. */
 export interface StridedHeads {
@@ -37,8 +37,10 @@ interface CosSinRows {
   readonly isByToken: boolean;
 }
 
-const cosSinOf = ({ cosSin, numTokens }: Batch, { pairing }: ManifestKernel): CosSinRows =>
-  cosSin ?? { rows: Math.max(1, numTokens), rowStride: pairing?.rotaryDim ?? 0, isByToken: true };
+function cosSinOf({ cosSin, numTokens }: Batch, { pairing, optionalInputs }: ManifestKernel): CosSinRows {
+  const isByToken = optionalInputs.includes("positions");
+  return cosSin ?? { rows: Math.max(1, numTokens), rowStride: pairing?.rotaryDim ?? 0, isByToken };
+}
 
 /** One batch for a kernel. Inputs that the kernel does not take are not passed. */
 export interface Batch extends Counts {
@@ -58,6 +60,11 @@ export interface Batch extends Counts {
   readonly weightForEachHead?: boolean;
   /** Whether it is a dependent launch; default: no. */
   readonly isDependent?: boolean;
+  /**
+   * Heads of small integers whose sum and sum of squares are exact in any order; with `quarter turns` also behind a rotation, as
+   * cosines and sines are 0, 1 or -1. Default: random numbers.
+   */
+  readonly exact?: "integers" | "quarter turns";
   /** The oracle judges every n-th token; default: all. Memory around the heads is always compared. */
   readonly judgeEvery?: number;
 }
@@ -107,7 +114,10 @@ export function runBatch(
   const isInPlace = batch.target === undefined;
   const cosSin = cosSinOf(batch, entry);
   const random = randomNumbers(seed);
-  const before = randomBits(dtype, source.length, random);
+  const before =
+    batch.exact === undefined
+      ? randomBits(dtype, source.length, random)
+      : mirroredIntegers(dtype, source.length, entry.point.headDim, random);
   const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
   const op = opOf(library.manifest.ops, entry);
 
@@ -160,6 +170,8 @@ function* madeTensors(
   const cosSin = cosSinOf(batch, entry);
   const pairs = (entry.pairing?.rotaryDim ?? 0) / 2;
   const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
+    if (tensor.path === "cos_sin" && batch.exact === "quarter turns")
+      return quarterTurns(tensor, length, entry, cosSin.rowStride, random);
     const isSigned = ["cos_sin", "bias"].includes(tensor.path.replace(/^.\./, ""));
     if (entry.float32Inputs.includes(tensor.path))
       return [tensor, "float32", randomFloats(length, random, isSigned)];
@@ -191,6 +203,27 @@ function* madeTensors(
     ]);
     yield made(tensor, lengths.get(tensor.path) ?? numTokens);
   }
+}
+
+/** Rows of cosines, then sines, of quarter turns. */
+function quarterTurns(
+  tensor: Tensor,
+  length: number,
+  { point, pairing, float32Inputs }: ManifestKernel,
+  rowStride: number,
+  random: () => number,
+): readonly [Tensor, ElementType, HostData[ElementType]] {
+  const pairs = (pairing?.rotaryDim ?? 0) / 2;
+  const numbers = new Float32Array(length);
+  for (let row = 0; row + 2 * pairs <= length; row += rowStride) {
+    for (let pair = 0; pair < pairs; pair++) {
+      const turns = Math.floor(4 * random());
+      numbers[row + pair] = [1, 0, -1, 0][turns] ?? 0;
+      numbers[row + pairs + pair] = [0, 1, 0, -1][turns] ?? 0;
+    }
+  }
+  if (float32Inputs.includes(tensor.path)) return [tensor, "float32", numbers];
+  return [tensor, point.dtype, Uint16Array.from(numbers, (number) => encode(point.dtype, number))];
 }
 
 /** The first change of a buffer, in words. */
@@ -268,7 +301,9 @@ class Judge {
       const row = (index: number) =>
         this.#elements(cosSins.was, index * cosSin.rowStride, pairing?.rotaryDim ?? 0);
       elementsOf.set("cos_sin", (token) =>
-        Float64Array.from((cosSin.isByToken ? [token] : [...positionsOf(token)]).flatMap((at) => [...row(at)])),
+        Float64Array.from(
+          (cosSin.isByToken ? [token] : [...positionsOf(token)]).flatMap((at) => [...row(at)]),
+        ),
       );
     }
     for (const tensor of readTensors(this.#entry, side)) {

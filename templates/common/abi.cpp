@@ -87,7 +87,8 @@ int normrope_find(const char *kernel_id) {
 
 int normrope_check(int kernel, const normrope_args *args) {
   normrope_args storage;
-  return read_args(kernel, args, storage);
+  if (int status = read_args(kernel, args, storage)) return status;
+  return check_data(KERNELS[kernel], *args);
 }
 
 const char *normrope_status_text(int status) {

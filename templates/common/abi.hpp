@@ -39,6 +39,9 @@ int check_kernel(int kernel);
 // Checks the arguments of a call. A caller's shorter struct is completed with zeros, in `storage`. Reads no data.
 int read_args(int kernel, const normrope_args *&args, normrope_args &storage);
 
+// Checks the data of valid arguments, where the target can read it: indices into other inputs.
+int check_data(const KernelEntry &kernel, const normrope_args &args);
+
 constexpr int SIDES = 3;
 
 inline const normrope_heads &heads_of(const normrope_args &args, int side) {

@@ -43,6 +43,9 @@ bool are_absent(const Scope &scope, const Run (&runs)[N]) {
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
   const int64_t elements = scope.alignment(input.alignment);
+  if (input.over == Size::position_axes && count == 1 && stride != 0) {
+    return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("0: a token of this kernel has one position"));
+  }
   if (count == 1) return NORMROPE_OK;
   if (stride % elements != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),

@@ -88,6 +88,11 @@ __device__ __forceinline__ const char *cos_sin_row(const Params<SIDES> &params, 
   return params.cos_sin + row * params.cos_sin_row_stride;
 }
 
+// As many neighbouring bytes, the first in the lowest bits.
+__device__ __forceinline__ uint32_t load_bytes_1(const uint8_t *bytes) { return *bytes; }
+__device__ __forceinline__ uint32_t load_bytes_2(const uint8_t *bytes) { return *reinterpret_cast<const uint16_t *>(bytes); }
+__device__ __forceinline__ uint32_t load_bytes_4(const uint8_t *bytes) { return *reinterpret_cast<const uint32_t *>(bytes); }
+
 // Cosine and sine of position * turns * 2 pi. The product of two 64-bit numbers wraps at whole turns by itself, for
 // negative positions too; its upper half, read as signed, is the angle in units of 2 pi / 2^32, in [-pi, pi), where
 // the hardware's approximations are good to about 2^-21.
@@ -150,6 +155,18 @@ __device__ __forceinline__ void narrow_bf16(const float *x, uint32_t &v) { v = b
 __device__ __forceinline__ void narrow_f16(const float *x, uint16_t &v) { v = f16_of(x[0]); }
 __device__ __forceinline__ void narrow_f16(const float *x, uint32_t &v) { v = f16x2_of(x[0], x[1]); }
 
+// Rounds two float32 to 16-bit numbers.
+__device__ __forceinline__ void round_bf16(float &a, float &b) {
+  float x[2];
+  widen_bf16(bf16x2_of(a, b), x);
+  a = x[0], b = x[1];
+}
+__device__ __forceinline__ void round_f16(float &a, float &b) {
+  float x[2];
+  widen_f16(f16x2_of(a, b), x);
+  a = x[0], b = x[1];
+}
+
 __device__ __forceinline__ void widen_bf16(uint2 v, float *x) { widen_bf16(v.x, x), widen_bf16(v.y, x + 2); }
 __device__ __forceinline__ void widen_f16(uint2 v, float *x) { widen_f16(v.x, x), widen_f16(v.y, x + 2); }
 __device__ __forceinline__ void narrow_bf16(const float *x, uint2 &v) { narrow_bf16(x, v.x), narrow_bf16(x + 2, v.y); }
@@ -166,10 +183,6 @@ __device__ __forceinline__ float widen_one_bf16(const char *at) {
 }
 __device__ __forceinline__ float widen_one_f16(const char *at) { return f32_of_f16(*reinterpret_cast<const uint16_t *>(at)); }
 __device__ __forceinline__ float widen_one_f32(const char *at) { return *reinterpret_cast<const float *>(at); }
-
-// Float32, rounded to a 16-bit number.
-__device__ __forceinline__ float rounded_bf16(float x) { return __uint_as_float(uint32_t{bf16_of(x)} << 16); }
-__device__ __forceinline__ float rounded_f16(float x) { return f32_of_f16(f16_of(x)); }
 
 // Four neighbouring elements as two interleaved pairs (a, b).
 

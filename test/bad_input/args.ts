@@ -92,9 +92,11 @@ export const BAD_ARGS: readonly BadArgs[] = [
     ...(["q.in_token_stride", "-192", /not negative where lengths are given/] as const),
     { "q.in_token_stride": -192, "q.out_token_stride": -192, "q.in_length": 1000 },
   ],
-  // What no kernel takes.
+  one("position_axis_stride", 2, /^0: a token of this kernel has one position$/),
+  // What this kernel does not take.
   ...[...argsLayout().fields].flatMap(([path, { input }]): BadArgs[] => {
-    if (input.rule.kind !== "absent" && !path.startsWith("v.")) return [];
+    const isOther = /^(?:[qk]\.bias|pair_axes|cos_sin)/.test(path);
+    if (input.rule.kind !== "absent" && !path.startsWith("v.") && !isOther) return [];
     const isPointer = input.type.endsWith("*");
     return [
       [path, isPointer ? /^0x/ : "1", RegExp(`^${isPointer ? "NULL" : "0"}: this kernel`), { [path]: 1n }],

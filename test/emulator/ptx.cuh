@@ -47,4 +47,19 @@ __device__ __forceinline__ uint16_t bf16_of(float x) {
 __device__ __forceinline__ uint32_t f16x2_of(float low, float high) { return f16_of(low) | uint32_t{f16_of(high)} << 16; }
 __device__ __forceinline__ uint32_t bf16x2_of(float low, float high) { return bf16_of(low) | uint32_t{bf16_of(high)} << 16; }
 
+// Float32 has more than twice the bits, so rounding twice is rounding once.
+__device__ __forceinline__ float f32_of_bf16(uint32_t x) { return __uint_as_float(x << 16); }
+__device__ __forceinline__ uint32_t multiply_bf16(uint32_t x, uint32_t y) {
+  return bf16x2_of(f32_of_bf16(x) * f32_of_bf16(y), f32_of_bf16(x >> 16) * f32_of_bf16(y >> 16));
+}
+__device__ __forceinline__ uint32_t add_bf16(uint32_t x, uint32_t y) {
+  return bf16x2_of(f32_of_bf16(x) + f32_of_bf16(y), f32_of_bf16(x >> 16) + f32_of_bf16(y >> 16));
+}
+__device__ __forceinline__ uint32_t multiply_f16(uint32_t x, uint32_t y) {
+  return f16x2_of(f32_of_f16(x) * f32_of_f16(y), f32_of_f16(x >> 16) * f32_of_f16(y >> 16));
+}
+__device__ __forceinline__ uint32_t add_f16(uint32_t x, uint32_t y) {
+  return f16x2_of(f32_of_f16(x) + f32_of_f16(y), f32_of_f16(x >> 16) + f32_of_f16(y >> 16));
+}
+
 }  // namespace normrope

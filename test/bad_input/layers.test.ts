@@ -1,0 +1,200 @@
+/** Calls of kernels with other inputs than the op's defaults: each bad one is refused by name, and writes nothing. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ManifestKernel } from "../../dsl/manifest.js";
+import type { RunOptions } from "../../runtime/call.js";
+import type { DeviceBuffer } from "../../runtime/memory.js";
+import { open } from "../../runtime/open.js";
+import type { Library } from "../../runtime/open_library.js";
+import { ropeTable } from "../../runtime/rope_table.js";
+import { kernelOf } from "../any_call.js";
+import { buildFixture, buildFolder } from "../fixture.js";
+
+let library: Library;
+let data: DeviceBuffer;
+beforeAll(async () => {
+  await buildFixture("layers", "cpu");
+  library = await open({ target: "cpu", path: buildFolder("layers") });
+  data = library.upload("bf16", new Uint16Array(4096).fill(0x3f80));
+});
+afterAll(() => library?.close());
+
+const ends = (tags: string) => (entry: ManifestKernel) => entry.id.endsWith(`bf16_${tags}`);
+const buffer = {
+  float32: (length: number) => library.upload("float32", new Float32Array(length).fill(1)),
+  bf16: (length: number) => library.upload("bf16", new Uint16Array(length).fill(0x3f80)),
+  uint8: (...axes: readonly number[]) => library.upload("uint8", Uint8Array.from(axes)),
+  int32: (...positions: readonly number[]) => library.upload("int32", Int32Array.from(positions)),
+  rope: (rotaryDim: number) => library.uploadRope(ropeTable({ base: 1e4, rotaryDim })),
+};
+
+/** Two tokens of one q head, in place. */
+const q = (headDim: number, more: object = {}) => ({
+  in: { buffer: data, tokenStride: headDim },
+  ...{ numHeads: 1, weight: buffer.bf16(headDim), ...more },
+});
+const axesOf = (pairs: number, axes: number) => Array.from({ length: pairs }, (_, i) => i % axes);
+
+const GIVEN = "d64_r64_interleaved_cs16_vcopy";
+const THREE = "d64_r32_neox_cs32_p3";
+const TWO = "d128_r64_neox_w1p_p2";
+
+type Bad = readonly [kernel: string, field: string, wanted: RegExp, call: () => Partial<RunOptions>];
+
+const CASES: readonly Bad[] = [
+  [GIVEN, "cosSin", /a buffer of this library/, () => ({})],
+  [GIVEN, "cosSin", /bf16/, () => ({ cosSin: buffer.float32(128) })],
+  [GIVEN, "cosSin", /at least 128 long/, () => ({ cosSin: buffer.bf16(127) })],
+  [
+    GIVEN,
+    "cosSin.rowStride",
+    /a multiple of this kernel's vector, 2 elements/,
+    () => ({ cosSin: { buffer: buffer.bf16(200), rowStride: 65 } }),
+  ],
+  [GIVEN, "cosSin", /a multiple of 4 bytes/, () => ({ cosSin: { buffer: buffer.bf16(200), offset: 1 } })],
+  [
+    GIVEN,
+    "positions",
+    /^positions is 2 for token 1.*from 0 to 1: it is a row of cos_sin/,
+    () => ({ cosSin: buffer.bf16(128), positions: buffer.int32(0, 2) }),
+  ],
+  [
+    GIVEN,
+    "positions",
+    /^positions is -1 for token 0/,
+    () => ({ cosSin: buffer.bf16(128), positions: buffer.int32(-1, 0) }),
+  ],
+  [
+    GIVEN,
+    "ropeTable",
+    /left out|does not take/,
+    () => ({ cosSin: buffer.bf16(128), ropeTable: buffer.rope(64) }),
+  ],
+  [
+    GIVEN,
+    "pairAxes",
+    /left out/,
+    () => ({ cosSin: buffer.bf16(128), pairAxes: buffer.uint8(...axesOf(32, 1)) }),
+  ],
+  [
+    GIVEN,
+    "positions.axisStride",
+    /a token of this kernel has one position/,
+    () => ({ cosSin: buffer.bf16(128), positions: { buffer: buffer.int32(0, 1), axisStride: 2 } }),
+  ],
+  [
+    GIVEN,
+    "v.in",
+    /elsewhere: this kernel only copies v/,
+    () => ({
+      cosSin: buffer.bf16(128),
+      v: { in: { buffer: data, offset: 512, tokenStride: 64 }, numHeads: 1 },
+    }),
+  ],
+  [GIVEN, "q.bias", /left out/, () => ({ cosSin: buffer.bf16(128), q: q(64, { bias: buffer.bf16(64) }) })],
+  [
+    THREE,
+    "positions",
+    /a buffer of this library/,
+    () => ({ cosSin: buffer.float32(64), pairAxes: buffer.uint8(...axesOf(16, 3)) }),
+  ],
+  [
+    THREE,
+    "positions",
+    /at least 6 long/,
+    () => ({
+      cosSin: buffer.float32(64),
+      pairAxes: buffer.uint8(...axesOf(16, 3)),
+      positions: buffer.int32(0, 1),
+    }),
+  ],
+  [
+    THREE,
+    "pairAxes",
+    /a buffer of this library/,
+    () => ({ cosSin: buffer.float32(64), positions: buffer.int32(0, 1, 0, 1, 0, 1) }),
+  ],
+  [
+    THREE,
+    "pairAxes",
+    /16 long/,
+    () => ({
+      cosSin: buffer.float32(64),
+      pairAxes: buffer.uint8(...axesOf(17, 3)),
+      positions: buffer.int32(0, 1, 0, 1, 0, 1),
+    }),
+  ],
+  [
+    THREE,
+    "pairAxes",
+    /^pairAxes is 3 for pair 3.*an axis from 0 to 2/,
+    () => ({
+      cosSin: buffer.float32(64),
+      pairAxes: buffer.uint8(...axesOf(16, 4)),
+      positions: buffer.int32(0, 1, 0, 1, 0, 1),
+    }),
+  ],
+  [
+    THREE,
+    "positions",
+    /^positions is 9 for token 1/,
+    () => ({
+      cosSin: buffer.float32(64),
+      pairAxes: buffer.uint8(...axesOf(16, 3)),
+      positions: buffer.int32(0, 1, 0, 1, 0, 9),
+    }),
+  ],
+  [
+    THREE,
+    "cosSin",
+    /float32/,
+    () => ({
+      cosSin: buffer.bf16(64),
+      pairAxes: buffer.uint8(...axesOf(16, 3)),
+      positions: buffer.int32(0, 1, 0, 1, 0, 1),
+    }),
+  ],
+  [
+    TWO,
+    "ropeTable",
+    /^ropeTable is undefined/,
+    () => ({ q: q(128), pairAxes: buffer.uint8(...axesOf(32, 2)), positions: buffer.int32(0, 1, 0, 1) }),
+  ],
+  [
+    "d128_r128_interleaved_w1p_w32",
+    "q.weight",
+    /float32/,
+    () => ({ q: q(128), ropeTable: buffer.rope(128), positions: buffer.int32(0, 1) }),
+  ],
+  [
+    "d64_r64_interleaved_nonorm",
+    "q.weight",
+    /left out/,
+    () => ({ ropeTable: buffer.rope(64), positions: buffer.int32(0, 1) }),
+  ],
+  [
+    "d64_r0_noweight",
+    "positions",
+    /left out/,
+    () => ({ q: q(64, { weight: undefined }), positions: buffer.int32(0, 1), eps: 1e-6 }),
+  ],
+  ["d64_r0_layernorm_bias_nlate_vnorm", "q.bias", /a buffer of this library/, () => ({ eps: 1e-5 })],
+];
+
+test.each(CASES)("%s: %s is refused, wanted %s", async (tags, field, wanted, changed) => {
+  const entry = library.manifest.kernels.find(ends(tags));
+  if (entry === undefined) throw new Error(`the library lacks ${tags}`);
+  const kernel = await kernelOf(library, entry);
+  const before = data.read(new Uint16Array(data.length) as never);
+  const headDim = entry.point.headDim;
+  const takesEps = entry.inputs.includes("eps") ? { eps: 1e-6 } : {};
+  const call = { q: q(headDim), numTokens: 2, ...takesEps, ...changed() };
+  let message = "";
+  try {
+    kernel.run(call);
+  } catch (error) {
+    message = error instanceof Error ? error.message : String(error);
+  }
+  expect(message).toMatch(RegExp(`^${field.replace(".", "\\.")}`));
+  expect(message).toMatch(wanted);
+  expect(data.read(new Uint16Array(data.length) as never)).toEqual(before);
+});
