@@ -64,7 +64,7 @@ export function oneOf<const V extends readonly string[]>(...values: V): EnumRang
 
 /** Whether a value lies in a range. */
 export function isInRange(range: Range, value: unknown): value is AxisValue {
-  if (range.kind === "enum") return typeof value === "string" && range.values.includes(value);
+  if (range.kind === "enum") return range.values.some((name) => name === value);
   return (
     typeof value === "number" &&
     Number.isInteger(value) &&

@@ -59,6 +59,16 @@ export function written(axes: readonly Axis[], point: Values): readonly (readonl
   });
 }
 
+/** The axes whose values tell kernels apart: those without a default, and those of which a kernel has another value. */
+export function telling(axes: readonly Axis[], points: readonly Values[]): readonly Axis[] {
+  return axes.filter(
+    (axis) =>
+      points.some((point) => valueOn(axis, point) !== undefined) &&
+      (axis.default === undefined ||
+        points.some((point) => ![undefined, axis.default].includes(valueOn(axis, point)))),
+  );
+}
+
 export function isSamePoint(axes: readonly Axis[], a: Values, b: Values): boolean {
   return axes.every(({ name }) => a[name] === b[name]);
 }

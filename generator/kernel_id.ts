@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
 import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
-import { expressionOf, sidesOf } from "../dsl/sides.js";
+import { expressionOf, sidesOf, stagesAt } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOp } from "./op_file.js";
 
@@ -31,7 +31,9 @@ const digests = new WeakMap<Op["stages"], string>();
 function digestOf(stages: Op["stages"]): string {
   const known = digests.get(stages);
   if (known !== undefined) return known;
-  const list = sidesOf(stages).map((side) => [side, expressionOf(stages[side] ?? [])]);
+  // A side that is left alone unless a point says otherwise is no part of it: the point's tags tell.
+  const sides = sidesOf(stages).filter((side) => stagesAt({ [side]: stages[side] }, {})[side] !== undefined);
+  const list = sides.map((side) => [side, expressionOf(stages[side] ?? [])]);
   const digest = createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
   digests.set(stages, digest);
   return digest;
@@ -84,5 +86,5 @@ function readTag(axis: Axis, tag: string): AxisValue | undefined {
   if (axis.kind === "enum") return axis.values.find((value) => tagOf(axis, value) === tag);
   const { tag: letter = "" } = axis;
   const digits = tag.startsWith(letter) ? tag.slice(letter.length) : "";
-  return /^[1-9]\d*$/.test(digits) ? Number(digits) : undefined;
+  return /^(0|[1-9]\d*)$/.test(digits) ? Number(digits) : undefined;
 }

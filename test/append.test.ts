@@ -17,13 +17,13 @@ import { kernelId } from "../generator/kernel_id.js";
 import { compile } from "../generator/pipeline.js";
 import { appendTo } from "./adding.js";
 import { neoxEntry, neoxSpace } from "./cli_helpers.js";
-import { diagnosticsOf, opConfig, spaceOf, type Texts, writeConfig } from "./helpers.js";
+import { DEFAULTS, diagnosticsOf, opConfig, spaceOf, type Texts, writeConfig } from "./helpers.js";
 
 const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
 const withCrlf = (text: string) => text.replaceAll("\n", "\r\n");
 
 const point = (headDim: number, rotaryDim = headDim, changed: Partial<ConfigPoint> = {}): ConfigPoint => ({
-  ...{ headDim, rotaryDim, rope: "neox", dtype: "bf16", weight: "plain", ...changed },
+  ...{ headDim, rotaryDim, rope: "neox", dtype: "bf16", ...DEFAULTS, ...changed },
 });
 const partial = (headDim: number, rotaryDim: number) =>
   `{ headDim: [${headDim}], rotaryDim: [${rotaryDim}], rope: ["neox"], dtype: ["bf16"] }`;

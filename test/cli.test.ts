@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { sizeOf } from "../generator/commands/list.js";
 import { COMPILER_VERSION } from "../generator/package_root.js";
 import { neoxEntry, neoxId, neoxSpace, normrope, textsIn } from "./cli_helpers.js";
-import { spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
+import { DEFAULTS, spaceOf, temporaryFolder, writeConfig } from "./helpers.js";
 
 const generatedOf = (config: string) => join(dirname(config), "generated");
 const PARTLY_REJECTED = spaceOf(`{ headDim: [16, 32], rotaryDim: [32], rope: ["neox"], dtype: ["bf16"] }`);
@@ -101,7 +101,7 @@ describe("list", () => {
         rotaryDim: headDim,
         rope: "neox",
         dtype: "bf16",
-        weight: "plain",
+        ...DEFAULTS,
       })),
     );
   });
@@ -123,7 +123,7 @@ describe("list", () => {
         rotaryDim: 32,
         rope: "neox",
         dtype: "bf16",
-        weight: "plain",
+        ...DEFAULTS,
         rule: "rotaryDim_within_headDim",
         reason: "rotaryDim 32 is more than headDim 16",
         values: { headDim: 16, rotaryDim: 32 },

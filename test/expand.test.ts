@@ -45,7 +45,7 @@ describe("points", () => {
     const expected = ["bf16", "f16"].flatMap((dtype) =>
       [64, 128].flatMap((headDim) =>
         [32, 64].flatMap((rotaryDim) =>
-          ["interleaved", "neox"].map((rope) => ({ headDim, rotaryDim, rope, dtype, weight: "plain" })),
+          ["interleaved", "neox"].map((rope) => ({ headDim, rotaryDim, rope, dtype, ...DEFAULTS })),
         ),
       ),
     );
@@ -125,7 +125,7 @@ describe("points", () => {
 describe("rejections", () => {
   it("name the rule, the reason, the values and the point, and are no errors", () => {
     const { points, rejections, diagnostics } = expandAll({ headDim: [64, 128], rotaryDim: [96], ...REST });
-    expect(points).toEqual([{ headDim: 128, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" }]);
+    expect(points).toEqual([{ headDim: 128, rotaryDim: 96, rope: "neox", dtype: "bf16", ...DEFAULTS }]);
     expect(rejections).toEqual([
       {
         id: "qk_norm_rope__bf16_d64_r96_neox",
@@ -133,7 +133,7 @@ describe("rejections", () => {
         rule: "rotaryDim_within_headDim",
         reason: "rotaryDim 96 is more than headDim 64",
         values: { headDim: 64, rotaryDim: 96 },
-        point: { headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" },
+        point: { headDim: 64, rotaryDim: 96, rope: "neox", dtype: "bf16", ...DEFAULTS },
       },
     ]);
     expect(diagnostics).toEqual([]);

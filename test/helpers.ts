@@ -9,8 +9,17 @@ import { PACKAGE_ROOT } from "../generator/package_root.js";
 import { type Compilation, compile } from "../generator/pipeline.js";
 
 /** The configs that the emitted text is examined over. */
-const CONFIG_NAMES = ["normrope.config.ts", "test/geometries.config.ts", "test/sentences.config.ts"];
+const CONFIG_NAMES = [
+  "normrope.config.ts",
+  ...["geometries", "sentences", "layers"].map((name) => `test/${name}.config.ts`),
+];
 export const CONFIG_FILES = CONFIG_NAMES.map((path) => join(PACKAGE_ROOT, path));
+
+/** The values of the axes that have a default, in the shipped op's points that rotate. */
+export const DEFAULTS = {
+  ...{ norm: "rms", weight: "plain", weightDtype: "same", normRounding: "once", rotaryAt: "leading" },
+  ...{ angles: "table", positionAxes: 1, ropeRounding: "once", value: "none" },
+} as const;
 
 /** `npm run test:long`: more cases, and others each time. Otherwise few, the same each time, so that no run depends on luck. */
 export const IS_LONG = process.env.NORMROPE_LONG === "1";

@@ -140,9 +140,8 @@ function anglesOf(
       return [rows[at] ?? Number.NaN, rows[at + half] ?? Number.NaN];
     };
   }
-  const turned = [...inputs.tensor("positions")].map((position) =>
-    angleAt(inputs.tensor("rope_table"), position),
-  );
+  const table = inputs.tensor("rope_table");
+  const turned = Array.from(inputs.tensor("positions"), (position) => angleAt(table, position));
   return (pair) => {
     const { cosines, sines } = turned[axisOf(pair)] ?? {};
     return [cosines?.[pair] ?? Number.NaN, sines?.[pair] ?? Number.NaN];

@@ -1,7 +1,8 @@
 /** `normrope explain`: how one kernel works, in numbers and in a picture of its lanes. */
 import type { Argv } from "yargs";
+import { AXES } from "../../dsl/axes.js";
 import { SIDES } from "../../dsl/inputs.js";
-import { completed } from "../../dsl/points.js";
+import { completed, telling, valueOn } from "../../dsl/points.js";
 import { listed } from "../../dsl/sides.js";
 import { absenceOf } from "../../runtime/support.js";
 import { counted, show, userError } from "../diagnostics.js";
@@ -42,8 +43,8 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["kernel", plan.id],
         [
           "point",
-          Object.entries(plan.point)
-            .map(([axis, value]) => `${axis} ${value}`)
+          telling(AXES, [plan.point])
+            .map((axis) => `${axis.name} ${valueOn(axis, plan.point)}`)
             .join(", "),
         ],
         ...plan.bodies.map(({ sides, expression }) => [listed(sides), expression]),

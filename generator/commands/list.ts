@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import { AXES } from "../../dsl/axes.js";
-import { valueOn } from "../../dsl/points.js";
+import { telling, valueOn } from "../../dsl/points.js";
 import { counted } from "../diagnostics.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption } from "./project.js";
@@ -41,9 +41,13 @@ export function registerList(cli: Argv, io: Io): Argv {
           io,
           plans.map(({ id, op, point }) => ({ id, op, ...point })),
         );
+      const axes = telling(
+        AXES,
+        plans.map(({ point }) => point),
+      );
       printTable(io, [
-        ["kernel", ...AXES.map(({ name }) => name)],
-        ...plans.map(({ id, point }) => [id, ...AXES.map((axis) => `${valueOn(axis, point) ?? ""}`)]),
+        ["kernel", ...axes.map(({ name }) => name)],
+        ...plans.map(({ id, point }) => [id, ...axes.map((axis) => `${valueOn(axis, point) ?? ""}`)]),
       ]);
       for (const line of sizeOf(plans.length, availableParallelism())) io.note(line);
     },

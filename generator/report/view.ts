@@ -6,7 +6,7 @@
  */
 import { AXES } from "../../dsl/axes.js";
 import type { BuiltManifest, ManifestKernel } from "../../dsl/manifest.js";
-import { valueOn } from "../../dsl/points.js";
+import { telling, valueOn } from "../../dsl/points.js";
 import { sideTexts } from "../../dsl/sides.js";
 import type { DeviceInfo } from "../../runtime/open_library.js";
 import { chartSvg } from "../bench/chart.js";
@@ -81,12 +81,13 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
   const groups: ColumnGroup[] = [
     {
       name: "Point",
-      columns: AXES.filter((axis) => kernels.some(({ point }) => valueOn(axis, point) !== undefined)).map(
-        (axis) => {
-          const column = axis.kind === "integer" ? number : text;
-          return column(axis.name, ({ point }) => `${valueOn(axis, point) ?? ""}`);
-        },
-      ),
+      columns: telling(
+        AXES,
+        kernels.map(({ point }) => point),
+      ).map((axis) => {
+        const column = axis.kind === "integer" ? number : text;
+        return column(axis.name, ({ point }) => `${valueOn(axis, point) ?? ""}`);
+      }),
     },
   ];
   if (verification.kind === "done") {
