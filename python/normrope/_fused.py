@@ -13,11 +13,12 @@ from typing import Any
 from ._dispatch import run
 from ._form import Form
 from ._library import LibraryPath
-from ._match import Matched, Require, Sizes, match, require_half
+from ._match import Matched, match, require_half
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED
 from ._point import point_of
 from ._rope import RopeTable
+from ._shapes import Require, Sizes
 from .errors import invalid_argument, require_count, require_number, require_positive, unfit_argument
 
 #: The caller's own names for arguments in errors.
