@@ -123,7 +123,7 @@ def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Requir
         SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
-        {"rope": point.values["rope"]},
+        {"rope": "neox" if said["is_neox"] else "interleaved"},
         {"eps": said["eps"], "attention_factor": said["attention_factor"]},
         _table(base, point.values["rotaryDim"], factor, low, high),
         require=require,

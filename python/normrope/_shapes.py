@@ -112,6 +112,8 @@ def _may_lack(tensor: TensorInput, dimensions: list[Dimension]) -> int | None:
 
 def _hint(tensor: TensorInput, sizes: Sizes) -> str:
     """What makes other shapes of a tensor fit."""
+    if "rows" in tensor.shape and sizes.rows is None:
+        return ", as positions, which would be indices of rows, is left out"
     if "position_axes" not in tensor.shape:
         return ""
     if sizes.position_axes == 1:
