@@ -62,7 +62,7 @@ const LINE = 120;
 
 export function pythonOpView({ axes, stages }: OpRules): View {
   const sides = sidesOf(stages);
-  const read = new Set(sides.flatMap((side) => [...inputsRead(stages[side])]));
+  const read = new Set(["rope_table", ...sides.flatMap((side) => [...inputsRead(stages[side])])]);
   const tensors = [
     ...sides.flatMap((side) => HEADS.flatMap((input) => tensorsOf(input, stages, side))),
     ...ARGS_BEHIND.filter(({ name }) => read.has(name)).flatMap((input) => tensorsOf(input, stages)),

@@ -7,6 +7,7 @@ such kernel, in the words of runtime/support.ts. Pure.
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,9 @@ class Point:
             name = axis["name"]
             value = values.get(name)
             if _is_outside(axis, values):
-                return f"{name} is {show(value)}, and must be {_describe_range(axis)}"
+                alias = _alias_of(axis, value)
+                meant = "" if alias is None else f"; did you mean {show(alias)}?"
+                return f"{name} is {show(value)}, and must be {_describe_range(axis)}{meant}"
         reasons = [_rejection(axis, values) for axis in self.op.axes]
         for axis, fixed in self.op.fixed:
             if has_meaning(axis, {**values, **fixed}):
@@ -156,6 +159,15 @@ def _is_outside(axis: Axis, values: Mapping[str, Any]) -> bool:
     if axis["name"] not in values:
         return has_meaning(axis, values)
     return not is_in_range(axis, values[axis["name"]])
+
+
+def _alias_of(axis: Axis, value: object) -> str | None:
+    """The axis's own name for an alias; None if it knows none."""
+    if axis["kind"] != "enum" or not isinstance(value, str):
+        return None
+    word = re.sub("[-_]", "", value.lower().removeprefix("torch."))
+    name: str | None = axis.get("aliases", {}).get(word)
+    return name if name in axis["values"] else None
 
 
 def _describe_range(axis: Axis) -> str:
