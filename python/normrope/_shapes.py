@@ -113,9 +113,9 @@ def _may_lack(tensor: TensorInput, dimensions: list[Dimension]) -> int | None:
 def _hint(tensor: TensorInput, sizes: Sizes) -> str:
     """What makes other shapes of a tensor fit."""
     if "rows" in tensor.shape and sizes.rows is None:
-        return ", as positions, which would be indices of rows, is left out"
+        return "; rows in another order need positions"
     if "position_axes" not in tensor.shape:
         return ""
     if sizes.position_axes == 1:
-        return ", as pair_axes, for several positions of a token, is left out"
+        return "; several positions of a token need pair_axes"
     return ", as pair_axes is given"

@@ -175,7 +175,7 @@ class Own(AxesCase):
                 {"positions": shaped(array("q", [0] * 3 * TOKENS), 3, TOKENS)},
                 "positions is a buffer of shape [3, 6]. positions must be of 2 axes, as the kernel",
             ),
-            ({"pair_axes": None}, "positions is a buffer of shape [2, 6]. positions must be [6]: [num_tokens], as pair_"),
+            ({"pair_axes": None}, "positions is a buffer of shape [2, 6]. positions must be [6]: [num_tokens]; several positions"),
             (
                 {"pair_axes": None, "positions": None, "cos_sin": shaped(array("H", [0] * 32 * TOKENS), TOKENS, 32)},
                 "positions is None. positions must be given",

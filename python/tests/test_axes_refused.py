@@ -39,7 +39,7 @@ SHAPES: list[tuple[Work, dict[str, Any], str]] = [
     (
         TABLE,
         {"positions": positions(3, TOKENS)},
-        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens], as pair_axes, for several",
+        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions of a token need pair_axes",
     ),
     (SEVERAL, {"pair_axes": None}, "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]"),
     (
@@ -66,13 +66,13 @@ SHAPES: list[tuple[Work, dict[str, Any], str]] = [
     (
         ROWS,
         {"positions": None},
-        "cos_sin is a buffer of shape [9, 64]. cos_sin must be [6, 64]: [num_tokens, rotary_dim], as positions",
+        "cos_sin is a buffer of shape [9, 64]. cos_sin must be [6, 64]: [num_tokens, rotary_dim]; rows in another order",
     ),
     (ROWS, {"cos_sin": rows(9, DIM, typecode="i")}, "cos_sin is a buffer of int32. cos_sin must be bf16 or float32"),
     (
         ROWS,
         {"positions": positions(3, TOKENS)},
-        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens], as pair_axes, for several",
+        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions of a token need pair_axes",
     ),
     (TABLE, {"q_weight": ones("bf16", 2 * DIM)}, "q_weight is a buffer of 128 elements. q_weight must be [64] or [3, 64]"),
     (
