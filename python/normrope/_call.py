@@ -198,10 +198,10 @@ def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[lis
 
 
 def _set_strides(args: Args, each: _Operand) -> None:
-    """Strides and lengths. Raises `invalid-argument` if a dimension without a field for its stride is not contiguous."""
+    """Strides and lengths. Raises `invalid-argument` if a dimension without a field for its stride has gaps."""
     tensor = each.tensor
     part: Args | Heads = getattr(args, tensor.side) if tensor.side else args
-    dimensions = {**each.others, **({each.over_tokens: (args.num_tokens, each.token_stride)} if each.over_tokens else {})}
+    dimensions = {**each.others, each.over_tokens: (args.num_tokens, each.token_stride)}  # the last may have no name
     size = 1
     for dimension in reversed(tensor.shape):
         count, stride = dimensions.get(dimension, (1, 0))  # one position has no dimension

@@ -1,7 +1,7 @@
 """What the tensors of a call say of its point: axes that have no argument of their own.
 
-In: the memory of a call by the names of arguments, and its table of angles. Out: the values of these axes, and the sizes
-that follow. Whether a kernel takes the tensors is not decided here. Pure.
+In: the memory of a call by the names of arguments, and its table of angles. Out: the values of these axes, and the
+sizes that follow. Whether a kernel takes the tensors is not decided here. Pure.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ _AXES_MAX: int = next(axis["max"] for axis in AXES if axis["name"] == "positionA
 _OF_ANGLES = ("positions", "pair_axes")
 
 
-def rotary_dim_of(
-    op: OpRules, memories: Mapping[str, Memory], table: RopeTable | None, said: Iterable[str]
-) -> int:
+def rotary_dim_of(op: OpRules, memories: Mapping[str, Memory], table: RopeTable | None, said: Iterable[str]) -> int:
     """Elements of a head that rotate: as many as there are angles for. `said` are the arguments of axes that are given.
 
     Raises `invalid-argument` if there are two kinds of angles, or none and something needs them.

@@ -126,10 +126,15 @@ def rejection(stages: SideStages, point: Values) -> str | None:
         for rule in _STAGES.get(stage[0], _NO_STAGE).get("rules", []):
             first, second = rule.get("areEqual", (None, None))
             if is_at(rule["when"], values) and values.get(first) == values.get(second):
-                return re.sub(r"\{(\w+)\}", lambda name: str(values.get(name[1])), rule["reason"])
+                return _with_values(rule["reason"], values)
     if any(_calls(stages_at(stages, point))):
         return None
     return "no stage does anything, so that a kernel would at most copy"
+
+
+def _with_values(reason: str, values: Values) -> str:
+    """A reason, in which `{axis}` stands for an axis's value."""
+    return re.sub(r"\{(\w+)\}", lambda name: str(values.get(name[1])), reason)
 
 
 def taken_at(stages: SideStages, point: Values) -> Taken | None:

@@ -1,7 +1,7 @@
 """Whether there is a kernel for a point: SGLang's models ask before they use the op.
 
-In: head_dim, style, dtype and other axes. Out: yes, or the reason why not. A kernel that is missing is compiled, so that the first
-call need not.
+In: head_dim, style, dtype and other axes. Out: yes, or the reason why not. A kernel that is missing is compiled, so
+that the first call need not.
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ class AxesCall:
             side: array("H", random_bits(work.dtype, TOKENS * HEADS[side] * DIM, generator)) for side in self.sides
         }
         self.weights = {
-            f"{side}_{name}": self._numbers(work.weight_dtype, DIM * (HEADS[side] if work.weight_heads else 1), generator)
+            f"{side}_{name}": self._numbers(
+                work.weight_dtype, DIM * (HEADS[side] if work.weight_heads else 1), generator
+            )
             for side in "qk"
             for name, is_read in (("weight", work.norm != "none" and work.weight != "none"), ("bias", work.has_bias))
             if is_read
@@ -87,7 +89,12 @@ class AxesCall:
         rows = TOKENS if work.angles == "tokens" else ROWS
         turns = [generator.uniform(0, 2 * math.pi) for _ in range(rows * work.rotary_dim // 2)]
         half = work.rotary_dim // 2
-        flat = [f(turn) for row in range(rows) for f in (math.cos, math.sin) for turn in turns[row * half : row * half + half]]
+        flat = [
+            f(turn)
+            for row in range(rows)
+            for f in (math.cos, math.sin)
+            for turn in turns[row * half : row * half + half]
+        ]
         self.cos_sin = self._made(work.cos_dtype, flat)
 
     @staticmethod
@@ -130,7 +137,9 @@ class AxesCall:
         for token in range(TOKENS):
             for head in range(HEADS[side]):
                 at = slice((token * HEADS[side] + head) * DIM, (token * HEADS[side] + head + 1) * DIM)
-                want = self._expected(side, token, head, [decode(self.work.dtype, bits) for bits in self.heads[side][at]])
+                want = self._expected(
+                    side, token, head, [decode(self.work.dtype, bits) for bits in self.heads[side][at]]
+                )
                 scale = max(map(abs, want))
                 for bits, exact in zip(output[at], want, strict=True):
                     got = decode(self.work.dtype, bits)

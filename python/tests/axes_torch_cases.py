@@ -1,5 +1,6 @@
-"""Norms, biases, angles, position axes, v and rounding on tensors: what is to hold on any device. The test modules of the
-CPU and of CUDA run these."""
+"""Norms, biases, angles, position axes, v and rounding on tensors: what is to hold on any device. The test modules of
+the CPU and of CUDA run these.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +36,7 @@ class TensorCall:
 
     def __init__(self, work: Work, device: str) -> None:
         self.call, self.device, self.dtype = AxesCall(work), device, DTYPES[work.dtype]
-        self.heads = {
-            side: self._of_bits(bits).view(self.call.shape(side)) for side, bits in self.call.heads.items()
-        }
+        self.heads = {side: self._of_bits(bits).view(self.call.shape(side)) for side, bits in self.call.heads.items()}
 
     def _of_bits(self, bits: Any) -> Tensor:
         signed = array("h", bytes(memoryview(bits).cast("B")))

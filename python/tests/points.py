@@ -1,7 +1,7 @@
 """What the package says of points and of pair axes: for test/python_points.test.ts.
 
-In: JSON on stdin, a list of `{"op", "values"}` with an op as a manifest has it, or `{"sections", "layout"}`. Out: JSON on
-stdout, for each a list of bytes or the code of an error; or why the point is impossible, and what its kernel takes.
+In: JSON on stdin, a list of `{"op", "values"}` with an op as a manifest has it, or `{"sections", "layout"}`. Out: JSON
+on stdout, for each a list of bytes or the code of an error; or why the point is impossible, or what its kernel takes.
 """
 
 from __future__ import annotations

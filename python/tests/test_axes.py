@@ -101,7 +101,9 @@ class Layouts(AxesCase):
         positions[:, :TOKENS] = call.positions
         outputs = self.run_call(call, cos_sin=rows[:, :DIM], positions=positions[:, :TOKENS])
         self.assertEqual(outputs, self.run_call(call))
-        with self.refuses("invalid-argument", "positions is a buffer with a stride of 3", "must be one in which the po"):
+        with self.refuses(
+            "invalid-argument", "positions is a buffer with a stride of 3", "must be one in which the po"
+        ):
             self.run_call(call, positions=numpy.array(call.positions, order="F"))
         with self.refuses("invalid-argument", "pair_axes is a buffer with a stride of 2", "must be contiguous"):
             self.run_call(call, pair_axes=numpy.zeros(64, "u1")[::2])
@@ -143,7 +145,9 @@ class Layouts(AxesCase):
         want, given = self.run_call(call), call.inputs(dtype="bf16")
         given["positions"] = given["positions"].cast("B").cast("q", (2, TOKENS, 1))
         own = {side: array("H", bits) for side, bits in call.heads.items()}
-        normrope.qk_norm_rope_(**{side: shaped(bits, TOKENS, 1, HEADS[side], DIM) for side, bits in own.items()}, **given)
+        normrope.qk_norm_rope_(
+            **{side: shaped(bits, TOKENS, 1, HEADS[side], DIM) for side, bits in own.items()}, **given
+        )
         self.assertEqual(own, want)
 
 
@@ -166,7 +170,10 @@ class Own(AxesCase):
     def test_other_dtypes_and_sizes_are_refused(self) -> None:
         for change, part in (
             ({"k_weight": ones("bf16", DIM)}, "k_weight is a buffer of bf16. k_weight must be float32, as the kernel"),
-            ({"cos_sin": shaped(array("f", [0] * 320), 10, 32)}, "cos_sin is a buffer of float32. cos_sin must be bf16"),
+            (
+                {"cos_sin": shaped(array("f", [0] * 320), 10, 32)},
+                "cos_sin is a buffer of float32. cos_sin must be bf16",
+            ),
             (
                 {"cos_sin": shaped(array("H", [0] * 640), 10, 64), "pair_axes": array("B", [0] * 32)},
                 "cos_sin is a buffer of shape [10, 64]. cos_sin must be [rows, 32], as the kernel",
@@ -175,7 +182,10 @@ class Own(AxesCase):
                 {"positions": shaped(array("q", [0] * 3 * TOKENS), 3, TOKENS)},
                 "positions is a buffer of shape [3, 6]. positions must be of 2 axes, as the kernel",
             ),
-            ({"pair_axes": None}, "positions is a buffer of shape [2, 6]. positions must be [6]: [num_tokens]; several positions"),
+            (
+                {"pair_axes": None},
+                "positions is a buffer of shape [2, 6]. positions must be [6]: [num_tokens]; several positions",
+            ),
             (
                 {"pair_axes": None, "positions": None, "cos_sin": shaped(array("H", [0] * 32 * TOKENS), TOKENS, 32)},
                 "positions is None. positions must be given",

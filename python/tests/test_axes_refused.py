@@ -39,7 +39,7 @@ SHAPES: list[tuple[Work, dict[str, Any], str]] = [
     (
         TABLE,
         {"positions": positions(3, TOKENS)},
-        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions of a token need pair_axes",
+        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions",
     ),
     (SEVERAL, {"pair_axes": None}, "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]"),
     (
@@ -48,10 +48,10 @@ SHAPES: list[tuple[Work, dict[str, Any], str]] = [
         f"positions is a buffer of 6 elements. positions must be [axes, num_tokens] {AXES}",
     ),
     (SEVERAL, {"positions": positions(TOKENS)}, "positions is a buffer of 6 elements. positions must be [axes, num_to"),
-    (SEVERAL, {"positions": positions(1, TOKENS)}, f"positions is a buffer of shape [1, 6]. positions must be [axes,"),
-    (SEVERAL, {"positions": positions(5, TOKENS)}, f"positions is a buffer of shape [5, 6]. positions must be [axes,"),
-    (SEVERAL, {"positions": positions(TOKENS, 3)}, f"positions is a buffer of shape [6, 3]. positions must be [axes,"),
-    (SEVERAL, {"positions": positions(3, 2, 3)}, f"positions is a buffer of shape [3, 2, 3]. positions must be [axes,"),
+    (SEVERAL, {"positions": positions(1, TOKENS)}, "positions is a buffer of shape [1, 6]. positions must be [axes,"),
+    (SEVERAL, {"positions": positions(5, TOKENS)}, "positions is a buffer of shape [5, 6]. positions must be [axes,"),
+    (SEVERAL, {"positions": positions(TOKENS, 3)}, "positions is a buffer of shape [6, 3]. positions must be [axes,"),
+    (SEVERAL, {"positions": positions(3, 2, 3)}, "positions is a buffer of shape [3, 2, 3]. positions must be [axes,"),
     (SEVERAL, {"positions": positions(3, 5)}, "positions is a buffer of shape [3, 5]. positions must be [3, 6]: [posi"),
     (SEVERAL, {"positions": None}, "positions is None. positions must be given, as pair_axes is"),
     (SEVERAL_ROWS, {"positions": None}, "positions is None. positions must be given, as pair_axes is"),
@@ -62,19 +62,27 @@ SHAPES: list[tuple[Work, dict[str, Any], str]] = [
     ),
     (SEVERAL, {"pair_axes": array("i", [0] * 32)}, "pair_axes is a buffer of int32. pair_axes must be uint8"),
     (ROWS, {"cos_sin": rows(DIM)}, "cos_sin is a buffer of 64 elements. cos_sin must be [rows, rotary_dim]"),
-    (ROWS, {"cos_sin": rows(2, 3, DIM)}, "cos_sin is a buffer of shape [2, 3, 64]. cos_sin must be [2, 64]: [rows, rot"),
+    (
+        ROWS,
+        {"cos_sin": rows(2, 3, DIM)},
+        "cos_sin is a buffer of shape [2, 3, 64]. cos_sin must be [2, 64]: [rows, rot",
+    ),
     (
         ROWS,
         {"positions": None},
-        "cos_sin is a buffer of shape [9, 64]. cos_sin must be [6, 64]: [num_tokens, rotary_dim]; rows in another order",
+        "cos_sin is a buffer of shape [9, 64]. cos_sin must be [6, 64]: [num_tokens, rotary_dim]; rows in another",
     ),
     (ROWS, {"cos_sin": rows(9, DIM, typecode="i")}, "cos_sin is a buffer of int32. cos_sin must be bf16 or float32"),
     (
         ROWS,
         {"positions": positions(3, TOKENS)},
-        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions of a token need pair_axes",
+        "positions is a buffer of shape [3, 6]. positions must be [6]: [num_tokens]; several positions",
     ),
-    (TABLE, {"q_weight": ones("bf16", 2 * DIM)}, "q_weight is a buffer of 128 elements. q_weight must be [64] or [3, 64]"),
+    (
+        TABLE,
+        {"q_weight": ones("bf16", 2 * DIM)},
+        "q_weight is a buffer of 128 elements. q_weight must be [64] or [3, 64]",
+    ),
     (
         Work(norm="layer", has_bias=True),
         {"k_bias": shaped(ones("bf16", 3 * DIM), 3, DIM)},
@@ -97,10 +105,10 @@ DISAGREE: list[tuple[Work, dict[str, Any], str]] = [
     (
         TABLE,
         {"rope_table": None},
-        "rope_table is None. rope_table must be given, or cos_sin, as positions is; or leave out positions, and nothing",
+        "rope_table is None. rope_table must be given, or cos_sin, as positions is; or leave out positions",
     ),
     (Work(rotary_dim=0), {"rope": "neox"}, "rope_table is None. rope_table must be given, or cos_sin, as rope is"),
-    (Work(rotary_dim=0), {"pair_axes": PAIR_AXES}, "rope_table is None. rope_table must be given, or cos_sin, as pair_ax"),
+    (Work(rotary_dim=0), {"pair_axes": PAIR_AXES}, "rope_table is None. rope_table must be given, or cos_sin, as pair"),
     (TABLE, {"rope": None}, 'rope is None. rope must be one of "neox", "interleaved"'),
     (TABLE, {"eps": None}, "eps is None. eps must be given"),
     (TABLE, {"positions": None}, "positions is None. positions must be given"),
@@ -178,12 +186,10 @@ class Refusals(NormropeCase):
     def test_a_batch_has_positions_of_several_ranks(self) -> None:
         call = AxesCall(SEVERAL)
         given = call.inputs(dtype="bf16")
-        batch = {
-            side: shaped(array("H", call.heads[side]), 2, TOKENS // 2, HEADS[side], DIM) for side in call.heads
-        }
+        batch = {side: shaped(array("H", call.heads[side]), 2, TOKENS // 2, HEADS[side], DIM) for side in call.heads}
         for shape, part in (
-            ((3, 2, 4), "positions must be [3, 3] or [3, 2, 3]: [position_axes, num_tokens] or [position_axes, batch, "),
-            ((3, 4), "positions must be [3, 3] or [3, 2, 3]: [position_axes, num_tokens] or [position_axes, batch, num"),
+            ((3, 2, 4), "positions must be [3, 3] or [3, 2, 3]: [position_axes, num_tokens] or [position"),
+            ((3, 4), "positions must be [3, 3] or [3, 2, 3]: [position_axes, num_tokens] or [position"),
             ((3,), "positions must be [axes, num_tokens] or [axes, batch, num_tokens] with 2 to 4 axes"),
         ):
             with self.subTest(shape=shape), self.refuses("invalid-argument", part):
@@ -201,10 +207,10 @@ class Refusals(NormropeCase):
             normrope.qk_norm_rope(q, k, v, q_out=q, k_out=k, **given)
 
     def test_a_missing_kernel_says_what_to_add(self) -> None:
-        entry = '{ headDim: [64], rope: ["neox"], dtype: ["bf16"], norm: ["layer"], weightDtype: ["f32"], bias: ["add"], '
+        entry = '{ headDim: [64], rope: ["neox"], dtype: ["bf16"], norm: ["layer"], weightDtype: ["f32"], '
         call = AxesCall(Work(norm="layer", has_bias=True, weight_dtype="float32", value="norm"))
         given = {side: shaped(bits, *call.shape(side)) for side, bits in call.heads.items()}
-        with self.refuses("kernel-not-found", f'{entry}value: ["norm"] }} to normrope.config.ts'):
+        with self.refuses("kernel-not-found", f'{entry}bias: ["add"], value: ["norm"] }} to normrope.config.ts'):
             normrope.qk_norm_rope_(**given, **call.inputs(dtype="bf16"))
 
 
