@@ -62,7 +62,7 @@ def fused_qk_norm_rope(
         qkv: `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, bf16 or f16. Rows may be apart; a
             head is contiguous. A plain buffer may be flat.
         eps: Added to the mean of squares; not negative.
-        q_weight: `[head_dim]`, of qkv's dtype, contiguous; so is `k_weight`.
+        q_weight: `[head_dim]`, of qkv's dtype or float32, contiguous; so is `k_weight`.
         base: `rope_theta`.
         is_neox: Pairs (i, i + rotary_dim/2); otherwise (2i, 2i + 1).
         position_ids: `[num_tokens]`, int32 or int64, contiguous; any value, angles are reduced exactly.
