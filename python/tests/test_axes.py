@@ -8,7 +8,7 @@ from array import array
 from typing import Any
 
 import normrope
-from axes_calls import DIM, HEADS, ROWS, TOKENS, WORKS, AxesCall, Work, shaped
+from axes_calls import BASE, DIM, EPS, HEADS, ROWS, TOKENS, WORKS, AxesCall, Work, shaped
 from built import build
 from case import NormropeCase, ones
 
@@ -72,6 +72,22 @@ class Axes(AxesCase):
             outputs = self.run_call(call)
             with self.subTest(own=own), self.assertRaises(AssertionError):
                 self.assert_right(wrong, outputs)
+
+    def test_float32_weights_in_sglangs_place(self) -> None:
+        call = AxesCall(Work(weight_dtype="float32"))
+        want = self.run_call(call)
+        flat = (call.heads[side][t * HEADS[side] * DIM :][: HEADS[side] * DIM] for t in range(TOKENS) for side in "qk")
+        qkv = sum(flat, array("H"))
+        weights = (call.weights["q_weight"], call.weights["k_weight"])
+        normrope.fused_qk_norm_rope(
+            *(qkv, HEADS["q"], HEADS["k"], 0, DIM, EPS, *weights, BASE, True),
+            *(array("q", call.positions[0]), 1, 0, 0, 1),
+            dtype="bf16",
+        )
+        row = (HEADS["q"] + HEADS["k"]) * DIM
+        for token in range(TOKENS):
+            q = qkv[token * row :][: HEADS["q"] * DIM]
+            self.assertEqual(q, want["q"][token * len(q) :][: len(q)])
 
     def test_in_place_but_for_a_copy(self) -> None:
         call = AxesCall(Work(value="copy"))
