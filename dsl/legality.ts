@@ -7,9 +7,9 @@
 import { AXES, STAGES } from "./axes.js";
 import { type Axis, type AxisValue, isInRange } from "./axis.js";
 import type { Side } from "./inputs.js";
-import { hasMeaning, type Values } from "./points.js";
+import { hasMeaning, isAt, type Values } from "./points.js";
 import { callsOf, expressionOf, type SideStages, sidesOf, stageNamed, stagesAt, valuesOf } from "./sides.js";
-import type { Stage } from "./stage.js";
+import type { Stage, StageRule } from "./stage.js";
 
 /** A combination that a rule forbids. */
 export interface Rejection {
@@ -74,8 +74,9 @@ export function rejectionOf({ axes, stages }: OpRules, point: Values): Rejection
 function callRejection(stages: SideStages, point: Values): Rejection | undefined {
   for (const call of callsOf(stages)) {
     const values = valuesOf(call, point);
-    const broken = stageNamed(call.name).rejection?.({ ...point, ...values } as never);
-    if (broken !== undefined) return { ...broken, values };
+    const broken = stageNamed(call.name).rules?.find((rule) => isBroken(rule, { ...point, ...values }));
+    if (broken === undefined) continue;
+    return { rule: broken.rule, reason: reasonOf(broken, { ...point, ...values }), values };
   }
   if (callsOf(stagesAt(stages, point)).length > 0) return undefined;
   return {
@@ -84,6 +85,13 @@ function callRejection(stages: SideStages, point: Values): Rejection | undefined
     values: {},
   };
 }
+
+function isBroken({ when, areEqual }: StageRule, values: Values): boolean {
+  return isAt(when, values) && (areEqual === undefined || values[areEqual[0]] === values[areEqual[1]]);
+}
+
+const reasonOf = ({ reason }: StageRule, values: Values) =>
+  reason.replaceAll(/\{(\w+)\}/g, (_, name) => String(values[name]));
 
 function pointRejection(axes: readonly Axis[], point: Values): Rejection | undefined {
   for (const axis of axes) {

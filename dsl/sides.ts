@@ -51,8 +51,8 @@ const valuesAt = (call: StageCall, point: Values) => ({ ...point, ...valuesOf(ca
 export function stagesAt(stages: SideStages, point: Values): SideStages {
   const found = sidesOf(stages).flatMap((side) => {
     const calls = (stages[side] ?? []).map((call) => {
-      const became = stageNamed(call.name).becomes?.(valuesAt(call, point)) ?? "itself";
-      return became === "itself" ? [call] : became;
+      const values = valuesAt(call, point);
+      return stageNamed(call.name).becomes?.find(({ when }) => isAt(when, values))?.as ?? [call];
     });
     return calls.includes("no side") ? [] : [[side, (calls as StageCall[][]).flat()]];
   });

@@ -53,6 +53,23 @@ export interface Pairing {
   readonly start: number;
 }
 
+/** Values that do not go with each other: a kernel that has them all cannot be. */
+export interface StageRule {
+  readonly rule: string;
+  /** `{axis}` is the value of an axis. */
+  readonly reason: string;
+  /** Values of the stage's axes, and of those of the point that it is at. */
+  readonly when: Condition;
+  /** Two axes that must also have equal values for the rule to be broken. */
+  readonly areEqual?: readonly [string, string];
+}
+
+/** What a stage stands for where a condition holds: other stages, none, or a side that the kernel leaves alone. */
+export interface StageForm {
+  readonly when: Condition;
+  readonly as: readonly StageCall[] | "no side";
+}
+
 type ValuesOn<A> = { readonly [Name in keyof A]: ValueOf<A[Name]> };
 
 /** The values of a stage's axes, and those of the point that it is at. */
@@ -72,12 +89,12 @@ export interface Stage<A extends Axes = Axes> {
   readonly inputs: readonly StageInput[];
   /** Whether it writes the head. No stage may follow it then. Default: no. */
   readonly isSink?: boolean;
-  /** What it stands for at these values: itself, other stages or none, or a side that the kernel leaves alone. Default: itself. */
-  becomes?(values: ValuesAt<A>): "itself" | readonly StageCall[] | "no side";
   /** Parts of the CUDA template that depend on the values: the file in the stage's folder, by the name of the part. */
   parts?(values: ValuesOn<A>): Readonly<Record<string, string>>;
-  /** The reason, by the name of a rule, why values of its axes do not go with each other. */
-  rejection?(values: ValuesAt<A>): { readonly rule: string; readonly reason: string } | undefined;
+  /** What it stands for: the first row whose condition holds. Default: itself. Data, since Python reads it too. */
+  readonly becomes?: readonly StageForm[];
+  /** Why values do not go with each other. Data, since Python reads it too. */
+  readonly rules?: readonly StageRule[];
   /** The stage's equation in float64, at values of its axes. Pure. */
   reference(head: ReferenceHead, values: ValuesOn<A>, inputs: ReferenceInputs): ReferenceHead;
 }

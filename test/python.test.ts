@@ -32,9 +32,11 @@ describe("the Python package", () => {
     await buildFor("tests", "cpu");
     await buildFor("single", "cpu");
     await buildFor("sentences", "cpu");
+    await buildFor("axes", "cpu");
     if (!python.hasGpu || nvcc === undefined) return;
     await buildFor("tests", "cuda");
     await buildFor("sentences", "cuda");
+    await buildFor("axes", "cuda");
   });
 
   describe.each(MODULES)("%s", (module) => {

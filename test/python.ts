@@ -54,7 +54,12 @@ export const pythonEnvironment = {
 /** Where the tests of the package find its libraries. */
 export const BUILDS = join(CACHE_ROOT, "..", "python");
 const TESTS = join(PYTHON_FOLDER, "tests");
-const CONFIGS = { tests: TESTS, single: join(TESTS, "single"), sentences: join(TESTS, "sentences") };
+const CONFIGS = {
+  tests: TESTS,
+  single: join(TESTS, "single"),
+  sentences: join(TESTS, "sentences"),
+  axes: join(TESTS, "axes"),
+};
 
 /** Builds the library of a config of the package's tests, or finds it built. */
 export async function buildFor(config: keyof typeof CONFIGS, target: Target): Promise<string> {

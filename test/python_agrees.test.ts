@@ -151,8 +151,27 @@ describe("what `npm run compile` writes for Python", () => {
     const { axes, stages } = readShippedOp();
     const text = renderPython(readTemplates(), pythonOpView({ axes, stages: { k: stages.k, v: stages.q } }));
     expect(text).toContain("    k: Any,\n    v: Any = None,\n    *,\n");
-    expect(text).toContain("(k, k_out, k_weight, v, v_out, v_weight, positions)");
+    expect(text).toMatch(
+      /k, k_out, k_weight, k_bias, v, v_out, v_weight, v_bias, positions, pair_axes,\s+cos_sin,\n/,
+    );
+    expect(text).toContain("    return results\n");
     expect(text).not.toContain("q_weight");
+  });
+
+  it("has no input that no stage of a side reads, and no result of a side that is left alone", () => {
+    const { axes, stages } = readShippedOp();
+    const text = renderPython(readTemplates(), pythonOpView({ axes, stages }));
+    for (const name of ["v_weight", "v_bias"]) expect(text).not.toContain(name);
+    expect(text).toContain("    return results if v is not None else results[:-1]\n");
+    const still = { k: [{ name: "norm", args: { norm: "rms" } }] };
+    const stillText = renderPython(readTemplates(), pythonOpView({ axes, stages: still }));
+    for (const name of ["k_bias", "positions", "cos_sin"]) expect(stillText).not.toContain(` ${name}:`);
+    expect(stillText).toContain(" k_weight:");
+  });
+
+  it("is no wider than a line", () => {
+    const lines = readFileSync(OP_MODULE, "utf8").split("\n");
+    expect(lines.filter((line) => line.length > 120)).toEqual([]);
   });
 });
 

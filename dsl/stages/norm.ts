@@ -11,6 +11,11 @@ const ONE_ERROR = 6e-8;
 const NORMED = { norm: oneOf("rms", "layer") };
 const WEIGHTED = { ...NORMED, weight: oneOf("plain", "one_plus") };
 
+const OTHER_NORM = { rule: "norm_rounding_of_other_norm" };
+const SCALE = { normRounding: oneOf("scale") };
+const BEFORE_WEIGHT = { normRounding: oneOf("before_weight") };
+const ONLY_RMS = "normRounding scale is that of an RMS norm without a weight";
+
 /**
  * RMS norm: `x * rsqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich 2019, eq. 4). Layer norm: the same of `x - mean(x)`, plus
  * a bias (Ba et al. 2016, eq. 4). Weight and bias are inputs of the call, `[headDim]` or `[numHeads, headDim]`.
@@ -63,17 +68,19 @@ export const norm = defineStage({
   ],
   measures: ({ norm }) => (norm === "layer" ? 2 : 1),
   parts: ({ normRounding }) => ({ scaling: normRounding === "once" ? "once" : "rounded" }),
-  becomes: ({ norm }) => (norm === "none" ? [] : "itself"),
-  rejection({ norm, weight, weightDtype, normRounding }) {
-    const rounding = { rule: "norm_rounding_of_other_norm" };
-    if (normRounding === "scale" && (norm !== "rms" || weight !== "none"))
-      return { ...rounding, reason: "normRounding scale is that of an RMS norm without a weight" };
-    if (normRounding === "before_weight" && weight === "none")
-      return { ...rounding, reason: "without a weight, normRounding before_weight is after_weight" };
-    if (normRounding === "before_weight" && weightDtype === "f32")
-      return { ...rounding, reason: "with a float32 weight, normRounding before_weight gives float32 heads" };
-    return undefined;
-  },
+  becomes: [{ when: { norm: oneOf("none") }, as: [] }],
+  rules: [
+    { ...OTHER_NORM, when: { ...SCALE, norm: oneOf("layer") }, reason: ONLY_RMS },
+    { ...OTHER_NORM, when: { ...SCALE, weight: oneOf("plain", "one_plus") }, reason: ONLY_RMS },
+    {
+      ...{ ...OTHER_NORM, when: { ...BEFORE_WEIGHT, weight: oneOf("none") } },
+      reason: "without a weight, normRounding before_weight is after_weight",
+    },
+    {
+      ...{ ...OTHER_NORM, when: { ...BEFORE_WEIGHT, weightDtype: oneOf("f32") } },
+      reason: "with a float32 weight, normRounding before_weight gives float32 heads",
+    },
+  ],
   reference(head, values, inputs) {
     const weight = values.weight === "none" ? undefined : inputs.tensor("weight");
     const factors = weight?.map((w) => (values.weight === "one_plus" ? 1 + w : w)) ?? head.y.map(() => 1);

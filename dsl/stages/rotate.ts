@@ -73,22 +73,26 @@ export const rotate = defineStage({
     angleSource: `${angles === "table" ? "table" : "cos_sin"}${positionAxes > 1 ? "_by_axis" : ""}`,
     rotation: ropeRounding,
   }),
-  becomes: ({ rotaryDim }) => (rotaryDim === 0 ? [] : "itself"),
-  rejection({ headDim, rotaryDim, rotaryAt, angles, ropeRounding }) {
-    if (rotaryAt === "trailing" && rotaryDim === headDim)
-      return { rule: "trailing_is_whole", reason: `the trailing ${rotaryDim} elements are the whole head` };
-    if (ropeRounding !== "once" && angles === "table")
-      return {
-        rule: "rounding_of_exact_angles",
-        reason: `ropeRounding ${ropeRounding} needs the model's own cosine and sine: angles cos_sin or cos_sin_f32`,
-      };
-    if (ropeRounding === "products" && angles === "cos_sin_f32")
-      return {
-        rule: "products_of_other_dtype",
-        reason: "ropeRounding products has cosine and sine in the kernel's dtype: angles cos_sin",
-      };
-    return undefined;
-  },
+  becomes: [{ when: { rotaryDim: multipleOf(2, { min: 0, max: 0 }) }, as: [] }],
+  rules: [
+    {
+      rule: "trailing_is_whole",
+      when: { rotaryAt: oneOf("trailing") },
+      areEqual: ["rotaryDim", "headDim"],
+      reason: "the trailing {rotaryDim} elements are the whole head",
+    },
+    {
+      rule: "rounding_of_exact_angles",
+      when: { ropeRounding: oneOf("products", "sum"), angles: oneOf("table") },
+      reason:
+        "ropeRounding {ropeRounding} needs the model's own cosine and sine: angles cos_sin or cos_sin_f32",
+    },
+    {
+      rule: "products_of_other_dtype",
+      when: { ropeRounding: oneOf("products"), angles: oneOf("cos_sin_f32") },
+      reason: "ropeRounding products has cosine and sine in the kernel's dtype: angles cos_sin",
+    },
+  ],
   reference({ y: x, error }, { rotaryDim, rope, rotaryAt, angles, positionAxes, ropeRounding }, inputs) {
     const y = x.slice();
     const bound = error.slice();

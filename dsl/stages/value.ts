@@ -16,12 +16,15 @@ export const value = defineStage({
     }),
   },
   inputs: [],
-  becomes({ value, normRounding }) {
-    if (value === "none") return "no side";
-    if (value === "copy") return [];
+  becomes: [
+    { when: { value: oneOf("none") }, as: "no side" },
+    { when: { value: oneOf("copy") }, as: [] },
     // Without a weight, both ways of rounding around it are one.
-    const rounding = normRounding === "before_weight" ? { normRounding: "after_weight" } : {};
-    return [{ name: "norm", args: { norm: "rms", weight: "none", ...rounding } }];
-  },
+    {
+      when: { normRounding: oneOf("before_weight") },
+      as: [{ name: "norm", args: { norm: "rms", weight: "none", normRounding: "after_weight" } }],
+    },
+    { when: {}, as: [{ name: "norm", args: { norm: "rms", weight: "none" } }] },
+  ],
   reference: (head) => head,
 });

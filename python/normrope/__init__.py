@@ -7,6 +7,7 @@ imported before, its ops are registered at once.
 from ._dispatch import find_torch_op
 from ._fused import fused_qk_norm_rope
 from ._own_op import Op
+from ._pair_axes import pair_axes
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from ._rope import RopeTable
 from ._version import __version__
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "can_use_fused_qk_norm_rope",
     "fused_qk_norm_rope",
+    "pair_axes",
     "patch_sglang",
     "qk_norm_rope",
     "qk_norm_rope_",

@@ -20,7 +20,7 @@ from .errors import NormropeError, invalid_argument, renaming, show, unfit_argum
 #: Formats of halves. `H` is bit patterns, and the caller says of what.
 _HALVES = {"H": None, "e": "f16"}
 #: Formats of other elements, whose size is apart.
-_OTHERS = {"i": "int", "l": "int", "q": "int", "L": "uint", "Q": "uint", "f": "float"}
+_OTHERS = {"i": "int", "l": "int", "q": "int", "B": "uint", "L": "uint", "Q": "uint", "f": "float"}
 
 _STRIDES = 0x0018  # PyBUF_STRIDES
 _PY_BUFFER_WORDS = 10  # of CPython's `Py_buffer`, whose first is the address

@@ -14,9 +14,11 @@ from typing import Any
 from ._abi import Args, Heads
 from ._inputs import ELEMENT_BYTES, NUMBERS, TENSORS, TensorInput, caller_field
 from ._library import Kernel
-from ._match import Matched
+from ._match import Matched, require_taken
 from ._memory import Memory
 from ._regions import Region, require_apart
+from ._shapes import Sizes
+from ._stages import Taken
 from .errors import invalid_argument, unfit_argument
 
 _WORD_BYTES = 8
@@ -93,12 +95,10 @@ class _Operand:
     #: Between the sequences of a batch; 0 if there is one.
     batch_stride: int
     token_stride: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def has_tokens(self) -> bool:
-        return "num_tokens" in self.tensor.shape
+    #: The table's dimension that stands for the tokens; empty if there is none.
+    over_tokens: str
+    #: Size and stride of each other dimension, by its name.
+    others: dict[str, tuple[int, int]]
 
     def address_field(self, sequence: int) -> AddressField:
         elements = self.memory.offset + sequence * self.batch_stride
@@ -106,8 +106,8 @@ class _Operand:
 
     def region(self, batch: int, tokens: int, is_written: bool) -> Region:
         memory, size = self.memory, ELEMENT_BYTES[self.memory.dtype]
-        outer = [(batch, self.batch_stride), (tokens, self.token_stride)] if self.has_tokens else []
-        counts = [*outer, *zip(self.shape, self.strides, strict=True)]
+        outer = [(batch, self.batch_stride), (tokens, self.token_stride)] if self.over_tokens else []
+        counts = [*outer, *self.others.values()]
         dimensions = [(count, stride * size) for count, stride in counts if count > 1 and (is_written or stride != 0)]
         offset = memory.offset * size
         return Region(self.tensor.name, is_written, self.tensor.side, memory.source, offset, size, dimensions)
@@ -115,25 +115,26 @@ class _Operand:
 
 def pack_on_host(matched: Matched, kernel: Kernel) -> Call:
     """A call whose table lies in host memory."""
-    call = pack(matched, kernel.inputs)
+    call = pack(matched, kernel.takes)
     if matched.table is not None:
         turns = matched.table.on("cpu", kernel.functions)
         call.set_table(turns, ctypes.addressof(turns))
     return call
 
 
-def pack(matched: Matched, inputs: Collection[str]) -> Call:
-    """The call of a kernel that is given `inputs`."""
-    _require_taken(matched, inputs)
+def pack(matched: Matched, takes: Taken) -> Call:
+    """The call of a kernel."""
+    require_taken(matched, takes)
+    _require_elsewhere(matched, takes)
     sizes, memories = matched.sizes, matched.memories
     operands = [
-        _operand(tensor, memory, len(sizes.tokens))
+        _operand(tensor, memory, sizes)
         for tensor in TENSORS
         # A side without an output is written in place.
         if (memory := memories.get(tensor.name, memories.get(tensor.side) if tensor.is_written else None)) is not None
     ]
     batch, tokens = (1, *sizes.tokens)[-2:]
-    args = _args_of(matched, inputs)
+    args = _args_of(matched, takes)
     operands, launches, args.num_tokens = _in_launches(operands, batch, tokens)
     for each in operands:
         _set_strides(args, each)
@@ -148,45 +149,48 @@ def pack(matched: Matched, inputs: Collection[str]) -> Call:
     return Call(args, [[each.address_field(i) for each in operands] for i in range(launches)], regions, in_place)
 
 
-def _require_taken(matched: Matched, inputs: Collection[str]) -> None:
-    """Raises `invalid-argument` for an argument that the kernel does not take."""
-    given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in matched.memories}
-    # A table brings a number of its own through a registered op, so it comes first.
-    given |= ({} if matched.table is None else {"rope_table": "rope_table"}) | {name: name for name in matched.numbers}
-    for name, path in given.items():
-        if path not in inputs:
-            raise unfit_argument(name, "given", f"left out, as the kernel for {matched.point} does not take it")
+def _require_elsewhere(matched: Matched, takes: Taken) -> None:
+    """Raises `invalid-argument` for heads that are only copied and have no output."""
+    for tensor in TENSORS:
+        if tensor.is_written and tensor.side in takes.copied_sides and tensor.side in matched.memories:
+            if tensor.name not in matched.memories:
+                want = f"given with {tensor.name}, as the kernel for {matched.point} only copies {tensor.side}"
+                raise unfit_argument(tensor.side, "given in place", want)
 
 
-def _args_of(matched: Matched, inputs: Collection[str]) -> Args:
+def _args_of(matched: Matched, takes: Taken) -> Args:
     """The struct with flags, numbers and sizes. Raises `invalid-argument` for a number that is missing."""
     args = Args(struct_size=ctypes.sizeof(Args), flags=_PDL if matched.pdl else 0)
     factor = 1.0 if matched.table is None else matched.table.attention_factor
     numbers = {"attention_factor": factor, **matched.numbers}
     for name in NUMBERS:
-        if name in inputs:
+        if name in takes.inputs:
             if name not in numbers:
                 raise invalid_argument(name, None, "given")
             setattr(args, name, numbers[name])
-    if "positions" in inputs:
+    if "positions" in takes.inputs - takes.optional:
         args.position_bits = 32  # so that the C library reports missing positions, not their width
     for side, count in matched.sizes.num_heads.items():
         getattr(args, side).num_heads = count
-    args.rope_table_length = matched.sizes.rotary_pairs
+    if matched.table is not None:
+        args.rope_table_length = matched.sizes.rotary_pairs
     return args
 
 
-def _operand(tensor: TensorInput, memory: Memory, token_rank: int) -> _Operand:
-    rank = token_rank if "num_tokens" in tensor.shape else 0
-    batch_stride, token_stride = (0, 0, *memory.strides[:rank])[-2:]
-    return _Operand(tensor, memory, batch_stride, token_stride, memory.shape[rank:], memory.strides[rank:])
+def _operand(tensor: TensorInput, memory: Memory, sizes: Sizes) -> _Operand:
+    over = sizes.tokens_of(tensor)
+    dimensions = list(zip(sizes.of(tensor), memory.strides, strict=True))
+    outer = [stride for dimension, stride in dimensions if dimension.part_of == over]
+    batch_stride, token_stride = (0, 0, *outer)[-2:]
+    others = {own.name: (own.size, stride) for own, stride in dimensions if own.part_of != over}
+    return _Operand(tensor, memory, batch_stride, token_stride, over, others)
 
 
 def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[list[_Operand], int, int]:
     """The operands, the number of launches, and the number of tokens of each. A batch is one launch if one stride
     reaches all its tokens; else each sequence is one."""
-    with_tokens = [each for each in operands if each.has_tokens]
-    if tokens == 1 and all(each.batch_stride == 1 or "num_tokens" in each.tensor.strides for each in with_tokens):
+    with_tokens = [each for each in operands if each.over_tokens]
+    if tokens == 1 and all(each.batch_stride == 1 or each.over_tokens in each.tensor.strides for each in with_tokens):
         return [replace(each, token_stride=each.batch_stride) for each in operands], 1, batch
     if batch == 1 or all(each.batch_stride == tokens * each.token_stride for each in with_tokens):
         return operands, 1, batch * tokens
@@ -194,20 +198,27 @@ def _in_launches(operands: list[_Operand], batch: int, tokens: int) -> tuple[lis
 
 
 def _set_strides(args: Args, each: _Operand) -> None:
-    """Raises `invalid-argument` if a dimension without a field for its stride is not contiguous."""
+    """Strides and lengths. Raises `invalid-argument` if a dimension without a field for its stride has gaps."""
     tensor = each.tensor
     part: Args | Heads = getattr(args, tensor.side) if tensor.side else args
-    outer = [(args.num_tokens, each.token_stride)] if each.has_tokens else []
-    counts = [*outer, *zip(each.shape, each.strides, strict=True)]
+    dimensions = {**each.others, each.over_tokens: (args.num_tokens, each.token_stride)}  # the last may have no name
     size = 1
-    for dimension, (count, stride) in reversed(list(zip(tensor.shape, counts, strict=True))):
+    for dimension in reversed(tensor.shape):
+        count, stride = dimensions.get(dimension, (1, 0))  # one position has no dimension
         if dimension in tensor.strides:
             setattr(part, tensor.strides[dimension], stride)
         elif count > 1 and stride != size:
             want = "one in which a head is contiguous" if tensor.is_heads else "contiguous"
+            if "position_axes" in tensor.shape and "position_axes" in dimensions:
+                want = "one in which the positions of an axis are contiguous"
             what = f"a {each.memory.kind} with a stride of {stride} between elements"
             raise unfit_argument(tensor.name, what, want)
         size *= count
+    # The length of heads says nothing: a stride may be negative.
+    strides = [stride for _, stride in each.others.values()]
+    if not tensor.side and not each.over_tokens and min(strides, default=0) >= 0:
+        length = 1 + sum((count - 1) * stride for count, stride in each.others.values())
+        setattr(part, tensor.length, length if 0 not in each.memory.shape else 0)
 
 
 def _word(tensor: TensorInput) -> int:

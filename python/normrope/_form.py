@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._match import Matched, Require, raise_unless
+from ._match import Matched, raise_unless
 from ._memory import Memory
+from ._shapes import Require
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,12 @@ from typing import Any
 from ._dispatch import run
 from ._form import Form
 from ._library import LibraryPath
-from ._match import Matched, Require, Sizes, match, require_half
+from ._match import Matched, match, require_half
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED
 from ._point import point_of
 from ._rope import RopeTable
+from ._shapes import Require, Sizes
 from .errors import invalid_argument, require_count, require_number, require_positive, unfit_argument
 
 #: The caller's own names for arguments in errors.
@@ -61,7 +62,7 @@ def fused_qk_norm_rope(
         qkv: `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, bf16 or f16. Rows may be apart; a
             head is contiguous. A plain buffer may be flat.
         eps: Added to the mean of squares; not negative.
-        q_weight: `[head_dim]`, of qkv's dtype, contiguous; so is `k_weight`.
+        q_weight: `[head_dim]`, of qkv's dtype or float32, contiguous; so is `k_weight`.
         base: `rope_theta`.
         is_neox: Pairs (i, i + rotary_dim/2); otherwise (2i, 2i + 1).
         position_ids: `[num_tokens]`, int32 or int64, contiguous; any value, angles are reduced exactly.
@@ -122,7 +123,7 @@ def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Requir
         SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
-        {"rope": point.values["rope"]},
+        {"rope": "neox" if said["is_neox"] else "interleaved"},
         {"eps": said["eps"], "attention_factor": said["attention_factor"]},
         _table(base, point.values["rotaryDim"], factor, low, high),
         require=require,

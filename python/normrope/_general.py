@@ -11,13 +11,14 @@ from typing import Any
 
 from ._dispatch import first_of, run, torch_op_for
 from ._form import Form
-from ._inputs import NUMBERS, SIDES, TENSORS
+from ._inputs import NUMBERS, TENSORS
 from ._kernels import op_named
-from ._match import Matched, Require, match
+from ._match import Matched, match
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED, OpRules, listed
 from ._point import as_int
 from ._rope import RopeTable
+from ._shapes import Require
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 #: Options of both forms, behind those that say op and axes.
@@ -66,15 +67,18 @@ def _match(
     )
 
 
-def _form(name: str, sides: tuple[str, ...], said: tuple[str, ...], match_: Callable[..., Matched]) -> Form:
-    tensors = [tensor for tensor in TENSORS if tensor.side in ("", *sides)]
-    names = tuple(tensor.name for tensor in tensors)
-    outputs = tuple((i, names.index(tensor.side)) for i, tensor in enumerate(tensors) if tensor.is_written)
+def _form(name: str, names: tuple[str, ...], said: tuple[str, ...], match_: Callable[..., Matched]) -> Form:
+    written = {tensor.name: tensor.side for tensor in TENSORS if tensor.is_written}
+    outputs = tuple((i, names.index(written[own])) for i, own in enumerate(names) if own in written)
     return Form(name, names, (*said, *OPTIONS), match_, outputs)
 
 
-SHIPPED_FORM = _form(SHIPPED.name, SHIPPED.sides, tuple(SHIPPED.arguments), _match_shipped)
-OWN_FORM = _form("op", SIDES, ("name", "axes"), _match_own)
+def shipped_form(names: tuple[str, ...]) -> Form:
+    """The form of the op that ships. `names` are those of its tensors, in the order of the table."""
+    return _form(SHIPPED.name, names, tuple(SHIPPED.arguments), _match_shipped)
+
+
+OWN_FORM = _form("op", tuple(tensor.name for tensor in TENSORS), ("name", "axes"), _match_own)
 
 
 def apply(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ SIDES: tuple[str, ...] = tuple(TABLE["sides"])
 AXES: tuple[dict[str, Any], ...] = tuple(TABLE["axes"])
 
 #: Bytes of an element, by its dtype.
-ELEMENT_BYTES = {"bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}
+ELEMENT_BYTES = {"uint8": 1, "bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,18 @@ class TensorInput:
     shape: tuple[str, ...]
     #: The field for the stride of a dimension. Elements of other dimensions lie side by side.
     strides: dict[str, str]
-    #: `kernel`, `position`, or a dtype of its own: `uint64`, `float32`.
+    #: `kernel`, `position`, or a dtype of its own: `uint8`, `uint64`, `float32`.
     dtype: str
 
     @property
     def path(self) -> str:
         """The field of `normrope_args`, as a manifest spells it: `q.weight`."""
         return f"{self.side}.{self.field}" if self.side else self.field
+
+    @property
+    def length(self) -> str:
+        """The field for the number of its elements."""
+        return f"{self.field}_length"
 
     @property
     def is_written(self) -> bool:
@@ -93,6 +98,6 @@ def caller_field(field: str) -> str:
         for dimension, stride in tensor.strides.items():
             if name == stride:
                 return f"the stride of {tensor.name} over {dimension}"
-        if name == f"{tensor.field}_length":
+        if name == tensor.length:
             return f"the length of {tensor.name}"
     return field

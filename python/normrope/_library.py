@@ -19,6 +19,7 @@ from ._abi import REBUILD, Functions
 from ._manifest import Manifest, Target, read_bytes
 from ._op_rules import SHIPPED, OpRules
 from ._point import Point
+from ._stages import Taken
 from ._trust import distrust
 from .errors import NormropeError, invalid_argument, quoted
 
@@ -35,8 +36,7 @@ class Kernel:
     functions: Functions
     index: int
     id: str
-    #: What it takes, by the fields of `normrope_args`: `q.in`, `positions`.
-    inputs: frozenset[str]
+    takes: Taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def _load(path: Path) -> Library:
         fix = "Start a new process if it was built anew since; otherwise run `normrope build`"
         raise NormropeError("library-invalid", message, fix)
     kernels = {
-        point: Kernel(functions, functions.find(row["id"].encode()), row["id"], frozenset(row["inputs"]))
+        point: Kernel(functions, functions.find(row["id"].encode()), row["id"], Taken.read(row))
         for point, row in manifest.kernels.items()
     }
     return Library(path, manifest, functions, kernels)

@@ -33,7 +33,7 @@ class Manifest:
     compiler: str
     #: By their names.
     ops: dict[str, OpRules]
-    #: Rows of the listing: `id`, and `inputs` by the fields of `normrope_args`.
+    #: Rows of the listing: `id`, and what the kernel takes.
     kernels: dict[Point, dict[str, Any]]
     target: Target
     #: Architectures that a library for CUDA has code for, such as `sm_90`.

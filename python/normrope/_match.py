@@ -2,49 +2,26 @@
 
 In: an op, and the memory and the numbers of a call. Out: the point that they ask for, and each input's memory with the
 dimensions that the table has for it; or a typed error. This checks what the C library cannot see: ranks, sizes that
-must agree, dtypes and devices.
+must agree, dtypes and devices; and what no kernel of the point takes, before one is compiled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from ._implied import implied_by, rotary_dim_of, sizes_of
 from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
 from ._op_rules import OpRules, listed
 from ._point import DTYPES, Point, complete
 from ._rope import RopeTable
+from ._shapes import Require, Sizes, expanded
+from ._stages import FLOAT32_FIELDS, Taken
 from .errors import invalid_argument, require_float32, unfit_argument
 
 _POSITIONS = ("int32", "int64")
-
-Require = Callable[[Any, Callable[[], Exception]], None]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large the dimensions of a call are."""
-
-    #: `[tokens]` or `[batch, tokens]`, by the first side that is given.
-    tokens: tuple[int, ...]
-    head_dim: int
-    #: By side.
-    num_heads: dict[str, int]
-    #: Elements of the table; 0 if there is none.
-    rotary_pairs: int
-
-    def of(self, tensor: TensorInput) -> list[tuple[str, int]]:
-        """Names and sizes of a tensor's dimensions; a batch is one in front of the tokens."""
-        token_names = ("batch", "num_tokens")[-len(self.tokens) :]
-        known = {
-            "num_tokens": list(zip(token_names, self.tokens, strict=True)),
-            "num_heads": [("num_heads", self.num_heads.get(tensor.side, 0))],
-            "head_dim": [("head_dim", self.head_dim)],
-            "rotary_dim / 2": [("rotary_dim / 2", self.rotary_pairs)],
-        }
-        return [dimension for name in tensor.shape for dimension in known[name]]
 
 
 def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
@@ -102,22 +79,49 @@ def match(
     leader = sides[0]
     first = own[leader]
     require_half(leader, first)
-    pairs = _rotary_pairs(op, own.get("rope_table"), table)
-    # A kernel is for one head_dim, so a symbol of a trace gets its value.
-    sizes = Sizes(first.shape[:-2], int(first.shape[-1]), {side: own[side].shape[-2] for side in sides}, int(pairs))
+    asked = [name for name, axis in op.arguments.items() if axis["name"] in axes]
+    sizes = sizes_of(own, leader, sides, rotary_dim_of(op, own, table, asked))
     for tensor in given:
         _require_kind(tensor, own[tensor.name], leader, first)
-        own[tensor.name] = _expanded(tensor, own[tensor.name], sizes, require)
+        own[tensor.name] = expanded(tensor, own[tensor.name], sizes, require)
     for tensor in TENSORS:
         name = tensor.name if tensor.name in own else tensor.side  # in place
         if tensor.is_written and name in own and own[name].is_read_only:
             raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
-    implied = {"headDim": sizes.head_dim, "rotaryDim": 2 * sizes.rotary_pairs, "dtype": first.dtype}
-    point = complete({**axes, **implied}, op)
+    point = complete(axes, op, implied_by(own, sizes, first.dtype))
     if point.missing is not None:
         name, wanted = point.missing
         raise invalid_argument(name, None, wanted)
-    return Matched(point, sizes, own, floats, table, pdl, library)
+    matched = Matched(point, sizes, own, floats, table, pdl, library)
+    taken = None if point.impossible is not None else point.taken
+    if taken is not None:
+        require_taken(matched, taken)
+    return matched
+
+
+def require_taken(matched: Matched, taken: Taken) -> None:
+    """Raises `invalid-argument` for an argument that a kernel does not take, or not so."""
+    memories, sizes = matched.memories, matched.sizes
+    given = {tensor.name: tensor.path for tensor in TENSORS if tensor.name in memories}
+    # A table brings a number of its own through a registered op, so it comes first.
+    given |= ({} if matched.table is None else {"rope_table": "rope_table"}) | {name: name for name in matched.numbers}
+    kernel = f"the kernel for {matched.point}"
+    for name, path in given.items():
+        if path not in taken.inputs:
+            raise unfit_argument(name, "given", f"left out, as {kernel} does not take it")
+    for tensor in TENSORS:
+        if tensor.name not in memories or tensor.dtype != "kernel":
+            continue
+        own = memories[tensor.name]
+        dtype = "float32" if tensor.path in taken.float32 else matched.point.values["dtype"]
+        if own.dtype != dtype:
+            raise unfit_argument(tensor.name, f"a {own.kind} of {own.dtype}", f"{dtype}, as {kernel} takes it")
+    if "pair_axes" in memories and sizes.position_axes != taken.position_axes:
+        what, want = memories["positions"].described, f"of {taken.position_axes} axes, as {kernel} takes it"
+        raise unfit_argument("positions", what, want)
+    if "cos_sin" in memories and sizes.rotary_dim != taken.rotary_dim:
+        what, want = memories["cos_sin"].described, f"[rows, {taken.rotary_dim}], as {kernel} takes it"
+        raise unfit_argument("cos_sin", what, want)
 
 
 def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
@@ -136,18 +140,6 @@ def _require_sides(op: OpRules, sides: Collection[str], given: Collection[Tensor
             raise unfit_argument(tensor.name, "None", f"given, as {next(iter(outputs.values()))} is")
 
 
-def _rotary_pairs(op: OpRules, memory: Memory | None, table: RopeTable | None) -> int:
-    if table is not None:
-        return table.rotary_dim // 2
-    if memory is None:
-        if op.has("rotaryDim"):
-            raise invalid_argument("rope_table", None, "given")
-        return 0
-    if len(memory.shape) == 1:
-        return memory.shape[0]
-    raise unfit_argument("rope_table", memory.described, "a RopeTable, or its turns: [rotary_dim / 2]")
-
-
 def require_half(name: str, memory: Memory) -> None:
     """Raises `invalid-argument` for a dtype that kernels are not made for."""
     if memory.dtype not in DTYPES:
@@ -156,40 +148,10 @@ def require_half(name: str, memory: Memory) -> None:
 
 def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memory) -> None:
     """Raises `invalid-argument` for a dtype or device that does not go with the first heads."""
-    kinds = {"kernel": (first.dtype,), "position": _POSITIONS, "uint64": ("uint64", "int64")}
+    own = (first.dtype, "float32") if tensor.field in FLOAT32_FIELDS else (first.dtype,)
+    kinds = {"kernel": own, "position": _POSITIONS, "uint64": ("uint64", "int64")}
     wanted = kinds.get(tensor.dtype, (tensor.dtype,))
     if memory.dtype not in wanted:
         raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", " or ".join(wanted))
     if memory.device != first.device:
         raise unfit_argument(tensor.name, f"on {memory.device}", f"on {first.device}, as {leader} is")
-
-
-def _expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
-    """Adds a stride of 0 over leading dimensions that may be left out: heads that share a weight, and sequences that
-    share positions."""
-    names, wanted = zip(*sizes.of(tensor), strict=True)
-    optional = _optional_leading(tensor, sizes)
-
-    def unfit() -> Exception:
-        allowed = range(optional, -1, -1)
-        shapes = " or ".join(str(list(wanted[i:])) for i in allowed)
-        named = " or ".join(f"[{', '.join(names[i:])}]" for i in allowed)
-        return unfit_argument(tensor.name, memory.described, f"{shapes}: {named}")
-
-    missing = len(wanted) - len(memory.shape)
-    if not 0 <= missing <= optional:
-        raise unfit()
-    shape, strides = [*wanted[:missing], *memory.shape], [*[0] * missing, *memory.strides]
-    for i in range(missing, len(wanted)):
-        # A batch of one stands for all, as in torch.
-        if i == 0 and len(wanted) > 1 and tensor.shape == ("num_tokens",) and shape[0] == 1:
-            shape[0], strides[0] = wanted[0], 0
-        else:
-            require(shape[i] == wanted[i], unfit)
-    return replace(memory, shape=tuple(shape), strides=tuple(strides))
-
-
-def _optional_leading(tensor: TensorInput, sizes: Sizes) -> int:
-    if tensor.shape[0] == "num_heads":
-        return 1 if "num_heads" in tensor.strides else 0
-    return len(sizes.tokens) - 1 if tensor.shape == ("num_tokens",) else 0

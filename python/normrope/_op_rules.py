@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ._inputs import AXES
+from ._stages import SideStages, Stage
 
 Axis = dict[str, Any]
-#: A stage's name, and the axes that its arguments fix.
-Stage = tuple[str, tuple[tuple[str, Any], ...]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class OpRules:
     """An op. Two are equal if their names and stages are: the ranges of their axes are a config's own."""
 
     #: For each side that has any, in the order of application.
-    stages: tuple[tuple[str, tuple[Stage, ...]], ...]
+    stages: SideStages
     name: str
     #: In the order of the table.
     axes: tuple[Axis, ...] = field(compare=False)
@@ -41,19 +40,19 @@ class OpRules:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The sides that its kernels work on."""
+        """The sides that some kernel works on."""
         return tuple(side for side, _ in self.stages)
 
     @property
-    def fixed(self) -> list[tuple[Axis, Any]]:
-        """The axes that its stages fix, with their values."""
+    def fixed(self) -> list[tuple[Axis, dict[str, Any]]]:
+        """The axes that its stages fix, each with the values that its stage fixes."""
         calls = [dict(args) for _, stages in self.stages for _, args in stages]
-        return [(axis, args[axis["name"]]) for args in calls for axis in AXES if axis["name"] in args]
+        return [(axis, args) for args in calls for axis in AXES if axis["name"] in args]
 
     @cached_property
     def arguments(self) -> dict[str, Axis]:
         """The axes that do not follow from the memory of a call, by their names as arguments."""
-        return {_snake(axis["name"]): axis for axis in self.axes if not axis.get("isImplied", False)}
+        return {snake(axis["name"]): axis for axis in self.axes if not axis.get("isImplied", False)}
 
     @property
     def is_shipped(self) -> bool:
@@ -73,7 +72,7 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{str(letter[0]).lower()}", name)
 
 

@@ -7,11 +7,13 @@ such kernel, in the words of runtime/support.ts. Pure.
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ._op_rules import SHIPPED, Axis, OpRules
+from ._stages import Taken, has_meaning, is_in_range, rejection, taken_at
 from .errors import quoted, show
 
 _DTYPE: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "dtype")
@@ -54,16 +56,26 @@ class Point:
             name = axis["name"]
             value = values.get(name)
             if _is_outside(axis, values):
-                return f"{name} is {show(value)}, and must be {_describe_range(axis)}"
+                alias = _alias_of(axis, value)
+                meant = "" if alias is None else f"; did you mean {show(alias)}?"
+                return f"{name} is {show(value)}, and must be {_describe_range(axis)}{meant}"
         reasons = [_rejection(axis, values) for axis in self.op.axes]
-        reasons += [_rejection(axis, {**values, axis["name"]: value}) for axis, value in self.op.fixed]
-        return next(filter(None, reasons), None)
+        for axis, fixed in self.op.fixed:
+            if has_meaning(axis, {**values, **fixed}):
+                always = {name: part for name, part in axis.items() if name != "when"}
+                reasons.append(_rejection(always, {**values, axis["name"]: fixed[axis["name"]]}))
+        return next(filter(None, reasons), None) or rejection(self.op.stages, values)
+
+    @property
+    def taken(self) -> Taken | None:
+        """What its kernel takes; None if this package does not know the op's stages. The values must be possible."""
+        return taken_at(self.op.stages, self.values)
 
     @property
     def missing(self) -> tuple[str, str] | None:
         """The argument of an axis that must be given and is not, and what it must be; None if nothing is missing."""
         for argument, axis in self.op.arguments.items():
-            if axis["name"] not in self.values and _has_meaning(axis, self.values):
+            if axis["name"] not in self.values and has_meaning(axis, self.values):
                 return argument, _describe_range(axis)
         return None
 
@@ -81,27 +93,29 @@ class Point:
         return f"Add the entry {{ {', '.join(spelled)} }} to {where} and run `normrope build`"
 
 
-def complete(values: Mapping[str, Any], op: OpRules = SHIPPED) -> Point:
-    """The op's point with the values, and defaults for axes that are left out or None."""
+def complete(values: Mapping[str, Any], op: OpRules = SHIPPED, implied: Mapping[str, Any] | None = None) -> Point:
+    """The op's point with the values, and defaults for axes that are left out or None. `implied` are values that tell
+    nothing where they mean nothing."""
+    implied = implied or {}
     point: dict[str, Any] = {}
     for axis in op.axes:
-        value = values.get(axis["name"])
+        name = axis["name"]
+        value = implied[name] if name in implied and has_meaning(axis, point) else values.get(name)
         value = _default(axis, point) if value is None else value
-        if value is not None or (axis["name"] in values and _has_meaning(axis, point)):
-            point[axis["name"]] = value
+        if value is not None or (name in values and has_meaning(axis, point)):
+            point[name] = value
     return Point(op, tuple(point.items()))
 
 
-def point_of(head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object) -> Point:
-    """The point of the op that ships, from arguments. A `rotary_dim` of None is `head_dim`."""
-    return complete(
-        {
-            "headDim": as_int(head_dim),
-            "rotaryDim": None if rotary_dim is None else as_int(rotary_dim),
-            "rope": "neox" if is_neox else "interleaved",
-            "dtype": dtype_name(dtype),
-        }
-    )
+def point_of(
+    head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object, axes: Mapping[str, Any] | None = None
+) -> Point:
+    """The point of the op that ships, from arguments. A `rotary_dim` of None is `head_dim`; 0: nothing rotates.
+    `axes` are the values of others, by the names of the table."""
+    rotary_dim = None if rotary_dim is None else as_int(rotary_dim)
+    own = {"headDim": as_int(head_dim), "rotaryDim": rotary_dim, "dtype": dtype_name(dtype)}
+    rope = {} if rotary_dim == 0 else {"rope": "neox" if is_neox else "interleaved"}
+    return complete({**(axes or {}), **own, **rope})
 
 
 def dtype_name(dtype: object) -> str:
@@ -121,17 +135,12 @@ def _tag(axis: Axis, value: Any) -> str:
     return f"{axis['tag']}{value}" if axis["kind"] == "integer" else str(tags.get(value, value))
 
 
-def _has_meaning(axis: Axis, values: Mapping[str, Any]) -> bool:
-    """Whether an axis means something for these values of earlier axes."""
-    return all(values.get(name) in allowed for name, allowed in axis.get("when", {}).items())
-
-
 def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
     """Why a value that is possible by itself does not go with the others."""
     name, bound = axis["name"], values.get(axis.get("within", ""))
     if name not in values:
         return None
-    if not _has_meaning(axis, values):
+    if not has_meaning(axis, values):
         return f"{name} means nothing where {' and '.join(f'{on} is {values.get(on)}' for on in axis['when'])}"
     if bound is not None and values[name] > bound:
         return f"{name} {values[name]} is more than {axis['within']} {bound}"
@@ -140,7 +149,7 @@ def _rejection(axis: Axis, values: Mapping[str, Any]) -> str | None:
 
 def _default(axis: Axis, values: Mapping[str, Any]) -> Any:
     """The value of an axis that is left out; None if it cannot be left out."""
-    if not _has_meaning(axis, values):
+    if not has_meaning(axis, values):
         return None
     return values.get(axis["follows"]) if "follows" in axis else axis.get("default")
 
@@ -148,20 +157,25 @@ def _default(axis: Axis, values: Mapping[str, Any]) -> Any:
 def _is_outside(axis: Axis, values: Mapping[str, Any]) -> bool:
     """Whether the axis cannot have its value, or lacks one and means something."""
     if axis["name"] not in values:
-        return _has_meaning(axis, values)
-    value = values[axis["name"]]
-    if axis["kind"] == "enum":
-        return value not in axis["values"]
-    if not isinstance(value, int) or isinstance(value, bool):
-        return True
-    return not (value % axis["step"] == 0 and axis["min"] <= value <= axis["max"])
+        return has_meaning(axis, values)
+    return not is_in_range(axis, values[axis["name"]])
+
+
+def _alias_of(axis: Axis, value: object) -> str | None:
+    """The axis's own name for an alias; None if it knows none."""
+    if axis["kind"] != "enum" or not isinstance(value, str):
+        return None
+    word = re.sub("[-_]", "", value.lower().removeprefix("torch."))
+    name: str | None = axis.get("aliases", {}).get(word)
+    return name if name in axis["values"] else None
 
 
 def _describe_range(axis: Axis) -> str:
     if axis["kind"] == "enum":
         return f"one of {', '.join(show(value) for value in axis['values'])}"
     bound = f"{axis['within']} (at most {axis['max']})" if "within" in axis else axis["max"]
-    return f"a multiple of {axis['step']} from {axis['min']} to {bound}"
+    numbers = "whole number" if axis["step"] == 1 else f"multiple of {axis['step']}"
+    return f"a {numbers} from {axis['min']} to {bound}"
 
 
 def _spelled(value: object) -> str:

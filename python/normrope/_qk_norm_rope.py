@@ -1,4 +1,4 @@
-"""The op on q and k, wherever they lie: tensors of torch, or plain buffers on the CPU.
+"""The op on q, k and v, wherever they lie: tensors of torch, or plain buffers on the CPU.
 
 Written by `npm run compile` from the table of inputs, dsl/inputs.ts, and the op's axes. docs/python.md has examples.
 """
@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._general import SHIPPED_FORM, apply, apply_in_place
+from ._general import apply, apply_in_place, shipped_form
 from ._library import LibraryPath
+
+#: The call, with the arguments that are memory in the order of the table of inputs.
+FORM = shipped_form(
+    (
+        "q", "q_out", "q_weight", "q_bias", "k", "k_out", "k_weight", "k_bias", "v", "v_out", "positions", "pair_axes",
+        "cos_sin", "rope_table",
+    )
+)
 
 
 def qk_norm_rope(
@@ -16,8 +24,6 @@ def qk_norm_rope(
     k: Any = None,
     v: Any = None,
     *,
-    eps: float,
-    rope: str,
     q_out: Any = None,
     q_weight: Any = None,
     q_bias: Any = None,
@@ -25,13 +31,13 @@ def qk_norm_rope(
     k_weight: Any = None,
     k_bias: Any = None,
     v_out: Any = None,
-    v_weight: Any = None,
-    v_bias: Any = None,
     positions: Any = None,
     pair_axes: Any = None,
     rope_table: Any = None,
     cos_sin: Any = None,
     attention_factor: float | None = None,
+    eps: float | None = None,
+    rope: str | None = None,
     norm: str | None = None,
     weight: str | None = None,
     norm_rounding: str | None = None,
@@ -44,7 +50,7 @@ def qk_norm_rope(
     pdl: bool = False,
     library: LibraryPath = None,
 ) -> tuple[Any, ...]:
-    """RMSNorm of every head of q and k, then RoPE, out of place.
+    """Norm and rotary embedding of every head of q and k, in one pass and out of place; v may be normed or copied.
 
     Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are
     any multiples of the kernel's vector, at most 4 elements, so a slice of packed rows works as it is. Nothing is
@@ -54,31 +60,34 @@ def qk_norm_rope(
         q: Heads, bf16 or f16.
         k: Heads, of q's dtype, with as many tokens; default: none.
         v: Heads, of q's dtype, with as many tokens; default: none.
-        eps: Added to the mean of squares; 0, or from 2^-126 on.
-        rope: One of neox, interleaved.
         q_out: Where the results of q go, of q's shape; default: a new tensor.
-        q_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
-        q_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        q_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
+        q_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
         k_out: Where the results of k go, of k's shape; default: a new tensor.
-        k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
-        k_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
+        k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
+        k_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
         v_out: Where the results of v go, of v's shape; default: a new tensor.
-        v_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
-        v_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype.
-        positions: `[position_axes, num_tokens]`, int32 or int64, also with a batch in front; any value, angles are reduced exactly.
-        pair_axes: `[rotary_dim / 2]`, uint8.
+        positions: `[num_tokens]`, or `[axes, num_tokens]` with `pair_axes`; a batch comes before the tokens. int32 or
+            int64. With a table any value, since angles are reduced exactly. With `cos_sin` the index of a row; left
+            out if rows are the tokens'.
+        pair_axes: `[rotary_dim / 2]`, uint8: the axis whose position turns each pair, as `normrope.pair_axes` makes
+            it. Default: a token has one position.
         rope_table: The angles: a `RopeTable`; or its turns, `[rotary_dim / 2]` uint64, of `normrope_rope_table`.
-        cos_sin: `[rows, rotary_dim]`, of q's dtype.
+            Without a table and `cos_sin` nothing rotates.
+        cos_sin: `[rows, rotary_dim]`, of q's dtype or float32, in place of a table: cosines, then sines, of a
+            position; or of a token, `[num_tokens, rotary_dim]`, also with a batch in front.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
+        eps: Added to the mean of squares; 0, or from 2^-126 on. Needed if the kernel takes it.
+        rope: One of neox, interleaved. Needed if rotary_dim gives it a meaning.
         norm: One of rms, layer, none; default rms.
         weight: One of plain, one_plus, none; default plain.
         norm_rounding: One of once, before_weight, after_weight, scale; default once.
         rotary_at: One of leading, trailing; default leading.
         rope_rounding: One of once, products, sum; default once.
         value: One of none, copy, norm; default none.
-        head_dim: Elements of a head, if q, k and outputs are rows: `[tokens, heads * dim]` or
+        head_dim: Elements of a head, if heads and outputs are rows: `[tokens, heads * dim]` or
             `[batch, tokens, heads * dim]`.
-        heads_dim: The dimension of the heads in q, k and outputs: -3 if they come before the tokens, as in
+        heads_dim: The dimension of the heads in inputs and outputs: -3 if they come before the tokens, as in
             `[batch, heads, tokens, dim]`. If no one stride reaches all tokens of a batch, each sequence is a launch.
         dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
         pdl: Programmatic dependent launch. No kernel that may still be unfinished, back to the last ordinary launch in
@@ -87,20 +96,27 @@ def qk_norm_rope(
             `./build`. What it lacks comes from the cache, or is compiled into it.
 
     Returns:
-        The results for q and k: q_out and k_out and v_out if they are given, else new tensors; None for k if it is left out.
+        The result for each side, in order: the output that is given, else a new tensor; None for a side that is left
+        out, except that without v there is no result for v.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
             `cpu-unsupported`, `torch-unsupported`, `no-device`, `out-of-memory`, `device-error`; nothing was
             launched or written.
     """
-    return apply(
-        SHIPPED_FORM,
-        (q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, v, v_out, v_weight, v_bias, positions, pair_axes, cos_sin),
+    results = apply(
+        FORM,
+        (
+            q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, v, v_out, positions, pair_axes, cos_sin,
+        ),
         rope_table,
-        (rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim, heads_dim, pdl, library),
+        (
+            rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim,
+            heads_dim, pdl, library,
+        ),
         dtype,
     )
+    return results if v is not None else results[:-1]
 
 
 def qk_norm_rope_(
@@ -108,19 +124,17 @@ def qk_norm_rope_(
     k: Any = None,
     v: Any = None,
     *,
-    eps: float,
-    rope: str,
     q_weight: Any = None,
     q_bias: Any = None,
     k_weight: Any = None,
     k_bias: Any = None,
-    v_weight: Any = None,
-    v_bias: Any = None,
     positions: Any = None,
     pair_axes: Any = None,
     rope_table: Any = None,
     cos_sin: Any = None,
     attention_factor: float | None = None,
+    eps: float | None = None,
+    rope: str | None = None,
     norm: str | None = None,
     weight: str | None = None,
     norm_rounding: str | None = None,
@@ -133,11 +147,16 @@ def qk_norm_rope_(
     pdl: bool = False,
     library: LibraryPath = None,
 ) -> None:
-    """The same in place: q and k are read and written. The arguments are those of `qk_norm_rope`."""
+    """The same in place: heads are read and written. The arguments are those of `qk_norm_rope`, but for outputs."""
     apply_in_place(
-        SHIPPED_FORM,
-        (q, None, q_weight, q_bias, k, None, k_weight, k_bias, v, None, v_weight, v_bias, positions, pair_axes, cos_sin),
+        FORM,
+        (
+            q, None, q_weight, q_bias, k, None, k_weight, k_bias, v, None, positions, pair_axes, cos_sin,
+        ),
         rope_table,
-        (rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim, heads_dim, pdl, library),
+        (
+            rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim,
+            heads_dim, pdl, library,
+        ),
         dtype,
     )

@@ -36,7 +36,7 @@ class RopeTable:
     remembers a call with it. If a CUDA graph has captured it, it lives as long as the process.
     """
 
-    #: Leading elements of a head that rotate.
+    #: Elements of a head that rotate.
     rotary_dim: int
     #: `[rotary_dim / 2]`, radians per position.
     inv_freq: tuple[float, ...]
@@ -48,7 +48,7 @@ class RopeTable:
 
         Args:
             base: `rope_theta`.
-            rotary_dim: Leading elements of a head that rotate, even.
+            rotary_dim: Elements of a head that rotate, even.
             scaling: `rope_type` (`linear`, `dynamic`, `alpha`, `yarn`, `yarn-ramp`, `llama3`, `longrope`,
                 `proportional`), and the parameters of that one in snake_case, which docs/runtime.md lists. Default:
                 none.

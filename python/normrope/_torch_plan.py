@@ -23,14 +23,15 @@ from ._form import Form
 from ._kernels import kernel_for
 from ._library import Kernel
 from ._manifest import Target
-from ._match import Matched, Require
+from ._match import Matched
 from ._memory import Memory
 from ._rope import RopeTable
+from ._shapes import Require
 from ._torch_names import is_in_bad_fork, stream_of
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "float32"}
-_DTYPES |= {torch.int32: "int32", torch.int64: "int64"}
+_DTYPES |= {torch.int32: "int32", torch.int64: "int64", torch.uint8: "uint8"}
 _DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
 #: torch has complex numbers of these. Views of their parts may be negated when they are read.
 _PARTS = ("f16", "float32")
@@ -100,7 +101,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     kernel = kernel_for(matched.point, target, arch, matched.library)
     if target == "cpu":
         return Plan(pack_on_host(matched, kernel), kernel, -1, matched)
-    call, functions = pack(matched, kernel.inputs), kernel.functions
+    call, functions = pack(matched, kernel.takes), kernel.functions
     with torch.cuda.device(device):
         index = torch.cuda.current_device()
         functions.require(functions.device_set(index))

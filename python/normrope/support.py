@@ -1,7 +1,7 @@
 """Whether there is a kernel for a point: SGLang's models ask before they use the op.
 
-In: head_dim, style and dtype. Out: yes, or the reason why not. A kernel that is missing is compiled, so that the first
-call need not.
+In: head_dim, style, dtype and other axes. Out: yes, or the reason why not. A kernel that is missing is compiled, so
+that the first call need not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from typing import Any
 from ._dispatch import find_torch_op, require_version
 from ._kernels import kernel_for
 from ._library import LibraryPath
-from ._point import point_of
+from ._op_rules import SHIPPED, listed, snake
+from ._point import as_int, point_of
 from .errors import NormropeError, invalid_argument, show
+
+#: Axes that have an argument of their own here.
+_SAID = ("headDim", "rotaryDim", "rope", "dtype")
+#: The others, by their names as arguments.
+_AXES = {snake(axis["name"]): axis["name"] for axis in SHIPPED.axes if axis["name"] not in _SAID}
 
 
 def can_use_fused_qk_norm_rope(
@@ -25,18 +31,21 @@ def can_use_fused_qk_norm_rope(
     rotary_dim: int | None = None,
     device: Any = None,
     library: LibraryPath = None,
+    **axes: Any,
 ) -> bool:
     """Whether there is a kernel for a head_dim, style and dtype. It is compiled if it must be.
 
     Args:
         dtype: torch.bfloat16, torch.float16, or their names, such as "bf16".
         yarn: Of no effect, because every scaling is only another table. SGLang passes it.
-        rotary_dim: Leading elements of a head that rotate; default `head_dim`.
+        rotary_dim: Elements of a head that rotate; default `head_dim`. With 0 nothing rotates.
         device: "cpu", "cuda", "cuda:1" or a torch.device; default: the current GPU if torch was imported and sees one,
             else the CPU.
         library: As in `fused_qk_norm_rope`.
+        axes: What `qk_norm_rope` would do besides: its arguments `norm`, `weight`, `norm_rounding`, `rotary_at`,
+            `rope_rounding`, `value`; and what its tensors would say: `weight_dtype`, `bias`, `angles`, `position_axes`.
     """
-    reason = why_not(head_dim, is_neox, dtype, yarn, rotary_dim=rotary_dim, device=device, library=library)
+    reason = why_not(head_dim, is_neox, dtype, yarn, rotary_dim=rotary_dim, device=device, library=library, **axes)
     return reason is None
 
 
@@ -49,21 +58,33 @@ def why_not(
     rotary_dim: int | None = None,
     device: Any = None,
     library: LibraryPath = None,
+    **axes: Any,
 ) -> str | None:
     """Why `can_use_fused_qk_norm_rope` says no, and what would help; None if it says yes."""
     find_torch_op()  # it makes the answer a constant for torch's compiler
-    return answer(head_dim, is_neox, dtype, rotary_dim, device, library)
+    return answer(head_dim, is_neox, dtype, rotary_dim, device, library, tuple(axes.items()))
 
 
 def answer(
-    head_dim: int, is_neox: bool, dtype: Any, rotary_dim: int | None, device: Any, library: LibraryPath
+    head_dim: int,
+    is_neox: bool,
+    dtype: Any,
+    rotary_dim: int | None,
+    device: Any,
+    library: LibraryPath,
+    axes: tuple[tuple[str, Any], ...],
 ) -> str | None:
     """The same. A function that is being compiled has the answer of when it is traced."""
     try:
         if not isinstance(is_neox, bool):
             raise invalid_argument("is_neox", is_neox, "True or False")
         target, arch = _target_of(device)
-        kernel_for(point_of(head_dim, rotary_dim, is_neox, dtype), target, arch, library)
+        unknown = next((name for name, _ in axes if name not in _AXES), None)
+        if unknown is not None:
+            message = f"{unknown} is no axis of {SHIPPED.name}"
+            raise NormropeError("invalid-argument", message, f"Others are {listed(list(_AXES))}")
+        own = {_AXES[name]: as_int(value) for name, value in axes}
+        kernel_for(point_of(head_dim, rotary_dim, is_neox, dtype, own), target, arch, library)
     except NormropeError as error:
         return str(error)
     return None

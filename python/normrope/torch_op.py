@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _fused, _general
+from . import _fused, _general, _qk_norm_rope
 from ._dispatch import first_of
 from ._form import Form
 from ._inputs import NUMBERS, SIDES, TENSORS
@@ -209,7 +209,7 @@ def _axis_of(spelled: str) -> tuple[str, str | int]:
 
 def _axis(name: str, axis: Axis) -> str:
     kind = "str" if axis["kind"] == "enum" else "int"
-    return f"{kind}? {name}=None" if "default" in axis else f"{kind} {name}"
+    return f"{kind}? {name}=None" if "default" in axis or "when" in axis else f"{kind} {name}"
 
 
 _FUSED_SCHEMA = (
@@ -232,5 +232,5 @@ def _take_fused(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[An
 _registration = torch.library.Library("normrope", "FRAGMENT")
 _register(_fused.FORM, _FUSED_SCHEMA, _take_fused, launch, _fake)
 _axes = [_axis(name, axis) for name, axis in SHIPPED.arguments.items()]
-_register_general(_general.SHIPPED_FORM, head={}, required=("q", "eps"), axes=_axes)
+_register_general(_qk_norm_rope.FORM, head={}, required=("q",), axes=_axes)
 _register_general(_general.OWN_FORM, head={"name": "str", "axes": "str[]"}, required=(), axes=())

@@ -67,7 +67,8 @@ class GeneralRefusals(DeviceCase):
                 normrope.qk_norm_rope(q, k, **given)
             with torch.profiler.profile(), self.refuses("invalid-argument", part):
                 normrope.qk_norm_rope(q, k, **given)
-            with self.assertRaisesRegex(Exception, part.replace(". ", r"\W+")):  # torch shows an error's text or its repr
+            # torch shows an error's text or its repr
+            with self.assertRaisesRegex(Exception, part.replace(". ", r"\W+")):
                 compiled(q, k, **given)
 
     def test_grad_is_refused_in_words(self) -> None:

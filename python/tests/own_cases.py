@@ -270,7 +270,7 @@ class OwnCases(DeviceCase):
         with torch.profiler.profile(), self.refuses("invalid-argument", part):
             op.in_place(**given)
         torch._dynamo.reset()
-        with self.assertRaisesRegex(Exception, part):
+        with self.assertRaisesRegex(Exception, part.replace(". ", r"\W+")):  # torch shows an error's text or its repr
             torch.compile(op.in_place, fullgraph=True)(**given)
 
     def test_grad_is_refused_in_words(self) -> None:

@@ -183,13 +183,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"dtype": None}, "dtype is None"),
     *(({name: 10**400}, f"{name} is 1000000000") for name in ("factor", "base", "eps")),
     ({"base": 5e-324}, "base is 5e-324. base must be one whose frequencies float64 can hold"),
+    ({"rotary_dim": 0}, "rotary_dim is 0. rotary_dim must be an even number from 2"),
     ({"dtype": "f32"}, 'dtype is "f32". dtype must be "bf16" or "f16"'),
 ]
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
-    ({"rotary_dim": 63}, "rotaryDim is 63, and must be a multiple of 2 from 2 to headDim (at most 1024)"),
+    ({"rotary_dim": 63}, "rotaryDim is 63, and must be a multiple of 2 from 0 to headDim (at most 1024)"),
     ({"rotary_dim": 128}, "None can be made: rotaryDim 128 is more than headDim 64"),
-    ({"rotary_dim": 0}, "rotaryDim is 0"),
     ({"head_dim": "64"}, 'headDim is "64", and must be a multiple of 8 from 16 to 1024'),
     ({"head_dim": -64}, "headDim is -64"),
     ({"head_dim": True}, "headDim is True"),

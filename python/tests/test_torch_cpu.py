@@ -23,6 +23,7 @@ if why_unfit(torch) is not None:
 
 from torch.testing._internal.two_tensor import TwoTensor
 
+from axes_torch_cases import AxesCases
 from built import build
 from forked import said_by_child
 from general_cases import GeneralCases
@@ -183,7 +184,11 @@ class OwnOps(OwnCases):
     device = "cpu"
 
 
-del Cases, GeneralCases, GeneralRefusals, OwnCases  # bases, and no tests of their own
+class Axes(AxesCases):
+    device = "cpu"
+
+
+del Cases, GeneralCases, GeneralRefusals, OwnCases, AxesCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()

@@ -14,6 +14,7 @@ if not torch.cuda.is_available():
     raise unittest.SkipTest("needs a GPU that torch sees")
 
 import normrope
+from axes_torch_cases import AxesCases
 from general_cases import GeneralCall, GeneralCases
 from general_refused import GeneralRefusals
 from normrope import _torch_names, _torch_plan
@@ -233,7 +234,11 @@ class OwnOps(OwnCases):
     device = "cuda"
 
 
-del Cases, GeneralCases, GeneralRefusals, OwnCases  # bases, and no tests of their own
+class Axes(AxesCases):
+    device = "cuda"
+
+
+del Cases, GeneralCases, GeneralRefusals, OwnCases, AxesCases  # bases, and no tests of their own
 
 if __name__ == "__main__":
     unittest.main()
