@@ -46,7 +46,10 @@ class Point:
         return f"{self.op.name}__{'_'.join(tags)}"
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {_spelled(value)}" for name, value in self.items)
+        defaults = {axis["name"]: axis.get("default") for axis in self.op.axes}
+        # A default says nothing, and there are many.
+        said = [(name, value) for name, value in self.items if value != defaults.get(name)]
+        return ", ".join(f"{name} {_spelled(value)}" for name, value in said)
 
     @property
     def impossible(self) -> str | None:
