@@ -1,7 +1,7 @@
 /* The C interface of a normrope library, the same for the CUDA and the CPU target. Emitted by `normrope emit`.
  *
  * A kernel applies its op's stages to every head of a batch of tokens. It computes in float32 and rounds once, to the kernel's
- * dtype. The op that ships does this to query and key heads:
+ * dtype, unless its point says that it rounds where a model's code does. The op that ships does this to query and key heads:
  *
  *     y = rotate(x * rsqrt(mean(x^2) + eps) * weight, position)
  *
@@ -43,9 +43,9 @@ extern "C" {
 #define NORMROPE_ERROR_DEVICE (-5)    /* a CUDA call failed */
 
 /* Flag of normrope_args: use programmatic dependent launch. It needs a device and library code of sm_90 or newer; elsewhere
- * the launch is an ordinary one. The kernel reads the weights and the table before it waits for the kernel before it, and
- * positions and data after the wait. So no unfinished kernel since the last ordinary launch in the stream may write the
- * weights or the table. */
+ * the launch is an ordinary one. The kernel reads weights, biases, pair_axes and the table before it waits for the kernel
+ * before it, and positions, cos_sin and data after the wait. So no unfinished kernel since the last ordinary launch in the
+ * stream may write what is read before. */
 #define NORMROPE_PDL 1u
 
 /* All the heads of a side: the query heads, the key heads, or the value heads. If num_heads is 0, the inputs that the kernel
@@ -62,6 +62,10 @@ extern "C" {
  * Alignment  Pointers are multiples of the kernel's vector in bytes, and strides are multiples of it in elements. A stride
  *            over a single token or head may be anything. The vector is at most 4 elements, 8 bytes: for NeoX
  *            gcd(rotary_dim / 2, 4). `normrope explain` shows it.
+ * Angles     A kernel rotates by the table, or by rows of cos_sin: the row of a token's position, or the token's own if
+ *            positions is NULL. With several position axes, positions has a row for each, and pair_axes names the axis of each
+ *            pair. On the CPU target a position without a row and an axis that does not exist are refused. On CUDA they cannot be
+ *            seen: a position must have a row, and an axis that does not exist is the last one.
  * Aliasing   In place, out equals in, with the same strides. Otherwise a written head must not overlap any other head that
  *            is read or written, of any side. No written head may overlap a weight, the positions or the table. A call
  *            checks this. If rows of different strides interleave, it may refuse heads that are apart, too. Sides may share
@@ -167,7 +171,7 @@ int normrope_find(const char *kernel_id);
 const char *normrope_kernel_id(int kernel);
 /* Loads the kernel on the current device, so that a first run can be captured in a CUDA graph. */
 int normrope_prepare(int kernel);
-/* Checks everything that normrope_run checks, and launches nothing. */
+/* Checks everything that normrope_run checks, and launches nothing. On the CPU target it reads positions and pair_axes. */
 int normrope_check(int kernel, const normrope_args *args);
 /* Tells what normrope_run would launch for the arguments on the current device. Reads no data and launches nothing. */
 int normrope_launch_info(int kernel, const normrope_args *args, normrope_launch *launch);
