@@ -134,6 +134,12 @@ __device__ __forceinline__ float sum_over_fragments(const float (&sums)[FRAGMENT
   return all[0];
 }
 
+// x / N, rounded to nearest. A product with 1 / N is that if N is a power of two, and much faster.
+template <uint32_t N>
+__device__ __forceinline__ float divided_by(float x) {
+  return (N & (N - 1)) == 0 ? x * (1.0f / N) : __fdiv_rn(x, N);
+}
+
 // A vector of 1, 2 or 4 elements is a uint16_t, a uint32_t or a uint2.
 
 __device__ __forceinline__ void widen_bf16(uint16_t v, float *x) { x[0] = __uint_as_float(uint32_t(v) << 16); }
