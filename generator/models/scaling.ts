@@ -54,12 +54,17 @@ const SCHEMAS = {
 type RopeType = keyof typeof SCHEMAS;
 
 /** Parameters of every type, which are read elsewhere. */
-const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+const COMMON = [
+  ...["rope_type", "type", "rope_theta", "partial_rotary_factor"],
+  ...["mrope_section", "mrope_interleaved", "xdrope_section"],
+];
 
 /** @throws UserError `bad-model-config`. */
 export function readScaling(model: TextModel, stated: Stated): ReadScaling {
   const { name: where, fields } = stated;
-  const ropeType = fields.rope_type ?? fields.type ?? "default";
+  const said = fields.rope_type ?? fields.type ?? "default";
+  // Several rows of positions are no scaling.
+  const ropeType = said === "mrope" || said === "xdrope" ? "default" : said;
   const read = model.row?.ropeTypes ?? Object.keys(SCHEMAS);
   if (typeof ropeType !== "string" || !isRopeType(ropeType) || !read.includes(ropeType))
     throw badField(model, `${where}.rope_type`, ropeType, `one of ${read.join(", ")}`);

@@ -25,7 +25,9 @@ if (space !== undefined) write(OP_MODULE, renderPython(readTemplates(), pythonOp
 /** The ops that `normrope/dsl` exports. The compiler reads them in a config that has a space of each. */
 function shippedOps() {
   const names = Object.entries(dsl).flatMap(([name, value]) => (typeof value === "object" ? [name] : []));
-  const spaces = names.map((name) => `defineSpace(${name}, { headDim: [64], rotaryDim: [0], dtype: ["bf16"] })`);
+  const spaces = names.map(
+    (name) => `defineSpace(${name}, { headDim: [64], rotaryDim: [0], dtype: ["bf16"] })`,
+  );
   const text = `import { defineSpace, ${names.join(", ")} } from "normrope/dsl";\nexport default [${spaces.join(", ")}];\n`;
   return readConfig(parseConfig(join(PACKAGE_ROOT, "shipped.config.ts"), text)).spaces.map(({ op }) => op);
 }
