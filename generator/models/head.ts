@@ -105,7 +105,10 @@ const defaultsBefore = (kept: Values): Values => ({
 function headOfRow(config: ModelConfig, row: ModelType, flags: ModelFlags): Head {
   const off: Values = isNormOff(config, row) ? { norm: "none" } : {};
   const rows: Values = flags.textOnly ? { positionAxes: undefined } : {};
-  return { op: shippedOp(row.op ?? "qk_norm_rope"), values: meaningful({ ...row.axes, ...off, ...rows }) };
+  const values = meaningful({ ...row.axes, ...off, ...rows });
+  // RoPE alone has no order.
+  const name = values.norm === "none" ? undefined : row.op;
+  return { op: shippedOp(name ?? "qk_norm_rope"), values };
 }
 
 /** An entry of `HEADS`. @throws UserError `bad-option` for any other text. */

@@ -63,8 +63,9 @@ const COMMON = [
 export function readScaling(model: TextModel, stated: Stated): ReadScaling {
   const { name: where, fields } = stated;
   const said = fields.rope_type ?? fields.type ?? "default";
-  // Several rows of positions are no scaling.
-  const ropeType = said === "mrope" || said === "xdrope" ? "default" : said;
+  // Several rows of positions are no scaling; beside xdrope may stand an alpha.
+  const rows = said === "xdrope" && fields.alpha != null ? "dynamic" : "default";
+  const ropeType = said === "mrope" || said === "xdrope" ? rows : said;
   const read = model.row?.ropeTypes ?? Object.keys(SCHEMAS);
   if (typeof ropeType !== "string" || !isRopeType(ropeType) || !read.includes(ropeType))
     throw badField(model, `${where}.rope_type`, ropeType, `one of ${read.join(", ")}`);
