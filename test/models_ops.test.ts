@@ -94,6 +94,7 @@ describe("op-missing: no op does what the model does:", () => {
       {
         ...ACME,
         model_type: "deepseek_v4",
+        qk_rope_head_dim: 64,
         compress_ratios: [0, 0, 4, 128],
         head_dim: 512,
         num_attention_heads: 64,
