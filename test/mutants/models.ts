@@ -12,8 +12,8 @@ export const MODEL_MUTANTS: readonly Mutant[] = inClass("importing a model", [
   {
     name: "an op that norms after RoPE takes the kernels of a model that norms before it",
     file: "generator/edit/spaces.ts",
-    find: "done?.map(({ name }) => name).join()",
-    replace: "done?.map(({ name }) => name).sort().join()",
+    find: "const calls = left[side] ?? [];",
+    replace: "const calls = [...(left[side] ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));",
     killedBy: "test/models_ops.test.ts",
   },
   {
