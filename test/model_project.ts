@@ -76,3 +76,16 @@ export function project(model: string | Fields, config = neoxSpace(16)) {
   };
   return { run, refuses, config: () => readFileSync(join(folder, "normrope.config.ts"), "utf8") };
 }
+
+/** A config that says heads and nothing of RoPE. */
+export const BARE: Fields = {
+  ...{ num_attention_heads: 32, num_key_value_heads: 8, hidden_size: 4096, num_hidden_layers: 4 },
+  dtype: "bfloat16",
+};
+
+/** What `--json` says of a model, in a project with every op that ships. */
+export async function imported(fields: Fields, ...flags: readonly string[]) {
+  const { code, out, err } = await project(fields, OPS_CONFIG).run("--json", ...flags);
+  expect([code, err]).toEqual([0, ""]);
+  return JSON.parse(out);
+}

@@ -1,18 +1,18 @@
-/** What becomes axis values: rows of positions, the model's own rounding, layers that differ, and fields that code ignores. */
+/** What becomes axis values: rows of positions, the model's own rounding, layers that differ. */
 import { describe, expect, it } from "vitest";
 import { pairAxes } from "../runtime/index.js";
-import { ACME, type Fields, OPS_CONFIG, printed, project, QWEN3, tablesIn } from "./model_project.js";
+import {
+  ACME,
+  BARE,
+  type Fields,
+  imported,
+  OPS_CONFIG,
+  printed,
+  project,
+  QWEN3,
+  tablesIn,
+} from "./model_project.js";
 import { each, expectTable, frequency, yarn } from "./rope_definitions.js";
-
-/** What `--json` says of a model, in a project with every op that ships. */
-async function imported(fields: Fields, ...flags: readonly string[]) {
-  const { code, out, err } = await project(fields, OPS_CONFIG).run("--json", ...flags);
-  expect([code, err]).toEqual([0, ""]);
-  return JSON.parse(out);
-}
-
-const heads = { num_attention_heads: 32, num_key_value_heads: 8, hidden_size: 4096, num_hidden_layers: 4 };
-const bare = { ...heads, dtype: "bfloat16" };
 
 describe("several rows of positions", () => {
   it.each<
@@ -39,7 +39,7 @@ describe("several rows of positions", () => {
     ["glm_ocr", { partial_rotary_factor: 0.5 }, "d128_r64_interleaved_nonorm_p3", [8, 12, 12], "sectioned"],
     ["paddleocr_vl", {}, "d128_r128_neox_nonorm_p3", [16, 24, 24], "sectioned"],
   ])("%s %j", async (model_type, fields, id, sections, layout) => {
-    const model = { ...bare, model_type, rope_theta: 1e6, ...fields };
+    const model = { ...BARE, model_type, rope_theta: 1e6, ...fields };
     const { layers } = await imported(model);
     expect(layers[0].id).toBe(`qk_norm_rope__bf16_${id}`);
     const { call, python, ...options } = layers[0].pairAxes;
@@ -58,7 +58,7 @@ describe("several rows of positions", () => {
   it.each([[[16, 24]], [[16, 24, 25]], [["a", 1, 2]], [7]])(
     "sections that do not fit: %j",
     async (mrope_section) => {
-      const model = { ...bare, model_type: "qwen2_vl", rope_scaling: { mrope_section } };
+      const model = { ...BARE, model_type: "qwen2_vl", rope_scaling: { mrope_section } };
       const err = await project(model).refuses();
       expect(err).toMatch(/\[bad-model-config\].*mrope_section is .*\n.*3 whole numbers whose sum is 64/);
     },
@@ -66,7 +66,7 @@ describe("several rows of positions", () => {
 
   it("HunYuan's pairs are torn: text alone is left", async () => {
     const rope_scaling = { type: "xdrope", alpha: 1000, xdrope_section: [16, 16, 16, 16] };
-    const model = { ...bare, model_type: "hunyuan_vl", rope_scaling, rope_theta: 1e4 };
+    const model = { ...BARE, model_type: "hunyuan_vl", rope_scaling, rope_theta: 1e4 };
     expect(await project(model).refuses()).toMatch(/different rows of positions.*\n.*add --text-only$/);
     const { layers } = await imported(model, "--text-only");
     expect(layers[0].id).toBe("qk_rope_norm__bf16_d128_r128_neox");
@@ -103,7 +103,7 @@ describe("--rounding model", () => {
     ["llama4_text", {}, "qk_rope_norm__bf16_d128_r128_interleaved_noweight_nlate_cs32_rsum"],
     ["exaone4", { layer_types: Array(4).fill("full_attention") }, "qk_norm_rope__bf16_d128_r0_nearly"],
   ])("%s", async (model_type, fields, id) => {
-    const { layers, rounding } = await imported({ ...bare, model_type, ...fields }, "--rounding", "model");
+    const { layers, rounding } = await imported({ ...BARE, model_type, ...fields }, "--rounding", "model");
     expect(layers[0].id).toBe(id);
     expect(rounding).toMatch(/^as the model's own code: it r/);
     const rotates = !id.includes("_r0");
@@ -116,7 +116,7 @@ describe("--rounding model", () => {
     ["deepseek_v4", { compress_ratios: [0, 4, 4, 4] }, /: q and k round at different places/],
     ["openelm", { head_dim: 64 }, /it is not known where the own code of openelm rounds/],
   ])("is refused for %s", async (model_type, fields, message) => {
-    const err = await project({ ...bare, model_type, ...fields }, OPS_CONFIG).refuses("--rounding", "model");
+    const err = await project({ ...BARE, model_type, ...fields }, OPS_CONFIG).refuses("--rounding", "model");
     expect(err).toMatch(/\[unsupported-model\]/);
     expect(err).toMatch(message);
   });
@@ -127,7 +127,7 @@ describe("layers that differ", () => {
     const types = each(40, (i) => (i % 4 === 0 ? "full_attention" : "sliding_attention"));
     const { layers } = await imported({
       ...{
-        ...bare,
+        ...BARE,
         model_type: "laguna",
         num_hidden_layers: 40,
         layer_types: types,
@@ -147,7 +147,7 @@ describe("layers that differ", () => {
   it.each([[[48, 64]], [7], [[48, 0, 64, 64]]])(
     "heads of each layer that are none: %j",
     async (num_attention_heads_per_layer) => {
-      const model = { ...bare, model_type: "laguna", num_attention_heads: 48, num_attention_heads_per_layer };
+      const model = { ...BARE, model_type: "laguna", num_attention_heads: 48, num_attention_heads_per_layer };
       expect(await project(model).refuses()).toMatch(
         /num_attention_heads_per_layer is .*\n.*one for each layer$/,
       );
@@ -156,7 +156,7 @@ describe("layers that differ", () => {
 
   it("MiMo-V2: the first layer is full, sliding ones have twice the kv heads; what is not read is named", async () => {
     const { layers, remarks } = await imported({
-      ...{ ...bare, model_type: "mimo_v2_flash", num_attention_heads: 64, num_key_value_heads: 4 },
+      ...{ ...BARE, model_type: "mimo_v2_flash", num_attention_heads: 64, num_key_value_heads: 4 },
       ...{ num_hidden_layers: 12, swa_num_key_value_heads: 8, attention_other_setting: {} },
     });
     expect(layers.map(({ count, heads, id }: Fields) => [count, heads, id])).toEqual([
@@ -170,7 +170,7 @@ describe("layers that differ", () => {
   it("DeepSeek-V4: compressed layers have YaRN, sliding ones none, and the factor of cosine and sine stays 1", () => {
     const text = printed({
       ...{
-        ...bare,
+        ...BARE,
         model_type: "deepseek_v4",
         head_dim: 512,
         num_attention_heads: 64,
@@ -191,7 +191,7 @@ describe("layers that differ", () => {
   it.each([[undefined], [[0, 4]], [[0, 4, 5, 128]]])(
     "DeepSeek-V4's layers are said: not %j",
     async (compress_ratios) => {
-      const model = { ...bare, model_type: "deepseek_v4", compress_ratios };
+      const model = { ...BARE, model_type: "deepseek_v4", compress_ratios };
       expect(await project(model).refuses()).toMatch(
         /\[bad-model-config\].*compress_ratios is .*\n.*a list of 4 numbers/,
       );
@@ -200,7 +200,7 @@ describe("layers that differ", () => {
 
   it("Gemma 4's v has a norm; layers that share k and v leave them out", () => {
     const text = printed({
-      ...bare,
+      ...BARE,
       model_type: "gemma3n_text",
       num_hidden_layers: 20,
       num_kv_shared_layers: 10,
@@ -211,48 +211,10 @@ describe("layers that differ", () => {
 
   it("LFM2's sliding_attention is a convolution in its code", () => {
     const layer_types = ["sliding_attention", "full_attention", "conv", "conv"];
-    const text = printed({ ...bare, model_type: "lfm2", layer_types });
+    const text = printed({ ...BARE, model_type: "lfm2", layer_types });
     expect(text).toMatch(/^1 layer of full_attention$/m);
     expect(text).toMatch(/^3 layers of conv: no kernel$/m);
   });
-});
-
-describe("parameters of RoPE that the model's own code does not look at", () => {
-  it("flat ones, of Gemma 3 and 3n: their own bases remain", () => {
-    const rope_parameters = { rope_type: "linear", factor: 8, rope_theta: 5e6 };
-    for (const model_type of ["gemma3n_text", "gemma3_text"]) {
-      const text = printed({
-        ...bare,
-        model_type,
-        num_kv_shared_layers: 0,
-        num_hidden_layers: 6,
-        rope_parameters,
-      });
-      const [slides, full] = tablesIn(text);
-      expectTable(slides, each(128, frequency(1e4, 256)));
-      expectTable(full, each(128, frequency(1e6, 256)));
-      expect(text).toMatch(/remark {4}rope_parameters for all layers is not read/);
-    }
-  });
-
-  it.each(["qwen3_moe", "hy_v3", "apertus", "glm4_moe"])(
-    "those by layer type, of %s, which has one table",
-    (model_type) => {
-      const rope_parameters = { full_attention: { rope_type: "linear", factor: 8, rope_theta: 5e6 } };
-      const model = { ...bare, head_dim: 128, model_type, use_qk_norm: true, partial_rotary_factor: 1 };
-      const [said] = tablesIn(printed({ ...model, rope_parameters, rope_theta: 3e6 }));
-      expectTable(said, each(64, frequency(3e6, 128)));
-      const [left] = tablesIn(printed({ ...model, rope_parameters }));
-      const base = { hy_v3: 11_158_840, apertus: 12_000_000 }[model_type] ?? 1e4;
-      expectTable(left, each(64, frequency(base, 128)));
-    },
-  );
-});
-
-it("PLaMo-2's source fixes eps and the base", async () => {
-  const { model, layers, remarks } = await imported({ ...bare, model_type: "plamo2", rms_norm_eps: 1e-5 });
-  expect([model.eps, layers[0].tables[0].parameters.base]).toEqual([1e-6, 10_000]);
-  expect(remarks.join("\n")).toContain("fixed in the source");
 });
 
 it.each([
@@ -269,7 +231,7 @@ it.each([
 ])("%s is known", async (model_type) => {
   const fields = { qk_layernorm: true, partial_rotary_factor: model_type === "minimax_m3" ? 0.5 : undefined };
   expect(
-    (await imported({ ...bare, model_type, head_dim: 128, global_head_dim: 128, ...fields })).layers,
+    (await imported({ ...BARE, model_type, head_dim: 128, global_head_dim: 128, ...fields })).layers,
   ).not.toEqual([]);
 });
 
@@ -278,7 +240,7 @@ it.each<[string, string]>([
   ["persimmon", "qk_norm_rope__bf16_d128_r64_neox_layernorm_bias"],
   ["phi", "qk_norm_rope__bf16_d128_r64_neox_layernorm_bias"],
 ])("%s norms heads with a LayerNorm if it is switched on", async (model_type, id) => {
-  const model = { ...bare, model_type };
+  const model = { ...BARE, model_type };
   expect((await imported({ ...model, qk_layernorm: true })).layers[0].id).toBe(id);
   expect((await imported({ ...model, qk_layernorm: false })).layers[0].id).toBe(
     id.replace(/layernorm(_bias)?/, "nonorm"),

@@ -91,6 +91,8 @@ export interface ModelType {
   readonly alpha?: true;
   /** The model's own code has no layer types, so parameters of RoPE by layer type say nothing to it. */
   readonly oneTable?: true;
+  /** The model's own code reads `rope_parameters` by layer type, and none of the fields beside them. */
+  readonly byTypeAlone?: true;
   /** The old field for the base of each layer type. */
   readonly thetaOf?: Readonly<Record<string, string>>;
   /** The names under which `rope_parameters` holds the parameters of each layer type. Others have no scaling. */

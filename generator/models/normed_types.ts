@@ -29,7 +29,7 @@ const V_NORM: Facts = { ...LATE_NORM_ROPE, axes: { rope: "neox", value: "norm" }
 const K_IS_V = "v of full_attention is k before its norm: give k an `out`, so that it stays for v";
 
 const GEMMA_4: Facts = {
-  ...V_NORM,
+  ...{ ...V_NORM, byTypeAlone: true },
   defaults: {
     ...{ ...heads(4, 256), ...EPS_6, num_attention_heads: 8, num_hidden_layers: 30, global_head_dim: 512 },
     ...byLayer({}, { rope_type: "proportional", partial_rotary_factor: 0.25 }),
@@ -96,11 +96,11 @@ export const NORMED_TYPES: readonly (ModelType | readonly ModelType[])[] = [
     defaults: { ...heads(8), norm_eps: 1e-5, rope_theta: 1_000_000 },
   }),
   hf("mellum", {
-    ...NORM_ROPE,
+    ...{ ...NORM_ROPE, partial: true, byTypeAlone: true },
     defaults: { ...heads(4, 128), ...EPS_6, ...byLayer({}, { rope_theta: 500_000 }) },
   }),
   hf("laguna", {
-    ...{ ...NORM_ROPE, partial: true },
+    ...{ ...NORM_ROPE, partial: true, byTypeAlone: true },
     layers: { perLayer: { num_attention_heads: "num_attention_heads_per_layer" } },
     defaults: {
       ...{ ...heads(8, 128), ...EPS_6, num_attention_heads: 48 },
@@ -211,7 +211,7 @@ export const NORMED_TYPES: readonly (ModelType | readonly ModelType[])[] = [
     remarks: ["the talker and its code predictor have attention of their own, not imported"],
   }),
   hf("minimax_m3_vl/minimax_m3_vl_text/minimax_m3", {
-    ...{ ...ONE_PLUS, partial: true, rotaryStatedBy: ["partial_rotary_factor"] },
+    ...{ ...ONE_PLUS, partial: true, rotaryStatedBy: ["partial_rotary_factor"], oneTable: true },
     defaults: { ...heads(4, 128), ...EPS_6, rope_theta: 5_000_000 },
     remarks: ["the q and k of the sparse layers' indexer have a norm and RoPE of their own, not imported"],
   }),

@@ -26,6 +26,7 @@ export function parametersOf(
   const { row } = model;
   if (!rotates) return undefined;
   if (row?.thetaOf !== undefined) return byOldFields(model, row.thetaOf, type, remarks);
+  if (row?.byTypeAlone) return ofTypeAlone(model, type, remarks);
   if (row?.tableOf !== undefined) return byTable(model, row.tableOf, type);
   const { said, name } = saidOf(model, remarks);
   if (!isByLayerType(said)) return { name, fields: said };
@@ -83,6 +84,24 @@ function byOldFields(
   }
   const entry = said[type] ?? {};
   if (isObject(entry)) return { name: `${name}.${type}`, fields: { ...local, ...entry }, around: said };
+  throw badField(model, `${name}.${type}`, entry, "the parameters of these layers, or null");
+}
+
+/** Parameters of models whose own code reads nothing but them. */
+function ofTypeAlone(model: TextModel, type: string, remarks: string[]): Stated | undefined {
+  const { fields } = model;
+  const beside = ["rope_theta", "rope_scaling", "partial_rotary_factor"].filter(
+    (name) => fields[name] != null,
+  );
+  if (beside.length > 0)
+    remarks.push(
+      `${beside.join(", ")}: not read, the model's own code looks at rope_parameters by layer type`,
+    );
+  const { rope_scaling: _, ...rest } = fields;
+  const { said, name } = saidOf({ ...model, fields: rest }, remarks);
+  const entry = said[type];
+  if (entry === null) return undefined;
+  if (isObject(entry)) return { name: `${name}.${type}`, fields: entry, around: said, isAlone: true };
   throw badField(model, `${name}.${type}`, entry, "the parameters of these layers, or null");
 }
 

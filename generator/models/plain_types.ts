@@ -62,7 +62,8 @@ export const PLAIN_TYPES: readonly (ModelType | readonly ModelType[])[] = [
   hf("seed_oss", { ...ONE_TABLE, defaults: heads(8, 128) }),
   { types: ["mimo"], source: "mlx-lm 287fa61, models/mimo.py", ...ROPE, defaults: { rope_theta: 10_000 } },
   hf("mimo_v2_flash", {
-    ...{ ...ROPE, partial: true, layers: { fullEvery: 6, firstIsFull: true, slidingKv: 2 } },
+    ...{ ...ROPE, partial: true, byTypeAlone: true },
+    layers: { fullEvery: 6, firstIsFull: true, slidingKv: 2 },
     defaults: {
       ...{ ...heads(4, 192), partial_rotary_factor: 0.334 },
       ...byLayer({}, { rope_theta: 5_000_000 }),

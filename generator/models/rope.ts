@@ -12,7 +12,7 @@ import { badField, type Fields } from "./config_file.js";
 import type { TextModel } from "./fields.js";
 import type { ModelFlags } from "./head.js";
 import { type Asking, parametersOf } from "./parameters.js";
-import { readScaling } from "./scaling.js";
+import { readScaling, type Stated } from "./scaling.js";
 
 /** One table. If layers have several, `use` says for which sequences. */
 export interface Table {
@@ -40,8 +40,8 @@ export function ropeOf(model: TextModel, layers: Asking, headDim: number, flags:
   const stated = parametersOf(model, layers, remarks);
   if (stated === undefined) return STILL;
   const { name, fields } = stated;
-  const partial = partialFactor(model, fields, name);
-  const base = baseOf(model, fields, name, flags);
+  const partial = partialFactor(model, stated);
+  const base = baseOf(model, stated, flags);
   const scaling = readScaling(model, stated);
   // The factor of `proportional` says how many of the whole head's pairs have a frequency.
   const part = scaling.ropeType === "proportional" ? 1 : partial;
@@ -89,13 +89,15 @@ function requireTable({ path, prefix }: TextModel, name: string, { parameters }:
   }
 }
 
-function baseOf(model: TextModel, fields: Fields, where: string, { ropeTheta }: ModelFlags): number {
-  const said = fields.rope_theta ?? model.fields.rope_theta ?? undefined;
+function baseOf(model: TextModel, stated: Stated, { ropeTheta }: ModelFlags): number {
+  const { name: where, fields, isAlone } = stated;
+  const said = fields.rope_theta ?? (isAlone ? undefined : model.fields.rope_theta) ?? undefined;
   if (said !== undefined && (typeof said !== "number" || !(said > 0) || !Number.isFinite(said)))
     throw badField(model, `${where}.rope_theta`, said, "a positive number");
   if (said !== undefined && ropeTheta !== undefined && said !== ropeTheta)
     throw userError("bad-option", `--rope-theta is ${ropeTheta}, and the config has ${said}`, "leave it out");
-  const base = said ?? ropeTheta ?? model.extra(model.row?.names?.rope_theta ?? "rope_theta");
+  const base =
+    said ?? ropeTheta ?? (isAlone ? undefined : model.extra)?.(model.row?.names?.rope_theta ?? "rope_theta");
   if (typeof base === "number") return base;
   const message = `${quoted(model.path)}: ${model.prefix}rope_theta, the base of RoPE, is missing`;
   throw userError("missing-model-fact", message, "say it with --rope-theta N");
@@ -105,11 +107,12 @@ function baseOf(model: TextModel, fields: Fields, where: string, { ropeTheta }: 
  * The `partial_rotary_factor`. A factor other than 1 is refused if the model's own code ignores it; `proportional` has its own
  * use for it.
  */
-function partialFactor(model: TextModel, fields: Fields, where: string): number | undefined {
+function partialFactor(model: TextModel, { name: where, fields, isAlone }: Stated): number | undefined {
   const { row, extra } = model;
   const stated = row?.names?.rotary_dim;
   if (stated !== undefined && model.fields[stated] != null) return undefined;
-  const said = fields.partial_rotary_factor ?? extra("partial_rotary_factor") ?? undefined;
+  const beside = () => (isAlone ? row?.defaults?.partial_rotary_factor : extra("partial_rotary_factor"));
+  const said = fields.partial_rotary_factor ?? beside() ?? undefined;
   if (said === undefined) return undefined;
   const name = fields.partial_rotary_factor == null ? "" : `${where}.`;
   const bad = (want: string) => badField(model, `${name}partial_rotary_factor`, said, want);

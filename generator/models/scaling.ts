@@ -23,6 +23,8 @@ export interface Stated {
   readonly fields: Fields;
   /** The object that holds them by layer type, if they are so. */
   readonly around?: Fields;
+  /** Whether fields of the config beside these are not read. */
+  readonly isAlone?: true;
 }
 
 const NUMBER = z.number().positive().describe("a positive number");
