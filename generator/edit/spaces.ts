@@ -55,13 +55,15 @@ export function opFor(configPath: string, spaces: readonly Space[], wanted: Want
     throw userError("bad-option", message, "leave it out, or name an op that does this");
   }
   const possible = alike.filter(able);
-  const same = possible.find(({ stages }) => isSame(stages, wanted.op.stages));
-  if (possible.length > 1 && same === undefined) {
-    const names = possible.map(({ name }) => name).join(", ");
+  const same = possible.filter(({ stages }) => isSame(stages, wanted.op.stages));
+  // An op that does the same by other stages stands behind these.
+  const meant = same.length > 0 ? same : possible;
+  if (meant.length > 1) {
+    const names = meant.map(({ name }) => name).join(", ");
     const message = `several spaces of ${quoted(configPath)} can take the kernels: ${names}`;
     throw userError("op-needed", message, "name the op of one with --op NAME");
   }
-  const [op] = [...(same === undefined ? [] : [same]), ...possible, ...alike];
+  const [op] = [...meant, ...alike];
   if (op !== undefined) return op;
   if (!able(wanted.op)) return wanted.op;
   const message = `no op of ${quoted(configPath)} does ${needText(wanted)}`;

@@ -22,13 +22,11 @@ write(INPUTS_FILE, json({ ...inputsData(), axes: AXES }));
 write(SCALINGS_FILE, pythonScalings());
 if (space !== undefined) write(OP_MODULE, renderPython(readTemplates(), pythonOpView(space.op)));
 
-/** The ops that `normrope/dsl` exports. The compiler reads them in a config that has a space of each. */
+/** The ops that `normrope/dsl` exports. The compiler reads them in a config that has an empty space of each. */
 function shippedOps() {
   const names = Object.entries(dsl).flatMap(([name, value]) => (typeof value === "object" ? [name] : []));
-  const spaces = names.map(
-    (name) => `defineSpace(${name}, { headDim: [64], rotaryDim: [0], dtype: ["bf16"] })`,
-  );
-  const text = `import { defineSpace, ${names.join(", ")} } from "normrope/dsl";\nexport default [${spaces.join(", ")}];\n`;
+  const spaces = names.map((name) => `defineSpace(${name}, [])`).join(", ");
+  const text = `import { defineSpace, ${names.join(", ")} } from "normrope/dsl";\nexport default [${spaces}];\n`;
   return readConfig(parseConfig(join(PACKAGE_ROOT, "shipped.config.ts"), text)).spaces.map(({ op }) => op);
 }
 
