@@ -17,6 +17,9 @@ describe("parameters of RoPE that the model's own code does not look at", () => 
     expect(text).toMatch(/remark {4}rope_theta, partial_rotary_factor: not read, .* by layer type$/m);
     const said = { full_attention: { rope_type: "default", rope_theta: 7e4 } };
     expectTable(tablesIn(printed({ ...laguna, rope_parameters: said }))[0], each(64, frequency(7e4, 128)));
+    const scaled = { full_attention: { rope_type: "linear", factor: 8, rope_theta: 7e4 } };
+    const torn = await project({ ...laguna, rope_parameters: scaled }).refuses();
+    expect(torn).toMatch(/partial_rotary_factor is 0\.25\n.*in rope_parameters, for each layer type/);
     const err = await project({ ...laguna, rope_parameters: { rope_theta: 1e4 } }).refuses();
     expect(err).toMatch(
       /rope_parameters\.full_attention is missing\n.*the parameters of these layers, or null/,

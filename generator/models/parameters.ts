@@ -100,6 +100,13 @@ function ofTypeAlone(model: TextModel, type: string, remarks: string[]): Stated 
   const { rope_scaling: _, ...rest } = fields;
   const { said, name } = saidOf({ ...model, fields: rest }, remarks);
   const entry = said[type];
+  const isScaled = Object.values(said).some(
+    (each) => isObject(each) && (each.rope_type ?? "default") !== "default",
+  );
+  if (isScaled && (fields.partial_rotary_factor ?? 1) !== 1) {
+    const want = `in ${name}, for each layer type: beside a scaling transformers reads it for some types only`;
+    throw badField(model, "partial_rotary_factor", fields.partial_rotary_factor, want);
+  }
   if (entry === null) return undefined;
   if (isObject(entry)) return { name: `${name}.${type}`, fields: entry, around: said, isAlone: true };
   throw badField(model, `${name}.${type}`, entry, "the parameters of these layers, or null");
