@@ -9,7 +9,7 @@ import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
 import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
 import { expressionOf, sidesOf, stagesAt } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
-import { readShippedOp } from "./op_file.js";
+import { readShippedOps } from "./op_file.js";
 
 /** The names that an op may have. A doubled underscore separates the name from the point. */
 export const OP_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
@@ -21,8 +21,9 @@ type Mathematics = Pick<Op, "name" | "stages">;
  * one id compute the same.
  */
 export function opId(op: Mathematics): string {
-  const [own, shipped] = [digestOf(op.stages), readShippedOp()];
-  return op.name === shipped.name && own === digestOf(shipped.stages) ? op.name : `${op.name}_${own}`;
+  const own = digestOf(op.stages);
+  const ships = readShippedOps().some(({ name, stages }) => name === op.name && digestOf(stages) === own);
+  return ships ? op.name : `${op.name}_${own}`;
 }
 
 const digests = new WeakMap<Op["stages"], string>();

@@ -1,10 +1,10 @@
 /**
- * Data files of `npm run compile`: the op that ships, so that compiling on first use needs no TypeScript; and the fields of
+ * Data files of `npm run compile`: the ops that ship, so that compiling on first use needs no TypeScript; and the fields of
  * the C structs, for Python.
  *
- * In: dsl/qk_norm_rope.op.json. Out: the op, and the data of the other file.
+ * In: dsl/<name>.op.json. Out: the ops, and the data of the other file.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { FUNCTION_NAMES, kindsOf } from "../dsl/functions.js";
@@ -13,7 +13,13 @@ import { opSchema } from "../dsl/manifest.js";
 import type { Op } from "./ir.js";
 import { PACKAGE_ROOT } from "./package_root.js";
 
-const OP_FILE = join(PACKAGE_ROOT, "dsl", "qk_norm_rope.op.json");
+const DSL = join(PACKAGE_ROOT, "dsl");
+
+/** The file of an op that ships. */
+export const opFile = (name: string): string => join(DSL, `${name}.op.json`);
+
+/** The op of the default config, of compiling on first use and of Python's functions. */
+const MAIN_OP = "qk_norm_rope";
 
 /** The fields of the C structs, for Python. */
 export const INPUTS_FILE = join(PACKAGE_ROOT, "python", "normrope", "inputs.json");
@@ -38,14 +44,27 @@ function tensorOf(rule: Rule) {
   return { tensor: { shape, strides, dtype } };
 }
 
-/** The files of the op that ships: the compiler's and Python's, with equal texts. */
-export const OP_FILES = [OP_FILE, join(PACKAGE_ROOT, "python", "normrope", "op.json")];
+/** The files of the main op: the compiler's and Python's, with equal texts. */
+export const OP_FILES = [opFile(MAIN_OP), join(PACKAGE_ROOT, "python", "normrope", "op.json")];
 
 const shippedSchema = opSchema.extend({ source: z.string() });
 
-let shipped: Op | undefined;
+let shipped: readonly Op[] | undefined;
 
-export function readShippedOp(): Op {
-  shipped ??= shippedSchema.parse(JSON.parse(readFileSync(OP_FILE, "utf8")));
+/** Every op that ships. Their kernels' ids have no digest. */
+export function readShippedOps(): readonly Op[] {
+  shipped ??= readdirSync(DSL)
+    .filter((name) => name.endsWith(".op.json"))
+    .sort()
+    .map((name) => shippedSchema.parse(JSON.parse(readFileSync(join(DSL, name), "utf8"))));
   return shipped;
 }
+
+/** @throws RangeError if no such op ships. */
+export function shippedOp(name: string): Op {
+  const op = readShippedOps().find((each) => each.name === name);
+  if (op === undefined) throw new RangeError(`no op ${name} ships`);
+  return op;
+}
+
+export const readShippedOp = (): Op => shippedOp(MAIN_OP);

@@ -5,6 +5,7 @@ import { expect } from "vitest";
 import type { Values } from "../dsl/points.js";
 import { addValues } from "../generator/edit/add.js";
 import { appendPoints } from "../generator/edit/append.js";
+import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { type Texts, writeConfig } from "./helpers.js";
 
@@ -12,12 +13,9 @@ export const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n
 export const REST = 'rope: ["neox"], dtype: ["bf16"]';
 export const idsOf = (config: string) => compile(config).plans.map(({ id }) => id);
 
-/** What most models do to q and k. */
-const NORM_ROPE = ["norm", "rotate"].map((name) => ({ name, args: {} }));
-
 /** The points of a model with norm and RoPE. */
 export const appendTo = (config: string, values: readonly Values[]) =>
-  appendPoints(config, { stages: NORM_ROPE, values });
+  appendPoints(config, { op: readShippedOp(), values });
 
 export type Add = readonly [axis: string, values: readonly string[], entry?: number | undefined, op?: string];
 

@@ -7,7 +7,6 @@ import { kernelId } from "../generator/kernel_id.js";
 import type { ModelFlags } from "../generator/models/head.js";
 import { readModel } from "../generator/models/model.js";
 import { reportLines } from "../generator/models/report.js";
-import { readShippedOp } from "../generator/op_file.js";
 import { type RopeTable, ropeTable, tableOf } from "../runtime/index.js";
 import { filesIn, leaving } from "./bad_input/unchanged.js";
 import { neoxSpace, normrope } from "./cli_helpers.js";
@@ -31,12 +30,10 @@ export const QWEN3: Fields = {
 /** What flags say of acme's attention. */
 const ACME_FLAGS: ModelFlags = { head: "rotate(norm(x))", axes: { rope: "neox", weight: "plain" }, tp: 1 };
 
-/** A config with an op of each order, and one of RoPE alone. */
-export const OPS_CONFIG = `import { defineOp, defineSpace, norm, qkNormRope, rotate } from "normrope/dsl";
-const rope = defineOp({ name: "rope", head: (x) => rotate(x) });
-const ropeNorm = defineOp({ name: "rope_norm", head: (x) => norm(rotate(x)) });
+/** A config with every op that ships. */
+export const OPS_CONFIG = `import { defineSpace, qkNormRope, qkRopeNorm, qNormKvNormRope } from "normrope/dsl";
 const small = { headDim: [16], rope: ["neox"], dtype: ["bf16"] } as const;
-export default [defineSpace(qkNormRope, small), defineSpace(rope, small), defineSpace(ropeNorm, small)];
+export default [defineSpace(qkNormRope, small), defineSpace(qkRopeNorm, small), defineSpace(qNormKvNormRope, small)];
 `;
 
 /** What `import` prints of a config. */
@@ -44,10 +41,9 @@ export function printed(fields: Fields): string {
   const path = join(temporaryFolder(), "config.json");
   writeFileSync(path, JSON.stringify(fields));
   const model = readModel(path, fields.model_type === "acme" ? ACME_FLAGS : { axes: {}, tp: 1 });
-  const op = readShippedOp();
   const outcomes = model.layers.map((layers) => {
-    const point = completed(op.axes, layers.values);
-    return { layers, point, id: kernelId(op, point) };
+    const point = completed(model.op.axes, layers.values);
+    return { layers, point, id: kernelId(model.op, point) };
   });
   return reportLines(model, outcomes).join("\n");
 }
@@ -79,4 +75,17 @@ export function project(model: string | Fields, config = neoxSpace(16)) {
     return err;
   };
   return { run, refuses, config: () => readFileSync(join(folder, "normrope.config.ts"), "utf8") };
+}
+
+/** A config that says heads and nothing of RoPE. */
+export const BARE: Fields = {
+  ...{ num_attention_heads: 32, num_key_value_heads: 8, hidden_size: 4096, num_hidden_layers: 4 },
+  dtype: "bfloat16",
+};
+
+/** What `--json` says of a model, in a project with every op that ships. */
+export async function imported(fields: Fields, ...flags: readonly string[]) {
+  const { code, out, err } = await project(fields, OPS_CONFIG).run("--json", ...flags);
+  expect([code, err]).toEqual([0, ""]);
+  return JSON.parse(out);
 }

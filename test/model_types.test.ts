@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { isInRange } from "../dsl/axis.js";
-import { stageRejection } from "../dsl/legality.js";
-import { expressionOf, openAxes } from "../dsl/sides.js";
-import { parseHead } from "../generator/models/head.js";
+import { rejectionOf } from "../dsl/legality.js";
+import { pointOf } from "../generator/edit/spaces.js";
+import { meaningful } from "../generator/models/head.js";
 import { SAID_AXES } from "../generator/models/model_type.js";
 import { MODEL_TYPES, modelType } from "../generator/models/model_types.js";
+import { shippedOp } from "../generator/op_file.js";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
 
 const named = MODEL_TYPES.map((row) => [row.types.join(" "), row] as const);
@@ -25,43 +26,47 @@ describe("a row", () => {
       expect(source).toMatch(/^(transformers|diffusers|mlx-lm|Megatron-Bridge) \S+, models\//);
   });
 
-  it.each(named)("of %s lacks something, or has an op's stages and the axes that these need", (_, row) => {
-    const { head, axes = {}, lacks = [] } = row;
-    if (head === undefined) return expect(lacks).not.toEqual([]);
-    const stages = parseHead(head);
-    expect(expressionOf(stages)).toBe(head);
-    expect(stageRejection({ q: stages, k: stages })).toBeUndefined();
-    const open = openAxes({ q: stages });
+  it.each(named)("of %s lacks something, or has values that its op allows", (_, row) => {
+    const { axes = {}, lacks = [], rounding } = row;
+    if (lacks.length > 0 && row.axes === undefined) return;
+    const op = shippedOp(row.op ?? "qk_norm_rope");
+    const own = typeof rounding === "object" ? [axes, { ...axes, ...rounding }] : [axes];
+    for (const values of own)
+      for (const rotaryDim of [64, 0]) {
+        const all = meaningful({ ...values, headDim: 128, rotaryDim, dtype: "bf16" });
+        const point = pointOf(op, all);
+        // A layer that neither norms nor rotates needs no kernel.
+        if (values.norm === "none" && rotaryDim === 0) continue;
+        expect(point).toMatchObject(all);
+        expect(rejectionOf(op, point)).toBeUndefined();
+      }
     for (const axis of SAID_AXES) {
-      const value = Object.entries(axes).find(([name]) => name === axis.name)?.[1] ?? axis.default;
-      if (open.includes(axis)) expect(isInRange(axis, value)).toBe(true);
-      else expect(axes).not.toHaveProperty(axis.name);
+      const value = Object.entries(axes).find(([name]) => name === axis.name)?.[1];
+      if (value !== undefined) expect(isInRange(axis, value)).toBe(true);
       // What is the default is left out.
-      expect(Object.entries(axes)).not.toContainEqual([axis.name, axis.default]);
+      if (value !== undefined) expect(value).not.toBe(axis.default);
     }
+    expect((axes.positionAxes ?? 1) > 1).toBe(row.pairAxes !== undefined);
+    expect(axes.angles === "cos_sin_f32").toBe(row.rows !== undefined);
   });
 });
 
-it("the axes that flags say are those of stages that no config says", () => {
-  expect(SAID_AXES.map(({ name }) => name)).toEqual(["rope", "weight"]);
+it("the axes that flags say are those that no config says", () => {
+  expect(SAID_AXES.map(({ name }) => name)).toEqual([
+    ...["rope", "norm", "weight", "weightDtype", "bias", "normRounding"],
+    ...["rotaryAt", "angles", "positionAxes", "ropeRounding", "value"],
+  ]);
 });
 
 it("docs/models.md names each type, in the row of what becomes of it", () => {
   const page = readFileSync(join(PACKAGE_ROOT, "docs", "models.md"), "utf8");
   const rows = page.split("\n").filter((line) => line.startsWith("| ") && line.includes("`"));
-  for (const { types, head = "", axes, lacks = [], normSwitch } of MODEL_TYPES) {
+  for (const { types, op = "qk_norm_rope", axes = {}, lacks = [] } of MODEL_TYPES) {
     const [type = ""] = types;
-    // Towers and layers of other models, and what diffusers calls its classes, are told in words.
-    if (/^[A-Z]|vision|openelm/.test(type)) continue;
     const row = rows.find((line) => line.includes(`\`${type}\``)) ?? "";
-    if (lacks.length === 0 || normSwitch !== undefined) expect(row, type).toMatch(/^\| `/);
-    else expect(row, type).toMatch(/^\| [^`]/);
-    if (lacks.length === 0) {
-      expect(row, type).toContain(`| \`${head}\``);
-      if (axes?.weight !== undefined) expect(row, type).toContain(`weight ${axes.weight}`);
-      expect(row.includes("interleaved"), type).toBe(axes?.rope === "interleaved");
-    }
-    if (lacks.includes("mrope")) expect(row, type).toContain("mRoPE");
-    if (lacks.includes("row_norm")) expect(row, type).toContain("across heads");
+    if (lacks.length > 0) expect(row, type).toMatch(/^\| [^`]/);
+    else expect(row, type).toContain(`| \`${op}\` |`);
+    if (lacks.length > 0) continue;
+    for (const [axis, value] of Object.entries(axes)) expect(row, type).toContain(`${axis} ${value}`);
   }
 });

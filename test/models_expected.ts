@@ -13,7 +13,6 @@ export interface Layers {
 const plain = (base: number, rotaryDim: number) => `ropeTable({ base: ${base}, rotaryDim: ${rotaryDim} })`;
 const scaled = (base: number, rotaryDim: number, scaling: string) =>
   `ropeTable({ base: ${base}, rotaryDim: ${rotaryDim}, scaling: { ${scaling} } })`;
-const still = (rotaryDim: number) => `tableOf(new Float64Array(${rotaryDim / 2}), 1)`;
 
 const layers = (
   types: string,
@@ -22,8 +21,8 @@ const layers = (
   heads: string,
   ...tables: string[]
 ): Layers => ({ types, count, point, heads, tables });
-const full = (count: number, point: string, heads: string, table: string) => [
-  layers("full_attention", count, point, heads, table),
+const full = (count: number, point: string, heads: string, ...tables: string[]) => [
+  layers("full_attention", count, point, heads, ...tables),
 ];
 const sliding = (count: number, point: string, heads: string, table: string) =>
   layers("sliding_attention", count, point, heads, table);
@@ -42,7 +41,9 @@ export type Case = readonly [name: string, eps: number | null, rounding: RegExp,
 /** What configs leave out, and nothing guesses. */
 export const FLAGS: Readonly<Record<string, readonly string[]>> = {
   "qwen3-4b-thinking-2507": ["--dtype", "bf16"],
-  "plamo-2-8b": ["--rope-theta", "10000"],
+  "qwen3-omni-30b-a3b": ["--dtype", "bf16"],
+  "openelm-270m": ["--dtype", "f16"],
+  "flux.1-dev": ["--dtype", "bf16"],
 };
 
 export const CASES: readonly Case[] = [
@@ -77,19 +78,19 @@ export const CASES: readonly Case[] = [
     "exaone-4.0-32b",
     1e-5,
     EARLY,
-    [sliding(48, NEOX_128, "40/8/8", scaled(1e6, 128, EXAONE)), ...full(16, NEOX_128, "40/8/8", still(128))],
+    [sliding(48, NEOX_128, "40/8/8", scaled(1e6, 128, EXAONE)), ...full(16, "d128_r0", "40/8/8")],
   ],
   [
     "k-exaone-236b-a23b",
     1e-5,
     EARLY,
-    [sliding(36, NEOX_128, "64/8/8", plain(1e6, 128)), ...full(12, NEOX_128, "64/8/8", still(128))],
+    [sliding(36, NEOX_128, "64/8/8", plain(1e6, 128)), ...full(12, "d128_r0", "64/8/8")],
   ],
   [
     "trinity-mini",
     1e-5,
     LATE,
-    [sliding(24, NEOX_128, "32/4/4", plain(1e4, 128)), ...full(8, NEOX_128, "32/4/4", still(128))],
+    [sliding(24, NEOX_128, "32/4/4", plain(1e4, 128)), ...full(8, "d128_r0", "32/4/4")],
   ],
   [
     "mellum2-12b-a2.5b",
@@ -102,10 +103,10 @@ export const CASES: readonly Case[] = [
     1e-6,
     LATE,
     [
-      sliding(16, "d256_r256_neox", "8/2/2", plain(1e4, 256)),
-      ...full(4, "d256_r256_neox", "8/2/2", plain(1e6, 256)),
-      sliding(12, "d256_r256_neox", "8/0/0", plain(1e4, 256)),
-      ...full(3, "d256_r256_neox", "8/0/0", plain(1e6, 256)),
+      sliding(16, "d256_r256_neox_vnorm", "8/2/2", plain(1e4, 256)),
+      ...full(4, "d256_r256_neox_vnorm", "8/2/2", plain(1e6, 256)),
+      sliding(12, "d256_r256_neox_vnorm", "8/0/0", plain(1e4, 256)),
+      ...full(3, "d256_r256_neox_vnorm", "8/0/0", plain(1e6, 256)),
     ],
   ],
   [
@@ -113,8 +114,8 @@ export const CASES: readonly Case[] = [
     1e-6,
     LATE,
     [
-      sliding(25, "d256_r256_neox", "16/8/8", plain(1e4, 256)),
-      ...full(5, "d512_r512_neox", "16/2/2", GEMMA_4),
+      sliding(25, "d256_r256_neox_vnorm", "16/8/8", plain(1e4, 256)),
+      ...full(5, "d512_r512_neox_vnorm", "16/2/2", GEMMA_4),
     ],
   ],
   [
@@ -122,8 +123,8 @@ export const CASES: readonly Case[] = [
     1e-6,
     LATE,
     [
-      sliding(50, "d256_r256_neox", "32/16/16", plain(1e4, 256)),
-      ...full(10, "d512_r512_neox", "32/4/4", GEMMA_4),
+      sliding(50, "d256_r256_neox_vnorm", "32/16/16", plain(1e4, 256)),
+      ...full(10, "d512_r512_neox_vnorm", "32/4/4", GEMMA_4),
     ],
   ],
   [
@@ -131,10 +132,10 @@ export const CASES: readonly Case[] = [
     1e-6,
     LATE,
     [
-      sliding(12, "d256_r256_neox", "8/1/1", plain(1e4, 256)),
-      ...full(3, "d512_r512_neox", "8/1/1", GEMMA_4),
-      sliding(16, "d256_r256_neox", "8/0/0", plain(1e4, 256)),
-      ...full(4, "d512_r512_neox", "8/0/0", GEMMA_4),
+      sliding(12, "d256_r256_neox_vnorm", "8/1/1", plain(1e4, 256)),
+      ...full(3, "d512_r512_neox_vnorm", "8/1/1", GEMMA_4),
+      sliding(16, "d256_r256_neox_vnorm", "8/0/0", plain(1e4, 256)),
+      ...full(4, "d512_r512_neox_vnorm", "8/0/0", GEMMA_4),
     ],
   ],
   [
@@ -142,10 +143,10 @@ export const CASES: readonly Case[] = [
     1e-6,
     LATE,
     [
-      sliding(20, "d256_r256_neox", "8/2/2", plain(1e4, 256)),
-      ...full(4, "d512_r512_neox", "8/2/2", GEMMA_4),
-      sliding(15, "d256_r256_neox", "8/0/0", plain(1e4, 256)),
-      ...full(3, "d512_r512_neox", "8/0/0", GEMMA_4),
+      sliding(20, "d256_r256_neox_vnorm", "8/2/2", plain(1e4, 256)),
+      ...full(4, "d512_r512_neox_vnorm", "8/2/2", GEMMA_4),
+      sliding(15, "d256_r256_neox_vnorm", "8/0/0", plain(1e4, 256)),
+      ...full(3, "d512_r512_neox_vnorm", "8/0/0", GEMMA_4),
     ],
   ],
   ["plamo-2-8b", 1e-6, UNKNOWN, [layers("full_attention", null, NEOX_128, "32/4/4", plain(1e4, 128))]],
@@ -164,7 +165,7 @@ export const CASES: readonly Case[] = [
     "hunyuan-a13b",
     1e-5,
     /code rotates with .* in bf16, then rounds to bf16 before it multiplies/,
-    full(32, "rope_norm bf16_d128_r128_neox", "32/8/8", scaled(1e4, 128, `type: "alpha", alpha: 1000`)),
+    full(32, "qk_rope_norm__bf16_d128_r128_neox", "32/8/8", scaled(1e4, 128, `type: "alpha", alpha: 1000`)),
   ],
   [
     "llama-4-scout",
@@ -172,7 +173,7 @@ export const CASES: readonly Case[] = [
     /code rotates in float32, and rounds to bf16 behind it, then rounds to bf16 at the end of the norm/,
     full(
       36,
-      "rope_norm bf16_d128_r128_interleaved_noweight",
+      "qk_rope_norm__bf16_d128_r128_interleaved_noweight",
       "40/8/8",
       scaled(
         ...([5e5, 128] as const),
@@ -184,14 +185,14 @@ export const CASES: readonly Case[] = [
     "llama-4-maverick",
     null,
     /code rotates in float32/,
-    full(36, "rope bf16_d128_r128_interleaved", "40/8/8", plain(5e5, 128)),
+    full(36, "d128_r128_interleaved_nonorm", "40/8/8", plain(5e5, 128)),
   ],
   [
     "llama-3.1-8b",
     null,
     ROPE_ALONE,
     full(
-      ...([32, "rope bf16_d128_r128_neox", "32/8/8"] as const),
+      ...([32, "d128_r128_neox_nonorm", "32/8/8"] as const),
       scaled(
         ...([5e5, 128] as const),
         `type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192`,
@@ -205,7 +206,7 @@ export const CASES: readonly Case[] = [
     [
       layers(
         "sliding_attention,full_attention",
-        ...([24, "rope bf16_d64_r64_neox", "64/8/8"] as const),
+        ...([24, "d64_r64_neox_nonorm", "64/8/8"] as const),
         scaled(
           ...([150000, 64] as const),
           `type: "yarn", factor: 32, originalMaxPositionEmbeddings: 4096, betaFast: 32, betaSlow: 1, truncate: false`,
@@ -213,11 +214,37 @@ export const CASES: readonly Case[] = [
       ),
     ],
   ],
-  ["glm-4.5-air", null, ROPE_ALONE, full(46, "rope bf16_d128_r64_neox", "96/8/8", plain(1e6, 64))],
+  ["glm-4.5-air", null, ROPE_ALONE, full(46, "d128_r64_neox_nonorm", "96/8/8", plain(1e6, 64))],
   [
     "aya-23-8b",
     null,
     /code rotates in float32 with cosine and sine in f16/,
-    full(32, "rope f16_d128_r128_interleaved", "32/8/8", plain(1e4, 128)),
+    full(32, "qk_norm_rope__f16_d128_r128_interleaved_nonorm", "32/8/8", plain(1e4, 128)),
+  ],
+  [
+    "command-r-plus",
+    1e-5,
+    /rounds to f16 at the end of the norm, then rotates in float32 with cosine and sine in f16/,
+    full(64, "qk_norm_rope__f16_d128_r128_interleaved_layernorm", "96/8/8", plain(75e6, 128)),
+  ],
+  ["chameleon-7b", 1e-5, EARLY, full(32, "d128_r128_neox_layernorm_bias", "32/32/32", plain(1e4, 128))],
+  [
+    "nanochat-d20",
+    1e-6,
+    /code rotates with cosine, sine and products in bf16, then rounds to bf16 at the end of the norm/,
+    full(
+      ...([20, "qk_rope_norm__bf16_d128_r128_neox_noweight", "10/10/10"] as const),
+      `tableOf(${plain(1e4, 128)}.invFreq.map((w) => 2 * Math.PI - w), 1)`,
+    ),
+  ],
+  ["qwen3.5-35b-a3b", 1e-6, LATE, full(10, "d256_r64_neox_w1p_p3", "16/2/2", plain(1e7, 64))],
+  ["qwen3-vl-30b-a3b", 1e-6, EARLY, full(48, "d128_r128_neox_p3", "32/4/4", plain(5e6, 128))],
+  ["qwen3-omni-30b-a3b", 1e-6, EARLY, full(48, "d128_r128_neox_p3", "32/4/4", plain(1e6, 128))],
+  ["openelm-270m", 1e-6, UNKNOWN, full(3, "qk_norm_rope__f16_d64_r64_neox", "12/3/3", plain(1e4, 64))],
+  [
+    "flux.1-dev",
+    1e-6,
+    /rounds to bf16 at the end of the norm, then rotates in float32, and rounds to bf16 behind it/,
+    full(19, "d128_r128_interleaved_cs32", "24/24/24"),
   ],
 ];

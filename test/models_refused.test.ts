@@ -26,8 +26,11 @@ describe("unsupported-model: the language has no word for it, and each reason is
       { rope_scaling: { type: "mrope", mrope_section: [16, 24, 24] } },
       /mRoPE/,
     ],
-    ["HunYuan's positions on four axes", { rope_scaling: { xdrope_section: [16, 16, 16, 16] } }, /mRoPE/],
-    ["Cohere, whose switch is on", { model_type: "cohere", use_qk_norm: true }, /has a LayerNorm/],
+    [
+      "HunYuan's positions on four axes",
+      { rope_scaling: { xdrope_section: [16, 16, 16, 16] } },
+      /different rows of positions/,
+    ],
     ["a head_dim of no kernel", { head_dim: 100 }, /headDim 100 is not a multiple of 8 from 16 to 1024/],
     ["heads that are too wide", { head_dim: 2048 }, /headDim 2048 is not a multiple of 8 from 16 to 1024/],
     [
@@ -62,12 +65,14 @@ describe("some layers that the op can do, and some that it cannot:", () => {
     const { run, config } = project(gemma);
     const { code, out, err } = await run();
     expect(code).toBe(0);
-    expect(out).toMatch(/^5 layers of sliding_attention\n {2}kernel {3}qk_norm_rope__f16_d256_r256_neox$/m);
+    expect(out).toMatch(
+      /^5 layers of sliding_attention\n {2}kernel {3}qk_norm_rope__f16_d256_r256_neox_vnorm$/m,
+    );
     const left =
       "1 layer of full_attention: not imported, headDim 2048 is not a multiple of 8 from 16 to 1024";
     expect(out).toContain(left);
     expect(err).toContain(left);
-    expect(config()).toContain('{ headDim: [256], rope: ["neox"], dtype: ["f16"] }');
+    expect(config()).toContain('{ headDim: [256], rope: ["neox"], dtype: ["f16"], value: ["norm"] }');
   });
 
   it("for programs too", async () => {

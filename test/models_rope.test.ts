@@ -61,7 +61,7 @@ it("mscale_all_dim scales the softmax without mscale too", () => {
 });
 
 describe("partial_rotary_factor", () => {
-  it.each(["qwen3", "qwen3_moe", "dots1", "exaone4", "exaone_moe", "hy_v3", "mellum", "lfm2", "apertus"])(
+  it.each(["qwen3", "qwen3_moe", "dots1", "exaone4", "exaone_moe", "hy_v3", "lfm2", "apertus"])(
     "%s rotates whole heads, and refuses it",
     async (model_type) => {
       const model = { ...QWEN3, model_type, rope_theta: 1e6, partial_rotary_factor: 0.5 };

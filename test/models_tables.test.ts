@@ -133,7 +133,7 @@ const SCALINGS: readonly Scaling[] = [
     "part of the head",
     5e6,
     { rope_type: "default", partial_rotary_factor: 0.34 }, // 0.34 · 96 = 32.6
-    { head_dim: 96, model_type: "glm4_moe", use_qk_norm: true },
+    { head_dim: 96, model_type: "qwen3_next", layer_types: each(36, () => "full_attention") },
     [[each(16, frequency(5e6, 32))]],
   ],
 ];
@@ -189,7 +189,7 @@ describe("what a table cannot say is said beside it:", () => {
         ...{ rope_theta: 1e4, original_max_position_embeddings: 4096 },
         rope_scaling: { type: "longrope", short_factor: factors(1), long_factor: factors(2) },
       },
-      /\/\/ batches of up to 4096 tokens a sequence\n.*length: 40960.*\/\/ longer ones/,
+      /\/\/ batches of up to 4096 tokens a sequence\n {2}python .*\n.*length: 40960.*\/\/ longer ones/,
     ],
     [
       "the softmax scale",
@@ -226,7 +226,7 @@ describe("what a table cannot say is said beside it:", () => {
     expect(printed({ ...QWEN3, ...rope })).toMatch(message);
   });
 
-  it("layers without RoPE: a table whose angles are 0, which leaves the norm", () => {
+  it("layers without RoPE: a kernel that norms alone, and no table", () => {
     const exaone = {
       ...QWEN3,
       model_type: "exaone4",
@@ -234,18 +234,40 @@ describe("what a table cannot say is said beside it:", () => {
       sliding_window: 4096,
       num_hidden_layers: 8,
     };
-    const [turning, still, ...more] = tablesIn(printed(exaone));
-    expectTable(turning, each(64, frequency(1e6, 128)));
-    expectTable(
-      still,
-      each(64, () => 0),
+    const text = printed(exaone);
+    expect(text).toMatch(
+      /^2 layers of full_attention\n {2}kernel {3}qk_norm_rope__bf16_d128_r0\n.*\n {2}eps .*\n\n/m,
     );
+    const [turning, ...more] = tablesIn(text);
+    expectTable(turning, each(64, frequency(1e6, 128)));
     expect(more).toEqual([]);
     const rope = { rope_parameters: { sliding_attention: { rope_theta: 1e6 } } };
-    expect(tablesIn(printed({ ...exaone, ...rope }))).toHaveLength(2);
+    expect(tablesIn(printed({ ...exaone, ...rope }))).toHaveLength(1);
     const everyLayerTurns = tablesIn(printed({ ...exaone, sliding_window: null }));
     expect(everyLayerTurns).toHaveLength(1);
     expectTable(everyLayerTurns[0], each(64, frequency(1e6, 128)));
+  });
+
+  it("nanochat's angles are negative: with each frequency a whole turn less", () => {
+    const [table] = tablesIn(printed({ ...QWEN3, model_type: "nanochat" }));
+    expectTable(
+      table,
+      each(64, (i) => 2 * Math.PI - frequency(1e4, 128)(i)),
+    );
+  });
+
+  it("Python's call has the same parameters, and YaRN's ramp stands beside it", () => {
+    const rope_scaling = {
+      rope_type: "yarn",
+      factor: 16,
+      original_max_position_embeddings: 16384,
+      truncate: true,
+    };
+    const text = printed({ ...QWEN3, rope_theta: 1e6, rope_scaling });
+    expect(text).toContain(
+      'RopeTable(base=1000000, rotary_dim=128, scaling={"rope_type": "yarn", "factor": 16, "original_max_position_embeddings": 16384, "truncate": True})',
+    );
+    expect(text).toMatch(/^ {2}ramp {5}factor 16, low 20, high 37, attention factor 1\.2772588722239782$/m);
   });
 
   it("two tables of two bases, of the layer types", () => {

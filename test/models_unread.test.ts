@@ -22,12 +22,7 @@ describe("of a model that is not known", () => {
   });
 
   it.each<[string, Fields, readonly string[], RegExp]>([
-    [
-      "use_qk_norm",
-      { use_qk_norm: false },
-      [],
-      /--head is rotate\(norm\(x\)\), and use_qk_norm of the config is false/,
-    ],
+    ["use_qk_norm", { use_qk_norm: false }, [], /--head has a norm, and use_qk_norm of the config is false/],
     [
       "rotary_dim",
       { partial_rotary_factor: null, rotary_dim: 64 },

@@ -29,6 +29,16 @@ export function registerImport(cli: Argv, io: Io): Argv {
           textOption("The op to add the kernels to, if the config has several that can take them"),
         )
         .option("dry-run", { type: "boolean", default: false, describe: "Show everything and write nothing" })
+        .option("text-only", {
+          type: "boolean",
+          default: false,
+          describe: "For text alone: one row of positions, and nothing of what sees",
+        })
+        .option("rounding", {
+          choices: ["once", "model"] as const,
+          default: "once",
+          describe: "Round once, at the end, or where the model's own code rounds",
+        })
         .option(
           "head",
           textOption('For an unknown model: the stages of each head of q and k, such as "rotate(norm(x))"'),
@@ -45,12 +55,13 @@ export function registerImport(cli: Argv, io: Io): Argv {
         import("../models/report.js"),
       ]);
       const model = readModel(path, {
-        ...{ head, axes: axesOf(args), dtype },
+        ...{ head, axes: axesOf(args), dtype, textOnly: args["text-only"] },
+        ownRounding: args.rounding === "model",
         tp: wholeNumber("tp", args.tp, 1, 65_536),
         rotaryDim: rotaryDim === undefined ? undefined : wholeNumber("rotary-dim", rotaryDim, 2),
         ropeTheta: theta === undefined ? undefined : positive("rope-theta", theta),
       });
-      const wanted = { stages: model.stages, values: model.layers.map(({ values }) => values) };
+      const wanted = { op: model.op, values: model.layers.map(({ values }) => values) };
       const { kernels, added, present, entries, write } = appendPoints(config, wanted, args.op);
       if (kernels.every(({ problem }) => problem !== undefined))
         throw nothingPossible(model, kernels, config);
@@ -80,11 +91,11 @@ export function registerImport(cli: Argv, io: Io): Argv {
   );
 }
 
-/** Adds a flag for each axis that no config gives, without a default: the language's defaults say nothing about a model. */
+/** Adds a flag for each axis that no config gives. */
 function axisOptions<T>(command: Argv<T>): Argv<T> {
   for (const axis of SAID_AXES) {
     const choices = axis.kind === "enum" ? { choices: axis.values } : { requiresArg: true };
-    const describe = `The axis ${axis.name} of --head; needed if a stage has it, even one with a default`;
+    const describe = `For an unknown model: the axis ${axis.name}`;
     command.option(flagOf(axis), { type: "string", ...choices, describe });
   }
   return command;

@@ -7,14 +7,13 @@
  */
 import type { SourceFile } from "ts-morph";
 import { axisOutside } from "../../dsl/legality.js";
-import { completed } from "../../dsl/points.js";
 import { internalError } from "../diagnostics.js";
 import type { ConfigPoint } from "../ir.js";
 import { kernelId } from "../kernel_id.js";
 import { readConfig, spaceCalls } from "../load/index.js";
 import { openConfig, parseConfig } from "../load/project.js";
 import { type Compilation, planSpaces } from "../pipeline.js";
-import { opFor, problemOf, type Wanted } from "./spaces.js";
+import { opFor, pointOf, problemOf, type Wanted } from "./spaces.js";
 import { appendEntry, entriesOf } from "./text.js";
 import { writeAtOnce } from "./write.js";
 
@@ -52,9 +51,9 @@ export function appendPoints(configPath: string, wanted: Wanted, opName?: string
   const before = planSpaces(loaded);
   const op = opFor(configPath, loaded.spaces, wanted, opName);
   const kernels = wanted.values.map((values): WantedKernel => {
-    const point = completed(op.axes, values);
+    const point = pointOf(op, values);
     return {
-      ...{ id: kernelId(op, point), point, problem: problemOf(op, values) },
+      ...{ id: kernelId(op, point), point, problem: problemOf(op, wanted.op, values) },
       axisOutside: axisOutside(op.axes, point)?.name,
     };
   });

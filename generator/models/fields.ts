@@ -45,7 +45,6 @@ const ROPE = ["rope_theta", "rope_parameters", "partial_rotary_factor"];
 export interface TextModel extends ModelConfig {
   /** Undefined if the model type is not known. */
   readonly row: ModelType | undefined;
-  /** What is done to each head of q and k. */
   readonly head: Head;
   /** The checked fields, named as configs name them. */
   readonly text: z.infer<typeof TEXT>;
@@ -69,8 +68,22 @@ export function readTextModel(config: ModelConfig, row: ModelType | undefined, h
   const said: Fields = Object.fromEntries(
     Object.keys(TEXT.shape).map((name) => [name, ROPE.includes(name) ? fields[name] : extra(nameOf(name))]),
   );
-  const text = checked(TEXT, said, config, "", nameOf);
-  return { ...config, row, head, text, extra, taken };
+  const heads = headsByLayer(row, fields);
+  const text = checked(TEXT, { ...said, ...heads }, config, "", nameOf);
+  const eps = row?.eps === undefined ? {} : { rms_norm_eps: row.eps };
+  return { ...config, row, head, text: { ...text, ...eps }, extra, taken };
+}
+
+/** The heads of the first layer and the number of layers, if a config lists the heads of each. `layers` reads the lists. */
+function headsByLayer(row: ModelType | undefined, fields: Fields): Fields {
+  const lists = Object.entries(row?.layers?.perLayer ?? {}).flatMap(([name, field]) => {
+    const list = fields[field];
+    return Array.isArray(list) ? [[name, list] as const] : [];
+  });
+  const first = lists.filter(([name]) => fields[name] === undefined).map(([name, list]) => [name, list[0]]);
+  const [count] = lists.map(([, list]) => list.length);
+  const counted = fields.num_hidden_layers === undefined && count !== undefined;
+  return { ...Object.fromEntries(first), ...(counted ? { num_hidden_layers: count } : {}) };
 }
 
 /** The fields, checked by a schema. @throws UserError `bad-model-config` for every field that is wrong. */

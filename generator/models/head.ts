@@ -1,16 +1,16 @@
 /**
- * What a model does to each head of q and k: stages of the language, and the values of their axes.
+ * What a model does to each head: an op that ships, and the values of its axes.
  *
- * In: a config, the row of its type if there is one, and flags. Out: the stages and values, or an error that names
- * everything that the language lacks, or else each flag that is still needed. Pure.
+ * In: a config, the row of its type if there is one, and flags. Out: the op and values, or an error that names
+ * everything that no op does, or else each flag that is still needed. Pure.
  */
-import { type ConfigPoint, STAGES } from "../../dsl/axes.js";
+import { AXES, type ConfigPoint } from "../../dsl/axes.js";
 import type { AxisValue } from "../../dsl/axis.js";
-import { stageRejection } from "../../dsl/legality.js";
-import type { Values } from "../../dsl/points.js";
-import { expressionOf, openAxes, type StageCall } from "../../dsl/sides.js";
-import { internalError, quoted, show, UserError, userError } from "../diagnostics.js";
-import { closest } from "../load/closest.js";
+import { hasMeaning, type Values } from "../../dsl/points.js";
+import { expressionOf } from "../../dsl/sides.js";
+import { quoted, show, UserError, userError } from "../diagnostics.js";
+import type { Op } from "../ir.js";
+import { shippedOp } from "../op_file.js";
 import { badField, isObject, type ModelConfig } from "./config_file.js";
 import { dtypeField } from "./fields.js";
 import { type LackName, lackNamed } from "./lacks.js";
@@ -27,114 +27,169 @@ export interface ModelFlags {
   readonly ropeTheta?: number | undefined;
   /** Ranks of tensor parallelism. */
   readonly tp: number;
+  /** One row of positions for models of several, because text has equal rows. */
+  readonly textOnly?: boolean | undefined;
+  /** Round where the model's own code does. */
+  readonly ownRounding?: boolean | undefined;
 }
 
 export interface Head {
-  /** The innermost first. */
-  readonly stages: readonly StageCall[];
+  readonly op: Op;
   /** The values of those axes that no config gives, unless they are the default. */
   readonly values: Values;
 }
 
+/** The heads that `--head` may say: the op of each, and the values without which the op does more. */
+const HEADS: Readonly<Record<string, { readonly op: string; readonly values: Values }>> = {
+  "rotate(norm(x))": { op: "qk_norm_rope", values: {} },
+  "norm(rotate(x))": { op: "qk_rope_norm", values: {} },
+  "rotate(x)": { op: "qk_norm_rope", values: { norm: "none" } },
+};
+
+/** The axes that must be said of a model that is not known: most models differ in them. The others have defaults. */
+const MUST_BE_SAID = ["rope", "weight"];
+
 /**
- * Flags may repeat what a row says. For a model without a row they must give every value: the language's defaults say nothing
- * about a model.
+ * Flags may repeat what a row says. For a model without a row they must say what models differ in.
  * @throws UserError `unsupported-model`, `unknown-model-type`, `missing-model-fact`, `bad-model-config`, `bad-option`.
  */
 export function headOf(config: ModelConfig, row: ModelType | undefined, flags: ModelFlags): Head {
-  const { path, prefix, type, classes, fields } = config;
+  const { path } = config;
+  requireOps(config, row, flags);
   const asked = flags.head === undefined ? undefined : parseHead(flags.head);
-  const off = row !== undefined && isNormOff(config, row) ? "norm" : undefined;
-  requireWords(config, row, off);
-  const stages = row === undefined ? asked : stagesOf(row).filter(({ name }) => name !== off);
-  if (row === undefined && fields.use_qk_norm === false && asked?.some(({ name }) => name === "norm")) {
-    const message = `--head is ${expressionOf(asked)}, and ${prefix}use_qk_norm of the config is false`;
-    throw userError("bad-option", message, "take the norm out of it, or correct the config");
-  }
-  const open = stages === undefined ? SAID_AXES : openOf(stages);
-  const values: Values = row === undefined ? flags.axes : (row.axes ?? {});
-  if (stages !== undefined) requireAgreement(row, stages, values, asked, flags.axes);
-  const unsaid = open.filter((axis) => row === undefined && values[axis.name] === undefined);
-  const rest = restMissing(config, row, flags);
-  if (stages !== undefined && unsaid.length === 0) {
-    if (rest.length === 0) return { stages, values };
-    const message = `${quoted(path)} leaves facts out, and nothing is guessed`;
-    throw userError("missing-model-fact", message, `add ${rest.join(" ")}`);
+  const known = row === undefined ? undefined : headOfRow(config, row, flags);
+  if (known !== undefined && row !== undefined) requireAgreement(row, known, flags);
+  const values = known?.values ?? { ...flags.axes, ...asked?.values };
+  if (known === undefined && asked !== undefined) requireAxes(asked, flags);
+  const unsaid = known === undefined ? unsaidAxes(values) : [];
+  const rest = restMissing(config, row, values, flags);
+  const op = known?.op ?? (asked && shippedOp(asked.op));
+  if (op !== undefined && unsaid.length === 0) {
+    if (row === undefined) requireNormAgrees(config, values);
+    if (rest.length > 0) {
+      const message = `${quoted(path)} leaves facts out, and nothing is guessed`;
+      throw userError("missing-model-fact", message, `add ${rest.join(" ")}`);
+    }
+    return { op, values: withRounding(config, row, values, flags) };
   }
   const wanted = [
-    ...(stages === undefined ? ["--head EXPRESSION"] : []),
+    ...(op === undefined ? ["--head EXPRESSION"] : []),
     ...unsaid.map((axis) => `--${flagOf(axis)} ${axis.kind === "enum" ? axis.values.join("|") : "N"}`),
   ];
+  const { type, classes } = config;
   const of = classes.length === 0 ? "" : ` of ${classes.map(show).join(", ")}`;
   const what = type === undefined ? "has no model_type" : `model_type ${show(type)}${of} is not known`;
   const fix = `say what its attention does to q and k: ${[...wanted, ...rest].join(" ")}`;
   throw userError("unknown-model-type", `${quoted(path)}: ${what}`, fix);
 }
 
-/** The stages of an expression such as `rotate(norm(x))`. @throws UserError `bad-option` for any other text. */
-export function parseHead(text: string): readonly StageCall[] {
-  const [, opened = "", closed] = /^((?:\w+\()+)x(\)+)$/.exec(text.replaceAll(/\s+/g, "")) ?? [];
-  const names = opened.split("(").slice(0, -1).reverse();
-  const known = [...STAGES.keys()];
-  const bad = (why: string, fix: string) => userError("bad-option", `--head is ${show(text)}${why}`, fix);
-  if (closed?.length !== names.length) {
-    const fix = `write stages around x, such as "rotate(norm(x))", of ${known.join(", ")}; other flags set their axes`;
-    throw bad(", which is no expression", fix);
+/** Values without those that mean nothing beside the others. */
+export function meaningful(values: Values): Values {
+  let kept: Values = {};
+  for (const axis of AXES) {
+    const value = values[axis.name];
+    if (value !== undefined && hasMeaning(axis, { ...defaultsBefore(kept), ...kept }))
+      kept = { ...kept, [axis.name]: value };
   }
-  const unknown = names.find((name) => !STAGES.has(name));
-  if (unknown !== undefined) {
-    const near = closest(unknown, known);
-    const fix = near === undefined ? `the stages are ${known.join(", ")}` : `did you mean ${near}?`;
-    throw bad(`, and there is no stage ${unknown}`, fix);
-  }
-  const stages = names.map((name) => ({ name, args: {} }));
-  const rejection = stageRejection({ q: stages, k: stages });
-  if (rejection !== undefined) throw bad(`: ${rejection.reason}`, rejection.fix);
-  if (!stages.some(isRotation))
-    throw bad(", which does not rotate", "write the op and its entry into the config yourself");
-  return stages;
+  return kept;
 }
 
-/** Whether a stage reads the table that `import` makes. */
-export const isRotation = ({ name }: StageCall): boolean =>
-  STAGES.get(name)?.inputs.some((input) => input.name === "rope_table") === true;
+const defaultsBefore = (kept: Values): Values => ({
+  // A head whose width is not read yet may rotate.
+  ...(kept.rotaryDim === undefined ? { rotaryDim: 2 } : {}),
+  ...Object.fromEntries(
+    AXES.flatMap((axis) => (axis.default === undefined ? [] : [[axis.name, axis.default]])),
+  ),
+});
 
-const openOf = (stages: readonly StageCall[]) => {
-  const open = openAxes({ q: stages });
-  return SAID_AXES.filter((axis) => open.includes(axis));
-};
-
-function stagesOf({ head, types }: ModelType): Head["stages"] {
-  if (head === undefined) throw internalError("models", `${types[0]} has no head`);
-  return parseHead(head);
+function headOfRow(config: ModelConfig, row: ModelType, flags: ModelFlags): Head {
+  const off: Values = isNormOff(config, row) ? { norm: "none" } : {};
+  const rows: Values = flags.textOnly ? { positionAxes: undefined } : {};
+  const values = meaningful({ ...row.axes, ...off, ...rows });
+  // RoPE alone has no order.
+  const name = values.norm === "none" ? undefined : row.op;
+  return { op: shippedOp(name ?? "qk_norm_rope"), values };
 }
 
-/** Refuses a flag that contradicts the row, or whose axis the stages lack. */
-function requireAgreement(
-  row: ModelType | undefined,
-  stages: Head["stages"],
-  values: Values,
-  asked: Head["stages"] | undefined,
-  axes: Values,
-): void {
-  const text = expressionOf(stages);
-  const known = openOf(stages).map((axis) => [axis.name, values[axis.name] ?? axis.default] as const);
+/** An entry of `HEADS`. @throws UserError `bad-option` for any other text. */
+function parseHead(text: string) {
+  const head = HEADS[text.replaceAll(/\s+/g, "")];
+  if (head !== undefined && Object.hasOwn(HEADS, text.replaceAll(/\s+/g, ""))) return head;
+  const fix = `write one of ${Object.keys(HEADS).join(", ")}; other flags set the axes of its stages`;
+  throw userError("bad-option", `--head is ${show(text)}, which no op does that ships`, fix);
+}
+
+/** Refuses a flag for an axis that the head lacks. */
+function requireAxes({ values }: { readonly values: Values }, { head = "", axes }: ModelFlags): void {
+  const all = { ...axes, ...values };
+  const kept = meaningful(all);
+  const lost = SAID_AXES.find(({ name }) => all[name] !== undefined && kept[name] === undefined);
+  const other = SAID_AXES.find(
+    ({ name }) => axes[name] !== undefined && values[name] !== undefined && axes[name] !== values[name],
+  );
+  const axis = other ?? lost;
+  if (axis === undefined) return;
+  const message = `--${flagOf(axis)} is ${axes[axis.name]}, and ${head.trim()} has no ${flagOf(axis)}`;
+  throw userError("bad-option", message, "leave it out");
+}
+
+const unsaidAxes = (values: Values) =>
+  SAID_AXES.filter(
+    (axis) =>
+      MUST_BE_SAID.includes(axis.name) &&
+      values[axis.name] === undefined &&
+      hasMeaning(axis, { ...defaultsBefore(values), ...values }),
+  );
+
+/** Refuses a norm that the config of an unknown model denies. */
+function requireNormAgrees({ prefix, fields }: ModelConfig, { norm }: Values): void {
+  if (fields.use_qk_norm !== false || norm === "none") return;
+  const message = `--head has a norm, and ${prefix}use_qk_norm of the config is false`;
+  throw userError("bad-option", message, "take the norm out of it, or correct the config");
+}
+
+/** Refuses a flag that contradicts the row, or whose axis means nothing in it. */
+function requireAgreement(row: ModelType, { op, values }: Head, flags: ModelFlags): void {
+  const heads = Object.entries(HEADS).find(
+    ([, head]) => head.op === op.name && (head.values.norm === "none") === (values.norm === "none"),
+  );
+  const text = heads?.[0] ?? expressionOf(op.stages.q ?? []);
+  const asked = flags.head?.replaceAll(/\s+/g, "");
+  const defaults = { ...defaultsBefore(values), ...values };
   const said: (readonly [flag: string, said: AxisValue | undefined, known: AxisValue | undefined])[] = [
-    ["head", asked && expressionOf(asked), text],
-    ...SAID_AXES.map((axis) => [flagOf(axis), axes[axis.name], new Map(known).get(axis.name)] as const),
+    ["head", asked, text],
+    ...SAID_AXES.map((axis) => {
+      const known = hasMeaning(axis, defaults) ? (values[axis.name] ?? axis.default) : undefined;
+      return [flagOf(axis), flags.axes[axis.name], known] as const;
+    }),
   ];
   for (const [flag, value, known] of said) {
     if (value === undefined || value === known) continue;
-    const fact = row && known !== undefined ? `${row.types[0]} has ${known}` : `${text} has no ${flag}`;
-    const message = `--${flag} is ${value}, and ${fact}${row === undefined ? "" : `: ${row.source}`}`;
+    const fact = known === undefined ? `${text} has no ${flag}` : `${row.types[0]} has ${known}`;
+    const message = `--${flag} is ${value}, and ${fact}: ${row.source}`;
     throw userError("bad-option", message, "leave it out: flags are for models that are not known");
   }
 }
 
-/** Refuses a model that the language has no stage for, with every reason. A stage that is off needs none. */
-function requireWords(config: ModelConfig, row: ModelType | undefined, off: string | undefined): void {
-  const names = new Set([...(row?.lacks ?? []), ...lacksSeen(config)]);
-  const lacks = [...names].map(lackNamed).filter(({ of }) => of === undefined || of !== off);
+/** The values, with the model's own rounding if it is asked for. */
+function withRounding(
+  { path, type }: ModelConfig,
+  row: ModelType | undefined,
+  values: Values,
+  flags: ModelFlags,
+): Values {
+  if (!flags.ownRounding) return values;
+  const own = row?.rounding;
+  if (typeof own === "object") return meaningful({ ...values, ...own });
+  const message = `${quoted(path)}: ${own ?? `it is not known where the own code of ${type ?? "this model"} rounds`}`;
+  const fix = "leave --rounding out: the kernel computes in float32 and rounds once";
+  throw userError("unsupported-model", message, fix);
+}
+
+/** Refuses a model that no op does, with every reason. */
+function requireOps(config: ModelConfig, row: ModelType | undefined, { textOnly }: ModelFlags): void {
+  const names = new Set([...(row?.lacks ?? []), ...lacksSeen(config, row)]);
+  const lacks = [...names].map(lackNamed).filter(({ notForText }) => !(textOnly && notForText));
   if (lacks.length === 0) return;
   const subject = `${quoted(config.path)}: the attention of ${config.type ?? "this model"}`;
   // One reason's alternative does not help against another reason.
@@ -146,14 +201,20 @@ function requireWords(config: ModelConfig, row: ModelType | undefined, off: stri
 }
 
 /** Lacks that the config's own fields show, whatever its model type. */
-function lacksSeen(config: ModelConfig): LackName[] {
-  const isMrope = ropeObjects(config).some(
-    ({ mrope_section, xdrope_section, type, rope_type }) =>
-      mrope_section != null || xdrope_section != null || type === "mrope" || rope_type === "mrope",
+function lacksSeen(config: ModelConfig, row: ModelType | undefined): LackName[] {
+  const objects = ropeObjects(config);
+  const isMrope = objects.some(
+    ({ mrope_section, type, rope_type }) =>
+      mrope_section != null || type === "mrope" || rope_type === "mrope",
   );
+  const isCrossed = objects.some(({ xdrope_section }) => xdrope_section != null);
   const own = config.fields.per_layer_config;
   const isMixed = isObject(own) && Object.keys(own).length > 0;
-  return [...(isMrope ? ["mrope" as const] : []), ...(isMixed ? ["per_layer_config" as const] : [])];
+  return [
+    ...(isMrope && row?.pairAxes === undefined ? ["mrope" as const] : []),
+    ...(isCrossed ? ["crossed_axes" as const] : []),
+    ...(isMixed ? ["per_layer_config" as const] : []),
+  ];
 }
 
 function isNormOff(config: ModelConfig, row: ModelType): boolean {
@@ -176,14 +237,22 @@ function ropeObjects({ fields }: ModelConfig) {
 }
 
 /** The other flags that are needed, because neither the config nor the row has their values. */
-function restMissing(config: ModelConfig, row: ModelType | undefined, flags: ModelFlags): string[] {
+function restMissing(
+  config: ModelConfig,
+  row: ModelType | undefined,
+  { angles }: Values,
+  flags: ModelFlags,
+): string[] {
   const all = ropeObjects(config);
   const isSaid = (name: string) =>
     all.some((object) => object[name] != null) || row?.defaults?.[name] !== undefined;
   const stating = row === undefined ? ["partial_rotary_factor", "rotary_dim"] : (row.rotaryStatedBy ?? []);
   const needsRotary = stating.length > 0 && !stating.some(isSaid) && flags.rotaryDim === undefined;
   const hasBase =
-    isSaid("rope_theta") || row?.defaults?.rope_parameters !== undefined || flags.ropeTheta !== undefined;
+    (angles ?? "table") !== "table" ||
+    isSaid(row?.names?.rope_theta ?? "rope_theta") ||
+    row?.defaults?.rope_parameters !== undefined ||
+    flags.ropeTheta !== undefined;
   const hasDtype = flags.dtype !== undefined || dtypeField(config) !== undefined;
   return [
     ...(needsRotary ? ["--rotary-dim N"] : []),

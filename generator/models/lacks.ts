@@ -1,5 +1,5 @@
 /**
- * What models do to q and k that the language has no stage for yet.
+ * What models do to q and k that no op of the language does.
  *
  * In: nothing. Out: one table of reasons, by name, with what the user can do instead.
  */
@@ -9,37 +9,36 @@ interface Lack {
   readonly reason: string;
   /** What the user can do instead. Default: use the model's own code. */
   readonly instead?: string;
-  /** The stage concerned. A model that switches this stage off can be imported. */
-  readonly of?: string;
+  /** `--text-only` takes the model nonetheless, because its rows of positions are equal for text. */
+  readonly notForText?: true;
 }
 
+/** Since equal rows of positions are one row. */
+const TEXT_ALONE = "for text alone all rows are equal, which is plain RoPE: add --text-only";
+
 export const LACKS = {
-  layer_norm: { of: "norm", reason: "has a LayerNorm, which subtracts the mean: `norm` is RMSNorm" },
-  l2_norm: {
-    of: "norm",
-    reason: "divides by the L2 norm and a clamp: `norm` is RMSNorm with eps under the root",
-  },
+  l2_norm: { reason: "divides by the L2 norm and a clamp: `norm` has eps under the root" },
   row_norm: {
-    of: "norm",
     reason: "norms across heads, with a weight of [num_heads * head_dim]: `norm` norms each head by itself",
   },
   latent_norm: {
     reason: "norms the low-rank latents of MLA, before there are heads: stages work on heads",
   },
   mrope: {
-    reason: "has mRoPE, with positions of several rows [3, num_tokens]: `rotate` takes one row",
-    instead: "for text alone all rows are equal, which is plain RoPE: add that kernel with `normrope add`",
+    reason: "has mRoPE, with positions of several rows, in a layout that is not known for this type",
+    instead: TEXT_ALONE,
+    notForText: true,
   },
-  axial: {
-    reason: "has axial RoPE, with a position for each axis of an image or video: `rotate` takes one position",
+  crossed_axes: {
+    reason: "turns the two elements of a pair by different rows of positions, which is no rotation",
+    instead: TEXT_ALONE,
+    notForText: true,
   },
-  trailing: { reason: "rotates the trailing elements of a head: `rotate` rotates the leading ones" },
-  backwards: { reason: "rotates by the negative angle: `rotate` rotates by the positive one" },
+  blocked: {
+    reason: "rotates each half of a head by itself: `rotate` pairs elements of all that rotates",
+  },
+  head_angles: { reason: "has other angles in each head: `rotate` turns all heads of a token alike" },
   ropeless: { reason: "has no RoPE at all: `import` is for heads that rotate" },
-  heads_by_layer: {
-    reason: "has other head counts in each layer, which `import` does not read",
-    instead: "add its kernels with `normrope add`: head counts are arguments of a call",
-  },
   per_layer_config: {
     reason:
       "differs between layers by per_layer_config, which transformers writes and `import` does not read",

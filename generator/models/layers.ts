@@ -4,10 +4,11 @@
  * In: the checked fields, and the row of the model's type. Out: for each group the heads of all ranks together, RoPE, and
  * whether the layers have a k of their own. Pure.
  */
+import type { Values } from "../../dsl/points.js";
 import { quoted, show, userError } from "../diagnostics.js";
 import { badField } from "./config_file.js";
 import type { TextModel } from "./fields.js";
-import { isRotation, type ModelFlags } from "./head.js";
+import { type ModelFlags, meaningful } from "./head.js";
 import { type LayerRope, ropeOf } from "./rope.js";
 
 /** Layers with the same attention. */
@@ -22,6 +23,8 @@ export interface LayerGroup {
   /** False if k and v are an earlier layer's. */
   readonly hasOwnK: boolean;
   readonly rope: LayerRope;
+  /** The values of the axes, but for the dtype. */
+  readonly values: Values;
 }
 
 export interface Layers {
@@ -30,11 +33,15 @@ export interface Layers {
   readonly others: ReadonlyMap<string, number>;
 }
 
-const ATTENTION_TYPES = ["full_attention", "sliding_attention", "chunked_attention", "minimax_m3_sparse"];
+const ATTENTION_TYPES = [
+  ...["full_attention", "sliding_attention", "chunked_attention", "minimax_m3_sparse", "indexed_attention"],
+  ...["compressed_sparse_attention", "heavily_compressed_attention"],
+];
 const OTHER_TYPES = ["linear_attention", "conv", "mamba", "mamba2", "recurrent", "moe", "mlp"];
 
 /** One layer, before equal layers are grouped. */
 interface Layer {
+  readonly index: number;
   readonly type: string;
   readonly rotates: boolean;
   readonly hasOwnK: boolean;
@@ -65,7 +72,7 @@ export function layersOf(model: TextModel, flags: ModelFlags): Layers {
 
 /** The name of a layer that does nothing to q and k; undefined for other layers. */
 function undoneType({ row, head }: TextModel, { type, rotates }: Layer): string | undefined {
-  const isBare = row?.layers?.noRopeNoNorm || head.stages.every(isRotation);
+  const isBare = row?.layers?.noRopeNoNorm || head.values.norm === "none";
   return !rotates && isBare ? `${type} without RoPE` : undefined;
 }
 
@@ -88,7 +95,7 @@ function eachLayer(model: TextModel): Layer[] {
   const every =
     rule.noRopeEvery === undefined || listed.length > 0 ? undefined : period(model, rule.noRopeEvery);
   return types.map((type, i) => ({
-    type,
+    ...{ index: i, type },
     rotates:
       (type !== "full_attention" || fullRotates) &&
       (every === undefined ? listed[i] !== 0 : (i + 1) % every !== 0),
@@ -105,14 +112,14 @@ function layerTypes(model: TextModel): readonly string[] {
     const want = `a list of ${count}, as num_hidden_layers says`;
     throw badField(model, "layer_types", said, want);
   }
-  const { fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv } = rule;
+  const { fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv, coded } = rule;
   const listed = text.no_rope_layers ?? undefined;
-  const differ = [fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv, listed];
+  const differ = [fullEvery, fullListed, lastIsFull, noRopeEvery, sharedKv, coded, listed];
   if (said == null && count == null && differ.some((reason) => reason !== undefined)) {
     const want = "a whole number, because the layers differ";
     throw badField(model, "num_hidden_layers", undefined, want);
   }
-  const types = [...(said ?? derivedTypes(model, count ?? 1))];
+  const types = (said ?? derivedTypes(model, count ?? 1)).map((type) => rule.readAs?.[type] ?? type);
   if (types.length === 0) throw badField(model, "layer_types", types, "a list with the type of each layer");
   if (rule.lastIsFull) types[types.length - 1] = "full_attention";
   const unknown = types.find((type) => !ATTENTION_TYPES.includes(type) && !OTHER_TYPES.includes(type));
@@ -124,7 +131,8 @@ function layerTypes(model: TextModel): readonly string[] {
 
 function derivedTypes(model: TextModel, count: number): string[] {
   const { row, extra } = model;
-  const { fullEvery, fullListed, fullHasNoRope, others = "sliding_attention" } = row?.layers ?? {};
+  const rule = row?.layers ?? {};
+  const { fullEvery, firstIsFull, fullListed, fullHasNoRope, coded, others = "sliding_attention" } = rule;
   const all = Array.from({ length: count }, (_, i) => i);
   if (fullListed !== undefined) {
     const listed = extra(fullListed) ?? all;
@@ -132,12 +140,22 @@ function derivedTypes(model: TextModel, count: number): string[] {
       throw badField(model, fullListed, listed, `a list of layers, from 0 to ${count - 1}`);
     return all.map((i) => (listed.includes(i) ? "full_attention" : others));
   }
+  if (coded !== undefined) {
+    const codes = extra(coded.field);
+    const types = Array.isArray(codes) ? codes.map((code) => coded.types[String(code)]) : [];
+    const known = types.filter((type) => type !== undefined);
+    // More than there are layers: those that predict further tokens.
+    if (known.length === types.length && known.length >= count) return known.slice(0, count);
+    const want = `a list of ${count} numbers, of ${Object.keys(coded.types).join(", ")}`;
+    throw badField(model, coded.field, codes, want);
+  }
   // Without a window there is nothing to slide.
   const gate = fullHasNoRope?.unlessNull;
   const isAlike = fullEvery === undefined || (gate !== undefined && extra(gate) === null);
-  if (isAlike) return all.map(() => "full_attention");
+  if (isAlike) return all.map(() => rule.allAre ?? "full_attention");
   const every = typeof fullEvery === "number" ? fullEvery : period(model, fullEvery);
-  return all.map((i) => ((i + 1) % every === 0 ? "full_attention" : others));
+  const isFull = (i: number) => (i + 1) % every === 0 || (firstIsFull && i === 0);
+  return all.map((i) => (isFull(i) ? "full_attention" : others));
 }
 
 /** The n of "every n-th layer". The field holds a number, or letters that end with a G. */
@@ -149,17 +167,34 @@ function period(model: TextModel, field: string): number {
 }
 
 function groupOf(model: TextModel, layer: Layer, flags: ModelFlags): LayerGroup {
-  const { type, hasOwnK } = layer;
-  const { text } = model;
-  const numQHeads = text.num_attention_heads;
+  const { index, type, hasOwnK } = layer;
+  const { text, head, row } = model;
+  const numQHeads = ofLayer(model, "num_attention_heads", index) ?? text.num_attention_heads;
   const headDim = fieldOf(model, type, "head_dim") ?? dividedHeadDim(model);
-  const numKvHeads = fieldOf(model, type, "num_key_value_heads") ?? kvHeadsOfNull(model);
+  const ofAll = fieldOf(model, type, "num_key_value_heads") ?? kvHeadsOfNull(model);
+  const times = type === "sliding_attention" ? (row?.layers?.slidingKv ?? 1) : 1;
+  const numKvHeads = ofLayer(model, "num_key_value_heads", index) ?? ofAll * times;
   if (numQHeads % numKvHeads !== 0) {
     const want = `a divisor of num_attention_heads, ${numQHeads}`;
     throw badField(model, "num_key_value_heads", numKvHeads, want);
   }
   const rope = ropeOf(model, layer, headDim, flags);
-  return { types: [type], count: 1, headDim, numQHeads, numKvHeads, hasOwnK, rope };
+  const values = meaningful({ ...head.values, headDim, rotaryDim: rope.rotaryDim });
+  return { types: [type], count: 1, headDim, numQHeads, numKvHeads, hasOwnK, rope, values };
+}
+
+/** The heads of a layer, if the config lists those of each. */
+function ofLayer(
+  model: TextModel,
+  name: "num_attention_heads" | "num_key_value_heads",
+  index: number,
+): number | undefined {
+  const field = model.row?.layers?.perLayer?.[name];
+  const list = field === undefined ? undefined : model.fields[field];
+  if (field === undefined || list === undefined || list === null) return undefined;
+  const heads = Array.isArray(list) ? list[index] : undefined;
+  if (typeof heads === "number" && Number.isInteger(heads) && heads >= 1 && heads <= 65_536) return heads;
+  throw badField(model, field, list, "a list of whole numbers from 1 to 65536, one for each layer");
 }
 
 /** A width or a count. `full_attention` layers may have a field of their own for it. */

@@ -23,6 +23,8 @@ export interface Stated {
   readonly fields: Fields;
   /** The object that holds them by layer type, if they are so. */
   readonly around?: Fields;
+  /** Whether fields of the config beside these are not read. */
+  readonly isAlone?: true;
 }
 
 const NUMBER = z.number().positive().describe("a positive number");
@@ -54,12 +56,18 @@ const SCHEMAS = {
 type RopeType = keyof typeof SCHEMAS;
 
 /** Parameters of every type, which are read elsewhere. */
-const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+const COMMON = [
+  ...["rope_type", "type", "rope_theta", "partial_rotary_factor"],
+  ...["mrope_section", "mrope_interleaved", "xdrope_section"],
+];
 
 /** @throws UserError `bad-model-config`. */
 export function readScaling(model: TextModel, stated: Stated): ReadScaling {
   const { name: where, fields } = stated;
-  const ropeType = fields.rope_type ?? fields.type ?? "default";
+  const said = fields.rope_type ?? fields.type ?? "default";
+  // Several rows of positions are no scaling; beside xdrope may stand an alpha.
+  const rows = said === "xdrope" && fields.alpha != null ? "dynamic" : "default";
+  const ropeType = said === "mrope" || said === "xdrope" ? rows : said;
   const read = model.row?.ropeTypes ?? Object.keys(SCHEMAS);
   if (typeof ropeType !== "string" || !isRopeType(ropeType) || !read.includes(ropeType))
     throw badField(model, `${where}.rope_type`, ropeType, `one of ${read.join(", ")}`);

@@ -1,19 +1,22 @@
 /**
- * A step of `npm run compile`: writes the op of the default config as data, and for Python the fields of the C structs, the
- * axes, the rules of stages, the scalings of RoPE, and the functions that take the op's inputs and axes by name.
+ * A step of `npm run compile`: writes the ops that ship as data, and for Python the fields of the C structs, the axes, the
+ * rules of stages, the scalings of RoPE, and the functions that take the op's inputs and axes by name.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AXES, STAGES } from "../../dsl/axes.js";
+import * as dsl from "../../dsl/index.js";
 import { renderPython } from "../emit/render.js";
 import { readTemplates } from "../emit/templates.js";
-import { load } from "../load/index.js";
-import { INPUTS_FILE, inputsData, OP_FILES } from "../op_file.js";
+import { load, readConfig } from "../load/index.js";
+import { parseConfig } from "../load/project.js";
+import { INPUTS_FILE, inputsData, OP_FILES, opFile } from "../op_file.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { pythonScalings, SCALINGS_FILE } from "./formulas.js";
 import { OP_MODULE, pythonOpView } from "./op_view.js";
 
 const [space] = load(join(PACKAGE_ROOT, "normrope.config.ts")).spaces;
+for (const op of shippedOps()) write(opFile(op.name), json(op));
 for (const file of OP_FILES) write(file, json(space?.op));
 write(INPUTS_FILE, json({ ...inputsData(), axes: AXES, stages: stagesData() }));
 write(SCALINGS_FILE, pythonScalings());
@@ -27,6 +30,14 @@ function stagesData() {
       { axes: Object.keys(axes), inputs, becomes, rules },
     ]),
   );
+}
+
+/** The ops that `normrope/dsl` exports. The compiler reads them in a config that has an empty space of each. */
+function shippedOps() {
+  const names = Object.entries(dsl).flatMap(([name, value]) => (typeof value === "object" ? [name] : []));
+  const spaces = names.map((name) => `defineSpace(${name}, [])`).join(", ");
+  const text = `import { defineSpace, ${names.join(", ")} } from "normrope/dsl";\nexport default [${spaces}];\n`;
+  return readConfig(parseConfig(join(PACKAGE_ROOT, "shipped.config.ts"), text)).spaces.map(({ op }) => op);
 }
 
 function json(data: unknown): string {
