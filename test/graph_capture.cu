@@ -6,12 +6,13 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "normrope.h"
 
-constexpr int TOKENS = 33, SIDE_HEADS[] = {5, 2, 3}, HEADS = 10, REPLAYS = 3;
+constexpr int ROWS = 64, MOST_AXES = 4, TOKENS = 33, SIDE_HEADS[] = {5, 2, 3}, HEADS = 10, REPLAYS = 3;
 
 #define CHECK(call)                                                       \
   if (auto error = (call)) {                                              \
@@ -47,11 +48,29 @@ std::vector<uint16_t> numbers(size_t length, uint32_t seed, bool is_f16) {
   return values;
 }
 
-// Whether a kernel takes an input: its part of the manifest names it.
-bool takes(int kernel, const std::string &path) {
+// A value of a kernel's part of the manifest, from its key on.
+std::string value_of(int kernel, const std::string &key) {
   const std::string manifest = normrope_manifest(), id = normrope_kernel_id(kernel);
-  const size_t from = manifest.find("{\"id\":\"" + id + "\""), found = manifest.find('"' + path + '"', from);
-  return found < manifest.find("{\"id\":", from + 1);
+  const size_t from = manifest.find('"' + key + "\":", manifest.find("{\"id\":\"" + id + "\""));
+  return manifest.substr(from + key.size() + 3);
+}
+
+// Whether a list there names a path.
+bool lists(int kernel, const std::string &key, const std::string &path) {
+  const std::string value = value_of(kernel, key);
+  return value.substr(0, value.find(']')).find('"' + path + '"') != std::string::npos;
+}
+bool takes(int kernel, const std::string &path) { return lists(kernel, "inputs", path); }
+
+// As many numbers, of 16 bits or of float32.
+std::vector<uint8_t> bytes_of(size_t length, uint32_t seed, bool is_f16, bool is_float32) {
+  const std::vector<uint16_t> halves = numbers(length, seed, is_f16);
+  std::vector<float> floats(length);
+  for (size_t i = 0; i < length; ++i) floats[i] = 0.5f + halves[i] % 97 / 97.0f;
+  const void *const from = is_float32 ? static_cast<const void *>(floats.data()) : halves.data();
+  std::vector<uint8_t> bytes(length * (is_float32 ? 4 : 2));
+  std::memcpy(bytes.data(), from, bytes.size());
+  return bytes;
 }
 
 int main() {
@@ -63,8 +82,12 @@ int main() {
     if (std::sscanf(point.c_str(), "__%4[^_]_d%d_r%d", dtype, &head_dim, &rotary_dim) < 2) std::exit(3);
     const bool is_f16 = dtype[0] == 'f';
     const size_t elements = size_t{TOKENS} * HEADS * head_dim;
-    Buffer<uint16_t> x(elements), weight(head_dim);
-    Buffer<int64_t> positions(TOKENS);
+    const bool has_float_weights = lists(kernel, "float32Inputs", "q.weight"), has_floats = lists(kernel, "float32Inputs", "cos_sin");
+    const int axes = std::atoi(value_of(kernel, "positionAxes").c_str());
+    Buffer<uint16_t> x(elements), copy(elements);
+    Buffer<uint8_t> weight(head_dim * (has_float_weights ? 4 : 2)), cos_sin((ROWS * rotary_dim + 1) * (has_floats ? 4 : 2));
+    Buffer<uint8_t> pair_axes(rotary_dim / 2 + 1);
+    Buffer<int64_t> positions(MOST_AXES * TOKENS);
     Buffer<uint64_t> table(rotary_dim / 2 + 1);
 
     normrope_args args = {};
@@ -77,7 +100,9 @@ int main() {
         if (!takes(kernel, names[i] + std::string(".in"))) continue;
         normrope_heads &heads = *sides[i];
         heads.in = heads.out = x.data + first * head_dim;
+        if (lists(kernel, "copiedSides", names[i])) heads.out = copy.data + first * head_dim;
         if (takes(kernel, names[i] + std::string(".weight"))) heads.weight = weight.data;
+        if (takes(kernel, names[i] + std::string(".bias"))) heads.bias = weight.data;
         heads.in_token_stride = heads.out_token_stride = HEADS * head_dim;
         heads.in_head_stride = heads.out_head_stride = head_dim;
         heads.num_heads = has_any ? SIDE_HEADS[i] : 0;
@@ -86,9 +111,10 @@ int main() {
     set_heads(true);
     if (rotary_dim > 0) {
       args.positions = positions.data;
-      args.rope_table = table.data;
       args.position_bits = 64;
-      args.attention_factor = 1;
+      if (axes > 1) args.position_axis_stride = TOKENS, args.pair_axes = pair_axes.data;
+      if (takes(kernel, "rope_table")) args.rope_table = table.data, args.attention_factor = 1;
+      if (takes(kernel, "cos_sin")) args.cos_sin = cos_sin.data, args.cos_sin_row_stride = rotary_dim;
     }
     if (takes(kernel, "eps")) args.eps = 1e-6f;
     const auto run_twice = [&](void *stream) {
@@ -113,10 +139,17 @@ int main() {
     for (int replay = 0; replay < REPLAYS; ++replay) {
       const auto fill = [&] {
         x.write(numbers(elements, replay, is_f16));
-        weight.write(numbers(head_dim, 100 + replay, is_f16));
-        std::vector<int64_t> at(TOKENS);
-        for (int t = 0; t < TOKENS; ++t) at[t] = (int64_t{t} << (8 * replay)) - replay;
+        copy.write(numbers(elements, 200 + replay, is_f16));
+        weight.write(bytes_of(head_dim, 100 + replay, is_f16, has_float_weights));
+        cos_sin.write(bytes_of(ROWS * rotary_dim + 1, 300 + replay, is_f16, has_floats));
+        std::vector<int64_t> at(MOST_AXES * TOKENS);
+        for (int t = 0; t < MOST_AXES * TOKENS; ++t) {
+          at[t] = takes(kernel, "cos_sin") ? (t + 5 * replay) % ROWS : (int64_t{t % TOKENS} << (8 * replay)) - replay * (t / TOKENS + 1);
+        }
         positions.write(at);
+        std::vector<uint8_t> axes_of_pairs(rotary_dim / 2 + 1);
+        for (int i = 0; i < rotary_dim / 2; ++i) axes_of_pairs[i] = (i + replay) % axes;
+        pair_axes.write(axes_of_pairs);
         std::vector<double> frequencies(rotary_dim / 2);
         for (int i = 0; i < rotary_dim / 2; ++i) frequencies[i] = 1.0 / (1 + replay + i);
         std::vector<uint64_t> turns(rotary_dim / 2 + 1);
@@ -126,20 +159,19 @@ int main() {
       fill();
       CHECK(cudaGraphLaunch(executable, stream));
       CHECK(cudaStreamSynchronize(stream));
-      const auto replayed = x.read();
+      const auto replayed = x.read(), copied = copy.read();
       fill();
       set_heads(true);
       run_twice(stream);
       CHECK(cudaStreamSynchronize(stream));
-      differing += replayed != x.read() || replayed == numbers(elements, replay, is_f16);
+      differing += replayed != x.read() || copied != copy.read() || replayed == numbers(elements, replay, is_f16);
       ++total;
     }
     CHECK(cudaGraphExecDestroy(executable));
     CHECK(cudaGraphDestroy(graph));
     CHECK(normrope_stream_destroy(handle));
-    for (void *memory : {(void *)x.data, (void *)weight.data, (void *)positions.data, (void *)table.data}) {
-      CHECK(normrope_memory_free(memory));
-    }
+    const std::initializer_list<void *> all = {x.data, copy.data, weight.data, cos_sin.data, pair_axes.data, positions.data, table.data};
+    for (void *memory : all) CHECK(normrope_memory_free(memory));
   }
   std::printf("%d of %d replays differ\n", differing, total);
   return differing != 0;

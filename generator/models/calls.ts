@@ -53,14 +53,9 @@ function tableTexts(parameters: RopeParameters, isBackwards: boolean) {
 
 function pairsOf(options: PairAxesOptions): Made {
   const { sections, layout } = options;
-  const n = sections.length;
-  const pairs = sections.reduce((sum, own) => sum + own, 0);
-  const elements =
-    layout === "interleaved"
-      ? `[j % ${n} if j < ${n} * (${sections.join(", ")})[j % ${n}] else 0 for j in range(${pairs})]`
-      : sections.map((own, axis) => `[${axis}] * ${own}`).join(" + ");
+  const axes = `pair_axes([${sections.join(", ")}]${layout === undefined ? "" : `, "${layout}"`})`;
   const call = `pairAxes(${typescript(options)})`;
-  return { what: "pairs", call, python: `torch.tensor(${elements}, dtype=torch.uint8)` };
+  return { what: "pairs", call, python: `torch.tensor(${axes}, dtype=torch.uint8)` };
 }
 
 /** Words on the rows of cosine and sine that a call gives; undefined if the kernel takes none. */
