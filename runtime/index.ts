@@ -16,6 +16,7 @@ export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js
 export type { Kernel, LaunchInfo, PreparedCall } from "./op.js";
 export { type OpenOptions, open } from "./open.js";
 export { type DeviceInfo, Library } from "./open_library.js";
+export { type PairAxesOptions, pairAxes } from "./pair_axes.js";
 export type { RopeScaling, Scaling, ScalingType } from "./rope_scalings.js";
 export { type RopeParameters, type RopeTable, ropeTable, tableOf } from "./rope_table.js";
 export type { Event, Stream } from "./stream.js";
