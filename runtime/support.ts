@@ -71,6 +71,7 @@ export function absenceOf(
   const values = new Map<string, unknown>(Object.entries(point));
   const wanted = axes
     .filter(({ name, when }) => when === undefined || values.has(name))
+    .filter((axis) => axis.default === undefined || values.get(axis.name) !== axis.default)
     .map(({ name }) => `${name} ${spelled(values.get(name))}`)
     .join(", ");
   const reason = `${quoted(path)} holds no kernel${isOneOfSeveral ? ` of ${op.name}` : ""} for ${wanted}`;

@@ -4,14 +4,16 @@ import { findKernel } from "../dsl/manifest.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../generator/verify/accuracy.js";
-import { rowsOf, runBatch } from "../generator/verify/batch.js";
+import { runBatch } from "../generator/verify/batch.js";
 import { batchesFor, branchesOf, unseenBranches, VERIFY_POSITIONS } from "../generator/verify/batches.js";
+import { rowsOf } from "../generator/verify/made_batch.js";
 import { verifyLibrary } from "../generator/verify/verify.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { type RopeTable, ropeTable } from "../runtime/rope_table.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
+import { DEFAULTS } from "./helpers.js";
 
 const names = Object.keys(CONFIGS) as ConfigName[];
 
@@ -53,7 +55,7 @@ test("the geometries are at least 40 beyond the default space", () => {
 });
 
 test("the batches take every position, layout and count that the op allows", () => {
-  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
   const batches = entry === undefined ? [] : batchesFor(entry, []);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
@@ -67,7 +69,7 @@ test("the batches take every position, layout and count that the op allows", () 
 });
 
 describe("the branches of dispatch", () => {
-  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
   if (entry === undefined) throw new Error("the geometries lack head_dim 96");
   const groupsOf = (tokens: number) => (tokens < 100 ? 1 : tokens < 1000 ? 2 : 4);
@@ -113,7 +115,7 @@ describe("the judge of a batch", () => {
   });
   afterAll(() => library?.close());
 
-  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const batch = {
     name: "small",
     numTokens: 5,
