@@ -1,6 +1,7 @@
 /** Kernels of the CPU library against the oracle: those of the default space, and geometries of every kind. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findKernel } from "../dsl/manifest.js";
+import type { PlannedBody } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../generator/verify/accuracy.js";
@@ -16,6 +17,12 @@ import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } fr
 import { DEFAULTS } from "./helpers.js";
 
 const names = Object.keys(CONFIGS) as ConfigName[];
+
+/** Whether the last stage of a body rounds as a model's code does. */
+function isRoundedLast({ stages }: PlannedBody): boolean {
+  const { scaling, rotation } = stages.at(-2)?.parts ?? {};
+  return [scaling, rotation].some((part) => part !== undefined && part !== "once");
+}
 
 describe.each(names)("the %s config on the CPU", (name) => {
   let library: Library;
@@ -42,9 +49,16 @@ describe.each(names)("the %s config on the CPU", (name) => {
   test("passes on every batch, with every byte around the heads unchanged", async () => {
     const results = await verifyLibrary(library);
     expect(results.filter(({ pass }) => !pass)).toEqual([]);
-    for (const { maxError, relError, id } of results) {
+    expect(results.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
+    for (const [i, { maxError, relError, id }] of results.entries()) {
+      const limit = REL_ERROR_LIMIT[id.includes("bf16") ? "bf16" : "f16"];
+      if (plans[i]?.bodies.every(isRoundedLast)) {
+        // It rounds where its reference does, so that few elements differ at all.
+        expect(relError, id).toBeLessThan(limit / 10);
+        continue;
+      }
       expect(maxError, id).toBeGreaterThan(0.5); // it rounded something: the batches were not empty
-      expect(relError, id).toBeGreaterThan(REL_ERROR_LIMIT[id.includes("bf16") ? "bf16" : "f16"] / 2);
+      expect(relError, id).toBeGreaterThan(limit / 2);
     }
   });
 });
