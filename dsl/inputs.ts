@@ -223,12 +223,8 @@ export const ARGS_BEHIND: readonly Input[] = [
     "const uint64_t *",
     "[rotary_dim / 2], 16-byte aligned: normrope_rope_table makes it",
     {
-      kind: "tensor",
-      shape: ["rotary_dim / 2"],
-      strides: {},
-      alignment: 16,
-      dtype: "uint64",
-      isExact: true,
+      ...{ kind: "tensor", shape: ["rotary_dim / 2"], strides: {} },
+      ...{ alignment: 16, dtype: "uint64", isExact: true },
     },
   ),
   {

@@ -78,7 +78,8 @@ function callRejection(stages: SideStages, point: Values): Rejection | undefined
     if (broken === undefined) continue;
     return { rule: broken.rule, reason: reasonOf(broken, { ...point, ...values }), values };
   }
-  if (callsOf(stagesAt(stages, point)).length > 0) return undefined;
+  // An op without any stage is refused as a whole: see `stageRejection`.
+  if (callsOf(stages).length === 0 || callsOf(stagesAt(stages, point)).length > 0) return undefined;
   return {
     rule: "nothing_done",
     reason: "no stage does anything, so that a kernel would at most copy",

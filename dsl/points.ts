@@ -14,8 +14,12 @@ export type Values = Readonly<Record<string, AxisValue | undefined>>;
 export const valueOn = ({ name }: Axis, values: Values): AxisValue | undefined => values[name];
 
 /** Whether values meet a condition. */
-export function isAt(when: Condition = {}, values: Values): boolean {
-  return Object.entries(when).every(([name, range]) => isInRange(range, values[name]));
+export function isAt(when: Condition | undefined, values: Values): boolean {
+  for (const name in when) {
+    const range = when[name];
+    if (range !== undefined && !isInRange(range, values[name])) return false;
+  }
+  return true;
 }
 
 /** Whether an axis applies, given the values of earlier axes. */

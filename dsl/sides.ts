@@ -30,15 +30,40 @@ export function stageNamed(name: string): Stage {
 }
 
 /** The value of each of a stage's axes that apply at a point. An axis that the op lacks has its default. */
-export function valuesOf({ name, args }: StageCall, point: Values): Record<string, AxisValue> {
-  const own = stageNamed(name).axes;
-  let values: Record<string, AxisValue> = {};
-  for (const axis of AXES.filter((row) => row.name in own)) {
+export function valuesOf(call: StageCall, point: Values): Readonly<Record<string, AxisValue>> {
+  if (last.point !== point) last = { point, known: new Map() };
+  const known = last.known.get(call) ?? computedValues(call, point);
+  last.known.set(call, known);
+  return known;
+}
+
+/** What is known of the last point: a kernel's plan asks for the same many times, and there may be thousands of kernels. */
+let last: { readonly point: Values; readonly known: Map<StageCall, Record<string, AxisValue>> } = {
+  point: {},
+  known: new Map(),
+};
+
+function computedValues({ name, args }: StageCall, point: Values): Record<string, AxisValue> {
+  const values: Record<string, AxisValue> = {};
+  const all: Record<string, AxisValue | undefined> = { ...point };
+  for (const axis of axesOf(stageNamed(name))) {
     const value = args[axis.name] ?? point[axis.name] ?? axis.default;
-    if (value !== undefined && hasMeaning(axis, { ...point, ...values }))
-      values = { ...values, [axis.name]: value };
+    if (value === undefined || !hasMeaning(axis, all)) continue;
+    values[axis.name] = value;
+    all[axis.name] = value;
   }
   return values;
+}
+
+const ownAxes = new WeakMap<Stage, readonly Axis[]>();
+
+/** A stage's axes, in the order of the table. */
+function axesOf(stage: Stage): readonly Axis[] {
+  const known = ownAxes.get(stage);
+  if (known !== undefined) return known;
+  const own = AXES.filter(({ name }) => name in stage.axes);
+  ownAxes.set(stage, own);
+  return own;
 }
 
 /** The values of a stage's axes, and those of the point that it is at. */
@@ -87,22 +112,16 @@ function firstOf(conditions: readonly (readonly [string, Condition[string]])[]):
   );
 }
 
-/** The inputs that a stage reads at a point, or those of them that meet another of their conditions. */
-export function inputsOf(
-  call: StageCall,
-  point: Values,
-  condition?: (input: StageInput) => Condition | undefined,
-): readonly string[] {
-  const values = valuesOf(call, point);
-  return stageNamed(call.name)
-    .inputs.filter((input) => isAt(input.when, values))
-    .filter((input) => {
-      if (condition === undefined) return true;
-      const needed = condition(input);
-      return needed !== undefined && isAt(needed, values);
-    })
-    .map(({ name }) => name);
-}
+/** The inputs that a stage reads at values of its axes. */
+const readAt = ({ name }: StageCall, values: Values): readonly StageInput[] =>
+  stageNamed(name).inputs.filter(({ when }) => isAt(when, values));
+
+/** The names of the inputs that a stage reads at a point. */
+export const inputsOf = (call: StageCall, point: Values): readonly string[] =>
+  readAt(call, valuesOf(call, point)).map(({ name }) => name);
+
+/** Every field of `normrope_args`, in its order. */
+const PATHS = [...argsLayout().fields.keys()];
 
 /** The inputs of a kernel, as paths of `normrope_args`: `q.in`, `q.weight`, `positions`. */
 export interface KernelInputs {
@@ -116,25 +135,20 @@ export interface KernelInputs {
 
 /** The inputs of a kernel at a point, with the stages that `stagesAt` gives. */
 export function kernelInputs(stages: SideStages, point: Values): KernelInputs {
-  const sides = sidesOf(stages);
-  const paths = [...argsLayout().fields.keys()];
-  const those = (condition?: (input: StageInput) => Condition | undefined) => {
-    const read = new Set(
-      sides.flatMap((side) =>
-        (stages[side] ?? []).flatMap((call) =>
-          inputsOf(call, point, condition).flatMap((name) => [name, `${side}.${name}`]),
-        ),
-      ),
-    );
-    return paths.filter((path) => read.has(path));
-  };
-  const heads = sides.flatMap((side) => [`${side}.in`, `${side}.out`]);
-  const read = those();
-  return {
-    inputs: paths.filter((path) => heads.includes(path) || read.includes(path)),
-    optionalInputs: those(({ isOptional }) => isOptional),
-    float32Inputs: those(({ isFloat32 }) => isFloat32),
-  };
+  const [taken, optional, float32] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  for (const side of sidesOf(stages)) {
+    taken.add(`${side}.in`).add(`${side}.out`);
+    for (const call of stages[side] ?? []) {
+      const values = valuesOf(call, point);
+      for (const { name, isOptional, isFloat32 } of readAt(call, values)) {
+        taken.add(name).add(`${side}.${name}`);
+        if (isOptional !== undefined && isAt(isOptional, values)) optional.add(name).add(`${side}.${name}`);
+        if (isFloat32 !== undefined && isAt(isFloat32, values)) float32.add(name).add(`${side}.${name}`);
+      }
+    }
+  }
+  const those = (names: ReadonlySet<string>) => PATHS.filter((path) => names.has(path));
+  return { inputs: those(taken), optionalInputs: those(optional), float32Inputs: those(float32) };
 }
 
 /** The pairing of stages at a point. All stages that pair elements agree. */

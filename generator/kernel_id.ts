@@ -87,5 +87,6 @@ function readTag(axis: Axis, tag: string): AxisValue | undefined {
   if (axis.kind === "enum") return axis.values.find((value) => tagOf(axis, value) === tag);
   const { tag: letter = "" } = axis;
   const digits = tag.startsWith(letter) ? tag.slice(letter.length) : "";
+  if (digits === "0" && axis.min > 0) return undefined;
   return /^(0|[1-9]\d*)$/.test(digits) ? Number(digits) : undefined;
 }

@@ -200,8 +200,10 @@ class Packing {
     this.#args.set(path, offset === 0 ? buffer.address : buffer.address + BigInt(offset * bytes));
     this.#args.set(length, Math.max(0, buffer.length - offset));
     if (dtype === "position") this.#args.set("position_bits", bytes * 8);
-    for (const [option, stridePath] of strides)
-      this.#packWhole(stridePath, layout[option] ?? this.#strideOf(option, tensor));
+    for (const [option, stridePath] of strides) {
+      const given = layout[option];
+      this.#packWhole(stridePath, given === undefined ? this.#strideOf(option, tensor) : given);
+    }
     if (layout.axisStride !== undefined && this.#kernel.positionAxes === 1) {
       throw unfitArgument(
         `${field}.axisStride`,

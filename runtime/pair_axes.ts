@@ -7,7 +7,7 @@ import { invalidArgument, requireFields, requireObject } from "./errors.js";
 
 /** How pairs are shared out among axes, as configs of models say it. */
 export interface PairAxesOptions {
-  /** The pairs of each axis, such as `mrope_section`: one to four numbers, whose sum is rotaryDim / 2. */
+  /** The pairs of each axis, such as `mrope_section`: one to four numbers, whose sum is the pairs that rotate. */
   readonly sections: readonly number[];
   /**
    * `sectioned` (default): the pairs of axis 0, then those of axis 1, and so on, as in Qwen2-VL, axial and 2-D RoPE.
@@ -18,16 +18,18 @@ export interface PairAxesOptions {
 
 /** The most axes of a kernel. */
 const AXES_MAX = 4;
+/** The most pairs of a head. */
+const PAIRS_MAX = 512;
 
 /**
- * `[rotaryDim / 2]`: the axis of each pair, for `library.upload("uint8", …)` and a call's `pairAxes`.
+ * The axis of each pair that rotates, for `library.upload("uint8", …)` and a call's `pairAxes`.
  * @throws NormropeError `invalid-argument`.
  */
 export function pairAxes(options: PairAxesOptions): Uint8Array {
   requireObject("options", options);
   requireFields("options", options, ["sections", "layout"]);
   const { sections, layout = "sectioned" } = options;
-  const isCount = (n: unknown) => typeof n === "number" && Number.isInteger(n) && n >= 0 && n <= 512;
+  const isCount = (n: unknown) => typeof n === "number" && Number.isInteger(n) && n >= 0 && n <= PAIRS_MAX;
   if (
     !Array.isArray(sections) ||
     sections.length < 1 ||
@@ -36,12 +38,15 @@ export function pairAxes(options: PairAxesOptions): Uint8Array {
   ) {
     throw invalidArgument("sections", sections, "one to four whole numbers from 0 to 512");
   }
+  const pairs = sections.reduce((sum, own) => sum + own, 0);
+  if (pairs < 1 || pairs > PAIRS_MAX) {
+    throw invalidArgument("sections", sections, "whole numbers with a sum from 1 to 512");
+  }
   if (layout !== "sectioned" && layout !== "interleaved") {
     throw invalidArgument("layout", layout, "one of sectioned, interleaved");
   }
   if (layout === "sectioned")
     return Uint8Array.from(sections.flatMap((pairs, axis) => Array(pairs).fill(axis)));
-  const pairs = sections.reduce((sum, own) => sum + own, 0);
   const axes = sections.length;
   return Uint8Array.from({ length: pairs }, (_, j) => (j < axes * (sections[j % axes] ?? 0) ? j % axes : 0));
 }

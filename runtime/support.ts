@@ -71,7 +71,8 @@ export function absenceOf(
   const values = new Map<string, unknown>(Object.entries(point));
   // A default says nothing, and there are many.
   const wanted = axes
-    .filter((axis) => (axis.when === undefined || values.has(axis.name)) && values.get(axis.name) !== axis.default)
+    .filter(({ name, when }) => when === undefined || values.has(name))
+    .filter((axis) => axis.default === undefined || values.get(axis.name) !== axis.default)
     .map(({ name }) => `${name} ${spelled(values.get(name))}`)
     .join(", ");
   const reason = `${quoted(path)} holds no kernel${isOneOfSeveral ? ` of ${op.name}` : ""} for ${wanted}`;

@@ -23,7 +23,8 @@ const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
 const withCrlf = (text: string) => text.replaceAll("\n", "\r\n");
 
 const point = (headDim: number, rotaryDim = headDim, changed: Partial<ConfigPoint> = {}): ConfigPoint => ({
-  ...{ headDim, rotaryDim, rope: "neox", dtype: "bf16", ...DEFAULTS, ...changed },
+  ...{ headDim, rotaryDim, rope: "neox", dtype: "bf16", ...DEFAULTS },
+  ...changed,
 });
 const partial = (headDim: number, rotaryDim: number) =>
   `{ headDim: [${headDim}], rotaryDim: [${rotaryDim}], rope: ["neox"], dtype: ["bf16"] }`;

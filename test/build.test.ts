@@ -239,6 +239,7 @@ describe("an archive", () => {
       .split("\n");
     expect(members.sort()).toEqual([
       "abi.o",
+      "data.o",
       "devices.o",
       "dispatch.o",
       `${neoxId(16)}.o`,

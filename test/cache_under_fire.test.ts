@@ -158,7 +158,7 @@ describe("a cache", () => {
     const files = readdirSync(join(cache, "objects"), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && /\.(o|so)$/.test(entry.name))
       .map((entry) => join(entry.parentPath, entry.name));
-    expect(files.length).toBe(7);
+    expect(files.length).toBe(8);
     const damages: ((path: string) => void)[] = [
       (path) => truncateSync(path, statSync(path).size / 2),
       (path) => truncateSync(path),

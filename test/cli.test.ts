@@ -22,7 +22,8 @@ describe("help", () => {
     add: ["config", "entry", "op"],
     import: [
       ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
-      ...["head", "rope", "weight"],
+      ...["head", "norm", "weight", "weight-dtype", "bias", "norm-rounding"],
+      ...["rope", "rotary-at", "angles", "position-axes", "rope-rounding", "value"],
     ],
     verify: ["config", "json", "target"],
     bench: [
@@ -74,8 +75,8 @@ describe("list", () => {
     const { code, out, err } = await normrope(["list", "--config", config()]);
     expect([code, err]).toEqual([0, sizeOf(3, availableParallelism()).join("\n")]);
     expect(out.split("\n").map((line) => line.split(/ +/))).toEqual([
-      ["kernel", "headDim", "rotaryDim", "rope", "dtype", "weight"],
-      ...[16, 32, 64].map((dim) => [neoxId(dim), `${dim}`, `${dim}`, "neox", "bf16", "plain"]),
+      ["kernel", "headDim", "rotaryDim", "rope", "dtype"],
+      ...[16, 32, 64].map((dim) => [neoxId(dim), `${dim}`, `${dim}`, "neox", "bf16"]),
     ]);
   });
 
@@ -151,7 +152,7 @@ describe("explain", () => {
     ]);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toMatch(/^kernel +qk_norm_rope__bf16_d16_r16_neox$/m);
-    expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16, weight plain$/m);
+    expect(out).toMatch(/^point +headDim 16, rotaryDim 16, rope neox, dtype bf16$/m);
     expect(out).toMatch(/^vectors +4 elements, 8 bytes/m);
     expect(out).toMatch(/^lanes +2 a head with 1 fragment each/m);
     expect(out).toMatch(/^launch +16 heads a warp at once, 128 threads a block$/m);

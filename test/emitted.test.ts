@@ -157,6 +157,10 @@ describe("emitted CUDA", () => {
       ["cvt.rn.f16x2.f32 %0, %1, %2;", ' : "=r"(result) : "f"(high), "f"(low)'],
       ["cvt.rn.bf16.f32 %0, %1;", ' : "=h"(result) : "f"(x)'],
       ["cvt.rn.bf16x2.f32 %0, %1, %2;", ' : "=r"(result) : "f"(high), "f"(low)'],
+      ["fma.rn.bf16x2 %0, %1, %2, %3;", ' : "=r"(result) : "r"(x), "r"(y), "r"(0x80008000u)'],
+      ["fma.rn.bf16x2 %0, %1, %2, %3;", ' : "=r"(result) : "r"(x), "r"(0x3f803f80u), "r"(y)'],
+      ["mul.rn.f16x2 %0, %1, %2;", ' : "=r"(result) : "r"(x), "r"(y)'],
+      ["add.rn.f16x2 %0, %1, %2;", ' : "=r"(result) : "r"(x), "r"(y)'],
     ]);
     expect(instructions).toHaveLength(text.match(/\basm\b/g)?.length ?? 0);
   });

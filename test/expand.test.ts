@@ -6,6 +6,7 @@ import { rejectionOf } from "../dsl/legality.js";
 import type { AxisValue, Entry, Op, Space } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { type Expansion, expand } from "../generator/plan/expand.js";
+import { DEFAULTS } from "./helpers.js";
 
 const shipped = readShippedOp();
 

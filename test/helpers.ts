@@ -17,8 +17,15 @@ export const CONFIG_FILES = CONFIG_NAMES.map((path) => join(PACKAGE_ROOT, path))
 
 /** The values of the axes that have a default, in the shipped op's points that rotate. */
 export const DEFAULTS = {
-  ...{ norm: "rms", weight: "plain", weightDtype: "same", normRounding: "once", rotaryAt: "leading" },
-  ...{ angles: "table", positionAxes: 1, ropeRounding: "once", value: "none" },
+  norm: "rms",
+  weight: "plain",
+  weightDtype: "same",
+  normRounding: "once",
+  rotaryAt: "leading",
+  angles: "table",
+  positionAxes: 1,
+  ropeRounding: "once",
+  value: "none",
 } as const;
 
 /** `npm run test:long`: more cases, and others each time. Otherwise few, the same each time, so that no run depends on luck. */

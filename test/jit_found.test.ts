@@ -8,7 +8,7 @@ import { loadLibrary } from "../runtime/library.js";
 import { neoxId, setEnv } from "./cli_helpers.js";
 import { compilerThat } from "./cli_process.js";
 import { freshCache, nvcc } from "./fixture.js";
-import { temporaryFolder } from "./helpers.js";
+import { DEFAULTS, temporaryFolder } from "./helpers.js";
 import { entriesOf, filledCache, PROGRAM, rewrite, shelf, use } from "./jit_process.js";
 
 describe("NORMROPE_JIT=0", () => {
@@ -80,7 +80,7 @@ it.skipIf(nvcc === undefined)(
   async () => {
     const cache = freshCache();
     setEnv("NORMROPE_CACHE_DIR", cache);
-    const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+    const point = { headDim: 16, rotaryDim: 16, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
     const provide = (...archs: string[]) =>
       provideLibrary({ point, target: "cuda", archs, load: loadLibrary });
     for (const archs of [["sm_80", "sm_100"], ["sm_80"], ["sm_90"]]) await provide(...archs);

@@ -1,19 +1,28 @@
 /** Kernels of the CPU library against the oracle: those of the default space, and geometries of every kind. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findKernel } from "../dsl/manifest.js";
+import type { PlannedBody } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { REL_ERROR_LIMIT } from "../generator/verify/accuracy.js";
-import { rowsOf, runBatch } from "../generator/verify/batch.js";
+import { runBatch } from "../generator/verify/batch.js";
 import { batchesFor, branchesOf, unseenBranches, VERIFY_POSITIONS } from "../generator/verify/batches.js";
+import { rowsOf } from "../generator/verify/made_batch.js";
 import { verifyLibrary } from "../generator/verify/verify.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { type RopeTable, ropeTable } from "../runtime/rope_table.js";
 import { waysThatDiffer } from "./batch_bits.js";
 import { buildFixture, buildFolder, CONFIGS, type ConfigName, compilationOf } from "./fixture.js";
+import { DEFAULTS } from "./helpers.js";
 
 const names = Object.keys(CONFIGS) as ConfigName[];
+
+/** Whether the last stage of a body rounds as a model's code does. */
+function isRoundedLast({ stages }: PlannedBody): boolean {
+  const { scaling, rotation } = stages.at(-2)?.parts ?? {};
+  return [scaling, rotation].some((part) => part !== undefined && part !== "once");
+}
 
 describe.each(names)("the %s config on the CPU", (name) => {
   let library: Library;
@@ -40,9 +49,16 @@ describe.each(names)("the %s config on the CPU", (name) => {
   test("passes on every batch, with every byte around the heads unchanged", async () => {
     const results = await verifyLibrary(library);
     expect(results.filter(({ pass }) => !pass)).toEqual([]);
-    for (const { maxError, relError, id } of results) {
+    expect(results.map(({ id }) => id)).toEqual(plans.map(({ id }) => id));
+    for (const [i, { maxError, relError, id }] of results.entries()) {
+      const limit = REL_ERROR_LIMIT[id.includes("bf16") ? "bf16" : "f16"];
+      if (plans[i]?.bodies.every(isRoundedLast)) {
+        // It rounds where its reference does, so that few elements differ at all.
+        expect(relError, id).toBeLessThan(limit / 10);
+        continue;
+      }
       expect(maxError, id).toBeGreaterThan(0.5); // it rounded something: the batches were not empty
-      expect(relError, id).toBeGreaterThan(REL_ERROR_LIMIT[id.includes("bf16") ? "bf16" : "f16"] / 2);
+      expect(relError, id).toBeGreaterThan(limit / 2);
     }
   });
 });
@@ -53,7 +69,7 @@ test("the geometries are at least 40 beyond the default space", () => {
 });
 
 test("the batches take every position, layout and count that the op allows", () => {
-  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
   const batches = entry === undefined ? [] : batchesFor(entry, []);
   const positions = new Set(batches.flatMap((batch) => Array.from(batch.positions, Number)));
@@ -67,7 +83,7 @@ test("the batches take every position, layout and count that the op allows", () 
 });
 
 describe("the branches of dispatch", () => {
-  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 96, rotaryDim: 96, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const entry = findKernel(compile(CONFIGS.geometries).plans, readShippedOp(), point);
   if (entry === undefined) throw new Error("the geometries lack head_dim 96");
   const groupsOf = (tokens: number) => (tokens < 100 ? 1 : tokens < 1000 ? 2 : 4);
@@ -113,7 +129,7 @@ describe("the judge of a batch", () => {
   });
   afterAll(() => library?.close());
 
-  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   const batch = {
     name: "small",
     numTokens: 5,

@@ -12,11 +12,17 @@ const op = readShippedOp();
 const pictureOf = (point: Omit<ConfigPoint, "dtype">) => lanePicture(plan(op, { ...point, dtype: "bf16" }));
 
 /** The pairs that rotate, by definition. */
-function pairsOf({ headDim, rotaryDim = headDim, rope }: ConfigPoint): [number, number][] {
+function pairsOf(point: ConfigPoint): [number, number][] {
+  const { rotaryDim = point.headDim, rope } = point;
+  const start = startOf(point);
   return Array.from({ length: rotaryDim / 2 }, (_, i) =>
-    rope === "neox" ? [i, i + rotaryDim / 2] : [2 * i, 2 * i + 1],
+    rope === "neox" ? [start + i, start + i + rotaryDim / 2] : [start + 2 * i, start + 2 * i + 1],
   );
 }
+
+/** The first element that rotates. */
+const startOf = ({ headDim, rotaryDim = headDim, rotaryAt }: ConfigPoint) =>
+  rotaryAt === "trailing" ? headDim - rotaryDim : 0;
 
 /** The first thing wrong with the places of a kernel's vectors. */
 function problemOf(kernel: ManifestKernel): string | undefined {
@@ -35,9 +41,10 @@ function problemOf(kernel: ManifestKernel): string | undefined {
   }
   for (const { element, lane, fragment, rotates } of places) {
     if (lane >= lanesPerHead || fragment >= fragments) return `lane ${lane}, fragment ${fragment}`;
-    const rotating = holder.slice(
-      element,
-      Math.min(element + vectorElements, kernel.pairing?.rotaryDim ?? 0),
+    const start = startOf(point);
+    const end = start + (kernel.pairing?.rotaryDim ?? 0);
+    const rotating = Array.from({ length: vectorElements }, (_, i) => element + i).filter(
+      (each) => each >= start && each < end,
     ).length;
     const expected = rotating === vectorElements ? "all" : rotating > 0 ? "some" : "none";
     if (rotates !== expected) return `${element} rotates: ${rotates}`;

@@ -6,6 +6,7 @@ import { load } from "../generator/load/index.js";
 import {
   CONFIG_FILES,
   compileText,
+  DEFAULTS,
   diagnosticsOf,
   opConfig,
   pointsOf,
@@ -16,7 +17,7 @@ import {
 
 const IMPORT = 'import { defineSpace, qkNormRope } from "normrope/dsl";\n';
 const neox = (...headDims: number[]) =>
-  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", weight: "plain" }));
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", ...DEFAULTS }));
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
 
 describe("a space", () => {
@@ -116,8 +117,8 @@ export const rest = { ${REST} } as const;\n`;
 
   it("takes headDim for rotaryDim where it is left out, and only there", () => {
     expect(pointsOf(spaceOf(`[{ headDim: [64, 96], rotaryDim: [32], ${REST} }]`))).toEqual([
-      { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16", weight: "plain" },
-      { headDim: 96, rotaryDim: 32, rope: "neox", dtype: "bf16", weight: "plain" },
+      { headDim: 64, rotaryDim: 32, rope: "neox", dtype: "bf16", ...DEFAULTS },
+      { headDim: 96, rotaryDim: 32, rope: "neox", dtype: "bf16", ...DEFAULTS },
     ]);
   });
 

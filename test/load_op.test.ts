@@ -2,10 +2,23 @@
 import { describe, expect, it } from "vitest";
 import type { Op } from "../generator/ir.js";
 import { type LoadedConfig, load } from "../generator/load/index.js";
-import { CONFIG_FILES, compileText, diagnosticsOf, opConfig, pointsOf, writeConfig } from "./helpers.js";
+import {
+  CONFIG_FILES,
+  compileText,
+  DEFAULTS,
+  diagnosticsOf,
+  opConfig,
+  pointsOf,
+  writeConfig,
+} from "./helpers.js";
 
+/** The values with a default in points of an op without the stage `value`. */
+const { value: _, ...OWN } = DEFAULTS;
 const neox = (...headDims: number[]) =>
-  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", weight: "plain" }));
+  headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", ...OWN }));
+/** The axes of a stage that have a default, and so come last. */
+const NORM = ["norm", "weight", "weightDtype", "bias", "normRounding"];
+const ROTATE = ["rotaryAt", "angles", "positionAxes", "ropeRounding"];
 const REST = 'rope: ["neox"], dtype: ["bf16"]';
 
 function onlyOp({ spaces }: LoadedConfig): Op {
@@ -13,6 +26,11 @@ function onlyOp({ spaces }: LoadedConfig): Op {
   if (space === undefined || others.length > 0) throw new Error(`there are ${spaces.length} spaces`);
   return space.op;
 }
+
+const range = (...values: readonly string[]) => ({ kind: "enum", values });
+const names = (name: string, ...values: readonly string[]) => ({ name, ...range(...values) });
+const ROTATES = { rotaryDim: { kind: "integer", step: 2, min: 2, max: 1024 } };
+const NORMS = { norm: range("rms", "layer") };
 
 describe("an op", () => {
   const shipped = onlyOp(load(CONFIG_FILES[0] ?? ""));
@@ -29,23 +47,60 @@ describe("an op", () => {
       axes: [
         { kind: "integer", name: "headDim", step: 8, min: 16, max: 1024, tag: "d", isImplied: true },
         {
-          ...{ kind: "integer", name: "rotaryDim", step: 2, min: 2, max: 1024, tag: "r" },
+          ...{ kind: "integer", name: "rotaryDim", step: 2, min: 0, max: 1024, tag: "r" },
           ...{ within: "headDim", follows: "headDim", isImplied: true },
         },
         {
-          ...{ kind: "enum", name: "rope", values: ["neox", "interleaved"] },
+          ...{ ...names("rope", "neox", "interleaved"), when: ROTATES },
           aliases: { gptneox: "neox", rotatehalf: "neox", gptj: "interleaved" },
         },
         {
-          ...{ kind: "enum", name: "dtype", values: ["bf16", "f16"], leads: true, isImplied: true },
+          ...{ ...names("dtype", "bf16", "f16"), leads: true, isImplied: true },
           aliases: { bfloat16: "bf16", float16: "f16", fp16: "f16", half: "f16" },
         },
         {
-          ...{ kind: "enum", name: "weight", values: ["plain", "one_plus", "none"], default: "plain" },
+          ...{ ...names("norm", "rms", "layer", "none"), default: "rms" },
+          ...{
+            tags: { layer: "layernorm", none: "nonorm" },
+            aliases: { rmsnorm: "rms", layernorm: "layer" },
+          },
+        },
+        {
+          ...{ ...names("weight", "plain", "one_plus", "none"), default: "plain", when: NORMS },
           tags: { one_plus: "w1p", none: "noweight" },
         },
+        {
+          ...{ ...names("weightDtype", "same", "f32"), default: "same", isImplied: true },
+          ...{ tags: { f32: "w32" }, aliases: { float32: "f32" } },
+          when: { ...NORMS, weight: range("plain", "one_plus") },
+        },
+        {
+          ...{ ...names("bias", "none", "add"), default: "none", isImplied: true },
+          ...{ tags: { add: "bias" }, when: { norm: range("layer") } },
+        },
+        {
+          ...{ ...names("normRounding", "once", "before_weight", "after_weight", "scale"), default: "once" },
+          ...{ tags: { before_weight: "nearly", after_weight: "nlate", scale: "nscale" }, when: NORMS },
+        },
+        { ...names("rotaryAt", "leading", "trailing"), default: "leading", when: ROTATES },
+        {
+          ...{ ...names("angles", "table", "cos_sin", "cos_sin_f32"), default: "table", isImplied: true },
+          ...{ tags: { cos_sin: "cs16", cos_sin_f32: "cs32" }, when: ROTATES },
+        },
+        {
+          ...{ kind: "integer", name: "positionAxes", step: 1, min: 1, max: 4, tag: "p" },
+          ...{ default: 1, when: ROTATES, isImplied: true },
+        },
+        {
+          ...{ ...names("ropeRounding", "once", "products", "sum"), default: "once" },
+          ...{ tags: { products: "rproducts", sum: "rsum" }, when: ROTATES },
+        },
+        {
+          ...{ ...names("value", "none", "copy", "norm"), default: "none" },
+          tags: { copy: "vcopy", norm: "vnorm" },
+        },
       ],
-      stages: EXPECTED_STAGES,
+      stages: { ...EXPECTED_STAGES, v: [{ name: "value", args: {} }] },
     });
   });
 
@@ -65,22 +120,32 @@ export default defineSpace(defineOp({ name: "my_op", ${sides} }), { headDim: [64
   });
 
   it.each<[string, object, string[]]>([
-    ["head: (x) => norm(x)", { q: ["norm"], k: ["norm"] }, ["headDim", "dtype", "weight"]],
-    ["q: (x) => rotate(x)", { q: ["rotate"] }, ["headDim", "rotaryDim", "rope", "dtype"]],
+    ["head: (x) => norm(x)", { q: ["norm"], k: ["norm"] }, ["headDim", "dtype", ...NORM]],
+    ["q: (x) => rotate(x)", { q: ["rotate"] }, ["headDim", "rotaryDim", "rope", "dtype", ...ROTATE]],
     [
       'head: (x) => rotate(norm(x, { weight: "none" })), v: (x) => norm(x)',
       { q: ["norm none", "rotate"], k: ["norm none", "rotate"], v: ["norm"] },
-      ["headDim", "rotaryDim", "rope", "dtype", "weight"],
+      ["headDim", "rotaryDim", "rope", "dtype", ...NORM, ...ROTATE],
     ],
     [
       'head: (x) => rotate(norm(x, { weight: "one_plus" }), { rotaryDim: 64, rope: "neox" })',
       { q: ["norm one_plus", "rotate 64 neox"], k: ["norm one_plus", "rotate 64 neox"] },
-      ["headDim", "dtype"],
+      ["headDim", "dtype", ...NORM.filter((name) => name !== "weight"), ...ROTATE],
+    ],
+    [
+      'head: (x) => norm(x, { norm: "rms", weight: "none" })',
+      { q: ["norm rms none"], k: ["norm rms none"] },
+      ["headDim", "dtype", "normRounding"],
+    ],
+    [
+      "head: (x) => rotate(x, { rotaryDim: 0 }), v: (x) => norm(x)",
+      { q: ["rotate 0"], k: ["rotate 0"], v: ["norm"] },
+      ["headDim", "dtype", ...NORM],
     ],
     [
       "head: (x) => norm(rotate(norm(x)))",
       { q: ["norm", "rotate", "norm"], k: ["norm", "rotate", "norm"] },
-      ["headDim", "rotaryDim", "rope", "dtype", "weight"],
+      ["headDim", "rotaryDim", "rope", "dtype", ...NORM, ...ROTATE],
     ],
   ])("has the axes that no argument of its stages fixes: %s", (sides, stages, axes) => {
     const text = `import { defineOp, defineSpace, norm, rotate } from "normrope/dsl";
@@ -98,7 +163,7 @@ export default defineSpace(op as never, { headDim: [64], ${REST} });\n`;
   it.each([
     ["a spread of another", '{ ...qkNormRope, name: "mine" }'],
     ["a spread of one that is a spread", '{ ...defineOp({ ...qkNormRope }), name: "mine" }'],
-    ["the parts of another", '{ name: "mine", head: qkNormRope.head }'],
+    ["the parts of another", '{ name: "mine", head: qkNormRope.head, v: qkNormRope.v }'],
     [
       "a spread of ranges, and a spread in one",
       '{ ...qkNormRope, name: "mine", ranges: { ...ranges, dtype: oneOf(...dtypes) } }',

@@ -1,7 +1,8 @@
 /** Kernel ids: injective, read back exactly, and nothing else is taken for one. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AXES, type ConfigPoint } from "../dsl/axes.js";
+import { AXES, type Axis, type AxisValue, type ConfigPoint } from "../dsl/axes.js";
+import { hasMeaning } from "../dsl/points.js";
 import type { SideStages } from "../dsl/sides.js";
 import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/kernel_id.js";
 import { readShippedOp } from "../generator/op_file.js";
@@ -9,17 +10,32 @@ import { readShippedOp } from "../generator/op_file.js";
 const ROPES = ["neox", "interleaved"] as const;
 const DTYPES = ["bf16", "f16"] as const;
 
-const anyPoint: fc.Arbitrary<ConfigPoint> = fc.integer({ min: 2, max: 128 }).chain((eighths) =>
-  fc.record({
-    headDim: fc.constant(eighths * 8),
-    rotaryDim: fc.integer({ min: 1, max: eighths * 4 }).map((pairs) => pairs * 2),
-    rope: fc.constantFrom(...ROPES),
-    dtype: fc.constantFrom(...DTYPES),
-    weight: fc.constantFrom("plain", "one_plus", "none"),
-  }),
-);
+/** Any value of an axis, of the whole table. */
+const anyValue = (axis: Axis): fc.Arbitrary<AxisValue> =>
+  axis.kind === "enum"
+    ? fc.constantFrom(...axis.values)
+    : fc
+        .integer({ min: Math.ceil(axis.min / axis.step), max: axis.max / axis.step })
+        .map((n) => n * axis.step);
+
+/** Any value of every axis that applies. */
+const anyPoint: fc.Arbitrary<ConfigPoint> = fc
+  .record(Object.fromEntries(AXES.map((axis) => [axis.name, anyValue(axis)])))
+  .map((values) => {
+    const point: Record<string, AxisValue> = {};
+    for (const axis of AXES) {
+      const value = values[axis.name];
+      if (value !== undefined && hasMeaning(axis, point)) point[axis.name] = value;
+    }
+    return point as unknown as ConfigPoint;
+  });
 /** What an id spells of a point. */
-const spelled = ({ weight, ...rest }: ConfigPoint) => (weight === "plain" ? rest : { ...rest, weight });
+const spelled = (point: ConfigPoint) =>
+  Object.fromEntries(
+    Object.entries(point).filter(
+      ([name, value]) => value !== AXES.find((axis) => axis.name === name)?.default,
+    ),
+  );
 /** Ops without a stage: what sets them apart is their name. */
 const anyOp = fc.stringMatching(OP_NAME).map((name) => ({ name, axes: AXES, stages: {} }));
 

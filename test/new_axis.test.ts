@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import { spaceOf } from "./helpers.js";
+import { DEFAULTS, spaceOf } from "./helpers.js";
 import { packageCopy } from "./package_copy.js";
 import { pythonEnvironment, python as pythonFound } from "./python.js";
 
@@ -26,23 +26,26 @@ const TABLE: readonly Change[] = [
     "  axes: {\n",
     `  axes: {
     /** What the norm is multiplied by. */
-    gain: axis(oneOf("one", "two"), { default: "one", tags: { two: "x2" }, when: { dtype: ["bf16"] } }),
+    gain: axis(oneOf("one", "two"), { default: "one", tags: { two: "x2" }, when: { dtype: oneOf("bf16") } }),
 `,
   ],
 ];
 
 const STAGES: readonly Change[] = [
-  ["dsl/stages/norm.ts", "{ weight }, inputs", "{ weight, gain }, inputs"],
-  ["dsl/stages/norm.ts", "const scale = 1 / Math", 'const scale = (gain === "two" ? 2 : 1) / Math'],
+  [
+    "dsl/stages/norm.ts",
+    "const terms = { factors,",
+    'const terms = { factors: factors.map((factor) => (values.gain === "two" ? 2 : 1) * factor),',
+  ],
   ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i : i', 'rope !== "neox" ? 2 * i : i'],
-  ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 2 * i + 1', 'rope !== "neox" ? 2 * i + 1'],
+  ["dsl/stages/rotate.ts", 'rope === "interleaved" ? 1 : half', 'rope !== "neox" ? 1 : half'],
   [
     "templates/cpu/stages/norm.hbs",
     "const float scale = measured[{{measured}}][head - first];",
     "const float scale = measured[{{measured}}][head - first]{{#if gain.two}} * 2.0f{{/if}};",
   ],
   [
-    "templates/cuda/stages/norm.hbs",
+    "templates/cuda/stages/norm/once.hbs",
     "const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));",
     "const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM)){{#if gain.two}} * 2.0f{{/if}};",
   ],
@@ -76,7 +79,7 @@ describe("an axis and a value that are new", () => {
       ...POINT,
       rotaryDim: 64,
       gain: "one",
-      weight: "plain",
+      ...DEFAULTS,
     });
   });
 
@@ -104,7 +107,20 @@ describe("an axis and a value that are new", () => {
     const unknown = join(project, "unknown.json");
     const heads = '"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 32, "rope_theta": 10000';
     writeFileSync(unknown, `{ "model_type": "mine", ${heads}, "partial_rotary_factor": 1 }`);
-    const flags = ["--head", "rotate(norm(x))", "--rope", "adjacent", "--weight", "plain", "--dtype", "bf16"];
+    const flags = [
+      ...["--head", "rotate(norm(x))", "--dtype", "bf16", "--norm", "rms", "--weight", "plain"],
+      ...[
+        "--weight-dtype",
+        "same",
+        "--norm-rounding",
+        "once",
+        "--rope",
+        "adjacent",
+        "--rotary-at",
+        "leading",
+      ],
+      ...["--angles", "table", "--position-axes", "1", "--rope-rounding", "once"],
+    ];
     expect((await normrope("import", unknown, ...flags)).err).toMatch(/q and k: --gain one\|two$/);
     const { out } = await normrope("import", unknown, ...flags, "--gain", "two", "--dry-run");
     expect(out).toContain('{ headDim: [32], rope: ["adjacent"], dtype: ["bf16"], gain: ["two"] }');
@@ -112,9 +128,9 @@ describe("an axis and a value that are new", () => {
 
   it("are listed, explained and emitted", async () => {
     const { out } = await normrope("list");
-    expect(out.split("\n")[0]).toMatch(/^kernel +headDim +rotaryDim +rope +dtype +gain +weight$/);
-    expect(out).toMatch(/_neox_x2 +64 +64 +neox +bf16 +two +plain$/m);
-    expect((await normrope("explain", `${PLAIN}_x2`)).out).toMatch(/^point .*, gain two, weight plain$/m);
+    expect(out.split("\n")[0]).toMatch(/^kernel +headDim +rotaryDim +rope +dtype +gain$/);
+    expect(out).toMatch(/_neox_x2 +64 +64 +neox +bf16 +two$/m);
+    expect((await normrope("explain", `${PLAIN}_x2`)).out).toMatch(/^point .*, gain two$/m);
     const absent = await normrope("explain", "qk_norm_rope__bf16_d64_r64_adj_x2");
     expect(absent.err).toContain('{ headDim: [64], rope: ["adjacent"], dtype: ["bf16"], gain: ["two"] }');
     expect((await normrope("emit")).code).toBe(0);

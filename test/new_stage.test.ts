@@ -21,7 +21,6 @@ const SHIFT = {
 /** \`shift\`: each element plus 1. */
 export const shift = defineStage({
   name: "shift",
-  scope: "element",
   axes: {},
   inputs: [],
   reference: ({ y, error }) => ({ y: y.map((x) => x + 1), error: error.map((e, i) => e + 6e-8 * Math.abs((y[i] ?? 0) + 1)) }),

@@ -4,7 +4,7 @@ import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
 import { plan } from "../generator/plan/plan.js";
-import { CONFIG_FILES } from "./helpers.js";
+import { CONFIG_FILES, DEFAULTS } from "./helpers.js";
 
 const op = readShippedOp();
 const WARP_LANES = 32;
@@ -126,7 +126,7 @@ it.each([
 );
 
 it("fixes all that decides the bits of a result", () => {
-  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+  const point = { headDim: 128, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
   expect(plan(op, point)).toEqual({
     id: "qk_norm_rope__bf16_d128_r64_neox",
     op: "qk_norm_rope",
@@ -138,14 +138,22 @@ it("fixes all that decides the bits of a result", () => {
         expression: "rotate(norm(x))",
         stages: [
           {
-            name: "norm",
-            ...{ values: { weight: "plain" }, reads: { weight: true, eps: true }, measures: true },
+            ...{ name: "norm", reads: { weight: true, bias: false, eps: true }, measures: 1 },
+            values: { norm: "rms", weight: "plain", weightDtype: "same", bias: "", normRounding: "once" },
+            parts: { scaling: "once" },
           },
           {
-            ...{ name: "rotate", values: { rotaryDim: 64, rope: "neox" }, measures: false },
-            reads: { positions: true, rope_table: true, attention_factor: true },
+            ...{ name: "rotate", parts: { angleSource: "table", rotation: "once" }, measures: 0 },
+            values: {
+              ...{ rotaryDim: 64, rope: "neox", rotaryAt: "leading" },
+              ...{ angles: "table", positionAxes: 1, ropeRounding: "once" },
+            },
+            reads: {
+              ...{ positions: true, pair_axes: false, rope_table: true },
+              ...{ attention_factor: true, cos_sin: false },
+            },
           },
-          { name: "out", values: {}, reads: {}, measures: false },
+          { name: "out", values: {}, reads: {}, parts: {}, measures: 0 },
         ],
       },
     ],
@@ -154,7 +162,11 @@ it("fixes all that decides the bits of a result", () => {
       ...["positions", "rope_table", "attention_factor", "eps"],
       ...["q.in", "q.out", "q.weight", "k.in", "k.out", "k.weight"],
     ],
-    pairing: { rope: "neox", rotaryDim: 64 },
+    optionalInputs: [],
+    float32Inputs: [],
+    copiedSides: [],
+    positionAxes: 1,
+    pairing: { rope: "neox", rotaryDim: 64, start: 0 },
     vectorElements: 4,
     fragments: 16,
     lanesPerHead: 16,
@@ -164,6 +176,6 @@ it("fixes all that decides the bits of a result", () => {
     throughputHeadsPerWarp: 2,
     blockThreads: 128,
     rotaryPairs: 32,
-    turnsAtOnce: 2,
+    pairsAtOnce: 4,
   });
 });

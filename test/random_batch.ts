@@ -7,8 +7,8 @@
 import * as fc from "fast-check";
 import { SIDES, type Side } from "../dsl/inputs.js";
 import type { ManifestKernel } from "../dsl/manifest.js";
-import type { Batch, Region, StridedHeads } from "../generator/verify/batch.js";
 import { VERIFY_POSITIONS, withinRows } from "../generator/verify/batches.js";
+import type { Batch, Region, StridedHeads } from "../generator/verify/made_batch.js";
 import { type Counts, headsOf } from "../generator/verify/made_call.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { addValues } from "../generator/edit/add.js";
 import { add, appendTo } from "./adding.js";
 import { neoxEntry, normrope } from "./cli_helpers.js";
-import { compileText, diagnosticsOf, readMarks, writeConfig } from "./helpers.js";
+import { compileText, DEFAULTS, diagnosticsOf, readMarks, writeConfig } from "./helpers.js";
 
 const HEAD = `import { defineOp, defineSpace, multipleOf, qkNormRope } from "normrope/dsl";
 const small = defineOp({ ...qkNormRope, name: "small", ranges: { headDim: multipleOf(16, { min: 16, max: 64 }) } });
@@ -14,7 +14,7 @@ const SHIPPED = `defineSpace(qkNormRope, ${neoxEntry(128)})`;
 const SMALL = `defineSpace(small, ${neoxEntry(32)})`;
 const listOf = (...spaces: string[]) => `${HEAD}export default [${spaces.join(", ")}];\n`;
 const BOTH = listOf(SMALL, SHIPPED);
-const POINT = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", weight: "plain" } as const;
+const POINT = { headDim: 64, rotaryDim: 64, rope: "neox", dtype: "bf16", ...DEFAULTS } as const;
 
 describe("a list of spaces", () => {
   it("is the kernels of all, in one order however it is written", () => {

@@ -5,7 +5,7 @@ import { completed } from "../dsl/points.js";
 import { open } from "../runtime/open.js";
 import { supportOf } from "../runtime/support.js";
 import { buildFixture, buildFolder } from "./fixture.js";
-import { pointsOf, spaceOf } from "./helpers.js";
+import { DEFAULTS, pointsOf, spaceOf } from "./helpers.js";
 
 let manifest: BuiltManifest;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ describe("for a point that the library lacks", () => {
     const rotaryDim = query.rotaryDim ?? query.headDim;
     expect(support.reason).toContain(`headDim ${query.headDim}, rotaryDim ${rotaryDim}, rope ${query.rope}`);
     expect(support.fix).toContain(support.configLine);
-    expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim, weight: "plain" }]);
+    expect(pointsOf(spaceOf(`[${support.configLine}]`))).toEqual([{ ...query, rotaryDim, ...DEFAULTS }]);
   });
 
   test.each<[PointQuery, string | undefined]>([

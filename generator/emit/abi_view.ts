@@ -40,7 +40,8 @@ export function paramsView(): View {
   return {
     headTensors: tensorsOf(HEADS, true),
     sideTensors: tensorsOf(HEADS, false),
-    callTensors: tensorsOf(ARGS_BEHIND, true),
+    // None of these has strides.
+    callTensors: tensorsOf(ARGS_BEHIND, true).map(({ strides: _, ...rest }) => rest),
     otherTensors: tensorsOf(ARGS_BEHIND, false),
     // In the order that was timed.
     numbers: ARGS_BEHIND.filter(({ type }) => type === "float")

@@ -82,9 +82,10 @@ export function pythonOpView({ axes, stages }: OpRules): View {
     "pdl",
     "library",
   ];
-  const last = sides.at(-1);
+  const last = sides.at(-1) ?? "q";
+  const mayLackLast = mayBeLeftAlone(stages[last]);
   return {
-    heads: sides.map((side, index) => withDocs(headsOf(side, index))),
+    heads: sides.map((side, index) => withDocs(headsOf(side, index))).map(({ type: _, ...rest }) => rest),
     parameters: parameters.map(withDocs),
     inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
     names: lines(
@@ -94,7 +95,8 @@ export function pythonOpView({ axes, stages }: OpRules): View {
     tensors: lines(inCall),
     inPlaceTensors: lines(inCall.map((name) => (isOutput({ name }) ? "None" : name))),
     options: lines(options),
-    mayLackLast: last !== undefined && mayBeLeftAlone(stages[last]) ? last : "",
+    exception: mayLackLast ? `, except that without ${last} there is no result for ${last}` : "",
+    given: mayLackLast ? `results if ${last} is not None else results[:-1]` : "results",
   };
 }
 

@@ -8,90 +8,20 @@ import { SIDES, type Side } from "../../dsl/inputs.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
 import { stagesAt } from "../../dsl/sides.js";
 import type { ReferenceInputs } from "../../dsl/stage.js";
-import { CALL_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
 import { decodingTable, encode, ulp } from "../../runtime/dtype.js";
 import type { DeviceBuffer, ElementType, HostData } from "../../runtime/memory.js";
 import type { Kernel } from "../../runtime/op.js";
 import type { Library } from "../../runtime/open_library.js";
-import type { RopeTable } from "../../runtime/rope_table.js";
 import { Accuracy } from "./accuracy.js";
-import { type Counts, headsOf, kernelSides, madeLength, madeOptions, readTensors } from "./made_call.js";
+import { type Batch, cosSinOf, madeTensors, type Region, type StridedHeads } from "./made_batch.js";
+import { headsOf, kernelSides, madeLength, madeOptions, readTensors } from "./made_call.js";
 import { oracleHead } from "./oracle.js";
-import { mirroredIntegers, randomBits, randomFloats, randomNumbers, randomWeights } from "./random.js";
-
-/** Where heads lie in a buffer, in elements. */
-export interface StridedHeads {
-  readonly offset: number;
-  readonly tokenStride: number;
-  readonly headStride: number;
-}
-
-/** A buffer: its heads, and its length in elements. */
-export interface Region extends Readonly<Record<Side, StridedHeads>> {
-  readonly length: number;
-}
-
-interface CosSinRows {
-  readonly rows: number;
-  readonly rowStride: number;
-  readonly isByToken: boolean;
-}
-
-function cosSinOf({ cosSin, numTokens }: Batch, { pairing, optionalInputs }: ManifestKernel): CosSinRows {
-  const isByToken = optionalInputs.includes("positions");
-  return cosSin ?? { rows: Math.max(1, numTokens), rowStride: pairing?.rotaryDim ?? 0, isByToken };
-}
-
-/** One batch for a kernel. Inputs that the kernel does not take are not passed. */
-export interface Batch extends Counts {
-  readonly name: string;
-  readonly source: Region;
-  /** Another buffer for the result; default: in place. */
-  readonly target?: Region;
-  /** `[positionAxes, axisStride]`; the first `numTokens` of each axis count. */
-  readonly positions: Int32Array | BigInt64Array;
-  /** Default: the tokens. */
-  readonly axisStride?: number;
-  /** Rows of `cos_sin`, and elements from one to the next. Positions are below their number. Default: a row for each token. */
-  readonly cosSin?: CosSinRows;
-  readonly rope: RopeTable;
-  readonly eps: number;
-  /** Whether each head has its own weight, and its own of every input that heads can share. */
-  readonly weightForEachHead?: boolean;
-  /** Whether it is a dependent launch; default: no. */
-  readonly isDependent?: boolean;
-  /**
-   * Heads of small integers whose sum and sum of squares are exact in any order; with `quarter turns` also behind a rotation, as
-   * cosines and sines are 0, 1 or -1. Default: random numbers.
-   */
-  readonly exact?: "integers" | "quarter turns";
-  /** The oracle judges every n-th token; default: all. Memory around the heads is always compared. */
-  readonly judgeEvery?: number;
-}
+import { mirroredIntegers, randomBits, randomNumbers } from "./random.js";
 
 export interface BatchResult {
   readonly accuracy: Accuracy;
   /** Something that changed and must not, in words; undefined if nothing did. */
   readonly touched: string | undefined;
-}
-
-/** Rows of q, k and v heads, one for each token, with gaps behind heads and rows and guards around all of it. */
-export function rowsOf(headDim: number, counts: Counts, { gap = 0, guard = 0 } = {}): Region {
-  const { q, k, v } = headsOf(counts);
-  const headStride = headDim + gap;
-  const tokenStride = (q + k + v) * headStride + 3 * gap;
-  const from = (head: number) => ({ offset: guard + head * headStride, tokenStride, headStride });
-  return { q: from(0), k: from(q), v: from(q + k), length: guard + counts.numTokens * tokenStride + guard };
-}
-
-/** Heads one after the other, each with all its tokens, with gaps between tokens. */
-export function headsFirst(headDim: number, counts: Counts): Region {
-  const gap = 8;
-  const { q, k, v } = headsOf(counts);
-  const tokenStride = headDim + gap;
-  const headStride = counts.numTokens * tokenStride;
-  const from = (head: number) => ({ offset: head * headStride, tokenStride, headStride });
-  return { q: from(0), k: from(q), v: from(q + k), length: Math.max(0, (q + k + v) * headStride - gap) };
 }
 
 /** A made-up tensor, and the content that it must keep. */
@@ -157,73 +87,6 @@ export function runBatch(
   } finally {
     for (const { buffer } of made.values()) buffer.free();
   }
-}
-
-/** Makes up every tensor that the kernel reads besides heads and angles. */
-function* madeTensors(
-  entry: ManifestKernel,
-  batch: Batch,
-  random: () => number,
-): Generator<readonly [Tensor, ElementType, HostData[ElementType]]> {
-  const { headDim, dtype } = entry.point;
-  const { positions, numTokens, weightForEachHead = false } = batch;
-  const cosSin = cosSinOf(batch, entry);
-  const pairs = (entry.pairing?.rotaryDim ?? 0) / 2;
-  const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
-    if (tensor.path === "cos_sin" && batch.exact === "quarter turns")
-      return quarterTurns(tensor, length, entry, cosSin.rowStride, random);
-    const isSigned = ["cos_sin", "bias"].includes(tensor.path.replace(/^.\./, ""));
-    if (entry.float32Inputs.includes(tensor.path))
-      return [tensor, "float32", randomFloats(length, random, isSigned)];
-    switch (tensor.dtype) {
-      case "kernel":
-        return [tensor, dtype, randomWeights(dtype, length, random, isSigned)];
-      case "uint8":
-        return [tensor, "uint8", Uint8Array.from({ length }, () => random() * entry.positionAxes)];
-      case "float32":
-        return [tensor, "float32", randomFloats(length, random)];
-      case "position":
-        return [tensor, positions instanceof Int32Array ? "int32" : "int64", positions];
-      case "uint64":
-        throw new RangeError(`${tensor.path}: nothing is made up of uint64 but the RoPE table`);
-      default:
-        return tensor.dtype satisfies never;
-    }
-  };
-  for (const side of kernelSides(entry)) {
-    for (const tensor of readTensors(entry, side)) {
-      yield made(tensor, madeLength(tensor, headDim, headsOf(batch)[side], weightForEachHead).of);
-    }
-  }
-  for (const tensor of CALL_TENSORS) {
-    if (!entry.inputs.includes(tensor.path) || tensor.path === "rope_table") continue;
-    const lengths = new Map([
-      ["pair_axes", pairs],
-      ["cos_sin", (cosSin.rows - 1) * cosSin.rowStride + 2 * pairs],
-    ]);
-    yield made(tensor, lengths.get(tensor.path) ?? numTokens);
-  }
-}
-
-/** Rows of cosines, then sines, of quarter turns. */
-function quarterTurns(
-  tensor: Tensor,
-  length: number,
-  { point, pairing, float32Inputs }: ManifestKernel,
-  rowStride: number,
-  random: () => number,
-): readonly [Tensor, ElementType, HostData[ElementType]] {
-  const pairs = (pairing?.rotaryDim ?? 0) / 2;
-  const numbers = new Float32Array(length);
-  for (let row = 0; row + 2 * pairs <= length; row += rowStride) {
-    for (let pair = 0; pair < pairs; pair++) {
-      const turns = Math.floor(4 * random());
-      numbers[row + pair] = [1, 0, -1, 0][turns] ?? 0;
-      numbers[row + pairs + pair] = [0, 1, 0, -1][turns] ?? 0;
-    }
-  }
-  if (float32Inputs.includes(tensor.path)) return [tensor, "float32", numbers];
-  return [tensor, point.dtype, Uint16Array.from(numbers, (number) => encode(point.dtype, number))];
 }
 
 /** The first change of a buffer, in words. */

@@ -8,7 +8,7 @@ import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { LaunchInfo } from "../../runtime/op.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
-import { type Batch, headsFirst, rowsOf } from "./batch.js";
+import { type Batch, headsFirst, rowsOf } from "./made_batch.js";
 import { type Counts, headsOf, isAlwaysForEachHead, readTensors } from "./made_call.js";
 
 /**

@@ -43,15 +43,15 @@ export function randomBits(dtype: Dtype, length: number, random: () => number): 
   return bits;
 }
 
-/** Integers from -3 to 3; each span of `headDim` is zero in sum, whatever its place. */
+/** Integers from -3 to 3; each `span` of them is zero in sum, whatever its place. */
 export function mirroredIntegers(
   dtype: Dtype,
   length: number,
-  headDim: number,
+  span: number,
   random: () => number,
 ): Uint16Array {
   const bits = new Uint16Array(length);
-  const half = headDim / 2;
+  const half = span / 2;
   const drawn = Float64Array.from({ length: half }, () => Math.floor(7 * random()) - 3);
   for (let i = 0; i < length; i++) {
     const sign = Math.floor(i / half) % 2 === 0 ? 1 : -1;

@@ -10,8 +10,9 @@ import type { DeviceBuffer, ElementType } from "../../runtime/memory.js";
 import type { Kernel, LaunchInfo } from "../../runtime/op.js";
 import type { Library } from "../../runtime/open_library.js";
 import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
-import { rowsOf, runBatch } from "./batch.js";
+import { runBatch } from "./batch.js";
 import { batchesFor, branchesOf, countsOf, type Shape, unseenBranches } from "./batches.js";
+import { rowsOf } from "./made_batch.js";
 import { headsOf, madeLength, madeOptions } from "./made_call.js";
 
 export interface KernelResult {

@@ -23,7 +23,7 @@ def pair_axes(sections: Sequence[int], layout: str = "sectioned") -> array[int]:
 
     Args:
         sections: The pairs of each axis, such as a config's `mrope_section`: one to four numbers, whose sum is
-            `rotary_dim / 2`.
+            `rotary_dim / 2`, at least 1.
         layout: "sectioned" has the pairs of axis 0, then those of axis 1, and so on, as in Qwen2-VL, axial and 2-D
             RoPE. In "interleaved" pair j turns by axis j % n as long as j < n * sections[j % n], and by axis 0 beyond,
             as in Qwen3-VL.
@@ -38,6 +38,8 @@ def pair_axes(sections: Sequence[int], layout: str = "sectioned") -> array[int]:
     counts = [as_int(count) for count in sections] if isinstance(sections, (list, tuple)) else []
     if not 1 <= len(counts) <= _AXES_MAX or not all(type(n) is int and 0 <= n <= _PAIRS_MAX for n in counts):
         raise invalid_argument("sections", sections, f"one to four whole numbers from 0 to {_PAIRS_MAX}")
+    if not 1 <= sum(counts) <= _PAIRS_MAX:
+        raise invalid_argument("sections", sections, f"whole numbers with a sum from 1 to {_PAIRS_MAX}")
     if layout not in ("sectioned", "interleaved"):
         raise invalid_argument("layout", layout, "one of sectioned, interleaved")
     if layout == "sectioned":

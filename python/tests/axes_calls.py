@@ -195,7 +195,7 @@ class AxesCall:
         total = self._rounds(work.rope_rounding, "products", "sum")
         for pair in range(half):
             first, second = (2 * pair, 2 * pair + 1) if work.rope == "interleaved" else (pair, pair + half)
-            a, b = x[start + first], x[start + second]
+            a, b = product(x[start + first]), product(x[start + second])
             cos, sin = self._angle(token, pair)
             y[start + first] = total(product(a * cos) - product(b * sin))
             y[start + second] = total(product(b * cos) + product(a * sin))

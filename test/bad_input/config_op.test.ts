@@ -125,7 +125,7 @@ const CASES: readonly ConfigCase[] = [
     "bad-op",
     opConfig({ head: "(x) => norm(x, { ...{ ▸epsilon: 1 } })" }),
     'norm takes no "epsilon"',
-    "it takes weight",
+    "it takes norm, weight, weightDtype, bias, normRounding",
   ],
   [
     "an argument of another stage",

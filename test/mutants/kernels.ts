@@ -82,7 +82,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the last partial task is dropped",
-      file: "templates/cuda/dispatch.cpp.hbs",
+      file: "templates/cuda/layout.hpp",
       find: "return static_cast<uint32_t>((a + b - 1) / b);",
       replace: "return static_cast<uint32_t>(a / b);",
       killedBy: EMULATED,

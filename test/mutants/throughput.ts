@@ -41,7 +41,7 @@ export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
   },
   {
     name: "heads between multiples of 16 bytes are staged",
-    file: "templates/cuda/dispatch.cpp.hbs",
+    file: "templates/cuda/layout.hpp",
     find: "const bool is_possible = !launch.is_staged ||",
     replace: "const bool is_possible = launch.is_staged ||",
     killedBy: EMULATED,
