@@ -115,6 +115,27 @@ export const HOST_MUTANTS: readonly Mutant[] = [
       replace: "length >= needed",
       killedBy: "test/bad_input/abi.test.ts",
     },
+    {
+      name: "CPU: a position that is the row behind the last",
+      file: "templates/cpu/data.cpp",
+      find: "position <= last) continue",
+      replace: "position <= last + 1) continue",
+      killedBy: "test/bad_input/layers.test.ts",
+    },
+    {
+      name: "C: a side that is only copied, in place",
+      file: "templates/common/validate.cpp",
+      find: "(scope.kernel.copied_sides >> side_of(scope) & 1) != 0",
+      replace: "(scope.kernel.copied_sides >> side_of(scope) & 1) > 1",
+      killedBy: "test/bad_input/layers.test.ts",
+    },
+    {
+      name: "C: axes of more pairs than rotate",
+      file: "dsl/inputs.ts",
+      find: 'alignment: "pairs", dtype: "uint8" },\n    isExact: true,',
+      replace: 'alignment: "pairs", dtype: "uint8" },',
+      killedBy: "test/bad_input/layers.test.ts",
+    },
   ]),
   ...inClass("libraries and manifests", [
     {

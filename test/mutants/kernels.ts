@@ -8,7 +8,7 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
   ...inClass("collectives", [
     {
       name: "the sum over lanes only where there is a head",
-      file: "templates/cuda/stages/norm.hbs",
+      file: "templates/cuda/stages/norm/once.hbs",
       find: "const float sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
       replace:
         "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
@@ -226,64 +226,6 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       find: "static_cast<uint64_t>(token) * params.position_bytes",
       replace: "static_cast<uint64_t>(token) * 4",
       killedBy: EMULATED,
-    },
-  ]),
-  ...inClass("weights and norm", [
-    {
-      name: "q and k with each other's weights",
-      file: "templates/cuda/stages/norm.hbs",
-      find: "const char *const weight = nth(heads.weight,",
-      replace: "const char *const weight = nth(params.heads[SIDES - 1].weight,",
-      killedBy: EMULATED,
-    },
-    {
-      name: "q and k with each other's weights, in the call",
-      file: "runtime/heads.ts",
-      find: "weight: qWeight",
-      replace: "weight: kWeight",
-      killedBy: "test/op.test.ts",
-    },
-    {
-      name: "the weight of the wrong half",
-      file: "templates/cuda/stages/norm.hbs",
-      find: "load_vector(weight, second_vector(loaded_fragment(f)))",
-      replace: "load_vector(weight, first_vector(loaded_fragment(f)))",
-      killedBy: EMULATED,
-    },
-    {
-      name: "eps outside the mean",
-      file: "templates/cuda/stages/norm.hbs",
-      find: "params.eps * (1.0f * HEAD_DIM / LEAVES);",
-      replace: "params.eps * (1.0f / LEAVES);",
-      killedBy: EMULATED,
-    },
-    {
-      name: "one weight for all heads, where each has its own",
-      file: "templates/cuda/dispatch.cpp.hbs",
-      find: "to.{{stride}} = from.{{stride}} * {{elementBytes}};",
-      replace: "to.{{stride}} = from.{{stride}} * {{elementBytes}} * 0;",
-      killedBy: EMULATED,
-    },
-    {
-      name: "surplus lanes add a neighbour's elements",
-      file: "templates/cuda/kernel.cu.hbs",
-      find: "if (fragment_of(f) >= FRAGMENTS) first[f]",
-      replace: "if (fragment_of(f) > FRAGMENTS) first[f]",
-      killedBy: EMULATED,
-    },
-    {
-      name: "fragments of a lane added in another order",
-      file: "templates/cuda/device.cuh",
-      find: "for (int f = 0; f < distance; ++f) all[f] += all[f + distance];",
-      replace: "for (int f = 1; f < 2 * distance; ++f) all[0] += f % 2 ? all[f] : 0;",
-      killedBy: EMULATED,
-    },
-    {
-      name: "CPU: the mean over one element less",
-      file: "templates/cpu/stages/norm.hbs",
-      find: "sum / HEAD_DIM + args.eps",
-      replace: "sum / (HEAD_DIM - 1) + args.eps",
-      killedBy: KERNELS,
     },
   ]),
 ];

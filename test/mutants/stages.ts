@@ -29,7 +29,7 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "1 + weight taken for the weight",
-      file: "templates/cuda/stages/norm.hbs",
+      file: "templates/cuda/stages/norm/once.hbs",
       find: "a[i] = fmaf(a[i], weight_a[i], a[i])",
       replace: "a[i] = fmaf(a[i], weight_a[i], 0.0f)",
       killedBy: EMULATED,
@@ -51,8 +51,8 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     {
       name: "CPU: the second norm uses what the first has measured",
       file: "generator/emit/kernel_view.ts",
-      find: "measured: measuring.indexOf(stage)",
-      replace: "measured: measuring.indexOf(stage) < 0 ? -1 : 0",
+      find: "measured: measuredBefore(stages.indexOf(stage)) }",
+      replace: "measured: 0 }",
       killedBy: KERNELS,
     },
     {
@@ -74,8 +74,8 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     {
       name: "an error from before a rotation is not carried through it",
       file: "dsl/stages/rotate.ts",
-      find: "(own + turned(error[first], error[second]))",
-      replace: "own",
+      find: "Math.abs(factor) * (larger + turned(near, far))",
+      replace: "Math.abs(factor) * larger",
       killedBy: "test/oracle.test.ts",
     },
   ]),
