@@ -59,7 +59,10 @@ function collectReads(folder: string, name: string, views: readonly View[], read
     const [parameter] = block.params;
     const path = pathOf(parameter);
     // A partial may be given a list itself.
-    if (path === "this") return walkProgram(block.program, context);
+    if (path === "this") {
+      walkProgram(block.program, context);
+      return;
+    }
     const values = read(path, context);
     if (pathOf(block.path) === "each") {
       const items = values.flatMap((value) => (Array.isArray(value) ? (value as readonly View[]) : []));
