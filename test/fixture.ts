@@ -50,11 +50,13 @@ export function compilationOf(name: ConfigName): Compilation {
 /** Of a sentence that is at odds with the others in nothing but its stages, one kernel for each weight. */
 const sentencesOf = ({ op, point }: KernelPlan) => [`${op} ${point.weight}`];
 
-/** Each value of each axis, those of rotations with each way of pairing. */
+/** Each value of each axis: those of rotations with each way of pairing, those of norms with and without rounding. */
 function valuesOfAxes({ op, point }: KernelPlan): string[] {
   const { headDim: _, rotaryDim, rope, dtype, ...others } = point;
   const pairing = rotaryDim === 0 ? "unrotated" : rope;
+  const rounds = point.normRounding === "once" ? "" : "rounded";
   return Object.entries({ ...others, pairing }).map(([axis, value]) => {
+    if (["norm", "weight", "weightDtype", "bias"].includes(axis)) return `${op} ${axis} ${value} ${rounds}`;
     const isRotation = ["rotaryAt", "angles", "positionAxes", "ropeRounding"].includes(axis);
     return `${op} ${axis} ${value} ${isRotation ? rope : ""} ${axis === "normRounding" ? dtype : ""}`;
   });
