@@ -5,8 +5,8 @@
  * everything that no op does, or else each flag that is still needed. Pure.
  */
 import { AXES, type ConfigPoint } from "../../dsl/axes.js";
-import type { AxisValue } from "../../dsl/axis.js";
-import { hasMeaning, type Values } from "../../dsl/points.js";
+import type { Axis, AxisValue } from "../../dsl/axis.js";
+import { isAt, type Values } from "../../dsl/points.js";
 import { expressionOf } from "../../dsl/sides.js";
 import { quoted, show, UserError, userError } from "../diagnostics.js";
 import type { Op } from "../ir.js";
@@ -88,19 +88,18 @@ export function meaningful(values: Values): Values {
   let kept: Values = {};
   for (const axis of AXES) {
     const value = values[axis.name];
-    if (value !== undefined && hasMeaning(axis, { ...defaultsBefore(kept), ...kept }))
-      kept = { ...kept, [axis.name]: value };
+    if (value !== undefined && mayApply(axis, kept)) kept = { ...kept, [axis.name]: value };
   }
   return kept;
 }
 
-const defaultsBefore = (kept: Values): Values => ({
-  // A head whose width is not read yet may rotate.
-  ...(kept.rotaryDim === undefined ? { rotaryDim: 2 } : {}),
-  ...Object.fromEntries(
-    AXES.flatMap((axis) => (axis.default === undefined ? [] : [[axis.name, axis.default]])),
-  ),
-});
+const DEFAULTS: Values = Object.fromEntries(AXES.map((axis) => [axis.name, axis.default]));
+
+/** Whether an axis may apply. What is not known yet, such as the width of a head and its dtype, may meet a condition. */
+function mayApply({ when = {} }: Axis, kept: Values): boolean {
+  const known = { ...DEFAULTS, ...kept };
+  return isAt(Object.fromEntries(Object.entries(when).filter(([name]) => known[name] !== undefined)), known);
+}
 
 function headOfRow(config: ModelConfig, row: ModelType, flags: ModelFlags): Head {
   const off: Values = isNormOff(config, row) ? { norm: "none" } : {};
@@ -135,10 +134,7 @@ function requireAxes({ values }: { readonly values: Values }, { head = "", axes 
 
 const unsaidAxes = (values: Values) =>
   SAID_AXES.filter(
-    (axis) =>
-      MUST_BE_SAID.includes(axis.name) &&
-      values[axis.name] === undefined &&
-      hasMeaning(axis, { ...defaultsBefore(values), ...values }),
+    (axis) => MUST_BE_SAID.includes(axis.name) && values[axis.name] === undefined && mayApply(axis, values),
   );
 
 /** Refuses a norm that the config of an unknown model denies. */
