@@ -151,11 +151,10 @@ function requireAgreement(row: ModelType, { op, values }: Head, flags: ModelFlag
   );
   const text = heads?.[0] ?? expressionOf(op.stages.q ?? []);
   const asked = flags.head?.replaceAll(/\s+/g, "");
-  const defaults = { ...defaultsBefore(values), ...values };
   const said: (readonly [flag: string, said: AxisValue | undefined, known: AxisValue | undefined])[] = [
     ["head", asked, text],
     ...SAID_AXES.map((axis) => {
-      const known = hasMeaning(axis, defaults) ? (values[axis.name] ?? axis.default) : undefined;
+      const known = mayApply(axis, values) ? (values[axis.name] ?? axis.default) : undefined;
       return [flagOf(axis), flags.axes[axis.name], known] as const;
     }),
   ];

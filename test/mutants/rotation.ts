@@ -187,20 +187,6 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
-      name: "a product contracted with the sum that must round by itself",
-      file: "templates/cuda/stages/rotate/sum.hbs",
-      find: "__fsub_rn(__fmul_rn(a[i], cosine[i]), __fmul_rn(b[i], sine[i]))",
-      replace: "fmaf(a[i], cosine[i], -__fmul_rn(b[i], sine[i]))",
-      killedBy: "test/rounding_contracts.test.ts",
-    },
-    {
-      name: "CPU: products contracted where a model's code rounds each",
-      file: "templates/cpu/kernel.cpp.hbs",
-      find: '#pragma GCC optimize("fp-contract=off")\n',
-      replace: "",
-      killedBy: "test/rounding_contracts.test.ts",
-    },
-    {
       name: "the normed head is not rounded before the weight",
       file: "templates/cuda/stages/norm/rounded.hbs",
       find: "{{#if normRounding.before_weight}}\n  round_{{dtype}}(a[i], b[i]);\n{{/if}}\n{{#if weight.plain}}",
