@@ -40,14 +40,6 @@ bool are_absent(const Scope &scope, const Run (&runs)[N]) {
   return found == 0;
 }
 
-// Whether a stride is never used: over one token or head. Positions may reach more rows of cos_sin than are known to be there.
-bool is_never_used(const Scope &scope, const Input &input, int64_t count) {
-  if (count > 1) return false;
-  if (input.over != Size::rows || scope.args.positions == nullptr) return true;
-  const int64_t length = scope.args.cos_sin_length;
-  return length > 0 && length <= scope.size(Size::rotary_dim);
-}
-
 // The offset of the last element, in bytes, must fit an int64.
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
