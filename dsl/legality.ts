@@ -8,7 +8,16 @@ import { AXES, STAGES } from "./axes.js";
 import { type Axis, type AxisValue, isInRange } from "./axis.js";
 import type { Side } from "./inputs.js";
 import { hasMeaning, isAt, type Values } from "./points.js";
-import { callsOf, expressionOf, type SideStages, sidesOf, stageNamed, stagesAt, valuesOf } from "./sides.js";
+import {
+  callsOf,
+  expressionOf,
+  inputOfTwoDtypes,
+  type SideStages,
+  sidesOf,
+  stageNamed,
+  stagesAt,
+  valuesOf,
+} from "./sides.js";
 import type { Stage, StageRule } from "./stage.js";
 
 /** A combination that a rule forbids. */
@@ -78,8 +87,14 @@ function callRejection(stages: SideStages, point: Values): Rejection | undefined
     if (broken === undefined) continue;
     return { rule: broken.rule, reason: reasonOf(broken, { ...point, ...values }), values };
   }
+  const left = stagesAt(stages, point);
+  const input = inputOfTwoDtypes(left, point);
+  if (input !== undefined) {
+    const reason = `one stage reads ${input} as float32, another in the kernel's dtype`;
+    return { rule: "one_dtype_of_an_input", reason, values: {} };
+  }
   // An op without any stage is refused as a whole: see `stageRejection`.
-  if (callsOf(stages).length === 0 || callsOf(stagesAt(stages, point)).length > 0) return undefined;
+  if (callsOf(stages).length === 0 || callsOf(left).length > 0) return undefined;
   return {
     rule: "nothing_done",
     reason: "no stage does anything, so that a kernel would at most copy",

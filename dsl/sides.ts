@@ -151,6 +151,22 @@ export function kernelInputs(stages: SideStages, point: Values): KernelInputs {
   return { inputs: those(taken), optionalInputs: those(optional), float32Inputs: those(float32) };
 }
 
+/** An input of a side that one stage reads as float32 and another in the kernel's dtype: `q.weight`. */
+export function inputOfTwoDtypes(stages: SideStages, point: Values): string | undefined {
+  for (const side of sidesOf(stages)) {
+    const float32 = new Map<string, boolean>();
+    for (const call of stages[side] ?? []) {
+      const values = valuesOf(call, point);
+      for (const { name, isFloat32 } of readAt(call, values)) {
+        const own = isFloat32 !== undefined && isAt(isFloat32, values);
+        if ((float32.get(name) ?? own) !== own) return `${side}.${name}`;
+        float32.set(name, own);
+      }
+    }
+  }
+  return undefined;
+}
+
 /** The pairing of stages at a point. All stages that pair elements agree. */
 export function pairingOf(stages: SideStages, point: Values): Pairing | undefined {
   const call = callsOf(stages).find(({ name }) => stageNamed(name).pairing !== undefined);

@@ -6,8 +6,9 @@
  */
 import { createHash } from "node:crypto";
 import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
+import type { Side } from "../dsl/inputs.js";
 import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
-import { expressionOf, sidesOf, stagesAt } from "../dsl/sides.js";
+import { expressionOf, type StageCall, sidesOf, stagesAt } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOps } from "./op_file.js";
 
@@ -32,12 +33,22 @@ const digests = new WeakMap<Op["stages"], string>();
 function digestOf(stages: Op["stages"]): string {
   const known = digests.get(stages);
   if (known !== undefined) return known;
-  // A side that is left alone unless a point says otherwise is no part of it: the point's tags tell.
-  const sides = sidesOf(stages).filter((side) => stagesAt({ [side]: stages[side] }, {})[side] !== undefined);
+  const sides = sidesOf(stages).filter((side) => !isToldByTags(side, stages[side] ?? []));
   const list = sides.map((side) => [side, expressionOf(stages[side] ?? [])]);
   const digest = createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
   digests.set(stages, digest);
   return digest;
+}
+
+/**
+ * Whether a point's tags tell all of a side: v with one stage, without arguments, that leaves it alone unless the point says
+ * otherwise. So an op has the same ids with such a v and without v. Of q and k the tags tell nothing: they name no side.
+ */
+function isToldByTags(side: Side, calls: readonly StageCall[]): boolean {
+  const [call, ...others] = calls;
+  if (side !== "v" || call === undefined || others.length > 0 || Object.keys(call.args).length > 0)
+    return false;
+  return stagesAt({ v: calls }, {}).v === undefined;
 }
 
 export function kernelId(op: Mathematics & Pick<Op, "axes">, point: ConfigPoint): string {

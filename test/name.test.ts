@@ -70,6 +70,23 @@ describe("opId", () => {
     expect(opId({ ...shipped, name: "mine" })).toBe("mine_877f07b4");
   });
 
+  it("tells apart what the tags of a point do not: a side that may be left alone, and what else is done to it", () => {
+    const value = { name: "value", args: {} };
+    const lists: SideStages[] = [
+      { q: [norm] },
+      { q: [norm], k: [value] },
+      { q: [value], k: [norm] },
+      { q: [norm], v: [value, norm] },
+      { q: [norm], v: [norm, value] },
+      { q: [norm], v: [{ name: "value", args: { value: "copy" } }] },
+      { q: [norm], v: [] },
+    ];
+    const idOf = (stages: SideStages) => opId({ name: "mine", stages });
+    expect(new Set(lists.map(idOf)).size).toBe(lists.length);
+    // v alone is told by a tag of the point.
+    expect(idOf({ q: [norm], v: [value] })).toBe(idOf({ q: [norm] }));
+  });
+
   it("is of no matter how arguments are ordered where they are written", () => {
     const idOf = (args: Record<string, string | number>) =>
       opId({ name: "mine", stages: { q: [fixed(args)] } });

@@ -50,6 +50,7 @@ const OPS: readonly Rules[] = [
     ],
   }),
   ownOp("trailing", { q: [call("rotate", { rotaryAt: "trailing" })], v: [call("value", { value: "norm" })] }),
+  ownOp("two_dtypes", { q: [call("norm", { weightDtype: "f32" }), call("norm"), call("rotate")] }),
   ownOp("apart", {
     q: [call("norm", { norm: "layer" })],
     k: [call("norm", { norm: "none" }), call("rotate")],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { STAGES } from "../dsl/axes.js";
 import { oneOf } from "../dsl/axis.js";
-import { stageRejection } from "../dsl/legality.js";
+import { rejectionOf, stageRejection } from "../dsl/legality.js";
 import {
   bodiesOf,
   kernelInputs,
@@ -99,6 +99,23 @@ describe("sides", () => {
       ...{ rope: "neox", rotaryDim: 16, start: 48 },
     });
     expect(pairingOf({ q: [norm()] }, point)).toBeUndefined();
+  });
+});
+
+describe("an input of a side", () => {
+  const float32: StageCall = { name: "norm", args: { weightDtype: "f32" } };
+  const ruleAt = (stages: SideStages, values: object) =>
+    rejectionOf({ axes: openAxes(stages), stages }, { ...point, norm: "rms", ...values })?.rule;
+
+  it("is read in one dtype by all stages", () => {
+    const stages: SideStages = { q: [float32, norm()], k: [norm("none"), float32] };
+    expect(ruleAt(stages, { weightDtype: "same" })).toBe("one_dtype_of_an_input");
+    expect(ruleAt(stages, { weightDtype: "f32" })).toBeUndefined();
+    expect(ruleAt(stages, { weight: "none", weightDtype: undefined })).toBeUndefined();
+  });
+
+  it("may be of another dtype than that of another side", () => {
+    expect(ruleAt({ q: [float32], k: [norm()] }, { weightDtype: "same" })).toBeUndefined();
   });
 });
 

@@ -77,4 +77,12 @@ inline int64_t element_bytes(const Scope &scope, const Input &input) {
   return is_float32 ? sizeof(float) : input.element_bytes;
 }
 
+// Whether a stride is never used: over one token or head. Positions may reach more rows of cos_sin than are known to be there.
+inline bool is_never_used(const Scope &scope, const Input &input, int64_t count) {
+  if (count > 1) return false;
+  if (input.over != Size::rows || scope.args.positions == nullptr) return true;
+  const int64_t length = scope.args.cos_sin_length;
+  return length > 0 && length <= scope.size(Size::rotary_dim);
+}
+
 }  // namespace normrope

@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t MAX_HEADS = int64_t{1} << 30;
 
 constexpr const char *SIDE_NAMES[SIDES] = {"q", "k", "v"};
+constexpr char NOT_NEGATIVE[] = "not negative where lengths are given";
 
 // Refuses a field that is not 0. It may be an array of words of 4 or 8 bytes.
 int check_absent(const Scope &scope, const Input &input) {
@@ -39,17 +40,20 @@ bool are_absent(const Scope &scope, const Run (&runs)[N]) {
   return found == 0;
 }
 
-// The offset of the last element, in bytes, must fit an int64. A stride over one token or head is never used.
+// The offset of the last element, in bytes, must fit an int64.
 int check_stride(const Scope &scope, const Input &input) {
   const int64_t stride = scope.read<int64_t>(input.offset), count = scope.size(input.over);
   const int64_t elements = scope.alignment(input.alignment);
   if (input.over == Size::position_axes && count == 1 && stride != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("0: a token of this kernel has one position"));
   }
-  if (count == 1) return NORMROPE_OK;
+  if (is_never_used(scope, input, count)) return NORMROPE_OK;
   if (stride % elements != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
                   Text("a multiple of this kernel's vector, %lld elements", printed(elements)));
+  }
+  if (input.over == Size::rows && stride < 0 && scope.args.cos_sin_length > 0) {
+    return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("%s", NOT_NEGATIVE));
   }
   int64_t bytes;
   constexpr int64_t MOST_BYTES = 8;  // of an element
@@ -79,8 +83,7 @@ int check_tensor(const Scope &scope, const Input &input) {
     if (count == 1) continue;
     const auto stride = scope.read<int64_t>(dimension.stride_offset);
     if (stride < 0) {
-      return refuse(scope.name(dimension.stride), Text("%lld", printed(stride)),
-                    Text("not negative where lengths are given"));
+      return refuse(scope.name(dimension.stride), Text("%lld", printed(stride)), Text("%s", NOT_NEGATIVE));
     }
     needed += (count - 1) * stride;
   }

@@ -57,7 +57,7 @@ export function expand({ op, ...space }: Space): Expansion {
     if (entry.complete && combinations.length > 0 && rejected.length === combinations.length) {
       diagnostics.push({
         code: "entry-without-kernel",
-        message: `the rules forbid all ${rejected.length} points of this entry: ${rejected[0]?.reason}`,
+        message: `the rules forbid ${rejected.length === 1 ? "the point" : `all ${rejected.length} points`} of this entry: ${rejected[0]?.reason}`,
         fix: `change the values so that the rule ${rejected[0]?.rule} allows one, or remove the entry`,
         span: entry.span,
       });

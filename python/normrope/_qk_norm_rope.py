@@ -91,7 +91,7 @@ def qk_norm_rope(
             `[batch, heads, tokens, dim]`. If no one stride reaches all tokens of a batch, each sequence is a launch.
         dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
         pdl: Programmatic dependent launch. No kernel that may still be unfinished, back to the last ordinary launch in
-            the stream, may write the weights or the table.
+            the stream, may write the weights, the biases, `pair_axes` or the table.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
             `./build`. What it lacks comes from the cache, or is compiled into it.
 

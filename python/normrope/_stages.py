@@ -127,9 +127,27 @@ def rejection(stages: SideStages, point: Values) -> str | None:
             first, second = rule.get("areEqual", (None, None))
             if is_at(rule["when"], values) and values.get(first) == values.get(second):
                 return _with_values(rule["reason"], values)
-    if any(_calls(stages_at(stages, point))):
+    left = stages_at(stages, point)
+    field = _input_of_two_dtypes(left, point)
+    if field is not None:
+        return f"one stage reads {field} as float32, another in the kernel's dtype"
+    if any(_calls(left)):
         return None
     return "no stage does anything, so that a kernel would at most copy"
+
+
+def _input_of_two_dtypes(stages: SideStages, point: Values) -> str | None:
+    """An input of a side that one stage reads as float32 and another in the kernel's dtype."""
+    for side, calls in stages:
+        float32: dict[str, bool] = {}
+        for stage in calls:
+            at = _values_of(stage, point)
+            for field in _STAGES.get(stage[0], _NO_STAGE)["inputs"]:
+                if is_at(field.get("when", {}), at):
+                    own = "isFloat32" in field and is_at(field["isFloat32"], at)
+                    if float32.setdefault(field["name"], own) != own:
+                        return f"{side}.{field['name']}"
+    return None
 
 
 def _with_values(reason: str, values: Values) -> str:

@@ -61,7 +61,8 @@ static inline void prefetch(const uint16_t *elements, int count) {
   for (int i = 0; i < count; i += LINE_ELEMENTS) __builtin_prefetch(elements + i);
 }
 
-static inline float widen_f32(float x) { return x; }
+// A NaN of float32 gets the bits of one from 16-bit data: low bits would carry where it is rounded, and it would be 0.
+static inline float widen_f32(float x) { return x == x ? x : float_of(0x7fc00000u); }
 
 // Float32, rounded to a 16-bit number.
 static inline float rounded_bf16(float x) { return widen_bf16(narrow_bf16(x)); }

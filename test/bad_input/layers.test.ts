@@ -1,18 +1,22 @@
-/** Calls of kernels with other inputs than the op's defaults: each bad one is refused by name, and writes nothing. */
+/** Calls of kernels with other inputs than the op's defaults: bad ones are refused by name and write nothing, and NaNs stay. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { RunOptions } from "../../runtime/call.js";
+import { decode } from "../../runtime/dtype.js";
+import { loadLibrary } from "../../runtime/library.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
 import { open } from "../../runtime/open.js";
 import type { Library } from "../../runtime/open_library.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { kernelOf } from "../any_call.js";
+import { argsOf } from "../c_args.js";
 import { buildFixture, buildFolder } from "../fixture.js";
 
 let library: Library;
+let built: string;
 let data: DeviceBuffer;
 beforeAll(async () => {
-  await buildFixture("layers", "cpu");
+  built = (await buildFixture("layers", "cpu")).library;
   library = await open({ target: "cpu", path: buildFolder("layers") });
   data = library.upload("bf16", new Uint16Array(4096).fill(0x3f80));
 });
@@ -49,6 +53,12 @@ const CASES: readonly Bad[] = [
     "cosSin.rowStride",
     /a multiple of this kernel's vector, 2 elements/,
     () => ({ cosSin: { buffer: buffer.bf16(200), rowStride: 65 } }),
+  ],
+  [
+    GIVEN,
+    "cosSin.rowStride",
+    /not negative where lengths are given/,
+    () => ({ cosSin: { buffer: buffer.bf16(200), rowStride: -64 }, positions: buffer.int32(0, 1) }),
   ],
   [GIVEN, "cosSin", /a multiple of 4 bytes/, () => ({ cosSin: { buffer: buffer.bf16(200), offset: 1 } })],
   [
@@ -197,4 +207,40 @@ test.each(CASES)("%s: %s is refused, wanted %s", async (tags, field, wanted, cha
   expect(message).toMatch(RegExp(`^${field.replace(".", "\\.")}`));
   expect(message).toMatch(wanted);
   expect(data.read(new Uint16Array(data.length) as never)).toEqual(before);
+});
+
+test("in C, rows of cos_sin whose number is not known have strides that fit the kernel's loads", () => {
+  const c = loadLibrary(built).functions;
+  const kernel = c.find(library.manifest.kernels.find(ends(GIVEN))?.id ?? "");
+  const [cosSin, positions, weight] = [buffer.bf16(256), buffer.int32(0, 0), buffer.bf16(64)];
+  const heads = { "q.in": data.address, "q.out": data.address, "q.num_heads": 1 };
+  const given = {
+    ...{ ...heads, "q.in_token_stride": 64, "q.out_token_stride": 64, "q.weight": weight.address },
+    ...{ num_tokens: 2, positions: positions.address, position_bits: 32, eps: 1e-6 },
+    cos_sin: cosSin.address,
+  };
+  const run = (stride: number, length = 0) =>
+    c.run(kernel, argsOf({ ...given, cos_sin_row_stride: stride, cos_sin_length: length }), 0n);
+  expect([run(64), run(-66), run(65, 64)]).toEqual([0, 0, 0]);
+  expect(run(65)).toBe(-1);
+  expect(c.lastError()).toBe(
+    "cos_sin_row_stride is 65: must be a multiple of this kernel's vector, 2 elements",
+  );
+});
+
+test("a NaN of float32 stays one, whatever its bits", async () => {
+  const entry = library.manifest.kernels.find(ends("d128_r128_interleaved_w1p_w32"));
+  if (entry === undefined) throw new Error("the library lacks the kernel");
+  const nans = [0x7fffffff, 0xffffffff, 0x7f800001, 0xff800001, 0x7fc00000];
+  const bits = new Uint32Array(128).fill(0x3f800000);
+  bits.set(nans);
+  const weight = library.upload("float32", new Float32Array(bits.buffer));
+  const out = library.upload("bf16", new Uint16Array(128).fill(0x3f80));
+  (await kernelOf(library, entry)).run({
+    q: { in: { buffer: out, tokenStride: 128 }, numHeads: 1, weight },
+    ...{ numTokens: 1, eps: 1e-6, positions: buffer.int32(0), ropeTable: buffer.rope(128) },
+  });
+  const result = Array.from(out.read(new Uint16Array(128)), (element) => decode("bf16", element));
+  expect(result.slice(0, nans.length)).toEqual(nans.map(() => Number.NaN));
+  expect(result[nans.length + 1]).toBe(2); // of the first pair without one
 });

@@ -212,8 +212,8 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the first head of a task is not loaded",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "  if (!IS_STAGED) load_head();\n{{#each read}}",
-      replace: "{{#each read}}",
+      find: "  if (!IS_STAGED) load_head();\n  {{> blocks read}}",
+      replace: "  {{> blocks read}}",
       killedBy: EMULATED,
     },
     {
@@ -226,8 +226,8 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "only the first fragment of a lane prepared",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "f < FRAGMENTS_PER_LANE; ++f) {\n{{#each prepare}}",
-      replace: "f < 1; ++f) {\n{{#each prepare}}",
+      find: "f < FRAGMENTS_PER_LANE; ++f) {\n    {{> blocks prepare}}",
+      replace: "f < 1; ++f) {\n    {{> blocks prepare}}",
       killedBy: "test/random_configs.test.ts",
     },
   ]),
