@@ -21,7 +21,8 @@ describe("help", () => {
     build: ["arch", "config", "jobs", "json", "static", "target", "timeout"],
     add: ["config", "entry", "op"],
     import: [
-      ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op", "rounding", "text-only"],
+      ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
+      ...["rounding", "text-only"],
       ...["head", "norm", "weight", "weight-dtype", "bias", "norm-rounding"],
       ...["rope", "rotary-at", "angles", "position-axes", "rope-rounding", "value"],
     ],
