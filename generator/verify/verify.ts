@@ -4,7 +4,7 @@
  * In: an open library. Out: for each kernel the number of batches, the largest error, and whether it passes.
  */
 import { SIDES } from "../../dsl/inputs.js";
-import type { ManifestKernel } from "../../dsl/manifest.js";
+import { type ManifestKernel, opOf } from "../../dsl/manifest.js";
 import type { Tensor } from "../../runtime/call_inputs.js";
 import type { DeviceBuffer, ElementType } from "../../runtime/memory.js";
 import type { Kernel, LaunchInfo } from "../../runtime/op.js";
@@ -12,6 +12,7 @@ import type { Library } from "../../runtime/open_library.js";
 import { REL_ERROR_LIMIT, REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { runBatch } from "./batch.js";
 import { batchesFor, branchesOf, countsOf, type Shape, unseenBranches } from "./batches.js";
+import { exactBatches } from "./exact_batches.js";
 import { rowsOf } from "./made_batch.js";
 import { headsOf, madeLength, madeOptions } from "./made_call.js";
 
@@ -61,7 +62,18 @@ function verifyKernel(library: Library, kernel: Kernel, entry: ManifestKernel): 
     if (touched !== undefined) failures.push(`${batch.name}: ${touched} was written`);
   });
   if (!(pooled.relError <= REL_ERROR_LIMIT[dtype])) failures.push(`relative error ${pooled.relError}`);
-  return { id: kernel.id, cases: batches.length, ...pooled, pass: failures.length === 0, failures };
+  const exact = exactBatches(entry, opOf(library.manifest.ops, entry));
+  exact.forEach((batch, seed) => {
+    const { differing } = runBatch(library, kernel, entry, batch, seed + 1).accuracy;
+    if (differing > 0) failures.push(`${batch.name}: ${differing} elements are not the reference's`);
+  });
+  return {
+    id: kernel.id,
+    cases: batches.length + exact.length,
+    ...pooled,
+    pass: failures.length === 0,
+    failures,
+  };
 }
 
 /** The most elements of a batch. Their bytes are twice the L2 cache, so the largest batches run in slices. */
