@@ -126,7 +126,7 @@ class Layouts(NormropeCase):
                 expected = rotate(style, norm(style, Head(x, [0.0] * dim), weight, factors), POSITIONS[token])
                 got = [decode("bf16", bits) for bits in q.bits[start : start + dim]]
                 self.assertLessEqual(largest_error("bf16", got, expected), 1, weight)
-        with self.refuses("invalid-argument", "q_weight is given. q_weight must be left out", "weight none, "):
+        with self.refuses("invalid-argument", "q_weight is given. q_weight must be left out", "weight none does not"):
             normrope.qk_norm_rope_(shaped(q.bits, 6, 3, 64), **options(**own, q_weight=q.weight, weight="none"))
 
     def test_turns_of_the_callers_own(self) -> None:

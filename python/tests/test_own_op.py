@@ -143,7 +143,7 @@ class Refusals(NormropeCase):
     def test_arguments_that_the_op_lacks_are_refused(self) -> None:
         weight, normed = ones("bf16", 64), Sentence(ONLY_NORM, Style(64, 0, True), "none")
         table = normrope.RopeTable(base=1e4, rotary_dim=64)
-        where = "as the kernel for headDim 64, dtype bf16, norm rms, weight none, normRounding once does not take it"
+        where = "as the kernel for headDim 64, dtype bf16, weight none does not take it"
         for sentence, change, part in (
             (normed, {"q_weight": weight}, f"q_weight is given. q_weight must be left out, {where}"),
             (normed, {"positions": POSITIONS}, "positions is given. positions must be left out"),
