@@ -41,10 +41,22 @@ export function needed(compiler: Compiler | undefined): Compiler {
 export function compilationOf(name: ConfigName): Compilation {
   const { plans, ...rest } = compile(CONFIGS[name]);
   if (name === "default" || IS_LONG || gpu !== undefined) return { plans, ...rest };
-  const seen = new Set<string>();
-  const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
   const kinds = { sentences: sentencesOf, layers: valuesOfAxes, default: kindsOf, geometries: kindsOf }[name];
-  return { ...rest, plans: plans.filter((plan) => kinds(plan).filter(isNew).length > 0) };
+  return { ...rest, plans: covering(plans, kinds) };
+}
+
+/** Few plans that have every kind among them: always the one with the most kinds that are still missing. */
+function covering(plans: readonly KernelPlan[], kinds: (plan: KernelPlan) => string[]): KernelPlan[] {
+  const missing = new Set(plans.flatMap(kinds));
+  const chosen = new Set<KernelPlan>();
+  const newKinds = (plan: KernelPlan) => new Set(kinds(plan).filter((kind) => missing.has(kind))).size;
+  while (missing.size > 0) {
+    const [best] = plans.map((plan) => ({ plan, count: newKinds(plan) })).sort((a, b) => b.count - a.count);
+    if (best === undefined) break;
+    chosen.add(best.plan);
+    for (const kind of kinds(best.plan)) missing.delete(kind);
+  }
+  return plans.filter((plan) => chosen.has(plan));
 }
 
 /** Of a sentence that is at odds with the others in nothing but its stages, one kernel for each weight. */

@@ -1,6 +1,10 @@
 /** Calls of kernels with other inputs than the op's defaults: bad ones are refused by name and write nothing, and NaNs stay. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ManifestKernel } from "../../dsl/manifest.js";
+import { build } from "../../generator/build/build.js";
+import { compile, emit } from "../../generator/pipeline.js";
 import type { RunOptions } from "../../runtime/call.js";
 import { decode } from "../../runtime/dtype.js";
 import { loadLibrary } from "../../runtime/library.js";
@@ -9,15 +13,37 @@ import { open } from "../../runtime/open.js";
 import type { Library } from "../../runtime/open_library.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { kernelOf } from "../any_call.js";
+import { cpu, JOBS } from "../building.js";
 import { argsOf } from "../c_args.js";
-import { buildFixture, buildFolder } from "../fixture.js";
+import { CACHE_ROOT } from "../fixture.js";
+import { spaceOf } from "../helpers.js";
+
+const FOLDER = join(CACHE_ROOT, "..", "bad_input_layers");
+const NEOX = 'rope: ["neox"], dtype: ["bf16"]';
+const PAIRS = 'rope: ["interleaved"], dtype: ["bf16"]';
+const ENTRIES = `[
+  { headDim: [64], ${PAIRS}, angles: ["cos_sin"], value: ["copy"] },
+  { headDim: [64], rotaryDim: [32], ${NEOX}, angles: ["cos_sin_f32"], positionAxes: [3] },
+  { headDim: [128], rotaryDim: [64], ${NEOX}, weight: ["one_plus"], positionAxes: [2] },
+  { headDim: [128], ${PAIRS}, weight: ["one_plus"], weightDtype: ["f32"] },
+  { headDim: [64], ${PAIRS}, norm: ["none"] },
+  { headDim: [64], rotaryDim: [0], dtype: ["bf16"], weight: ["none"] },
+  {
+    headDim: [64], rotaryDim: [0], dtype: ["bf16"], norm: ["layer"], bias: ["add"], value: ["norm"],
+    normRounding: ["after_weight"],
+  },
+]`;
 
 let library: Library;
 let built: string;
 let data: DeviceBuffer;
 beforeAll(async () => {
-  built = (await buildFixture("layers", "cpu")).library;
-  library = await open({ target: "cpu", path: buildFolder("layers") });
+  mkdirSync(FOLDER, { recursive: true });
+  writeFileSync(join(FOLDER, "normrope.config.ts"), spaceOf(ENTRIES));
+  const files = emit(compile(join(FOLDER, "normrope.config.ts")));
+  const request = { files, compiler: cpu(), buildFolder: FOLDER, cacheRoot: CACHE_ROOT, jobs: JOBS };
+  built = (await build(request)).library;
+  library = await open({ target: "cpu", path: built });
   data = library.upload("bf16", new Uint16Array(4096).fill(0x3f80));
 });
 afterAll(() => library?.close());
