@@ -69,6 +69,7 @@ function valuesOfAxes({ op, point }: KernelPlan): string[] {
   const rounds = point.normRounding === "once" ? "" : "rounded";
   return Object.entries({ ...others, pairing }).map(([axis, value]) => {
     if (["norm", "weight", "weightDtype", "bias"].includes(axis)) return `${op} ${axis} ${value} ${rounds}`;
+    if (axis === "ropeRounding" && point.norm === "none") return `${op} ${value} ${point.angles}`;
     const isRotation = ["rotaryAt", "angles", "positionAxes", "ropeRounding"].includes(axis);
     return `${op} ${axis} ${value} ${isRotation ? rope : ""} ${axis === "normRounding" ? dtype : ""}`;
   });

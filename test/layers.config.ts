@@ -95,6 +95,10 @@ export default [
       angles: ["cos_sin"],
       ropeRounding: ["products"],
     },
+    {
+      ...{ headDim: [64], rope: ["neox"], dtype: ["bf16"], norm: ["none"], angles: ["cos_sin_f32"] },
+      ropeRounding: ["sum"],
+    },
   ]),
   defineSpace(qkRopeNorm, [
     {

@@ -24,7 +24,9 @@ export function exactBatches(entry: ManifestKernel, op: ManifestOp): Batch[] {
   // What a norm leaves has no exact sum, and what a rotation leaves only by quarter turns.
   if (sides.some((stages) => stages.filter(({ measures }) => measures).length > 1)) return [];
   const isMeasuredFirst = sides.every((stages) => stages.slice(1).every(({ measures }) => !measures));
-  const kinds = isMeasuredFirst ? (["integers", "quarter turns"] as const) : (["quarter turns"] as const);
+  const kinds = isMeasuredFirst
+    ? (["integers", "eighth turns", "quarter turns"] as const)
+    : (["quarter turns"] as const);
   const source = rowsOf(entry.point.headDim, COUNTS);
   return kinds.map((exact) => ({
     ...{ name: `${exact}, bit for bit`, ...COUNTS, source, exact, eps: 1e-6 },

@@ -59,10 +59,11 @@ export interface Batch extends Counts {
   /** Whether it is a dependent launch; default: no. */
   readonly isDependent?: boolean;
   /**
-   * Heads of small integers whose sum and sum of squares are exact in any order; with `quarter turns` also behind a rotation, as
+   * Heads of small integers whose sum and sum of squares are exact in any order; with `eighth turns` the two products of a pair
+   * nearly cancel, so that one which is not rounded shows; with `quarter turns` sums are exact also behind a rotation, as
    * cosines and sines are 0, 1 or -1. Default: random numbers.
    */
-  readonly exact?: "integers" | "quarter turns";
+  readonly exact?: "integers" | "eighth turns" | "quarter turns";
   /** The oracle judges every n-th token; default: all. Memory around the heads is always compared. */
   readonly judgeEvery?: number;
 }
@@ -97,8 +98,8 @@ export function* madeTensors(
   const cosSin = cosSinOf(batch, entry);
   const pairs = (entry.pairing?.rotaryDim ?? 0) / 2;
   const made = (tensor: Tensor, length: number): readonly [Tensor, ElementType, HostData[ElementType]] => {
-    if (tensor.path === "cos_sin" && batch.exact === "quarter turns")
-      return quarterTurns(tensor, length, entry, cosSin.rowStride, random);
+    if (tensor.path === "cos_sin" && (batch.exact === "quarter turns" || batch.exact === "eighth turns"))
+      return exactTurns(tensor, length, entry, cosSin.rowStride, batch.exact, random);
     const isSigned = ["cos_sin", "bias"].includes(tensor.path.replace(/^.\./, ""));
     if (entry.float32Inputs.includes(tensor.path))
       return [tensor, "float32", randomFloats(length, random, isSigned)];
@@ -132,12 +133,13 @@ export function* madeTensors(
   }
 }
 
-/** Rows of cosines, then sines, of quarter turns. */
-function quarterTurns(
+/** Rows of cosines, then sines: of quarter turns, or about an eighth of one, where both are nearly equal. */
+function exactTurns(
   tensor: Tensor,
   length: number,
   { point, pairing, float32Inputs }: ManifestKernel,
   rowStride: number,
+  turn: "eighth turns" | "quarter turns",
   random: () => number,
 ): readonly [Tensor, ElementType, HostData[ElementType]] {
   const pairs = (pairing?.rotaryDim ?? 0) / 2;
@@ -145,8 +147,10 @@ function quarterTurns(
   for (let row = 0; row + 2 * pairs <= length; row += rowStride) {
     for (let pair = 0; pair < pairs; pair++) {
       const turns = Math.floor(4 * random());
-      numbers[row + pair] = [1, 0, -1, 0][turns] ?? 0;
-      numbers[row + pairs + pair] = [0, 1, 0, -1][turns] ?? 0;
+      const cosine = 0.6 + random() / 8;
+      const isQuarter = turn === "quarter turns";
+      numbers[row + pair] = isQuarter ? ([1, 0, -1, 0][turns] ?? 0) : cosine;
+      numbers[row + pairs + pair] = isQuarter ? ([0, 1, 0, -1][turns] ?? 0) : cosine * (1 + turns * 2 ** -23);
     }
   }
   if (float32Inputs.includes(tensor.path)) return [tensor, "float32", numbers];

@@ -187,6 +187,20 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
       killedBy: EMULATED,
     },
     {
+      name: "a product of the rotation is contracted",
+      file: "templates/cuda/stages/rotate/sum.hbs",
+      find: "__fsub_rn(__fmul_rn(a[i], cosine[i]), __fmul_rn(b[i], sine[i]))",
+      replace: "fmaf(a[i], cosine[i], -__fmul_rn(b[i], sine[i]))",
+      killedBy: "test/rounding_contracts.test.ts",
+    },
+    {
+      name: "CPU: products may be contracted",
+      file: "templates/cpu/kernel.cpp.hbs",
+      find: '#pragma GCC optimize("fp-contract=off")',
+      replace: '#pragma GCC optimize("fp-contract=fast")',
+      killedBy: "test/rounding_contracts.test.ts",
+    },
+    {
       name: "the normed head is not rounded before the weight",
       file: "templates/cuda/stages/norm/rounded.hbs",
       find: "{{#if normRounding.before_weight}}\n  round_{{dtype}}(a[i], b[i]);\n{{/if}}\n{{#if weight.plain}}",
