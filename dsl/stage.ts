@@ -83,6 +83,8 @@ export interface Stage<A extends Axes = Axes> {
    * on its pair alone.
    */
   measures?(values: ValuesOn<A>): number;
+  /** Whether it leaves a head in the kernel's dtype, rounded where a model's code rounds. Default: no, in float32. */
+  roundsAsModel?(values: ValuesOn<A>): boolean;
   /** Which elements it pairs, if it does. The pairing decides how a head lies over lanes. */
   pairing?(values: ValuesAt<A>): Pairing;
   readonly axes: A;

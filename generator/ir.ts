@@ -71,6 +71,8 @@ export interface PlannedStage {
   readonly parts: Readonly<Record<string, string>>;
   /** The numbers that it measures of the head before it changes it. */
   readonly measures: number;
+  /** Whether it leaves a head in the kernel's dtype, rounded where a model's code rounds. */
+  readonly roundsAsModel: boolean;
 }
 
 /** The stages of sides with equal stage lists. Made by `plan`. */

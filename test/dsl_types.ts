@@ -15,6 +15,8 @@ export const right = [
   defineSpace(weightless, [{ headDim: 64, rotaryDim: 32, rope: ["neox", "interleaved"], dtype: "f16" }]),
   defineSpace(onlyNorm, { headDim: 64, dtype: "bf16", weight: ["plain", "none"] }),
   defineSpace(small, { headDim: 64, rope: "neox", dtype: "bf16" }),
+  // Nothing rotates, so there is no order of pairs to say. Elsewhere only the loader says that `rope` is missing.
+  defineSpace(both, { headDim: 64, rotaryDim: 0, dtype: "bf16" }),
 ];
 
 export const wrong = [

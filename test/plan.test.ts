@@ -138,12 +138,22 @@ it("fixes all that decides the bits of a result", () => {
         expression: "rotate(norm(x))",
         stages: [
           {
-            ...{ name: "norm", reads: { weight: true, bias: false, eps: true }, measures: 1 },
+            ...{
+              name: "norm",
+              reads: { weight: true, bias: false, eps: true },
+              measures: 1,
+              roundsAsModel: false,
+            },
             values: { norm: "rms", weight: "plain", weightDtype: "same", bias: "", normRounding: "once" },
             parts: { scaling: "once" },
           },
           {
-            ...{ name: "rotate", parts: { angleSource: "table", rotation: "once" }, measures: 0 },
+            ...{
+              name: "rotate",
+              parts: { angleSource: "table", rotation: "once" },
+              measures: 0,
+              roundsAsModel: false,
+            },
             values: {
               ...{ rotaryDim: 64, rope: "neox", rotaryAt: "leading" },
               ...{ angles: "table", positionAxes: 1, ropeRounding: "once" },
@@ -153,7 +163,7 @@ it("fixes all that decides the bits of a result", () => {
               ...{ attention_factor: true, cos_sin: false },
             },
           },
-          { name: "out", values: {}, reads: {}, parts: {}, measures: 0 },
+          { name: "out", values: {}, reads: {}, parts: {}, measures: 0, roundsAsModel: false },
         ],
       },
     ],

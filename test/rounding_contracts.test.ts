@@ -56,6 +56,16 @@ describe.each(TARGETS)("on $name", ({ name, isHere, target, build }) => {
       expect(judged.filter(({ counts }) => counts.some((count) => count > 0))).toEqual([]);
     });
 
+    test("one with a stage that rounds once has no such batch, whatever its other stages do", () => {
+      const batchesOf = (entry: ManifestKernel) => exactBatches(entry, opOf(library.manifest.ops, entry));
+      const mixed = library.manifest.kernels
+        .filter(({ point: { ropeRounding = "once" } }) => ropeRounding !== "once")
+        .filter((entry) => entry.point.normRounding !== undefined && batchesOf(entry).length > 0)
+        .map((entry) => ({ ...entry, point: { ...entry.point, normRounding: "once" as const } }));
+      expect(mixed.length).toBeGreaterThan(4);
+      expect(mixed.flatMap(batchesOf)).toEqual([]);
+    });
+
     test("one that rounds elsewhere has others", async () => {
       const late = library.manifest.kernels.find(
         ({ point: { weight, normRounding } }) => weight === "plain" && normRounding === "after_weight",

@@ -67,6 +67,7 @@ export const norm = defineStage({
     { name: "eps" },
   ],
   measures: ({ norm }) => (norm === "layer" ? 2 : 1),
+  roundsAsModel: ({ normRounding }) => normRounding !== "once",
   parts: ({ normRounding }) => ({ scaling: normRounding === "once" ? "once" : "rounded" }),
   becomes: [{ when: { norm: oneOf("none") }, as: [] }],
   rules: [

@@ -69,6 +69,7 @@ export const rotate = defineStage({
     { name: "attention_factor", when: { angles: oneOf("table") } },
     { name: "cos_sin", when: GIVEN, isFloat32: { angles: oneOf("cos_sin_f32") } },
   ],
+  roundsAsModel: ({ ropeRounding }) => ropeRounding !== "once",
   parts: ({ angles, positionAxes, ropeRounding }) => ({
     angleSource: `${angles === "table" ? "table" : "cos_sin"}${positionAxes > 1 ? "_by_axis" : ""}`,
     rotation: ropeRounding,

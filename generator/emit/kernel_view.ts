@@ -18,10 +18,6 @@ type Block = (typeof BLOCKS)[number];
 /** A load of the RoPE table has 16 bytes at most. */
 const TURNS_AT_ONCE_MAX = 2;
 
-/** Whether a stage rounds where code of models does. */
-const roundsAsModel = ({ values }: PlannedStage) =>
-  ["normRounding", "ropeRounding"].some((axis) => !["", "once"].includes(`${values[axis] ?? ""}`));
-
 /** The text of one block of a stage. */
 function blockOf(block: Block, { name, values, reads, parts }: PlannedStage, more: View = {}): View {
   const flags = BLOCKS.map((other) => [other, other === block]);
@@ -66,6 +62,7 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
         inputs.map((input) => [input, same.some(({ reads }) => reads[input] === true)]),
       ),
       measures: Math.max(...same.map(({ measures }) => measures)),
+      roundsAsModel: same.some((stage) => stage.roundsAsModel),
     };
   });
 }
@@ -174,7 +171,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   };
   return {
     ...commonView(op, plan),
-    roundsAsModel: bodies.some(({ stages }) => stages.some(roundsAsModel)),
+    roundsAsModel: bodies.some(({ stages }) => stages.some((stage) => stage.roundsAsModel)),
     read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage, more)),
     bodies: bodies.map((body) => cpuBodyView(body, more)),
   };

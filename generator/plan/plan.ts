@@ -170,7 +170,7 @@ function pairsAtOnce(pairing: Pairing | undefined, vectorElements: number): 1 | 
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
-  const { name, axes, inputs, measures, parts } = stageNamed(call.name);
+  const { name, axes, inputs, measures, roundsAsModel, parts } = stageNamed(call.name);
   const read = inputsOf(call, point);
   const values = valuesOf(call, point);
   return {
@@ -179,11 +179,15 @@ function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
     reads: Object.fromEntries(inputs.map((input) => [input.name, read.includes(input.name)])),
     parts: parts?.(values as never) ?? {},
     measures: measures?.(values as never) ?? 0,
+    roundsAsModel: roundsAsModel?.(values as never) ?? false,
   };
 }
 
 /** The end of every side: the result is written to `out`. It has templates but no word in the language. */
-const STORE: PlannedStage = { name: "out", values: {}, reads: {}, parts: {}, measures: 0 };
+const STORE: PlannedStage = {
+  ...{ name: "out", values: {}, reads: {}, parts: {} },
+  ...{ measures: 0, roundsAsModel: false },
+};
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

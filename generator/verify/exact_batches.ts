@@ -10,17 +10,16 @@ import { type Batch, rowsOf } from "./made_batch.js";
 
 const COUNTS = { numTokens: 41, numQHeads: 5, numKHeads: 3, numVHeads: 2 };
 
-/** Whether nothing is left to round at the end: a rotation that rounds once has a result between numbers of 16 bits. */
-const roundsAsModel = ({ point }: ManifestKernel): boolean =>
-  ((point.rope === undefined ? point.normRounding : point.ropeRounding) ?? "once") !== "once";
-
 export function exactBatches(entry: ManifestKernel, op: ManifestOp): Batch[] {
-  if (!roundsAsModel(entry)) return [];
   const sides = Object.values(stagesAt(op.stages, entry.point)).map((calls) =>
-    (calls ?? []).map((call) => ({
-      measures: (stageNamed(call.name).measures?.(valuesOf(call, entry.point) as never) ?? 0) > 0,
-    })),
+    (calls ?? []).map((call) => {
+      const { measures, roundsAsModel } = stageNamed(call.name);
+      const values = valuesOf(call, entry.point) as never;
+      return { measures: (measures?.(values) ?? 0) > 0, rounds: roundsAsModel?.(values) ?? false };
+    }),
   );
+  // A stage that rounds once leaves numbers between those of 16 bits, so the last float32 bit shows.
+  if (sides.flat().length === 0 || !sides.flat().every(({ rounds }) => rounds)) return [];
   // What a norm leaves has no exact sum, and what a rotation leaves only by quarter turns.
   if (sides.some((stages) => stages.filter(({ measures }) => measures).length > 1)) return [];
   const isMeasuredFirst = sides.every((stages) => stages.slice(1).every(({ measures }) => !measures));
