@@ -5,6 +5,7 @@
  * from it. Schema, ids, lookup, order, `list`, `add`, `report`, `bench`, bindings and Python all read this table.
  */
 import { type Axes, type Axis, axis, type Condition, multipleOf, oneOf, type ValueOf } from "./axis.js";
+import { out } from "./out.js";
 import type { Stage, StageFunction } from "./stage.js";
 import * as stages from "./stages/index.js";
 
@@ -22,13 +23,14 @@ const OP_AXES = {
 };
 
 type OpTable = typeof OP_AXES;
+type OutTable = typeof out.stage.axes;
 type AxesOfStage<S> = S extends StageFunction<infer A> ? A : never;
 type Intersection<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer I) => void
   ? I
   : never;
-type Table = OpTable & Intersection<AxesOfStage<(typeof stages)[keyof typeof stages]>>;
+type Table = OpTable & OutTable & Intersection<AxesOfStage<(typeof stages)[keyof typeof stages]>>;
 
-const FUNCTIONS: Readonly<Record<string, StageFunction<Axes>>> = { ...stages };
+const FUNCTIONS: Readonly<Record<string, StageFunction<Axes>>> = { ...stages, out };
 
 /** The declaration of each stage, by its name. */
 export const STAGES: ReadonlyMap<string, Stage> = new Map(
@@ -44,14 +46,26 @@ const doubled = ALL.find(({ name }, i) => ALL.findIndex((other) => other.name ==
 if (doubled !== undefined)
   throw new RangeError(`two stages declare an axis called ${doubled.name}: rename one`);
 
-/** Axes with a default come last, so that a new one changes no id. The axis that ids begin with comes just before them. */
-const rankOf = (row: Axis) => (row.default !== undefined ? 2 : row.leads === true ? 1 : 0);
+const WRITTEN = Object.keys(FUNCTIONS)
+  .map((name) => STAGES.get(name))
+  .filter((stage) => stage?.isSink === true)
+  .map((stage) => Object.keys(stage?.axes ?? {}))
+  .reduce((all, own) => all.concat(own), []);
+
+/**
+ * Axes with a default come last, so that a new one changes no id, and behind all those of what is written. The axis that ids begin
+ * with comes just before them.
+ */
+const rankOf = (row: Axis) =>
+  WRITTEN.indexOf(row.name) >= 0 ? 3 : row.default !== undefined ? 2 : row.leads === true ? 1 : 0;
 
 /** The rows, in the order in which configs and lists write them. */
 export const AXES: readonly Axis[] = ALL.sort((a, b) => rankOf(a) - rankOf(b));
 
 export type OpAxisName = keyof OpTable;
 export type AxisName = keyof Table;
+/** The axes of every op. */
+export type CommonAxisName = OpAxisName | keyof OutTable;
 
 /** The value of each axis, whether or not an op has it. */
 export type AxisValues = { readonly [Name in AxisName]: ValueOf<Table[Name]> };

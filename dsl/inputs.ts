@@ -24,14 +24,16 @@ export type CType = keyof typeof C_TYPES;
 export type Dimension =
   | ("num_tokens" | "num_heads" | "head_dim")
   | ("rotary_dim" | "rotary_dim / 2" | "position_axes")
+  // Of a cache: as many as its length holds, and the slots of each.
+  | ("blocks" | "block_size")
   // A row of `cos_sin` for each position, or for each token if there are no positions.
   | "rows";
 
 /**
- * A tensor's element type. `kernel`: the kernel's dtype, or float32 if the kernel takes it so. `position`: signed integers of
- * `position_bits`.
+ * A tensor's element type. `kernel`: the kernel's dtype, or another one if the kernel takes it so. `index`: signed integers, whose
+ * bits another field gives.
  */
-export type TensorDtype = "kernel" | "position" | "uint8" | "uint64" | "float32";
+export type TensorDtype = "kernel" | "index" | "uint8" | "uint64" | "float32";
 
 /** Addresses and strides are multiples of it: the kernel's vector, the pairs that it loads at once, an element, or 16 bytes. */
 export type Alignment = "vector" | "pairs" | "element" | 16;
@@ -48,6 +50,8 @@ export type Rule =
       readonly strides: { readonly [D in Dimension]?: string };
       readonly alignment: Alignment;
       readonly dtype: TensorDtype;
+      /** The field with the bits of an index. */
+      readonly bits?: string;
       /** Whether a longer tensor belongs to another kernel and is refused. */
       readonly isExact?: boolean;
     }
@@ -55,8 +59,8 @@ export type Rule =
   | { readonly kind: "stride"; readonly over: Dimension; readonly alignment: Alignment }
   /** The length in elements of the tensor before it; 0: not known. */
   | { readonly kind: "length" }
-  /** A whole number from 0 to 2^31 - 1. */
-  | { readonly kind: "count" }
+  /** A whole number from 0, or from 1, to 2^31 - 1. */
+  | { readonly kind: "count" | "positive" }
   | { readonly kind: "size" | "flags" | "bits" | "finite" | "eps" };
 
 /** A field of a struct. */
@@ -120,6 +124,14 @@ const STRIDED = (prefix: "in" | "out"): TensorRule => ({
   strides: { num_tokens: `${prefix}_token_stride`, num_heads: `${prefix}_head_stride` },
 });
 
+const SCALE_DOCS =
+  "[1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is from 2^-126 to 2^126; NULL: 1";
+const SCALE_STRIDE_DOCS = "in elements; 0: one scale for all heads";
+const SCALE = (name: string): TensorRule => ({
+  ...{ kind: "tensor", shape: ["num_heads"], alignment: "element", dtype: "float32" },
+  strides: { num_heads: `${name}_head_stride` },
+});
+
 /** The size of `normrope_heads` in words of 8 bytes. It never changes, since q, k and v are adjacent. */
 const HEADS_WORDS = 40;
 
@@ -140,7 +152,12 @@ export const HEADS = withReserved([
     "[num_tokens, num_heads, head_dim], strided: head 0 of token 0",
     STRIDED("in"),
   ),
-  ...tensor("out", "void *", "the same shape", STRIDED("out")),
+  ...tensor(
+    "out",
+    "void *",
+    "the same shape, the kernel's dtype or e4m3; NULL for k or v of a call with a cache: it is all that is written",
+    STRIDED("out"),
+  ),
   partOf("in", "in_token_stride", "in elements", strideOver("num_tokens")),
   partOf("in", "in_head_stride", "in elements", strideOver("num_heads")),
   partOf("out", "out_token_stride", "in elements", strideOver("num_tokens")),
@@ -164,16 +181,28 @@ export const HEADS = withReserved([
     strides: { num_heads: "bias_head_stride" },
   }),
   partOf("bias", "bias_head_stride", "in elements; 0: one bias for all heads", strideOver("num_heads")),
-  ...tensor("cache", "void *", "NULL", ABSENT),
-  absent("cache_block_stride", "int64_t", "0"),
-  absent("cache_slot_stride", "int64_t", "0"),
-  absent("cache_head_stride", "int64_t", "0"),
-  ...tensor("cache_scale", "const float *", "NULL", ABSENT),
-  absent("cache_scale_head_stride", "int64_t", "0"),
-  ...tensor("out_scale", "const float *", "NULL", ABSENT),
+  ...tensor(
+    "cache",
+    "void *",
+    "k and v: [blocks, block_size, num_heads, head_dim], strided: the paged KV cache; the kernel's dtype, or e4m3",
+    {
+      ...{ kind: "tensor", shape: ["blocks", "block_size", "num_heads", "head_dim"] },
+      strides: {
+        ...{ blocks: "cache_block_stride", block_size: "cache_slot_stride", num_heads: "cache_head_stride" },
+      },
+      ...{ alignment: "vector", dtype: "kernel" },
+    },
+  ),
+  partOf("cache", "cache_block_stride", "in elements", strideOver("blocks")),
+  partOf("cache", "cache_slot_stride", "in elements", strideOver("block_size")),
+  partOf("cache", "cache_head_stride", "in elements", strideOver("num_heads")),
+  ...tensor("cache_scale", "const float *", SCALE_DOCS, SCALE("cache_scale")),
+  partOf("cache_scale", "cache_scale_head_stride", SCALE_STRIDE_DOCS, strideOver("num_heads", "element")),
+  ...tensor("out_scale", "const float *", SCALE_DOCS, SCALE("out_scale")),
   ...tensor("row_sum", "float *", "NULL", ABSENT),
   absent("row_sum_stride", "int64_t", "0"),
   absent("norm_width", "int64_t", "0"),
+  partOf("out_scale", "out_scale_head_stride", SCALE_STRIDE_DOCS, strideOver("num_heads", "element")),
 ]);
 
 type NameOfTensor<Field> = Field extends { readonly name: infer Name; readonly rule: TensorRule }
@@ -203,8 +232,8 @@ export const ARGS_BEHIND: readonly Input[] = [
     "const void *",
     "[num_tokens] or [position_axes, num_tokens], signed. Any value with a table: angles are reduced exactly, and the table's rounding adds at most |position| 2^-65 turns. With cos_sin the index of a row, and NULL if rows are those of the tokens",
     {
-      ...{ kind: "tensor", shape: ["position_axes", "num_tokens"], alignment: "element", dtype: "position" },
-      strides: { position_axes: "position_axis_stride" },
+      ...{ kind: "tensor", shape: ["position_axes", "num_tokens"], alignment: "element", dtype: "index" },
+      ...{ strides: { position_axes: "position_axis_stride" }, bits: "position_bits" },
     },
   ),
   partOf("positions", "position_bits", "32 or 64", { kind: "bits" }),
@@ -247,9 +276,17 @@ export const ARGS_BEHIND: readonly Input[] = [
     },
   ),
   partOf("cos_sin", "cos_sin_row_stride", "in elements", strideOver("rows", "pairs")),
-  ...tensor("slots", "const void *", "NULL", ABSENT),
-  absent("slot_bits", "int64_t", "0"),
-  absent("block_size", "int64_t", "0"),
+  ...tensor(
+    "slots",
+    "const void *",
+    "[num_tokens], signed: slot s of a cache is slot s % block_size of block s / block_size; below 0: not written to a cache; no two from 0 on are equal",
+    {
+      ...{ kind: "tensor", shape: ["num_tokens"], strides: {}, alignment: "element" },
+      ...{ dtype: "index", bits: "slot_bits" },
+    },
+  ),
+  partOf("slots", "slot_bits", "32 or 64", { kind: "bits" }),
+  partOf("slots", "block_size", "the slots of a block; 1: the cache has no blocks", { kind: "positive" }),
 ];
 
 /** The names of inputs that only some kernels take. Every kernel takes the others, or none does yet. */

@@ -5,7 +5,7 @@
  * The compiler type-checks and reads the files written in this language and never runs them
  * (`generator/load/`), so nothing here computes: a function's signature is its meaning.
  */
-import type { AxesOf, AxisName, AxisValues, OpAxisName } from "./axes.js";
+import type { AxesOf, AxisName, AxisValues, CommonAxisName } from "./axes.js";
 import type { EnumRange, IntegerRange } from "./axis.js";
 import type { Head } from "./stage.js";
 
@@ -14,7 +14,7 @@ export type { Head } from "./stage.js";
 
 /** Ranges that an op narrows, by axis. Only axes that its stages leave open. */
 export type Ranges<Open extends AxisName = AxisName> = {
-  readonly [Name in Open | OpAxisName]?: AxisValues[Name] extends string
+  readonly [Name in Open | CommonAxisName]?: AxisValues[Name] extends string
     ? EnumRange<AxisValues[Name]>
     : IntegerRange;
 };
@@ -69,7 +69,7 @@ type Allowed<R, Name extends AxisName> = R extends { readonly [N in Name]: EnumR
 /** A product of axis values. An axis with a default may be omitted. */
 export type Entry<Open extends AxisName = AxisName, R extends Ranges = Ranges> = AxesOf<
   { readonly [Name in AxisName]: Values<Allowed<R, Name>> },
-  Open | OpAxisName
+  Open | CommonAxisName
 >;
 
 /** The kernels that a config asks for: the result of `defineSpace`. */

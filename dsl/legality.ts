@@ -10,8 +10,10 @@ import type { Side } from "./inputs.js";
 import { hasMeaning, isAt, type Values } from "./points.js";
 import {
   callsOf,
+  copiedSides,
   expressionOf,
   inputOfTwoDtypes,
+  listed,
   type SideStages,
   sidesOf,
   stageNamed,
@@ -94,7 +96,7 @@ function callRejection(stages: SideStages, point: Values): Rejection | undefined
     return { rule: "one_dtype_of_an_input", reason, values: {} };
   }
   // An op without any stage is refused as a whole: see `stageRejection`.
-  if (callsOf(stages).length === 0 || callsOf(left).length > 0) return undefined;
+  if (callsOf(stages).length === 0 || sidesOf(left).length > copiedSides(left).length) return undefined;
   return {
     rule: "nothing_done",
     reason: "no stage does anything, so that a kernel would at most copy",
@@ -166,6 +168,16 @@ export function stageRejection(
     };
   }
   for (const { call, at } of calls) {
+    const { sides } = declared.get(call.name) ?? {};
+    if (sides !== undefined && !sides.includes(at.side)) {
+      const reason = `${call.name} is for ${listed(sides)} alone, and ${at.side} has it`;
+      return {
+        rule: "not_on_this_side",
+        reason,
+        fix: "apply it to the sides one by one: `q`, `k` and `v`",
+        at,
+      };
+    }
     const before = at.index === 0 ? undefined : stages[at.side]?.[at.index - 1];
     if (before === undefined || declared.get(before.name)?.isSink !== true) continue;
     const reason = `${call.name} comes after ${before.name}, which has written the head`;

@@ -16,6 +16,7 @@ import {
 import { SIDES } from "./inputs.js";
 import { isSamePoint } from "./points.js";
 import type { StageCall } from "./sides.js";
+import { OTHER_DTYPES } from "./stage.js";
 
 export type { ConfigPoint };
 
@@ -97,8 +98,8 @@ const kernelSchema = z.strictObject({
   inputs: z.array(z.string()),
   /** Those that a call may leave out. */
   optionalInputs: z.array(z.string()),
-  /** Those of float32 where the table of inputs says the kernel's dtype. */
-  float32Inputs: z.array(z.string()),
+  /** The dtypes of those that have another one than the table of inputs says. */
+  inputDtypes: z.record(z.string(), z.enum(OTHER_DTYPES)),
   /** The sides that it only copies, which cannot be done in place. */
   copiedSides: z.array(z.enum(SIDES)),
   /** The positions of a token: an element of `positions` for each. */

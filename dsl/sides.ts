@@ -7,12 +7,22 @@ import { AXES, OP_AXIS_NAMES, STAGES } from "./axes.js";
 import type { Axis, AxisValue, Condition } from "./axis.js";
 import { argsLayout, SIDES, type Side } from "./inputs.js";
 import { hasMeaning, isAt, type Values } from "./points.js";
-import type { Pairing, Stage, StageCall, StageInput } from "./stage.js";
+import {
+  OTHER_DTYPES,
+  type OtherDtype,
+  type Pairing,
+  type Stage,
+  type StageCall,
+  type StageInput,
+} from "./stage.js";
 
 export type { Pairing, StageCall };
 
 /** The stages of each side that has any, in the order of application. */
 export type SideStages = { readonly [S in Side]?: readonly StageCall[] | undefined };
+
+/** The end of every side that a kernel does not leave alone: the result is written to the output. It is no word of the language. */
+export const OUT: StageCall = { name: "out", args: {} };
 
 /** The sides that a kernel works on, in the order of the C interface. */
 export const sidesOf = (stages: SideStages): readonly Side[] =>
@@ -69,20 +79,31 @@ function axesOf(stage: Stage): readonly Axis[] {
 /** The values of a stage's axes, and those of the point that it is at. */
 const valuesAt = (call: StageCall, point: Values) => ({ ...point, ...valuesOf(call, point) }) as never;
 
+/** What a stage stands for at a point. */
+export function formOf(call: StageCall, point: Values): readonly StageCall[] | "left alone" {
+  const values = valuesAt(call, point);
+  return stageNamed(call.name).becomes?.find(({ when }) => isAt(when, values))?.as ?? [call];
+}
+
+const isSink = ({ name }: StageCall) => stageNamed(name).isSink === true;
+
 /**
- * What an op's stages come down to at a point: without those that do nothing there, and without the sides that the kernel leaves
- * alone. A side without stages is copied.
+ * What an op's stages come down to at a point: without those that do nothing there, without the sides that the kernel leaves alone,
+ * and with the output of the others. A side with nothing else is copied.
  */
 export function stagesAt(stages: SideStages, point: Values): SideStages {
   const found = sidesOf(stages).flatMap((side) => {
-    const calls = (stages[side] ?? []).map((call) => {
-      const values = valuesAt(call, point);
-      return stageNamed(call.name).becomes?.find(({ when }) => isAt(when, values))?.as ?? [call];
-    });
-    return calls.includes("no side") ? [] : [[side, (calls as StageCall[][]).flat()]];
+    const forms = (stages[side] ?? []).map((call) => formOf(call, point));
+    const calls = forms.flatMap((form) => (form === "left alone" ? [] : form));
+    if (!forms.includes("left alone")) return [[side, [...calls, OUT]]];
+    return calls.some(isSink) ? [[side, calls]] : [];
   });
   return Object.fromEntries(found);
 }
+
+/** The sides of `stagesAt` that a kernel only copies, which cannot be done in place. */
+export const copiedSides = (stages: SideStages): Side[] =>
+  sidesOf(stages).filter((side) => stages[side]?.every((call) => call === OUT));
 
 /**
  * The axes of an op: those of every op, and those that at least one of its stages leaves open. Conditions that arguments settle are
@@ -91,7 +112,7 @@ export function stagesAt(stages: SideStages, point: Values): SideStages {
 export function openAxes(stages: SideStages): readonly Axis[] {
   return AXES.flatMap((axis): readonly Axis[] => {
     if (OP_AXIS_NAMES.includes(axis.name)) return [axis];
-    const open = callsOf(stages).filter(
+    const open = [...callsOf(stages), OUT].filter(
       ({ name, args }) => axis.name in stageNamed(name).axes && !(axis.name in args),
     );
     const left = open.flatMap(({ args }) => {
@@ -129,38 +150,51 @@ export interface KernelInputs {
   readonly inputs: string[];
   /** Those that a call may leave out. */
   readonly optionalInputs: string[];
-  /** Those of float32 where the table of inputs says the kernel's dtype. */
-  readonly float32Inputs: string[];
+  /** The dtypes of those that have another one than the table of inputs says. */
+  readonly inputDtypes: Readonly<Record<string, OtherDtype>>;
 }
 
 /** The inputs of a kernel at a point, with the stages that `stagesAt` gives. */
 export function kernelInputs(stages: SideStages, point: Values): KernelInputs {
-  const [taken, optional, float32] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const [taken, optional, dtypes] = [new Set<string>(), new Set<string>(), new Map<string, OtherDtype>()];
   for (const side of sidesOf(stages)) {
-    taken.add(`${side}.in`).add(`${side}.out`);
-    for (const call of stages[side] ?? []) {
+    taken.add(`${side}.in`);
+    const calls = stages[side] ?? [];
+    for (const call of calls) {
       const values = valuesOf(call, point);
-      for (const { name, isOptional, isFloat32 } of readAt(call, values)) {
-        taken.add(name).add(`${side}.${name}`);
-        if (isOptional !== undefined && isAt(isOptional, values)) optional.add(name).add(`${side}.${name}`);
-        if (isFloat32 !== undefined && isAt(isFloat32, values)) float32.add(name).add(`${side}.${name}`);
+      for (const input of readAt(call, values)) {
+        const { name, isOptional } = input;
+        const [paths, dtype] = [[name, `${side}.${name}`], dtypeOf(input, values)];
+        for (const path of paths) {
+          taken.add(path);
+          if (isOptional !== undefined && isAt(isOptional, values)) optional.add(path);
+          if (dtype !== undefined) dtypes.set(path, dtype);
+        }
       }
     }
+    if (calls.filter(isSink).length > 1) optional.add(`${side}.out`);
   }
-  const those = (names: ReadonlySet<string>) => PATHS.filter((path) => names.has(path));
-  return { inputs: those(taken), optionalInputs: those(optional), float32Inputs: those(float32) };
+  const those = (names: { has(name: string): boolean }) => PATHS.filter((path) => names.has(path));
+  return {
+    ...{ inputs: those(taken), optionalInputs: those(optional) },
+    inputDtypes: Object.fromEntries(those(dtypes).map((path) => [path, dtypes.get(path)])) as never,
+  };
 }
+
+/** The dtype of an input that is not what the table of inputs says. */
+const dtypeOf = ({ dtypes = {} }: StageInput, values: Values): OtherDtype | undefined =>
+  OTHER_DTYPES.find((dtype) => dtypes[dtype] !== undefined && isAt(dtypes[dtype], values));
 
 /** An input of a side that one stage reads as float32 and another in the kernel's dtype: `q.weight`. */
 export function inputOfTwoDtypes(stages: SideStages, point: Values): string | undefined {
   for (const side of sidesOf(stages)) {
-    const float32 = new Map<string, boolean>();
+    const dtypes = new Map<string, OtherDtype | undefined>();
     for (const call of stages[side] ?? []) {
       const values = valuesOf(call, point);
-      for (const { name, isFloat32 } of readAt(call, values)) {
-        const own = isFloat32 !== undefined && isAt(isFloat32, values);
-        if ((float32.get(name) ?? own) !== own) return `${side}.${name}`;
-        float32.set(name, own);
+      for (const input of readAt(call, values)) {
+        const own = dtypeOf(input, values);
+        if (dtypes.has(input.name) && dtypes.get(input.name) !== own) return `${side}.${input.name}`;
+        dtypes.set(input.name, own);
       }
     }
   }
@@ -189,16 +223,20 @@ export function bodiesOf(stages: SideStages): readonly Body[] {
   const bodies: { sides: Side[]; calls: readonly StageCall[] }[] = [];
   for (const side of sidesOf(stages)) {
     const calls = stages[side] ?? [];
-    const same = bodies.find((body) => expressionOf(body.calls) === expressionOf(calls));
+    const same = bodies.find((body) => areEqual(body.calls, calls));
     if (same === undefined) bodies.push({ sides: [side], calls });
     else same.sides.push(side);
   }
   return bodies;
 }
 
+const areEqual = (one: readonly StageCall[], other: readonly StageCall[]) =>
+  one.includes(OUT) === other.includes(OUT) && expressionOf(one) === expressionOf(other);
+
 /** Stages as a user writes them: `rotate(norm(x, { weight: "none" }))`. */
 export function expressionOf(calls: readonly StageCall[]): string {
-  return calls.reduce((inner, { name, args }) => {
+  const written = calls.filter((call) => call !== OUT);
+  return written.reduce((inner, { name, args }) => {
     const fixed = Object.entries(args)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([axis, value]) => `${axis}: ${JSON.stringify(value)}`);

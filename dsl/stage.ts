@@ -5,6 +5,7 @@
  * reads calls of the function and never runs them (`generator/load/`).
  */
 import type { Axes, AxisValue, Condition, ValueOf } from "./axis.js";
+import type { Side } from "./inputs.js";
 
 /** An input that a stage reads: a row of `dsl/inputs.ts`. Conditions are on the stage's axes. */
 export interface StageInput {
@@ -13,9 +14,13 @@ export interface StageInput {
   readonly when?: Condition;
   /** Where a call may leave it out. Default: nowhere. */
   readonly isOptional?: Condition;
-  /** Where its elements are float32, although the table says the kernel's dtype. Default: nowhere. */
-  readonly isFloat32?: Condition;
+  /** Where its elements are of another dtype, although the table says the kernel's. Default: nowhere. */
+  readonly dtypes?: { readonly [D in OtherDtype]?: Condition };
 }
+
+/** Dtypes of tensors that the table of inputs gives the kernel's dtype. */
+export const OTHER_DTYPES = ["f32", "e4m3"] as const;
+export type OtherDtype = (typeof OTHER_DTYPES)[number];
 
 /** A stage of a side, with the axes that its arguments fix. */
 export interface StageCall {
@@ -38,6 +43,8 @@ export interface ReferenceInputs {
    * fixed-point numbers. `positions` has an element for each axis, and `cos_sin` a row for each.
    */
   tensor(name: string): Float64Array;
+  /** Whether the call gives a tensor that it may leave out. */
+  isGiven(name: string): boolean;
   number(name: string): number;
   /** A number, rounded to the kernel's dtype. */
   rounded(x: number): number;
@@ -64,10 +71,13 @@ export interface StageRule {
   readonly areEqual?: readonly [string, string];
 }
 
-/** What a stage stands for where a condition holds: other stages, none, or a side that the kernel leaves alone. */
+/**
+ * What a stage stands for where a condition holds: other stages, none, or a side that the kernel leaves alone. Such a side is no part
+ * of the kernel unless a sink reads it, and has no output.
+ */
 export interface StageForm {
   readonly when: Condition;
-  readonly as: readonly StageCall[] | "no side";
+  readonly as: readonly StageCall[] | "left alone";
 }
 
 type ValuesOn<A> = { readonly [Name in keyof A]: ValueOf<A[Name]> };
@@ -89,8 +99,10 @@ export interface Stage<A extends Axes = Axes> {
   pairing?(values: ValuesAt<A>): Pairing;
   readonly axes: A;
   readonly inputs: readonly StageInput[];
-  /** Whether it writes the head. No stage may follow it then. Default: no. */
+  /** Whether it writes the head and leaves it as it is. No other stage may follow it then. Default: no. */
   readonly isSink?: boolean;
+  /** The sides that it can be applied to. Default: all. */
+  readonly sides?: readonly Side[];
   /** Parts of the CUDA template that depend on the values: the file in the stage's folder, by the name of the part. */
   parts?(values: ValuesOn<A>): Readonly<Record<string, string>>;
   /** What it stands for: the first row whose condition holds. Default: itself. Data, since Python reads it too. */

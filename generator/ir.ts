@@ -73,6 +73,8 @@ export interface PlannedStage {
   readonly measures: number;
   /** Whether it leaves a head in the kernel's dtype, rounded where a model's code rounds. */
   readonly roundsAsModel: boolean;
+  /** Whether it writes the head and leaves it as it is. */
+  readonly isSink: boolean;
 }
 
 /** The stages of sides with equal stage lists. Made by `plan`. */
@@ -81,7 +83,7 @@ export interface PlannedBody {
   /** Sides and stages in words; the stages alone, as a user writes them. */
   readonly text: string;
   readonly expression: string;
-  /** In the order of application; the last one stores the result. */
+  /** In the order of application; the sinks come last. */
   readonly stages: readonly PlannedStage[];
 }
 
@@ -109,6 +111,8 @@ export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   /** The sides of the bodies, in the order of the kernel. */
   readonly sides: readonly Side[];
   readonly throughput: ThroughputLayout;
+  /** Whether each side has code of its own, with nothing indexed: where the sides differ by a cache. */
+  readonly isBySide: boolean;
   /** Pairs that rotate. */
   readonly rotaryPairs: number;
   /** Pairs of a lane with neighbouring angles, which are loaded at once. */

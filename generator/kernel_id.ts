@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
 import type { Side } from "../dsl/inputs.js";
 import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
-import { expressionOf, type StageCall, sidesOf, stagesAt } from "../dsl/sides.js";
+import { expressionOf, formOf, type StageCall, sidesOf, stagesAt } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOps } from "./op_file.js";
 
@@ -23,8 +23,20 @@ type Mathematics = Pick<Op, "name" | "stages">;
  */
 export function opId(op: Mathematics): string {
   const own = digestOf(op.stages);
-  const ships = readShippedOps().some(({ name, stages }) => name === op.name && digestOf(stages) === own);
+  const ships = readShippedOps().some(
+    ({ name, stages }) =>
+      name === op.name && [stages, withoutIdle(stages)].some((each) => digestOf(each) === own),
+  );
   return ships ? op.name : `${op.name}_${own}`;
+}
+
+/** Stages without those that do nothing unless a point says otherwise. An op without them has the same ids where it has kernels. */
+function withoutIdle(stages: Op["stages"]): Op["stages"] {
+  const left = sidesOf(stages).map((side) => {
+    const calls = stages[side] ?? [];
+    return [side, calls.filter((call) => formOf(call, {}).length > 0)];
+  });
+  return Object.fromEntries(left);
 }
 
 const digests = new WeakMap<Op["stages"], string>();

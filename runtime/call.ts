@@ -5,12 +5,27 @@
  * the types of values, and the owner, life and dtype of buffers. C checks everything else, and `callerField` translates the
  * field that C names into the caller's words.
  */
-import { SIDES, type Side, type TensorDtype } from "../dsl/inputs.js";
+import { SIDES, type Side } from "../dsl/inputs.js";
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
 import { Args } from "./args.js";
-import { CALL_TENSORS, callerField, SIDE_TENSORS, type StrideOption, type Tensor } from "./call_inputs.js";
+import {
+  CALL_TENSORS,
+  callerField,
+  type LayoutOption,
+  SIDE_TENSORS,
+  type Tensor,
+  typesOf,
+} from "./call_inputs.js";
 import { invalidArgument, requireFields, requireFloat32, requireObject, unfitArgument } from "./errors.js";
-import type { CosSinLayout, Heads, HeadsLayout, PositionsLayout, WeightLayout } from "./heads.js";
+import type {
+  CacheLayout,
+  CosSinLayout,
+  Heads,
+  HeadsLayout,
+  PositionsLayout,
+  SlotsLayout,
+  WeightLayout,
+} from "./heads.js";
 import { DeviceBuffer, ELEMENT_BYTES, type ElementType } from "./memory.js";
 import { type Owned, requireOpen, type Session } from "./session.js";
 import { type Stream, streamAddress } from "./stream.js";
@@ -36,6 +51,11 @@ export interface RunOptions {
   readonly ropeTable?: DeviceRope | undefined;
   /** `[rows, rotaryDim]`: cosines, then sines. Kernels with given angles take it. */
   readonly cosSin?: DeviceBuffer | CosSinLayout | undefined;
+  /**
+   * `[numTokens]`, int32 or int64: the slot of each token in the caches; below 0 it is not written there. No two from 0 on are equal.
+   * Kernels that write a cache take it.
+   */
+  readonly slots?: SlotsLayout | undefined;
   /** Added to the mean of squares; not negative. Kernels with a norm take it. */
   readonly eps?: number | undefined;
   /** Default: the default stream. */
@@ -84,20 +104,15 @@ const OPTION_FIELDS = [
 ];
 const SIDE_FIELDS = ["numHeads", "headDim", ...SIDE_TENSORS.q.map(({ name }) => name)];
 
-/** The element types of a tensor; undefined for the kernel's own. */
-const TYPES: { readonly [D in TensorDtype]?: readonly ElementType[] } = {
-  position: ["int32", "int64"],
-  uint8: ["uint8"],
-  uint64: ["uint64"],
-  float32: ["float32"],
-};
-
 /** A caller's value for a tensor. */
-type Given = DeviceBuffer | HeadsLayout | WeightLayout | PositionsLayout | CosSinLayout | undefined;
+type Given =
+  | DeviceBuffer
+  | (HeadsLayout | CacheLayout | WeightLayout | PositionsLayout | CosSinLayout | SlotsLayout)
+  | undefined;
 
 /** The fields of any layout. */
 type AnyLayout = { readonly buffer?: DeviceBuffer; readonly offset?: number | undefined } & {
-  readonly [Option in StrideOption]?: number | undefined;
+  readonly [Option in LayoutOption]?: number | undefined;
 };
 
 const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<string, Given>>)[tensor.name];
@@ -109,6 +124,9 @@ class Packing {
   /** The inputs that the kernel takes, as paths. */
   readonly #inputs: readonly string[];
   #numTokens = 0;
+  /** Of the side that is being packed. */
+  #numHeads = 0;
+  #blockSize: number | undefined;
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
   readonly #inPlace = new Set<string>();
@@ -125,6 +143,7 @@ class Packing {
     requireFields("options", options, OPTION_FIELDS);
     const { numTokens, eps, stream, pdl = false } = options;
     this.#numTokens = numTokens;
+    this.#blockSize = options.slots?.blockSize;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
     for (const side of SIDES) {
@@ -170,13 +189,36 @@ class Packing {
     this.#packWhole(`${side}.num_heads`, numHeads);
     const isEmpty = numHeads === 0 || numTokens === 0;
     this.#isEmpty &&= isEmpty;
-    if (heads.out === undefined) this.#inPlace.add(side);
-    const given = heads.out === undefined ? { ...heads, out: heads.in } : heads;
+    this.#numHeads = numHeads;
+    const given = { ...heads, out: this.#outOf(side, heads) };
     for (const tensor of SIDE_TENSORS[side]) this.#packTensor(tensor, givenFor(tensor, given), isEmpty);
   }
 
+  /** Where a side's results go: in place unless the caller or the kernel says otherwise. */
+  #outOf(side: Side, { in: input, out }: Heads): HeadsLayout | undefined {
+    const path = `${side}.out`;
+    if (out === null) {
+      if (this.#kernel.optionalInputs.includes(path) || !this.#inputs.includes(path)) return undefined;
+      throw unfitArgument(
+        path,
+        "null",
+        "left out for in place, or given: this kernel writes nothing else of it",
+      );
+    }
+    if (out !== undefined || !this.#inputs.includes(path)) return out;
+    if (this.#kernel.inputDtypes[path] !== undefined) {
+      throw unfitArgument(
+        path,
+        "left out",
+        `given: ${this.#kernel.inputDtypes[path]} lies elsewhere than the input`,
+      );
+    }
+    this.#inPlace.add(side);
+    return input;
+  }
+
   #packTensor(tensor: Tensor, given: Given, isEmpty: boolean): void {
-    const { path, length, strides, dtype, field } = tensor;
+    const { path, length, numbers, bits, field } = tensor;
     if (!this.#inputs.includes(path)) {
       if (given === undefined) return;
       throw unfitArgument(field, "given", "left out: this kernel does not take it");
@@ -184,7 +226,7 @@ class Packing {
     if (given === undefined && this.#kernel.optionalInputs.includes(path)) return;
     const layout = layoutOf(tensor, given);
     const bufferField = layout === given ? `${field}.buffer` : field;
-    const buffer = this.#bufferOf(bufferField, layout.buffer, this.#typesOf(tensor));
+    const buffer = this.#bufferOf(bufferField, layout.buffer, typesOf(this.#kernel, tensor));
     const { offset = 0 } = layout;
     // In C, a length of 0 means that it is not known.
     if (!isEmpty && buffer.length === 0)
@@ -199,10 +241,10 @@ class Packing {
     const bytes = ELEMENT_BYTES[buffer.type];
     this.#args.set(path, offset === 0 ? buffer.address : buffer.address + BigInt(offset * bytes));
     this.#args.set(length, Math.max(0, buffer.length - offset));
-    if (dtype === "position") this.#args.set("position_bits", bytes * 8);
-    for (const [option, stridePath] of strides) {
+    if (bits !== undefined) this.#args.set(bits, bytes * 8);
+    for (const [option, path] of numbers) {
       const given = layout[option];
-      this.#packWhole(stridePath, given === undefined ? this.#strideOf(option, tensor) : given);
+      this.#packWhole(path, given === undefined ? this.#defaultOf(option, tensor) : given);
     }
     if (layout.axisStride !== undefined && this.#kernel.positionAxes === 1) {
       throw unfitArgument(
@@ -213,16 +255,16 @@ class Packing {
     }
   }
 
-  #typesOf({ path, dtype }: Tensor): readonly ElementType[] {
-    if (this.#kernel.float32Inputs.includes(path)) return ["float32"];
-    return TYPES[dtype] ?? [this.#point.dtype];
-  }
-
-  /** The default of a stride. Heads are contiguous, and share weights; axes and rows are contiguous. */
-  #strideOf(option: StrideOption, { isHeads }: Tensor): number | undefined {
+  /** The default of a number. Heads are contiguous, and share weights; axes, rows, slots and blocks are contiguous. */
+  #defaultOf(option: LayoutOption, { isHeads, shape }: Tensor): number | undefined {
+    const { headDim } = this.#point;
     switch (option) {
       case "headStride":
-        return isHeads ? this.#point.headDim : 0;
+        return isHeads || shape.includes("blocks") ? headDim : 0;
+      case "slotStride":
+        return this.#numHeads * headDim;
+      case "blockStride":
+        return this.#blockSize === undefined ? undefined : this.#blockSize * this.#numHeads * headDim;
       case "axisStride":
         return this.#kernel.positionAxes === 1 ? 0 : this.#numTokens;
       case "rowStride":
@@ -260,9 +302,9 @@ class Packing {
 }
 
 /** Accepts a layout, or a buffer alone. @throws NormropeError `invalid-argument` for what is neither. */
-function layoutOf({ field, strides, layoutFields }: Tensor, given: Given): AnyLayout {
+function layoutOf({ field, numbers, layoutFields }: Tensor, given: Given): AnyLayout {
   if (given instanceof DeviceBuffer) return { buffer: given };
-  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || strides.length === 0) {
+  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given) || numbers.length === 0) {
     throw invalidArgument(field, given, "a buffer of this library");
   }
   requireFields(field, given, layoutFields);

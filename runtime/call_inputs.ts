@@ -5,16 +5,21 @@
  * names of these. Everything is spelled once, since a call takes microseconds.
  */
 import { ARGS_BEHIND, type Dimension, HEADS, type Input, type TensorDtype } from "../dsl/inputs.js";
+import type { ManifestKernel } from "../dsl/manifest.js";
 import { camelCase } from "./camel_case.js";
+import type { ElementType } from "./memory.js";
 
-/** The names of strides over dimensions. */
+/** The names of strides over dimensions, and of the only other number that belongs to a tensor. */
 const STRIDE_OPTIONS = {
   num_tokens: "tokenStride",
+  blocks: "blockStride",
+  block_size: "slotStride",
   num_heads: "headStride",
   position_axes: "axisStride",
   rows: "rowStride",
 } as const;
-export type StrideOption = (typeof STRIDE_OPTIONS)[keyof typeof STRIDE_OPTIONS];
+const BLOCK_SIZE = "blockSize";
+export type LayoutOption = (typeof STRIDE_OPTIONS)[keyof typeof STRIDE_OPTIONS] | typeof BLOCK_SIZE;
 
 /** A tensor that a side, or the call, is given. */
 export interface Tensor {
@@ -23,10 +28,12 @@ export interface Tensor {
   /** The paths of its field and of its length. */
   readonly path: string;
   readonly length: string;
-  /** The strides of a layout, each with the path of its field. */
-  readonly strides: readonly (readonly [option: StrideOption, path: string])[];
+  /** The numbers of a layout, mostly strides, each with the path of its field. */
+  readonly numbers: readonly (readonly [option: LayoutOption, path: string])[];
   readonly layoutFields: readonly string[];
   readonly dtype: TensorDtype;
+  /** The path of the field with the bits of an index. */
+  readonly bits: string | undefined;
   /** The sizes of its dimensions, by name. */
   readonly shape: readonly Dimension[];
   /** The caller's names of it and of its buffer. */
@@ -34,6 +41,24 @@ export interface Tensor {
   readonly bufferField: string;
   /** Whether these are heads. */
   readonly isHeads: boolean;
+}
+
+/** The element types of tensors that have the same for every kernel. */
+const TYPES = {
+  index: ["int32", "int64"],
+  uint8: ["uint8"],
+  uint64: ["uint64"],
+  float32: ["float32"],
+} as const satisfies { readonly [D in Exclude<TensorDtype, "kernel">]: readonly ElementType[] };
+
+/** The element types that a kernel takes for a tensor. */
+export function typesOf(
+  { point, inputDtypes }: Pick<ManifestKernel, "point" | "inputDtypes">,
+  { path, dtype }: Tensor,
+): readonly [ElementType, ...ElementType[]] {
+  if (dtype !== "kernel") return TYPES[dtype];
+  const own = inputDtypes[path] ?? point.dtype;
+  return [own === "f32" ? "float32" : own];
 }
 
 const isHeads = (shape: readonly Dimension[]) => shape.includes("num_tokens") && shape.includes("head_dim");
@@ -53,11 +78,13 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
       const stride = rule.strides[dimension as keyof typeof STRIDE_OPTIONS];
       return stride === undefined ? [] : [[option, pathOf(stride)] as const];
     });
+    const sizes = inputs.filter((input) => input.of === name && input.rule.kind === "positive");
+    const numbers = [...strides, ...sizes.map((size) => [BLOCK_SIZE, pathOf(size.name)] as const)];
     const field = ELSEWHERE.get(path) ?? camelCase(path);
     return {
-      ...{ name: camelCase(name), path, length: `${path}_length`, strides },
-      ...{ dtype: rule.dtype, shape: rule.shape },
-      layoutFields: ["buffer", "offset", ...strides.map(([option]) => option)],
+      ...{ name: camelCase(name), path, length: `${path}_length`, numbers },
+      ...{ dtype: rule.dtype, shape: rule.shape, bits: rule.bits },
+      layoutFields: ["buffer", "offset", ...numbers.map(([option]) => option)],
       ...{ field, bufferField: isHeads(rule.shape) ? `${field}.buffer` : field },
       isHeads: isHeads(rule.shape),
     };
@@ -71,9 +98,9 @@ const FIELD_NAMES = new Map([
   ...ELSEWHERE,
   ...[CALL_TENSORS, ...Object.values(SIDE_TENSORS)]
     .flat()
-    .flatMap(({ path, strides, field, bufferField }) => [
+    .flatMap(({ path, numbers, field, bufferField }) => [
       [path, bufferField] as const,
-      ...strides.map(([option, stride]) => [stride, `${field}.${option}`] as const),
+      ...numbers.map(([option, stride]) => [stride, `${field}.${option}`] as const),
     ]),
 ]);
 

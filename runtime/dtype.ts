@@ -1,19 +1,22 @@
 /**
- * Sixteen-bit floating point in JavaScript, which has none on Node 20.
+ * Floating point of 16 and 8 bits in JavaScript, which has none on Node 20.
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
-import type { ConfigPoint } from "../dsl/manifest.js";
 import { invalidArgument } from "./errors.js";
 
-/** Element type of the heads and the weights. */
-export type Dtype = ConfigPoint["dtype"];
-
-/** Bits of the significand that are stored, and the exponent of the smallest normal number. */
+/**
+ * The bytes of a number, the bits of its significand that are stored, the exponents of the smallest and the largest normal number, and
+ * the pattern of infinity. A format without infinity saturates instead, and its last pattern is a NaN.
+ */
 const FORMATS = {
-  bf16: { significandBits: 7, minExponent: -126, maxExponent: 127 },
-  f16: { significandBits: 10, minExponent: -14, maxExponent: 15 },
-} as const satisfies Record<Dtype, object>;
+  bf16: { bytes: 2, significandBits: 7, minExponent: -126, maxExponent: 127, infinity: 0x7f80 },
+  f16: { bytes: 2, significandBits: 10, minExponent: -14, maxExponent: 15, infinity: 0x7c00 },
+  e4m3: { bytes: 1, significandBits: 3, minExponent: -6, maxExponent: 8, infinity: undefined },
+} as const;
+
+/** Element type of heads: the kernel's of inputs and weights, also e4m3 (OCP FP8) of what is written. */
+export type Dtype = keyof typeof FORMATS;
 
 function formatOf(dtype: Dtype) {
   if (typeof dtype === "string" && Object.hasOwn(FORMATS, dtype)) return FORMATS[dtype];
@@ -22,40 +25,44 @@ function formatOf(dtype: Dtype) {
 
 /** The number that a bit pattern stands for. @throws NormropeError `invalid-argument`. */
 export function decode(dtype: Dtype, bits: number): number {
-  const { significandBits, minExponent, maxExponent } = formatOf(dtype);
-  if (!Number.isInteger(bits) || bits < 0 || bits > 0xffff) {
-    throw invalidArgument("bits", bits, "a whole number from 0 to 65535");
+  const { bytes, significandBits, minExponent, infinity } = formatOf(dtype);
+  const most = 2 ** (8 * bytes) - 1;
+  if (!Number.isInteger(bits) || bits < 0 || bits > most) {
+    throw invalidArgument("bits", bits, `a whole number from 0 to ${most}`);
   }
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits & 0x7fff) >> significandBits;
-  const significand = bits & ((1 << significandBits) - 1);
+  const signBit = 2 ** (8 * bytes - 1);
+  const sign = bits & signBit ? -1 : 1;
+  const magnitude = bits & (signBit - 1);
+  const exponent = magnitude >> significandBits;
+  const significand = magnitude & ((1 << significandBits) - 1);
   if (exponent === 0) return sign * significand * 2 ** (minExponent - significandBits);
-  if (exponent === maxExponent - minExponent + 2) {
-    return significand === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  }
+  if (magnitude === infinity) return sign * Number.POSITIVE_INFINITY;
+  if (magnitude > (infinity ?? signBit - 2)) return Number.NaN;
   return sign * (1 + significand / 2 ** significandBits) * 2 ** (exponent + minExponent - 1);
 }
 
 /**
- * The bit pattern nearest to a number, ties to even; beyond the largest it is infinity.
+ * The bit pattern nearest to a number, ties to even; beyond the largest it is infinity, or the largest if there is no infinity.
  * @throws NormropeError `invalid-argument`.
  */
 export function encode(dtype: Dtype, value: number): number {
-  const { significandBits, minExponent, maxExponent } = formatOf(dtype);
+  const { bytes, significandBits, minExponent, maxExponent, infinity } = formatOf(dtype);
   if (typeof value !== "number") throw invalidArgument("value", value, "a number");
-  const infinity = (maxExponent - minExponent + 2) << significandBits;
-  if (Number.isNaN(value)) return infinity | (1 << (significandBits - 1));
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const signBit = 2 ** (8 * bytes - 1);
+  if (Number.isNaN(value))
+    return infinity === undefined ? signBit - 1 : infinity | (1 << (significandBits - 1));
+  const sign = value < 0 || Object.is(value, -0) ? signBit : 0;
+  const beyond = infinity ?? signBit - 2;
   const magnitude = Math.abs(value);
-  if (magnitude === Number.POSITIVE_INFINITY) return sign | infinity;
+  if (magnitude === Number.POSITIVE_INFINITY) return sign | beyond;
   const unit = ulp(dtype, magnitude);
   const rounded = roundHalfToEven(magnitude / unit) * unit;
   const exponent = Math.max(exponentOf(rounded), minExponent);
-  if (exponent > maxExponent) return sign | infinity;
+  if (exponent > maxExponent) return sign | beyond;
   // A subnormal has no hidden bit; adding the significand whole carries a normal one into the exponent field.
-  return (
-    sign | (((exponent - minExponent) << significandBits) + rounded / powerOfTwo(exponent - significandBits))
-  );
+  const pattern =
+    ((exponent - minExponent) << significandBits) + rounded / powerOfTwo(exponent - significandBits);
+  return sign | Math.min(pattern, beyond);
 }
 
 /** The distance of neighbouring numbers of a dtype around a value. */
@@ -87,23 +94,30 @@ function roundHalfToEven(x: number): number {
 
 const decodingTables = new Map<Dtype, Float64Array>();
 
-/** All 65536 numbers of a dtype by bit pattern. Callers share the table and must not write to it. */
+/** All numbers of a dtype by bit pattern. Callers share the table and must not write to it. */
 export function decodingTable(dtype: Dtype): Float64Array {
   let table = decodingTables.get(dtype);
   if (table === undefined) {
-    table = Float64Array.from({ length: 0x10000 }, (_, pattern) => decode(dtype, pattern));
+    table = Float64Array.from({ length: 2 ** (8 * bytesOf(dtype)) }, (_, pattern) => decode(dtype, pattern));
     decodingTables.set(dtype, table);
   }
   return table;
 }
 
+/** The bytes of a number. */
+export const bytesOf = (dtype: Dtype): 1 | 2 => formatOf(dtype).bytes;
+
+/** Bit patterns as a buffer takes them. */
+export type Patterns<D extends Dtype = Dtype> = D extends "e4m3" ? Uint8Array : Uint16Array;
+
 /**
- * The bit patterns nearest to numbers, as buffers of sixteen-bit floats take them.
+ * The bit patterns nearest to numbers, as buffers of a dtype take them.
  * @throws NormropeError `invalid-argument`.
  */
-export function encodeAll(dtype: Dtype, values: ArrayLike<number>): Uint16Array {
+export function encodeAll<D extends Dtype>(dtype: D, values: ArrayLike<number>): Patterns<D> {
   if (Array.isArray(values) || ArrayBuffer.isView(values)) {
-    return Uint16Array.from(values, (value) => encode(dtype, value));
+    const patterns = bytesOf(dtype) === 1 ? new Uint8Array(values.length) : new Uint16Array(values.length);
+    return patterns.map((_, i) => encode(dtype, values[i] as number)) as Patterns<D>;
   }
   throw invalidArgument("values", values, "a list or a typed array of numbers");
 }

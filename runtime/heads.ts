@@ -30,6 +30,30 @@ export interface WeightLayout {
   readonly headStride?: number | undefined;
 }
 
+/** A paged KV cache in a buffer: element e of head h at slot s of block b is at `offset + b * blockStride + s * slotStride + h * headStride + e`. */
+export interface CacheLayout {
+  /** Of the kernel's dtype, or of e4m3 if the kernel stores it so. */
+  readonly buffer: DeviceBuffer;
+  /** In elements; default 0. A multiple of the kernel's vector, which is at most 4 elements; so are the strides. */
+  readonly offset?: number | undefined;
+  /** In elements; default blockSize * numHeads * headDim. */
+  readonly blockStride?: number | undefined;
+  /** In elements; default numHeads * headDim. */
+  readonly slotStride?: number | undefined;
+  /** In elements; default headDim. */
+  readonly headStride?: number | undefined;
+}
+
+/** The slots of tokens in a buffer. */
+export interface SlotsLayout {
+  /** Of int32 or int64. */
+  readonly buffer: DeviceBuffer;
+  /** In elements; default 0. */
+  readonly offset?: number | undefined;
+  /** The slots of a block, from 1; 1 for a cache without blocks. */
+  readonly blockSize: number;
+}
+
 /** Positions of several axes in a buffer. */
 export interface PositionsLayout {
   /** Of int32 or int64. */
@@ -54,9 +78,9 @@ type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : Name;
 
-/** Tensors for your own stages, named as in the table of inputs. */
+/** Scales of e4m3, and tensors for your own stages, named as in the table of inputs. */
 type OtherTensors = {
-  readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight" | "bias">>]?:
+  readonly [Name in CamelCase<Exclude<HeadTensor, "in" | "out" | "weight" | "bias" | "cache">>]?:
     | DeviceBuffer
     | WeightLayout
     | undefined;
@@ -67,15 +91,18 @@ export interface Heads extends OtherTensors {
   /** The input of the kernel's stages. */
   readonly in: HeadsLayout;
   /**
-   * The result; default: in place. Elsewhere, a head that is written must not overlap any head that is read or written.
+   * The result; default: in place. Elsewhere, a head that is written must not overlap any head that is read or written. Null for k or
+   * v of a kernel with a cache: nothing else is written.
    */
-  readonly out?: HeadsLayout | undefined;
+  readonly out?: HeadsLayout | null | undefined;
   /** The number of heads. With 0, none is read or written. */
   readonly numHeads: number;
   /** One weight for all heads, or a layout with one for each. Omit it if the kernel takes none. */
   readonly weight?: DeviceBuffer | WeightLayout | undefined;
   /** As the weight, which it follows. Kernels that add one take it. */
   readonly bias?: DeviceBuffer | WeightLayout | undefined;
+  /** The KV cache of k or v. Kernels that write one take it. */
+  readonly cache?: DeviceBuffer | CacheLayout | undefined;
   /** Elements of a head. If given, it must be the kernel's. */
   readonly headDim?: number | undefined;
 }

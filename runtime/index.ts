@@ -5,11 +5,13 @@ export type { DeviceRope, RunOptions } from "./call.js";
 export { type Dtype, decode, encode, encodeAll } from "./dtype.js";
 export { type ErrorCode, NormropeError } from "./errors.js";
 export {
+  type CacheLayout,
   type CosSinLayout,
   type Heads,
   type HeadsLayout,
   type PositionsLayout,
   packedHeads,
+  type SlotsLayout,
   type WeightLayout,
 } from "./heads.js";
 export type { DeviceBuffer, ElementType, HostData, RawMemory } from "./memory.js";

@@ -13,6 +13,7 @@ import { type Stream, streamAddress } from "./stream.js";
 export const ELEMENT_BYTES = {
   bf16: 2,
   f16: 2,
+  e4m3: 1,
   float32: 4,
   int32: 4,
   int64: 8,
@@ -28,11 +29,13 @@ export interface HostData {
   readonly bf16: Uint16Array;
   /** Bit patterns: `encodeAll` makes them. */
   readonly f16: Uint16Array;
-  /** Weights, cosines and sines of float32, and inputs of your own stages. */
+  /** FP8, bit patterns: `encodeAll` makes them. */
+  readonly e4m3: Uint8Array;
+  /** Weights, cosines and sines of float32, scales, and inputs of your own stages. */
   readonly float32: Float32Array;
-  /** Positions. */
+  /** Positions and slots. */
   readonly int32: Int32Array;
-  /** Positions. */
+  /** Positions and slots. */
   readonly int64: BigInt64Array;
   /** The axis of each pair. */
   readonly uint8: Uint8Array;
@@ -43,6 +46,7 @@ export interface HostData {
 const HOST_ARRAYS = {
   bf16: Uint16Array,
   f16: Uint16Array,
+  e4m3: Uint8Array,
   float32: Float32Array,
   int32: Int32Array,
   int64: BigInt64Array,

@@ -4,6 +4,7 @@ import type { ManifestKernel } from "../dsl/manifest.js";
 import type { Counts } from "../generator/verify/made_call.js";
 import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { bytesOf } from "../runtime/library.js";
+import type { DeviceBuffer } from "../runtime/memory.js";
 import type { Library } from "../runtime/open_library.js";
 import { anyCall, kernelOf, rowOf, STEP } from "./any_call.js";
 
@@ -30,10 +31,18 @@ export async function waysThatDiffer(
   };
   const bits = (launch: () => void) => {
     qkv.write(data);
+    const hostArray = (buffer: DeviceBuffer) =>
+      buffer.type === "e4m3" ? new Uint8Array(buffer.length) : new Uint16Array(buffer.length);
+    for (const buffer of call.elsewhere()) buffer.write(hostArray(buffer) as never);
     launch();
     stream.synchronize();
-    return bytesOf(qkv.read(new Uint16Array(data.length)));
+    const written = [qkv, ...call.elsewhere()].map((buffer) =>
+      bytesOf(buffer.read(hostArray(buffer) as never)),
+    );
+    return Buffer.concat(written);
   };
+  qkv.write(data);
+  run(0, numTokens, false); // makes all memory that calls write
   const together = bits(() => run(0, numTokens, false));
   const ways = {
     "as a dependent launch": () => run(0, numTokens, true),

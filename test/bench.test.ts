@@ -37,18 +37,18 @@ describe("cases", () => {
   it("are every shape, warm, and cold from 1024 tokens on", () => {
     const headsOf = () => [{ q: 8, k: 1, v: 1 }];
     const cases = casesOf([KERNEL], { headsOf, tokens: [1, 1023, 1024], pdl: false });
-    expect(cases.map(({ tokens, cache, pdl }) => [tokens, cache, pdl])).toEqual([
+    expect(cases.map(({ tokens, memory, pdl }) => [tokens, memory, pdl])).toEqual([
       [1, "warm", false],
       [1023, "warm", false],
       [1024, "warm", false],
       [1024, "cold", false],
     ]);
-    expect(casesOf([KERNEL], { headsOf, tokens: [1], cache: "cold", pdl: true })).toEqual(
+    expect(casesOf([KERNEL], { headsOf, tokens: [1], memory: "cold", pdl: true })).toEqual(
       [false, true].map((pdl) => ({
         kernel: KERNEL,
         heads: { q: 8, k: 1, v: 1 },
         tokens: 1,
-        cache: "cold",
+        memory: "cold",
         pdl,
       })),
     );

@@ -106,8 +106,8 @@ it.each<[string, string[], RegExp]>([
   ["many replays", ["--replays", "1e10"], /\[bad-option\]: --replays is "1e10"/],
   [
     "what is cold for few tokens",
-    ["--cache", "cold", "--tokens", "1"],
-    /\[bad-option\]: --cache cold: \d+ batches of 1 token would be needed/,
+    ["--memory", "cold", "--tokens", "1"],
+    /\[bad-option\]: --memory cold: \d+ batches of 1 token would be needed/,
   ],
   ["a place that is no file", ["--out", "/dev/null"], /\[bad-option\]: --out .* is no file/],
   ["no name", ["--out", ""], /\[bad-option\]: --out "" is no file/],

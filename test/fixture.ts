@@ -18,6 +18,7 @@ export const CONFIGS = {
   geometries: join(PACKAGE_ROOT, "test", "geometries.config.ts"),
   sentences: join(PACKAGE_ROOT, "test", "sentences.config.ts"),
   layers: join(PACKAGE_ROOT, "test", "layers.config.ts"),
+  kv_cache: join(PACKAGE_ROOT, "test", "kv_cache.config.ts"),
 } as const;
 export type ConfigName = keyof typeof CONFIGS;
 
@@ -41,7 +42,10 @@ export function needed(compiler: Compiler | undefined): Compiler {
 export function compilationOf(name: ConfigName): Compilation {
   const { plans, ...rest } = compile(CONFIGS[name]);
   if (name === "default" || IS_LONG || gpu !== undefined) return { plans, ...rest };
-  const kinds = { sentences: sentencesOf, layers: valuesOfAxes, default: kindsOf, geometries: kindsOf }[name];
+  const kinds = {
+    ...{ sentences: sentencesOf, layers: valuesOfAxes, kv_cache: storesOf },
+    ...{ default: kindsOf, geometries: kindsOf },
+  }[name];
   return { ...rest, plans: covering(plans, kinds) };
 }
 
@@ -73,6 +77,18 @@ function valuesOfAxes({ op, point }: KernelPlan): string[] {
     const isRotation = ["rotaryAt", "angles", "positionAxes", "ropeRounding"].includes(axis);
     return `${op} ${axis} ${value} ${isRotation ? rope : ""} ${axis === "normRounding" ? dtype : ""}`;
   });
+}
+
+/** What is written, with each way of pairing, of each width of a vector and in each layout of a head. */
+function storesOf({ op, point, vectorElements, throughput }: KernelPlan): string[] {
+  const { cache, out, value, rope, norm, normRounding } = point;
+  return [
+    [op, cache, out, rope],
+    [cache, value],
+    [cache, out, vectorElements],
+    [cache, out, throughput.lanesPerHead],
+    [cache, norm, normRounding],
+  ].map(String);
 }
 
 function kindsOf({

@@ -33,6 +33,7 @@ function through(
   ]);
   return oracleHead(stages, point, Float64Array.from(x), {
     tensor: (name) => tensors.get(name) ?? new Float64Array(0),
+    isGiven: (name) => tensors.has(name),
     number: (name) => (name === "eps" ? 1e-6 : attentionFactor),
     rounded: (value) => decode("bf16", encode("bf16", value)),
     ulp: (value) => ulp("bf16", value),

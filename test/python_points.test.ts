@@ -9,12 +9,12 @@ import type { Axis, AxisValue, ConfigPoint } from "../dsl/axes.js";
 import { axisOutside, rejectionOf } from "../dsl/legality.js";
 import { completed } from "../dsl/points.js";
 import {
+  copiedSides,
   kernelInputs,
   openAxes,
   pairingOf,
   positionAxesOf,
   type SideStages,
-  sidesOf,
   stagesAt,
 } from "../dsl/sides.js";
 import { kernelId } from "../generator/kernel_id.js";
@@ -103,14 +103,14 @@ function answerOf({ name, axes, stages }: Rules, values: Record<string, AxisValu
     return { impossible: fix.replace("None can be made: ", "").replaceAll("undefined", "None") };
   }
   const own = stagesAt(stages, point);
-  const { inputs, optionalInputs, float32Inputs } = kernelInputs(own, point);
+  const { inputs, optionalInputs, inputDtypes } = kernelInputs(own, point);
   return {
     id: kernelId(readShippedOp(), point),
     point,
     inputs: inputs.sort(),
     optionalInputs: optionalInputs.sort(),
-    float32Inputs: float32Inputs.sort(),
-    copiedSides: sidesOf(own).filter((side) => own[side]?.length === 0),
+    inputDtypes,
+    copiedSides: copiedSides(own),
     positionAxes: positionAxesOf(own, point),
     rotaryDim: pairingOf(own, point)?.rotaryDim ?? 0,
   };

@@ -9,6 +9,7 @@ const MEAN_ERROR = 1e-6;
 const ONE_ERROR = 6e-8;
 
 const NORMED = { norm: oneOf("rms", "layer") };
+const FLOAT32 = { weightDtype: oneOf("f32") };
 const WEIGHTED = { ...NORMED, weight: oneOf("plain", "one_plus") };
 
 const OTHER_NORM = { rule: "norm_rounding_of_other_norm" };
@@ -62,8 +63,8 @@ export const norm = defineStage({
     }),
   },
   inputs: [
-    { name: "weight", when: WEIGHTED, isFloat32: { weightDtype: oneOf("f32") } },
-    { name: "bias", when: { bias: oneOf("add") }, isFloat32: { weightDtype: oneOf("f32") } },
+    { name: "weight", when: WEIGHTED, dtypes: { f32: FLOAT32 } },
+    { name: "bias", when: { bias: oneOf("add") }, dtypes: { f32: FLOAT32 } },
     { name: "eps" },
   ],
   measures: ({ norm }) => (norm === "layer" ? 2 : 1),

@@ -67,7 +67,7 @@ export const rotate = defineStage({
     { name: "pair_axes", when: { positionAxes: multipleOf(1, { min: 2, max: 4 }) } },
     { name: "rope_table", when: { angles: oneOf("table") } },
     { name: "attention_factor", when: { angles: oneOf("table") } },
-    { name: "cos_sin", when: GIVEN, isFloat32: { angles: oneOf("cos_sin_f32") } },
+    { name: "cos_sin", when: GIVEN, dtypes: { f32: { angles: oneOf("cos_sin_f32") } } },
   ],
   roundsAsModel: ({ ropeRounding }) => ropeRounding !== "once",
   parts: ({ angles, positionAxes, ropeRounding }) => ({

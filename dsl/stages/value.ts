@@ -3,8 +3,8 @@ import { axis, oneOf } from "../axis.js";
 import { defineStage } from "../stage.js";
 
 /**
- * The value heads: left alone, copied elsewhere, or normed without a weight, as Gemma 3n and Gemma 4 do. With `none` v is no part of
- * the kernel and costs nothing.
+ * The value heads: left alone, copied elsewhere, or normed without a weight, as Gemma 3n and Gemma 4 do. With `none` v has no
+ * output, and is no part of the kernel unless it goes into the KV cache.
  */
 export const value = defineStage({
   name: "value",
@@ -17,7 +17,7 @@ export const value = defineStage({
   },
   inputs: [],
   becomes: [
-    { when: { value: oneOf("none") }, as: "no side" },
+    { when: { value: oneOf("none") }, as: "left alone" },
     { when: { value: oneOf("copy") }, as: [] },
     // Without a weight, both ways of rounding around it are one.
     {

@@ -13,18 +13,26 @@ struct Inputs {
   uint32_t taken;      // 0: the kernel does not work on the side
   uint32_t optional;   // a call may leave them out
   uint32_t float32;    // they are float32, not the kernel's dtype
+  uint32_t e4m3;       // they are e4m3
 };
 
 // A kernel's entry, for validation. The dispatch file of the target defines the table.
 struct KernelEntry {
   const char *id;
   int head_dim;
+  int element_bytes;    // of the kernel's dtype
   int rotary_pairs;
   int vector_elements, pairs_at_once;
   int position_axes;
   uint32_t copied_sides;  // a bit for each side without stages
   Inputs sides[3], call;
 };
+
+// The bytes of an element of an input that the table gives the kernel's dtype.
+inline int64_t element_bytes(const KernelEntry &kernel, const Inputs &inputs, int bit) {
+  if ((inputs.float32 >> bit & 1) != 0) return sizeof(float);
+  return (inputs.e4m3 >> bit & 1) != 0 ? 1 : kernel.element_bytes;
+}
 
 extern const KernelEntry KERNELS[];
 extern const int KERNEL_COUNT;

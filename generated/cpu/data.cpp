@@ -1,4 +1,6 @@
-// The check of data, which the CPU target can read: positions and axes that index other inputs. Copied as it is into generated/cpu.
+// The check of data, which the CPU target can read: positions, axes and slots that index other inputs, and scales. Copied as it is into generated/cpu.
+#include <algorithm>
+
 #include "validate.hpp"
 
 namespace normrope {
@@ -28,6 +30,33 @@ int check_positions(const KernelEntry &kernel, const normrope_args &args) {
   return NORMROPE_OK;
 }
 
+// Slots are in the cache of every side, if its length is known.
+int check_slots(const normrope_args &args, const normrope_heads &heads, const char *side, int head_dim) {
+  if (heads.num_heads == 0 || heads.cache == nullptr || heads.cache_length == 0) return NORMROPE_OK;
+  const int64_t in_block = (heads.num_heads - 1) * heads.cache_head_stride + head_dim;
+  for (int64_t token = 0; token < args.num_tokens; ++token) {
+    const int64_t slot = args.slot_bits == 64 ? static_cast<const int64_t *>(args.slots)[token] : static_cast<const int32_t *>(args.slots)[token];
+    if (slot < 0) continue;
+    int64_t before_block, end;
+    const bool is_far = __builtin_mul_overflow(slot / args.block_size, heads.cache_block_stride, &before_block) ||
+                        __builtin_add_overflow(before_block, slot % args.block_size * heads.cache_slot_stride + in_block, &end);
+    if (!is_far && end <= heads.cache_length) continue;
+    return refuse(Text("slots"), Text("%lld for token %lld", static_cast<long long>(slot), static_cast<long long>(token)),
+                  Text("in the %lld elements of %s.cache, or below 0", static_cast<long long>(heads.cache_length), side));
+  }
+  return NORMROPE_OK;
+}
+
+int check_scales(const char *side, const char *name, const float *scales, int64_t stride, int64_t num_heads) {
+  if (scales == nullptr) return NORMROPE_OK;
+  for (int64_t head = 0; head < (stride == 0 ? std::min<int64_t>(num_heads, 1) : num_heads); ++head) {
+    const float scale = scales[head * stride];
+    if (scale >= 0x1p-126f && scale <= 0x1p126f) continue;
+    return refuse(Text("%s.%s", side, name), Text("%g for head %lld", scale, static_cast<long long>(head)), Text("from 2^-126 to 2^126"));
+  }
+  return NORMROPE_OK;
+}
+
 int check_axes(const KernelEntry &kernel, const normrope_args &args) {
   if (args.pair_axes == nullptr) return NORMROPE_OK;
   for (int pair = 0; pair < kernel.rotary_pairs; ++pair) {
@@ -43,7 +72,18 @@ int check_axes(const KernelEntry &kernel, const normrope_args &args) {
 int check_data(const KernelEntry &kernel, const normrope_args &args) {
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_axes(kernel, args)) return status;
-  return check_positions(kernel, args);
+  if (int status = check_positions(kernel, args)) return status;
+  constexpr const char *NAMES[SIDES] = {"q", "k", "v"};
+  for (int i = 0; i < SIDES; ++i) {
+    const normrope_heads &heads = heads_of(args, i);
+    const auto check = [&](const char *name, const float *scales, int64_t stride) {
+      return check_scales(NAMES[i], name, scales, stride, heads.num_heads);
+    };
+    if (int status = check("cache_scale", heads.cache_scale, heads.cache_scale_head_stride)) return status;
+    if (int status = check("out_scale", heads.out_scale, heads.out_scale_head_stride)) return status;
+    if (int status = check_slots(args, heads, NAMES[i], kernel.head_dim)) return status;
+  }
+  return NORMROPE_OK;
 }
 
 }  // namespace normrope

@@ -23,7 +23,7 @@ inline void load_pairs(const uint16_t *from, float *a, float *b) {
   }
 }
 
-inline void store_pairs(const float *a, const float *b, uint16_t *to) {
+[[maybe_unused]] inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
   for (int i = 0; i < PAIRS; ++i) {
     reinterpret_cast<ElementPair *>(to)[i] = narrow_bf16(a[i]) | narrow_bf16(b[i]) << 16;

@@ -28,7 +28,7 @@ inline void load_pairs(const uint16_t *from, float *a, float *b) {
   }
 }
 
-inline void store_pairs(const float *a, const float *b, uint16_t *to) {
+[[maybe_unused]] inline void store_pairs(const float *a, const float *b, uint16_t *to) {
 #pragma omp simd
   for (int i = 0; i < ROTARY_PAIRS; ++i) {
     to[i + FIRST_ROTATED] = narrow_bf16(a[i]);

@@ -38,28 +38,28 @@ extern "C" void qk_norm_rope__bf16_d256_r256_neox__throughput__dependent(normrop
 namespace normrope {
 
 const KernelEntry KERNELS[] = {
-    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 32, 4, 2, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
-    { "qk_norm_rope__bf16_d64_r64_neox", 64, 32, 4, 4, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
-    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 64, 4, 2, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
-    { "qk_norm_rope__bf16_d128_r128_neox", 128, 64, 4, 4, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
-    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 128, 4, 2, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
-    { "qk_norm_rope__bf16_d256_r256_neox", 256, 128, 4, 4, 1, 0,
-      { { 7, 0, 0 }, { 7, 0, 0 }, { 0, 0, 0 } }, { 29, 0, 0 } },
+    { "qk_norm_rope__bf16_d64_r64_interleaved", 64, 2, 32, 4, 2, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
+    { "qk_norm_rope__bf16_d64_r64_neox", 64, 2, 32, 4, 4, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
+    { "qk_norm_rope__bf16_d128_r128_interleaved", 128, 2, 64, 4, 2, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
+    { "qk_norm_rope__bf16_d128_r128_neox", 128, 2, 64, 4, 4, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
+    { "qk_norm_rope__bf16_d256_r256_interleaved", 256, 2, 128, 4, 2, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
+    { "qk_norm_rope__bf16_d256_r256_neox", 256, 2, 128, 4, 4, 1, 0,
+      { { 7, 0, 0, 0 }, { 7, 0, 0, 0 }, { 0, 0, 0, 0 } }, { 29, 0, 0, 0 } },
 };
 const int KERNEL_COUNT = 6;
 
 const char *const MANIFEST =
-    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":0,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"norm","kind":"enum","values":["rms","layer","none"],"default":"rms","tags":{"layer":"layernorm","none":"nonorm"},"aliases":{"rmsnorm":"rms","layernorm":"layer"}},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"weightDtype","kind":"enum","values":["same","f32"],"default":"same","tags":{"f32":"w32"},"aliases":{"float32":"f32"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["rms","layer"]},"weight":{"kind":"enum","values":["plain","one_plus"]}}},{"name":"bias","kind":"enum","values":["none","add"],"default":"none","tags":{"add":"bias"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["layer"]}}},{"name":"normRounding","kind":"enum","values":["once","before_weight","after_weight","scale"],"default":"once","tags":{"before_weight":"nearly","after_weight":"nlate","scale":"nscale"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"rotaryAt","kind":"enum","values":["leading","trailing"],"default":"leading","when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"angles","kind":"enum","values":["table","cos_sin","cos_sin_f32"],"default":"table","tags":{"cos_sin":"cs16","cos_sin_f32":"cs32"},"isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"positionAxes","kind":"integer","step":1,"min":1,"max":4,"default":1,"tag":"p","isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"ropeRounding","kind":"enum","values":["once","products","sum"],"default":"once","tags":{"products":"rproducts","sum":"rsum"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"value","kind":"enum","values":["none","copy","norm"],"default":"none","tags":{"copy":"vcopy","norm":"vnorm"}}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"v":[{"name":"value","args":{}}]}}],"sourcesSha256":"f7ac5f8c0d8b4c00e51686e14ee089e50d307a0b4753751e7f053dd9e327cc23","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"float32Inputs":[],"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128}]})json";
+    R"json({"abi":2,"compiler":"normrope 0.1.0","ops":[{"name":"qk_norm_rope","axes":[{"name":"headDim","kind":"integer","step":8,"min":16,"max":1024,"tag":"d","isImplied":true},{"name":"rotaryDim","kind":"integer","step":2,"min":0,"max":1024,"tag":"r","within":"headDim","follows":"headDim","isImplied":true},{"name":"rope","kind":"enum","values":["neox","interleaved"],"aliases":{"gptneox":"neox","rotatehalf":"neox","gptj":"interleaved"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"dtype","kind":"enum","values":["bf16","f16"],"aliases":{"bfloat16":"bf16","float16":"f16","fp16":"f16","half":"f16"},"leads":true,"isImplied":true},{"name":"norm","kind":"enum","values":["rms","layer","none"],"default":"rms","tags":{"layer":"layernorm","none":"nonorm"},"aliases":{"rmsnorm":"rms","layernorm":"layer"}},{"name":"weight","kind":"enum","values":["plain","one_plus","none"],"default":"plain","tags":{"one_plus":"w1p","none":"noweight"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"weightDtype","kind":"enum","values":["same","f32"],"default":"same","tags":{"f32":"w32"},"aliases":{"float32":"f32"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["rms","layer"]},"weight":{"kind":"enum","values":["plain","one_plus"]}}},{"name":"bias","kind":"enum","values":["none","add"],"default":"none","tags":{"add":"bias"},"isImplied":true,"when":{"norm":{"kind":"enum","values":["layer"]}}},{"name":"normRounding","kind":"enum","values":["once","before_weight","after_weight","scale"],"default":"once","tags":{"before_weight":"nearly","after_weight":"nlate","scale":"nscale"},"when":{"norm":{"kind":"enum","values":["rms","layer"]}}},{"name":"rotaryAt","kind":"enum","values":["leading","trailing"],"default":"leading","when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"angles","kind":"enum","values":["table","cos_sin","cos_sin_f32"],"default":"table","tags":{"cos_sin":"cs16","cos_sin_f32":"cs32"},"isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"positionAxes","kind":"integer","step":1,"min":1,"max":4,"default":1,"tag":"p","isImplied":true,"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"ropeRounding","kind":"enum","values":["once","products","sum"],"default":"once","tags":{"products":"rproducts","sum":"rsum"},"when":{"rotaryDim":{"kind":"integer","step":2,"min":2,"max":1024}}},{"name":"value","kind":"enum","values":["none","copy","norm"],"default":"none","tags":{"copy":"vcopy","norm":"vnorm"}},{"name":"cache","kind":"enum","values":["none","same","e4m3"],"default":"none","tags":{"same":"kv","e4m3":"kv8"},"aliases":{"fp8":"e4m3","fp8e4m3":"e4m3","float8e4m3fn":"e4m3"},"isImplied":true},{"name":"out","kind":"enum","values":["same","e4m3"],"default":"same","tags":{"e4m3":"out8"},"aliases":{"fp8":"e4m3","fp8e4m3":"e4m3","float8e4m3fn":"e4m3"},"isImplied":true}],"stages":{"q":[{"name":"norm","args":{}},{"name":"rotate","args":{}}],"k":[{"name":"norm","args":{}},{"name":"rotate","args":{}},{"name":"cache","args":{}}],"v":[{"name":"value","args":{}},{"name":"cache","args":{}}]}}],"sourcesSha256":"fea78ab2b7f63b2a7291d4b2d27d9d63cbfa1085d09f2e985319bf4333cec5cf","kernels":[{"id":"qk_norm_rope__bf16_d64_r64_interleaved","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d64_r64_neox","op":"qk_norm_rope","point":{"headDim":64,"rotaryDim":64,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":64,"start":0},"vectorElements":4,"fragments":8,"lanesPerHead":8,"fragmentsPerLane":1,"headsPerWarp":4,"throughputHeadsPerWarp":4,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_interleaved","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d128_r128_neox","op":"qk_norm_rope","point":{"headDim":128,"rotaryDim":128,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":128,"start":0},"vectorElements":4,"fragments":16,"lanesPerHead":16,"fragmentsPerLane":1,"headsPerWarp":2,"throughputHeadsPerWarp":2,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_interleaved","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"interleaved","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"interleaved","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128},{"id":"qk_norm_rope__bf16_d256_r256_neox","op":"qk_norm_rope","point":{"headDim":256,"rotaryDim":256,"rope":"neox","dtype":"bf16","norm":"rms","weight":"plain","weightDtype":"same","normRounding":"once","rotaryAt":"leading","angles":"table","positionAxes":1,"ropeRounding":"once","value":"none","cache":"none","out":"same"},"inputs":["positions","rope_table","attention_factor","eps","q.in","q.out","q.weight","k.in","k.out","k.weight"],"optionalInputs":[],"inputDtypes":{},"copiedSides":[],"positionAxes":1,"pairing":{"rope":"neox","rotaryDim":256,"start":0},"vectorElements":4,"fragments":32,"lanesPerHead":32,"fragmentsPerLane":1,"headsPerWarp":1,"throughputHeadsPerWarp":1,"blockThreads":128}]})json";
 
 namespace {
 
-template <uint32_t SIDES>
-const void *entry(void (*kernel)(Params<SIDES>)) { return reinterpret_cast<const void *>(kernel); }
+template <class P>
+const void *entry(void (*kernel)(P)) { return reinterpret_cast<const void *>(kernel); }
 
 const Launch LAUNCHES[] = {
     { { 0, 1 }, 2, 128, 4, true,
@@ -100,6 +100,13 @@ Divisor divisor_of(uint32_t d) {
   return {static_cast<uint32_t>((((uint64_t{1} << shift) - d) << 32) / d + 1), shift};
 }
 
+WideDivisor wide_divisor_of(uint64_t d) {
+  uint32_t shift = 0;
+  while ((uint64_t{1} << shift) < d) ++shift;
+  const auto rest = static_cast<unsigned __int128>((uint64_t{1} << shift) - d) << 64;
+  return {static_cast<uint64_t>(rest / d + 1), shift};
+}
+
 // Dependent launch needs kernels that wait: code for an architecture from sm_90 up to the device's.
 cudaError_t can_be_dependent(int device, bool *can) {
   int major, minor;
@@ -119,6 +126,8 @@ bool differ(const normrope_heads &heads) {
   if (heads.num_heads == 0) return false;
   if (heads.weight_head_stride != 0) return true;
   if (heads.bias_head_stride != 0) return true;
+  if (heads.cache_scale_head_stride != 0) return true;
+  if (heads.out_scale_head_stride != 0) return true;
   return false;
 }
 
@@ -139,7 +148,8 @@ int rounds_per_task(const Layout &layout, const normrope_args &args, int multipr
 uint32_t slices_of(const normrope_args &args, int64_t head_bytes, int64_t blocks, int multiprocessors, int l2_bytes) {
   constexpr int64_t BLOCKS_PER_MULTIPROCESSOR = 5;
   constexpr int64_t GRID_Y_MAX = 65535;
-  const int64_t bytes = args.num_tokens * (args.q.num_heads + args.k.num_heads + args.v.num_heads) * head_bytes;
+  const auto rows_of = [](const normrope_heads &heads) { return heads.num_heads * (heads.cache != nullptr ? 2 : 1); };
+  const int64_t bytes = args.num_tokens * (rows_of(args.q) + rows_of(args.k) + rows_of(args.v)) * head_bytes;
   if (bytes < l2_bytes / 4 * int64_t{3}) return 1;
   const int64_t blocks_per_slice = BLOCKS_PER_MULTIPROCESSOR * multiprocessors;
   return static_cast<uint32_t>(std::clamp(blocks / blocks_per_slice, int64_t{1}, GRID_Y_MAX));
@@ -160,29 +170,60 @@ bool is_flat(const normrope_heads &heads, const Decision &decision) {
   return decision.is_throughput && leave_lanes_idle(heads, *decision.layout);
 }
 
-// The bytes of an element of an input that is float32 or of the kernel's dtype.
-int64_t element_bytes(const Inputs &inputs, int bit) { return (inputs.float32 >> bit & 1) != 0 ? sizeof(float) : sizeof(uint16_t); }
-
-void set_heads(Heads &to, const normrope_heads &from, const Inputs &inputs, int64_t num_tokens, const Decision &decision) {
+void set_heads(Heads &to, const normrope_heads &from, const KernelEntry &kernel, const Inputs &inputs, int64_t num_tokens, const Decision &decision) {
   const int heads_per_task = is_flat(from, decision) ? 1 : decision.heads_per_task;
-  const auto in_bytes = [](int64_t stride) { return stride * static_cast<int64_t>(sizeof(uint16_t)); };
+  const int64_t in_bytes = element_bytes(kernel, inputs, 0), out_bytes = element_bytes(kernel, inputs, 1);
   to.in = static_cast<const char *>(from.in);
   to.out = static_cast<char *>(from.out);
   to.weight = static_cast<const char *>(from.weight);
-  to.weight_head_stride = from.weight_head_stride * element_bytes(inputs, 2);
-  to.in_token_stride = in_bytes(from.in_token_stride);
-  to.in_head_stride = in_bytes(from.in_head_stride);
-  to.out_token_stride = in_bytes(from.out_token_stride);
-  to.out_head_stride = in_bytes(from.out_head_stride);
+  to.weight_head_stride = from.weight_head_stride * element_bytes(kernel, inputs, 2);
+  to.in_token_stride = from.in_token_stride * in_bytes;
+  to.in_head_stride = from.in_head_stride * in_bytes;
+  to.out_token_stride = from.out_token_stride * out_bytes;
+  to.out_head_stride = from.out_head_stride * out_bytes;
   to.num_heads = static_cast<uint32_t>(from.num_heads);
   to.tasks_per_token = divide_up(from.num_heads, heads_per_task);
   to.by_tasks_per_token = divisor_of(to.tasks_per_token > 0 ? to.tasks_per_token : 1);
   to.num_tasks = static_cast<uint32_t>(num_tokens * to.tasks_per_token);
 }
 
-void set_inputs(SideInputs &to, const normrope_heads &from, const Inputs &inputs) {
+void set_inputs(SideInputs &to, const normrope_heads &from, const KernelEntry &kernel, const Inputs &inputs) {
   to.bias = static_cast<const char *>(from.bias);
-  to.bias_head_stride = from.bias_head_stride * element_bytes(inputs, 3);
+  to.bias_head_stride = from.bias_head_stride * element_bytes(kernel, inputs, 3);
+}
+
+void set_stores(Stores &to, const normrope_heads &from, const KernelEntry &kernel, const Inputs &inputs) {
+  to.cache = static_cast<char *>(from.cache);
+  to.cache_block_stride = from.cache_block_stride * element_bytes(kernel, inputs, 4);
+  to.cache_slot_stride = from.cache_slot_stride * element_bytes(kernel, inputs, 4);
+  to.cache_head_stride = from.cache_head_stride * element_bytes(kernel, inputs, 4);
+  to.cache_scale = static_cast<const float *>(from.cache_scale);
+  to.cache_scale_head_stride = from.cache_scale_head_stride * 1;
+  to.out_scale = static_cast<const float *>(from.out_scale);
+  to.out_scale_head_stride = from.out_scale_head_stride * 1;
+}
+
+// What is of the whole call.
+void set_call(StoreParams<SIDES> &params, const normrope_args &args, const KernelEntry &kernel) {
+  const bool has_int64_positions = args.position_bits == 64, has_int64_slots = args.slot_bits == 64;
+  params.positions = static_cast<const char *>(args.positions);
+  params.position_bytes = has_int64_positions ? 8 : 4;
+  params.position_high_byte = has_int64_positions ? 4 : 0;
+  params.position_shift = has_int64_positions ? 0 : 31;
+  params.slots = static_cast<const char *>(args.slots);
+  params.slot_bytes = has_int64_slots ? 8 : 4;
+  params.slot_high_byte = has_int64_slots ? 4 : 0;
+  params.slot_shift = has_int64_slots ? 0 : 31;
+  params.block_size = args.block_size;
+  if (args.block_size > 0) params.by_block_size = wide_divisor_of(args.block_size);
+  params.position_axis_stride = args.position_axis_stride * params.position_bytes;
+  const Inputs &inputs = kernel.call;
+  params.rope_table = static_cast<const uint64_t *>(args.rope_table);
+  params.pair_axes = static_cast<const uint8_t *>(args.pair_axes);
+  params.cos_sin = static_cast<const char *>(args.cos_sin);
+  params.cos_sin_row_stride = args.cos_sin_row_stride * element_bytes(kernel, inputs, 5);
+  params.eps = args.eps;
+  params.attention_factor = args.attention_factor;
 }
 
 int64_t blocks_of(const normrope_heads &heads, int64_t num_tokens, const Decision &decision, int block_threads) {
@@ -202,10 +243,10 @@ int decide(int kernel, const normrope_args &args, Decision &decision) {
   if (error != cudaSuccess) return fail_cuda(error, "cudaDeviceGetAttribute");
 
   const Launch &launch = LAUNCHES[kernel];
-  decision.layout = &layout_for(launch, args, KERNELS[kernel].vector_elements, multiprocessors);
+  decision.layout = &layout_for(launch, KERNELS[kernel], args, multiprocessors);
   decision.is_throughput = decision.layout == &launch.throughput;
   decision.heads_per_task = rounds_per_task(*decision.layout, args, multiprocessors) * decision.layout->heads_per_warp;
-  const int64_t head_bytes = KERNELS[kernel].head_dim * sizeof(uint16_t);
+  const int64_t head_bytes = KERNELS[kernel].head_dim * KERNELS[kernel].element_bytes;
   int64_t blocks = 0;
   for (int side = 0; side < SIDES; ++side) {
     blocks += blocks_of(heads_of(args, side), args.num_tokens, decision, launch.block_threads);
@@ -256,33 +297,23 @@ int normrope_run(int kernel, const normrope_args *args, void *stream) {
   Decision decision;
   if (int status = decide(kernel, *args, decision)) return status;
 
+  const KernelEntry &kernel_entry = KERNELS[kernel];
   const int side_count = LAUNCHES[kernel].side_count, block_threads = LAUNCHES[kernel].block_threads;
-  Params<SIDES> params = {};
+  StoreParams<SIDES> params = {};
   Heads *const heads = params.heads + SIDES - side_count;  // a kernel of fewer sides takes the end of the full struct
-  const auto inputs_of = [&](int i) -> const Inputs & { return KERNELS[kernel].sides[LAUNCHES[kernel].sides[i]]; };
+  const auto inputs_of = [&](int i) -> const Inputs & { return kernel_entry.sides[LAUNCHES[kernel].sides[i]]; };
   uint32_t blocks_per_slice = 0;
   for (int i = 0; i < side_count; ++i) {
     const normrope_heads &side = heads_of(*args, LAUNCHES[kernel].sides[i]);
-    set_heads(heads[i], side, inputs_of(i), args->num_tokens, decision);
-    set_inputs(params.inputs[i], side, inputs_of(i));
+    set_heads(heads[i], side, kernel_entry, inputs_of(i), args->num_tokens, decision);
+    set_inputs(params.inputs[i], side, kernel_entry, inputs_of(i));
+    set_stores(params.stores[i], side, kernel_entry, inputs_of(i));
     const int64_t blocks = blocks_of(side, args->num_tokens, decision, block_threads);
     heads[i].blocks_per_slice = divide_up(blocks, decision.slices);
     blocks_per_slice += heads[i].blocks_per_slice;
   }
   params.heads_per_task = decision.heads_per_task;
-  const bool has_int64_positions = args->position_bits == 64;
-  params.positions = static_cast<const char *>(args->positions);
-  params.position_bytes = has_int64_positions ? 8 : 4;
-  params.position_high_byte = has_int64_positions ? 4 : 0;
-  params.position_shift = has_int64_positions ? 0 : 31;
-  params.position_axis_stride = args->position_axis_stride * params.position_bytes;
-  const Inputs &inputs = KERNELS[kernel].call;
-  params.rope_table = static_cast<const uint64_t *>(args->rope_table);
-  params.pair_axes = static_cast<const uint8_t *>(args->pair_axes);
-  params.cos_sin = static_cast<const char *>(args->cos_sin);
-  params.cos_sin_row_stride = args->cos_sin_row_stride * element_bytes(inputs, 5);
-  params.eps = args->eps;
-  params.attention_factor = args->attention_factor;
+  set_call(params, *args, kernel_entry);
 
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;

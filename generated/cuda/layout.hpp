@@ -41,18 +41,20 @@ inline int64_t capacity_of(int multiprocessors) {
 inline bool leave_lanes_idle(const normrope_heads &heads, const Layout &layout) { return heads.num_heads % layout.heads_per_warp != 0; }
 
 // Whether heads can be copied 16 bytes at a time. Flat sides are not copied; the stride of a single token or head is not used.
-inline bool can_be_copied(const normrope_heads &heads, int64_t num_tokens, const Layout &throughput) {
+inline bool can_be_copied(const normrope_heads &heads, int64_t in_bytes, int64_t num_tokens, const Layout &throughput) {
   if (heads.num_heads == 0 || leave_lanes_idle(heads, throughput)) return true;
   const int64_t token_stride = num_tokens > 1 ? heads.in_token_stride : 0, head_stride = heads.num_heads > 1 ? heads.in_head_stride : 0;
-  const auto strides = static_cast<uintptr_t>(token_stride | head_stride) * sizeof(uint16_t);
+  const auto strides = static_cast<uintptr_t>(token_stride | head_stride) * in_bytes;
   return (reinterpret_cast<uintptr_t>(heads.in) | strides) % 16 == 0;
 }
 
 // Chooses the throughput layout for what more than fills the device. Work is counted in rounds of 16 bytes a lane.
-inline const Layout &layout_for(const Launch &launch, const normrope_args &args, int vector_elements, int multiprocessors) {
-  const int64_t work = rounds_of(args, launch.latency) * launch.latency.fragments_per_lane * vector_elements / 4;
+inline const Layout &layout_for(const Launch &launch, const KernelEntry &kernel, const normrope_args &args, int multiprocessors) {
+  const int64_t work = rounds_of(args, launch.latency) * launch.latency.fragments_per_lane * kernel.vector_elements / 4;
   if (work < launch.min_load * capacity_of(multiprocessors)) return launch.latency;
-  const auto is_copied = [&](const normrope_heads &heads) { return can_be_copied(heads, args.num_tokens, launch.throughput); };
+  const auto is_copied = [&](const normrope_heads &heads) {
+    return can_be_copied(heads, kernel.element_bytes, args.num_tokens, launch.throughput);
+  };
   const bool is_possible = !launch.is_staged || (is_copied(args.q) && is_copied(args.k) && is_copied(args.v));
   return is_possible ? launch.throughput : launch.latency;
 }

@@ -11,6 +11,12 @@ struct Divisor {
   uint32_t shift;
 };
 
+// The same of n < 2^63.
+struct WideDivisor {
+  uint64_t multiplier;
+  uint32_t shift;
+};
+
 // The most rounds of a task.
 constexpr uint32_t ROUNDS_MAX = 4;
 
@@ -52,6 +58,30 @@ struct Params {
   const char *cos_sin;
   int64_t cos_sin_row_stride;
   SideInputs inputs[3];
+};
+
+// Where a side is stored besides `out`, and the scales of e4m3.
+struct Stores {
+  char *cache;
+  int64_t cache_block_stride;
+  int64_t cache_slot_stride;
+  int64_t cache_head_stride;
+  const float *cache_scale;
+  int64_t cache_scale_head_stride;
+  const float *out_scale;
+  int64_t out_scale_head_stride;
+};
+
+// The parameters of a kernel that writes a cache or e4m3.
+template <uint32_t SIDES>
+struct StoreParams : Params<SIDES> {
+  Stores stores[3];
+  const char *slots;
+  uint32_t slot_bytes;      // as of positions
+  uint32_t slot_high_byte;
+  uint32_t slot_shift;
+  WideDivisor by_block_size;
+  int64_t block_size;
 };
 
 }  // namespace normrope

@@ -26,7 +26,7 @@ __device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) {
 __device__ __forceinline__ void widen(Vector first, Vector second, float *a, float *b) {
   normrope::widen_pairs_bf16(first, a, b), normrope::widen_pairs_bf16(second, a + 2, b + 2);
 }
-__device__ __forceinline__ void narrow(const float *a, const float *b, Vector &first, Vector &second) {
+[[maybe_unused]] __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &first, Vector &second) {
   normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + 2, b + 2, second);
 }
 
@@ -49,8 +49,9 @@ template <class V = Vector>
 __device__ __forceinline__ V load_vector(const char *head, uint32_t at) {
   return *reinterpret_cast<const V *>(head + sizeof(V) / VECTOR_ELEMENTS * at);
 }
-__device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) {
-  *reinterpret_cast<Vector *>(head + 2 * at) = v;
+template <class V>
+__device__ __forceinline__ void store_vector(char *head, uint32_t at, V v) {
+  *reinterpret_cast<V *>(head + sizeof(V) / VECTOR_ELEMENTS * at) = v;
 }
 
 // q and k: rotate(norm(x))
@@ -181,7 +182,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       }
     }
 
-    #pragma unroll
+#pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first[f], second[f]);
     if (head < end_head) {
     #pragma unroll

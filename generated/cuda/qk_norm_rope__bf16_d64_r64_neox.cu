@@ -24,7 +24,7 @@ __device__ __forceinline__ uint32_t second_vector(uint32_t j) { return VECTOR_EL
 __device__ __forceinline__ void widen(Vector first, Vector second, float *a, float *b) {
   normrope::widen_bf16(first, a), normrope::widen_bf16(second, b);
 }
-__device__ __forceinline__ void narrow(const float *a, const float *b, Vector &first, Vector &second) {
+[[maybe_unused]] __device__ __forceinline__ void narrow(const float *a, const float *b, Vector &first, Vector &second) {
   normrope::narrow_bf16(a, first), normrope::narrow_bf16(b, second);
 }
 
@@ -47,8 +47,9 @@ template <class V = Vector>
 __device__ __forceinline__ V load_vector(const char *head, uint32_t at) {
   return *reinterpret_cast<const V *>(head + sizeof(V) / VECTOR_ELEMENTS * at);
 }
-__device__ __forceinline__ void store_vector(char *head, uint32_t at, Vector v) {
-  *reinterpret_cast<Vector *>(head + 2 * at) = v;
+template <class V>
+__device__ __forceinline__ void store_vector(char *head, uint32_t at, V v) {
+  *reinterpret_cast<V *>(head + sizeof(V) / VECTOR_ELEMENTS * at) = v;
 }
 
 // q and k: rotate(norm(x))
@@ -179,7 +180,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       }
     }
 
-    #pragma unroll
+#pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first[f], second[f]);
     if (head < end_head) {
     #pragma unroll

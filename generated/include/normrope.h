@@ -75,7 +75,8 @@ extern "C" {
 typedef struct normrope_heads {
   const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
   int64_t in_length;              /* elements from in on; 0: not known */
-  void *out;                      /* the same shape */
+  void *out;                      /* the same shape, the kernel's dtype or e4m3; NULL for k or v of a call with a
+                                   * cache: it is all that is written */
   int64_t out_length;             /* elements from out on; 0: not known */
   int64_t in_token_stride;        /* in elements */
   int64_t in_head_stride;         /* in elements */
@@ -92,21 +93,25 @@ typedef struct normrope_heads {
   const void *bias;               /* the same shape as the weight, of its dtype */
   int64_t bias_length;            /* elements from bias on; 0: not known */
   int64_t bias_head_stride;       /* in elements; 0: one bias for all heads */
-  void *cache;                    /* NULL */
-  int64_t cache_length;           /* 0 */
-  int64_t cache_block_stride;     /* 0 */
-  int64_t cache_slot_stride;      /* 0 */
-  int64_t cache_head_stride;      /* 0 */
-  const float *cache_scale;       /* NULL */
-  int64_t cache_scale_length;     /* 0 */
-  int64_t cache_scale_head_stride;/* 0 */
-  const float *out_scale;         /* NULL */
-  int64_t out_scale_length;       /* 0 */
+  void *cache;                    /* k and v: [blocks, block_size, num_heads, head_dim], strided: the paged KV cache;
+                                   * the kernel's dtype, or e4m3 */
+  int64_t cache_length;           /* elements from cache on; 0: not known */
+  int64_t cache_block_stride;     /* in elements */
+  int64_t cache_slot_stride;      /* in elements */
+  int64_t cache_head_stride;      /* in elements */
+  const float *cache_scale;       /* [1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is
+                                   * from 2^-126 to 2^126; NULL: 1 */
+  int64_t cache_scale_length;     /* elements from cache_scale on; 0: not known */
+  int64_t cache_scale_head_stride;/* in elements; 0: one scale for all heads */
+  const float *out_scale;         /* [1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is
+                                   * from 2^-126 to 2^126; NULL: 1 */
+  int64_t out_scale_length;       /* elements from out_scale on; 0: not known */
   float *row_sum;                 /* NULL */
   int64_t row_sum_length;         /* 0 */
   int64_t row_sum_stride;         /* 0 */
   int64_t norm_width;             /* 0 */
-  int64_t reserved[8];            /* 0: the struct never grows, since k lies behind q */
+  int64_t out_scale_head_stride;  /* in elements; 0: one scale for all heads */
+  int64_t reserved[7];            /* 0: the struct never grows, since k lies behind q */
 } normrope_heads;
 
 /* struct_size is the size of the caller's struct. No more bytes are read.
@@ -135,10 +140,11 @@ typedef struct normrope_args {
                                    * is NULL; the kernel's dtype, or float32 */
   int64_t cos_sin_length;         /* elements from cos_sin on; 0: not known */
   int64_t cos_sin_row_stride;     /* in elements */
-  const void *slots;              /* NULL */
-  int64_t slots_length;           /* 0 */
-  int64_t slot_bits;              /* 0 */
-  int64_t block_size;             /* 0 */
+  const void *slots;              /* [num_tokens], signed: slot s of a cache is slot s % block_size of block s /
+                                   * block_size; below 0: not written to a cache; no two from 0 on are equal */
+  int64_t slots_length;           /* elements from slots on; 0: not known */
+  int64_t slot_bits;              /* 32 or 64 */
+  int64_t block_size;             /* the slots of a block; 1: the cache has no blocks */
 } normrope_args;
 
 /* Dispatch's decisions for a call; all 0 if there is nothing to launch. */

@@ -18,6 +18,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
   readonly qk_norm_rope__bf16_d64_r64_neox: {
     readonly op?: "qk_norm_rope";
@@ -34,6 +36,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
   readonly qk_norm_rope__bf16_d128_r128_interleaved: {
     readonly op?: "qk_norm_rope";
@@ -50,6 +54,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
   readonly qk_norm_rope__bf16_d128_r128_neox: {
     readonly op?: "qk_norm_rope";
@@ -66,6 +72,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
   readonly qk_norm_rope__bf16_d256_r256_interleaved: {
     readonly op?: "qk_norm_rope";
@@ -82,6 +90,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
   readonly qk_norm_rope__bf16_d256_r256_neox: {
     readonly op?: "qk_norm_rope";
@@ -98,6 +108,8 @@ export interface Points {
     readonly positionAxes?: 1;
     readonly ropeRounding?: "once";
     readonly value?: "none";
+    readonly cache?: "none";
+    readonly out?: "same";
   };
 }
 

@@ -18,13 +18,13 @@ export interface HeadCounts {
   readonly v: number;
 }
 
-export type CacheState = "warm" | "cold";
+export type MemoryState = "warm" | "cold";
 
 export interface BenchCase {
   readonly kernel: BenchKernel;
   readonly heads: HeadCounts;
   readonly tokens: number;
-  readonly cache: CacheState;
+  readonly memory: MemoryState;
   readonly pdl: boolean;
 }
 
@@ -118,14 +118,14 @@ export interface Choice {
   readonly headsOf: (point: ConfigPoint) => readonly HeadCounts[];
   readonly tokens: readonly number[];
   /** Default: warm, and cold where the batch is large. */
-  readonly cache?: CacheState | undefined;
+  readonly memory?: MemoryState | undefined;
   /** Also with programmatic dependent launch. */
   readonly pdl: boolean;
 }
 
 export function casesOf(kernels: readonly BenchKernel[], choice: Choice): readonly BenchCase[] {
-  const caches = (tokens: number): readonly CacheState[] => {
-    if (choice.cache !== undefined) return [choice.cache];
+  const memories = (tokens: number): readonly MemoryState[] => {
+    if (choice.memory !== undefined) return [choice.memory];
     return tokens < COLD_TOKENS_MIN ? ["warm"] : ["warm", "cold"];
   };
   return kernels.flatMap((kernel) =>
@@ -133,8 +133,8 @@ export function casesOf(kernels: readonly BenchKernel[], choice: Choice): readon
       .headsOf(kernel.point)
       .flatMap((heads) =>
         choice.tokens.flatMap((tokens) =>
-          caches(tokens).flatMap((cache) =>
-            (choice.pdl ? [false, true] : [false]).map((pdl) => ({ kernel, heads, tokens, cache, pdl })),
+          memories(tokens).flatMap((memory) =>
+            (choice.pdl ? [false, true] : [false]).map((pdl) => ({ kernel, heads, tokens, memory, pdl })),
           ),
         ),
       ),

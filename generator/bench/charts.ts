@@ -84,7 +84,7 @@ function titleOf([row]: readonly BenchRow[]): string {
 /** A line for each way in which the kernel was run. */
 function seriesOf(rows: readonly BenchRow[], value: (row: BenchRow) => number): readonly Series[] {
   const nameOf = (row: BenchRow) =>
-    `normrope ${spelledPoint(row, LEADING)}, ${row.cache}${row.pdl ? ", dependent launch" : ""}`;
+    `normrope ${spelledPoint(row, LEADING)}, ${row.memory}${row.pdl ? ", dependent launch" : ""}`;
   return [...groupBy(rows, nameOf)].map(([name, of]) => ({
     name,
     points: of.map((row): Point => ({ x: row.tokens, y: value(row) })).sort((a, b) => a.x - b.x),
@@ -98,7 +98,7 @@ function peerSeries(
   value: (row: PeerRow) => Readonly<Record<string, number>>,
 ): readonly Series[] {
   if (peers === undefined) return [];
-  const warm = rows.filter(({ cache }) => cache === "warm");
+  const warm = rows.filter(({ memory }) => memory === "warm");
   return Object.keys(peers.kernels).flatMap((name) => {
     const points = warm.flatMap((row): Point[] => {
       const peer = peerOf(peers, row);

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { ConfigPoint, ManifestKernel } from "../../dsl/manifest.js";
+import { typesOf } from "../../runtime/call_inputs.js";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
 import { compilerFor } from "../build/toolchain.js";
@@ -90,7 +91,7 @@ interface Memory {
 
 async function measureCase(
   { library, yardstick, stream, replays }: Bench,
-  { kernel: { id, op: opName, point }, heads, tokens, cache, pdl }: BenchCase,
+  { kernel: { id, op: opName, point }, heads, tokens, memory, pdl }: BenchCase,
   { pool, positions, copies }: Memory,
 ): Promise<BenchRow> {
   const { headDim, dtype } = point;
@@ -117,11 +118,12 @@ async function measureCase(
       counts: { numTokens: tokens, numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
       in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
       ...{ isForEachHead: false, ropeTable: rope, eps: EPS },
-      bufferOf: ({ path, dtype: type }) => {
-        const given = { positions: angles.positions, pair_axes: angles.pairAxes, cos_sin: angles.rows }[path];
+      bufferOf: (tensor) => {
+        const made = { positions: angles.positions, pair_axes: angles.pairAxes, cos_sin: angles.rows };
+        const given = new Map(Object.entries(made)).get(tensor.path);
         if (given !== undefined) return given;
-        if (type === "position") return positions;
-        return type === "float32" || entry.float32Inputs.includes(path) ? floats : weights;
+        if (tensor.dtype === "index") return positions;
+        return typesOf(entry, tensor)[0] === "float32" ? floats : weights;
       },
     });
     return kernel.prepare({ ...options, stream, pdl });
@@ -154,7 +156,7 @@ async function measureCase(
     k_heads: heads.k,
     v_heads: heads.v,
     tokens,
-    cache,
+    memory,
     pdl,
     bytes,
     us: rounded(own.median),
@@ -178,7 +180,7 @@ interface GivenAngles extends Disposable {
 
 /** Positions of several axes, and rows of cosine 1 and sine 0 by position. */
 function givenAngles(library: Library, entry: ManifestKernel, tokens: number): GivenAngles {
-  const { positionAxes, inputs, float32Inputs, point } = entry;
+  const { positionAxes, inputs, inputDtypes, point } = entry;
   const rotaryDim = entry.pairing?.rotaryDim ?? 0;
   const owned: DeviceBuffer[] = [];
   const own = <B extends DeviceBuffer>(buffer: B): B => {
@@ -186,7 +188,7 @@ function givenAngles(library: Library, entry: ManifestKernel, tokens: number): G
     return buffer;
   };
   const takesRows = inputs.includes("cos_sin");
-  const isFloat32 = float32Inputs.includes("cos_sin");
+  const isFloat32 = inputDtypes.cos_sin === "f32";
   const row = Array.from({ length: rotaryDim }, (_, i) => (i < rotaryDim / 2 ? 1 : 0));
   const rows = () => {
     const bits = isFloat32
@@ -244,14 +246,14 @@ function batchElements({ kernel, heads, tokens }: BenchCase): number {
 
 /** The number of batches in memory: one if warm, and more than the cache holds if cold. */
 function copies(one: BenchCase, l2Bytes: number): number {
-  if (one.cache === "warm") return 1;
+  if (one.memory === "warm") return 1;
   const bytes = Math.max(COLD_BYTES_MIN, COLD_L2_TIMES * l2Bytes);
   const wanted = Math.ceil(bytes / (batchElements(one) * ELEMENT_BYTES)) + 1;
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",
-    `--cache cold: ${wanted} batches of ${counted(one.tokens, "token")} would be needed to exceed the cache`,
-    `give more --tokens, so that ${COPIES_MAX} batches are enough, or leave --cache out`,
+    `--memory cold: ${wanted} batches of ${counted(one.tokens, "token")} would be needed to exceed the cache`,
+    `give more --tokens, so that ${COPIES_MAX} batches are enough, or leave --memory out`,
   );
 }
 

@@ -14,7 +14,7 @@ const peerRowSchema = z.looseObject({
   k_heads: z.int(),
   v_heads: z.int(),
   tokens: z.int().positive(),
-  cache: z.enum(["warm", "cold"]),
+  memory: z.enum(["warm", "cold"]),
   /** Microseconds of a launch by the peer's name, and its ratio to the floor of its own run. */
   us: z.record(z.string(), z.number().positive()),
   over_floor: z.record(z.string(), z.number().positive()),
@@ -39,7 +39,7 @@ export function parsePeers(text: string, where: string): Peers {
 /** The peers' row of the same shape. Peers were measured without dependent launch. */
 export function peerOf(peers: Peers, row: BenchRow): PeerRow | undefined {
   if (row.pdl) return undefined;
-  const same = ["q_heads", "k_heads", "v_heads", "tokens", "cache"] as const;
+  const same = ["q_heads", "k_heads", "v_heads", "tokens", "memory"] as const;
   return peers.rows.find(
     (peer) => kernelOf(peer) === kernelOf(row) && same.every((key) => peer[key] === row[key]),
   );

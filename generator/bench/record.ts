@@ -22,7 +22,7 @@ const benchRowSchema = z.looseObject({
   v_heads: count,
   tokens: count.positive(),
   /** `warm`: launches over one buffer. `cold`: over more buffers than the cache holds. */
-  cache: z.enum(["warm", "cold"]),
+  memory: z.enum(["warm", "cold"]),
   /** Whether launches were programmatic dependent launches. */
   pdl: z.boolean(),
   /** Bytes of the op's heads, read once. Default: q's and k's, as in all older records. */

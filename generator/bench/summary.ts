@@ -66,8 +66,8 @@ const countOf = ({ length }: readonly unknown[]) => counted(length, "row");
 const styleOf = (row: BenchRow) => pointWords(row, STYLE);
 
 function nameOf(row: BenchRow): string {
-  const { q_heads, k_heads, v_heads, tokens, cache } = row;
-  return `${kernelOf(row)}, ${q_heads}/${k_heads}/${v_heads} heads, ${tokens} tokens, ${cache}`;
+  const { q_heads, k_heads, v_heads, tokens, memory } = row;
+  return `${kernelOf(row)}, ${q_heads}/${k_heads}/${v_heads} heads, ${tokens} tokens, ${memory}`;
 }
 
 function geometricMean(values: readonly number[]): number {

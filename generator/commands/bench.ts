@@ -55,7 +55,7 @@ interface BenchOptions {
   readonly tp?: string | undefined;
   readonly heads?: string | undefined;
   readonly tokens?: string | undefined;
-  readonly cache?: "warm" | "cold" | undefined;
+  readonly memory?: "warm" | "cold" | undefined;
   readonly pdl: boolean;
 }
 
@@ -74,7 +74,7 @@ export function registerBench(cli: Argv, io: Io): Argv {
             `Batch sizes; default: ${DEFAULT_TOKENS.cuda.join()}, on the CPU ${DEFAULT_TOKENS.cpu.join()}`,
           ),
         )
-        .option("cache", {
+        .option("memory", {
           choices: ["warm", "cold"] as const,
           requiresArg: true,
           describe:
@@ -128,14 +128,14 @@ export function registerBench(cli: Argv, io: Io): Argv {
 
 /** @throws UserError `bad-option`, NormropeError `kernel-not-found`. */
 function chooseCases(library: Library, options: BenchOptions): readonly BenchCase[] {
-  const { model, pdl, cache } = options;
+  const { model, pdl, memory } = options;
   const tp = options.tp === undefined ? undefined : wholeNumber("tp", options.tp, 1);
   if (pdl) requireDependentLaunch(library);
   if (tp !== undefined && model === undefined) {
     throw userError("bad-option", `--tp ${tp} is for a model`, "add --model, or give the heads with --heads");
   }
   const tokens = options.tokens === undefined ? DEFAULT_TOKENS[library.target] : parseTokens(options.tokens);
-  const choice = { tokens, cache, pdl };
+  const choice = { tokens, memory, pdl };
   if (model !== undefined) {
     const { point, heads } = modelShape(readModels(), model, tp ?? 1);
     return casesOf(kernelsOfModel(library, point), { ...choice, headsOf: () => [heads] });
@@ -201,7 +201,7 @@ async function measureAll(
 
 function shapeOf(row: BenchRow): string {
   const heads = `${row.q_heads}/${row.k_heads}/${row.v_heads}`;
-  const how = `${row.cache}${row.pdl ? ", dependent" : ""}`;
+  const how = `${row.memory}${row.pdl ? ", dependent" : ""}`;
   return `${kernelOf(row)}, ${heads} heads, ${row.tokens} tokens, ${how}`;
 }
 
@@ -210,12 +210,17 @@ function printRows(rows: readonly BenchRow[], io: Io): void {
   if (first === undefined) return;
   printTable(io, [
     [
-      ...["kernel", "q/k/v", "tokens", "cache", "pdl", "us", "floor", "empty", "over floor", "GB/s"],
+      ...["kernel", "q/k/v", "tokens", "memory", "pdl", "us", "floor", "empty", "over floor", "GB/s"],
       ...["spread", "waited", ""],
     ],
     ...rows.map((row) => [
       kernelOf(row),
-      ...[`${row.q_heads}/${row.k_heads}/${row.v_heads}`, `${row.tokens}`, row.cache, row.pdl ? "yes" : "no"],
+      ...[
+        `${row.q_heads}/${row.k_heads}/${row.v_heads}`,
+        `${row.tokens}`,
+        row.memory,
+        row.pdl ? "yes" : "no",
+      ],
       ...[row.us.toFixed(2), row.floor_us.toFixed(2), row.empty_us.toFixed(2)],
       ...[row.over_floor.toFixed(2), row.gbps.toFixed(0)],
       ...[percent(row.spread), percent(row.waited), isSteady(row) ? "" : "unsteady"],

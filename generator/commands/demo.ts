@@ -168,5 +168,5 @@ function batchOf(name: string, numTokens: number, firstPosition: number, rope: R
 function caseOf(kernel: ManifestKernel, { numTokens }: Batch): BenchCase {
   const { numQHeads, numKHeads, numVHeads } = MODEL;
   const heads = { q: numQHeads, k: numKHeads, v: numVHeads };
-  return { kernel, heads, tokens: numTokens, cache: "warm", pdl: false };
+  return { kernel, heads, tokens: numTokens, memory: "warm", pdl: false };
 }

@@ -27,45 +27,57 @@ import type { View } from "./view.js";
 
 /** Tensors whose place in the parameters was timed. Others come behind all that kernels without them read. */
 const FIRST_TENSORS = ["weight", "rope_table"];
+/** Tensors that say where and how a side is stored. */
+const STORE_TENSORS = ["cache", "cache_scale", "out_scale"];
+/** Tensors that the template writes by hand. */
+const OWN_TENSORS = ["in", "out", "positions", "slots"];
 
-const isTensor = ({ name, rule }: Input) =>
-  rule.kind === "tensor" && !["in", "out", "positions"].includes(name);
+const isTensor = ({ name, rule }: Input) => rule.kind === "tensor" && !OWN_TENSORS.includes(name);
 
 /** The parameters of kernels. Heads and positions are in the template. */
 export function paramsView(): View {
-  const tensorsOf = (inputs: readonly Input[], isFirst: boolean) =>
+  const isOther = (name: string) => ![...FIRST_TENSORS, ...STORE_TENSORS].includes(name);
+  const tensorsOf = (inputs: readonly Input[], isIt: (name: string) => boolean) =>
     inputs
-      .filter((input) => isTensor(input) && FIRST_TENSORS.includes(input.name) === isFirst)
+      .filter((input) => isTensor(input) && isIt(input.name))
       .map((input) => ({ ...paramOf(input), strides: stridesOf(input, optionalInputs(inputs)) }));
+  const isFirst = (name: string) => FIRST_TENSORS.includes(name);
   return {
-    headTensors: tensorsOf(HEADS, true),
-    sideTensors: tensorsOf(HEADS, false),
+    headTensors: tensorsOf(HEADS, isFirst),
+    sideTensors: tensorsOf(HEADS, isOther),
+    storeTensors: tensorsOf(HEADS, (name) => STORE_TENSORS.includes(name)),
     // None of these has strides.
-    callTensors: tensorsOf(ARGS_BEHIND, true).map(({ strides: _, ...rest }) => rest),
-    otherTensors: tensorsOf(ARGS_BEHIND, false),
+    callTensors: tensorsOf(ARGS_BEHIND, isFirst).map(({ strides: _, ...rest }) => rest),
+    otherTensors: tensorsOf(ARGS_BEHIND, isOther),
+    ...{ inBit: bitOf("in"), outBit: bitOf("out") },
     // In the order that was timed.
     numbers: ARGS_BEHIND.filter(({ type }) => type === "float")
       .map(({ name }) => ({ name }))
       .reverse(),
     ofEachHead: HEADS.filter(isTensor).flatMap(({ name, rule }) => {
-      if (rule.kind !== "tensor" || !rule.shape.includes("num_heads")) return [];
+      if (rule.kind !== "tensor" || rule.shape[0] !== "num_heads") return [];
       const stride = rule.strides.num_heads;
       return stride === undefined ? { field: name, none: "nullptr" } : { field: stride, none: "0" };
     }),
   };
 }
 
+/** The bit of an input of a side. */
+const bitOf = (name: string) => optionalInputs(HEADS).indexOf(name);
+
 const isOfKernel = ({ rule }: Input) => rule.kind === "tensor" && rule.dtype === "kernel";
 
 /** Tensors of the kernel's dtype are addressed in bytes, as heads are. */
 const paramOf = (input: Input): View => ({
   name: input.name,
-  type: isOfKernel(input) ? "const char *" : input.type,
+  type: !isOfKernel(input) ? input.type : input.type === "void *" ? "char *" : "const char *",
 });
 
 function stridesOf(input: Input, optional: readonly string[]): View[] {
   const strides = input.rule.kind === "tensor" ? Object.values(input.rule.strides) : [];
-  const elementBytes = isOfKernel(input) ? `element_bytes(inputs, ${optional.indexOf(input.name)})` : 1;
+  const elementBytes = isOfKernel(input)
+    ? `element_bytes(kernel, inputs, ${optional.indexOf(input.name)})`
+    : 1;
   return strides.map((stride) => ({ stride, elementBytes }));
 }
 
@@ -95,10 +107,11 @@ export function inputsView(): View {
     firstBytes: FIRST_ARGS_BYTES,
     allHeads: 2 ** optionalInputs(HEADS).length - 1,
     allArgs: 2 ** optionalInputs(ARGS_BEHIND).length - 1,
+    ...{ inBit: bitOf("in"), outBit: bitOf("out"), cacheBit: bitOf("cache") },
     tables: [...tablesOf("HEADS", layOut(HEADS).fields), ...tablesOf("ARGS", args)],
     runs: [
-      { table: "HEADS_ABSENT_RUNS", runs: absentRuns(layOut(HEADS).fields) },
-      { table: "ARGS_ABSENT_RUNS", runs: absentRuns(args) },
+      counted("HEADS_ABSENT_RUNS", "runs", absentRuns(layOut(HEADS).fields)),
+      counted("ARGS_ABSENT_RUNS", "runs", absentRuns(args)),
     ],
   };
 }
@@ -109,11 +122,20 @@ function tablesOf(struct: string, fields: readonly Field[]): View[] {
   const isOf = (rules: readonly string[]) => (view: View) => rules.includes(`${view.rule}`);
   const apart = ["absent", "tensor"];
   return [
-    { table: `${struct}_NUMBERS`, inputs: views.filter((view) => !isOf(apart)(view)) },
-    { table: `${struct}_TENSORS`, inputs: views.filter(isOf(["tensor"])) },
-    { table: `${struct}_ABSENT`, inputs: views.filter(isOf(["absent"])) },
+    counted(
+      `${struct}_NUMBERS`,
+      "inputs",
+      views.filter((view) => !isOf(apart)(view)),
+    ),
+    counted(`${struct}_TENSORS`, "inputs", views.filter(isOf(["tensor"]))),
+    counted(`${struct}_ABSENT`, "inputs", views.filter(isOf(["absent"]))),
   ];
 }
+
+/** A table of C, with the number of its rows. */
+const counted = (table: string, name: string, rows: readonly View[]): View => ({
+  ...{ table, count: rows.length, [name]: rows },
+});
 
 /** Runs of adjacent absent fields: a call compares each run as a whole. */
 function absentRuns(fields: readonly Field[]): View[] {
@@ -133,16 +155,17 @@ const typeName = (type: CType) => {
   return type === "float" ? "float32" : type.replace("_t", "");
 };
 
-/** Bytes of an element. 0: `position_bits` says it. */
+/** Bytes of an element. 0: the kernel says it, or the field with an index's bits. */
 const TENSOR_ELEMENT_BYTES: Readonly<Record<TensorDtype, number>> = {
-  kernel: 2,
-  position: 0,
+  kernel: 0,
+  index: 0,
   uint8: 1,
   uint64: 8,
   float32: 4,
 };
 
-const sizeName = (dimension: Dimension) => (dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension);
+const sizeName = (dimension: Dimension | "none") =>
+  dimension === "rotary_dim / 2" ? "rotary_pairs" : dimension;
 const alignmentName = (alignment: Alignment) =>
   typeof alignment === "number" ? alignment : alignment.toUpperCase();
 
@@ -157,25 +180,30 @@ function inputViews(fields: readonly Field[]): View[] {
   return fields.map(({ input, offset }) => {
     const { name, type, count = 1, rule } = input;
     const strides = rule.kind === "tensor" ? Object.entries(rule.strides) : [];
-    const [first, second] = strides.map(([size, stride]) => ({ size, stride, offset: offsetOf(stride) }));
+    const [first, second, third] = strides.map(([size, stride]) => ({
+      size,
+      stride,
+      offset: offsetOf(stride),
+    }));
     const none = { size: "none", stride: "", offset: 0 };
     const bit = optional.indexOf(input.of ?? name);
     const common = { name, offset, bytes: C_TYPES[type] * count, type: typeName(type), rule: rule.kind, bit };
-    const dimensions = { first: first ?? none, second: second ?? none };
+    const dimensions = { first: first ?? none, second: second ?? none, third: third ?? none };
     if (rule.kind !== "tensor") {
       const isStride = rule.kind === "stride";
       const over = isStride ? sizeName(rule.over) : "none";
       return {
         ...{ ...common, over, ...dimensions, alignment: isStride ? alignmentName(rule.alignment) : 0 },
-        ...{ contiguous: "none", elementBytes: 0, lengthOffset: 0, isExact: false },
+        ...{ contiguous: "none", elementBytes: 0, bitsOffset: 0, lengthOffset: 0, isExact: false },
       };
     }
     const { shape, alignment, isExact = false } = rule;
     return {
       ...{ ...common, over: "none", ...dimensions },
-      contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "num_tokens"),
+      contiguous: sizeName(shape.find((dimension) => rule.strides[dimension] === undefined) ?? "none"),
       alignment: alignmentName(alignment),
       elementBytes: TENSOR_ELEMENT_BYTES[rule.dtype],
+      bitsOffset: rule.bits === undefined ? 0 : offsetOf(rule.bits),
       lengthOffset: offsetOf(`${name}_length`),
       isExact,
     };

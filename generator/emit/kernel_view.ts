@@ -7,7 +7,7 @@
 import { AXES } from "../../dsl/axes.js";
 import type { KernelPlan, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../kernel_id.js";
-import { floatVectorType, vectorType } from "./spelling.js";
+import { byteVectorType, floatVectorType, vectorType } from "./spelling.js";
 import type { View, ViewValue } from "./view.js";
 
 /** The blocks of a stage's template. docs/stages.md says what belongs in each. */
@@ -24,6 +24,7 @@ function blockOf(block: Block, { name, values, reads, parts }: PlannedStage, mor
   const partials = Object.entries(parts).map(([part, file]) => [part, `stages/${name}/${file}`]);
   return {
     ...{ ...more, ...valueViews(values), reads, ...Object.fromEntries([...flags, ...partials]) },
+    isOptional: false,
     weightVector: values.weightDtype === "f32" ? "FloatVector" : "Vector",
     weightElement: values.weightDtype === "f32" ? "float" : "uint16_t",
     partial: `stages/${name}`,
@@ -63,6 +64,7 @@ function merged(stages: readonly PlannedStage[]): readonly PlannedStage[] {
       ),
       measures: Math.max(...same.map(({ measures }) => measures)),
       roundsAsModel: same.some((stage) => stage.roundsAsModel),
+      isSink: first?.isSink ?? false,
     };
   });
 }
@@ -78,8 +80,11 @@ function commonView(op: Op, plan: KernelPlan): View {
     headDim: point.headDim,
     dtype: point.dtype,
     rotaryPairs: plan.rotaryPairs,
+    hasBytes: Object.values(plan.inputDtypes).includes("e4m3"),
     trailing: (pairing?.start ?? 0) > 0,
-    hasFloatVectors: plan.float32Inputs.some((path) => path.includes(".")),
+    hasFloatVectors: Object.entries(plan.inputDtypes).some(
+      ([path, dtype]) => path.includes(".") && dtype === "f32",
+    ),
     // A kernel without pairing lies as NeoX with nothing rotated.
     pairs: `pairs/${pairing?.rope ?? "neox"}`,
   };
@@ -87,14 +92,39 @@ function commonView(op: Op, plan: KernelPlan): View {
 
 const functionOf = ({ sides }: PlannedBody) => `run_${sides.join("_and_")}`;
 
+/** The stages that change a head. */
+const changing = ({ stages }: PlannedBody) => stages.filter(({ isSink }) => !isSink);
+
+/** Whether a call may leave the output of these sides out. */
+const isOutOptional = ({ optionalInputs }: KernelPlan, { sides }: PlannedBody) =>
+  sides.some((side) => optionalInputs.includes(`${side}.out`));
+
+/** Whether a kernel needs more parameters than those of heads in its dtype. */
+const hasStores = ({ inputs, inputDtypes }: KernelPlan) =>
+  inputs.includes("slots") || Object.values(inputDtypes).includes("e4m3");
+
+/** The type of a kernel's parameters. */
+export const paramsType = (plan: KernelPlan): string => (hasStores(plan) ? "StoreParams" : "Params");
+
+/** What a body writes: whether anything in the kernel's dtype, and whether to `out`. */
+function storesOf({ stages }: PlannedBody): View {
+  const sinks = stages.filter(({ isSink }) => isSink);
+  return {
+    narrows: sinks.some(({ values }) => Object.values(values).includes("same")),
+    hasOut: sinks.some(({ reads }) => reads.out === true),
+  };
+}
+
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const { vectorElements, bodies } = plan;
-  const { pairsAtOnce, positionAxes, float32Inputs, inputs } = plan;
-  const cosSinDtype = float32Inputs.includes("cos_sin") ? "f32" : plan.point.dtype;
+  const { pairsAtOnce, positionAxes, inputDtypes, inputs } = plan;
+  const cosSinDtype = inputDtypes.cos_sin ?? plan.point.dtype;
   const more = {
     ...{ dtype: plan.point.dtype, cosSinDtype, pairsAtOnce },
     turnsAtOnce: Math.min(pairsAtOnce, TURNS_AT_ONCE_MAX),
   };
+  const sidesUpTo = (end: number) =>
+    bodies.slice(0, end).reduce((count, { sides }) => count + sides.length, 0);
   return {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
@@ -108,6 +138,9 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     vectorElements,
     fragments: plan.fragments,
     blockThreads: plan.blockThreads,
+    byteVectorType: byteVectorType(vectorElements),
+    paramsType: paramsType(plan),
+    ...{ hasStores: hasStores(plan), isBySide: plan.isBySide },
     sideCount: plan.sides.length,
     partial: plan.rotaryPairs > 0 && 2 * plan.rotaryPairs < plan.point.headDim,
     functions: merged(bodies.flatMap(({ stages }) => stages)).map((stage) =>
@@ -119,18 +152,23 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
       return {
         name: functionOf(body),
         text: body.text,
-        endSide: bodies.slice(0, i + 1).reduce((count, { sides }) => count + sides.length, 0),
+        firstSide: sidesUpTo(i),
+        endSide: sidesUpTo(i + 1),
+        ...storesOf(body),
         measures: once.some(({ measures }) => measures > 0),
         declare: onceBlock("declare"),
         // This order was timed. The other one changes the machine code of most kernels.
         load: onceBlock("load").reverse(),
         read: onceBlock("read"),
         prepare: onceBlock("prepare"),
-        apply: body.stages.slice(0, -1).map((stage, at) => ({
+        apply: changing(body).map((stage, at) => ({
           ...blockOf("apply", stage, more),
           clears: stage.measures > 0 && at > 0,
         })),
-        store: body.stages.map((stage) => blockOf("store", stage, more)),
+        store: body.stages.map((stage) => ({
+          ...blockOf("store", stage, more),
+          isOptional: isOutOptional(plan, body),
+        })),
       };
     }),
     entries: entriesOf(plan),
@@ -163,7 +201,7 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
   const { bodies } = plan;
   const { dtype } = plan.point;
   // Rotated interleaved pairs at a head's end are its last ones; with NeoX the rotated pairs are always the first.
-  const isFloat32 = plan.float32Inputs.includes("cos_sin");
+  const isFloat32 = plan.inputDtypes.cos_sin === "f32";
   const isLast = plan.pairing?.rope === "interleaved" && plan.pairing.start > 0;
   const more = {
     at: isLast ? "PAIRS - ROTARY_PAIRS + " : "",
@@ -173,12 +211,12 @@ export function cpuKernelView(op: Op, plan: KernelPlan): View {
     ...commonView(op, plan),
     roundsAsModel: bodies.some(({ stages }) => stages.some((stage) => stage.roundsAsModel)),
     read: merged(bodies.flatMap(({ stages }) => stages)).map((stage) => blockOf("read", stage, more)),
-    bodies: bodies.map((body) => cpuBodyView(body, more)),
+    bodies: bodies.map((body) => cpuBodyView(plan, body, more)),
   };
 }
 
 /** The stages before a measuring stage. They are applied once to measure, and once more after it. */
-function cpuBodyView(body: PlannedBody, more: View): View {
+function cpuBodyView(plan: KernelPlan, body: PlannedBody, more: View): View {
   const { stages } = body;
   const measuredBefore = (end: number) =>
     stages.slice(0, end).reduce((sum, { measures }) => sum + measures, 0);
@@ -202,7 +240,11 @@ function cpuBodyView(body: PlannedBody, more: View): View {
     declare: blocks("declare", once),
     prepare: blocks("prepare", once),
     replay,
-    apply: blocks("apply", stages.slice(0, -1)),
-    store: blocks("store", stages),
+    apply: blocks("apply", changing(body)),
+    store: blocks("store", stages).map((view) => ({ ...view, isOptional: isOutOptional(plan, body) })),
+    ...storesOf(body),
+    outElement: body.sides.some((side) => plan.inputDtypes[`${side}.out`] === "e4m3")
+      ? "uint8_t"
+      : "uint16_t",
   };
 }

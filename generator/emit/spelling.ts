@@ -18,6 +18,9 @@ export function vectorType(elements: number): string {
   return type;
 }
 
+/** The C++ type of a vector of e4m3. */
+export const byteVectorType = (elements: number): string => `uint${8 * elements}_t`;
+
 /** The C++ type of a vector of float32. */
 export const floatVectorType = (elements: number): string => (elements === 1 ? "float" : `float${elements}`);
 

@@ -7,8 +7,10 @@
 import { ARGS_BEHIND, HEADS, type Input, optionalInputs, SIDES, type Side } from "../../dsl/inputs.js";
 import { type Manifest, opOf } from "../../dsl/manifest.js";
 import { valueOn, written } from "../../dsl/points.js";
+import type { OtherDtype } from "../../dsl/stage.js";
+import { bytesOf } from "../../runtime/dtype.js";
 import type { AxisValue, KernelPlan, Op } from "../ir.js";
-import { layoutsOf } from "./kernel_view.js";
+import { layoutsOf, paramsType } from "./kernel_view.js";
 import { rawString } from "./spelling.js";
 
 export type ViewValue = string | number | boolean | View | readonly View[];
@@ -23,6 +25,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
     kernels: plans.map((plan) => ({
       id: plan.id,
       headDim: plan.point.headDim,
+      elementBytes: bytesOf(plan.point.dtype),
       rotaryPairs: plan.rotaryPairs,
       vectorElements: plan.vectorElements,
       pairsAtOnce: plan.pairsAtOnce,
@@ -35,6 +38,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
         symbol,
         dependentSymbol,
         sideCount: plan.sides.length,
+        paramsType: paramsType(plan),
         headsPerWarp,
         fragmentsPerLane,
       })),
@@ -44,11 +48,12 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
 
 /** The sides of a kernel in its order, and its inputs: a bit for each. */
 function takenView(plan: KernelPlan): View {
-  const { sides, inputs, optionalInputs: optional, float32Inputs: float32 } = plan;
+  const { sides, inputs, optionalInputs: optional, inputDtypes } = plan;
+  const withDtype = (dtype: OtherDtype) => inputs.filter((path) => inputDtypes[path] === dtype);
   const bits = (of: readonly Input[], paths: readonly string[], pathOf: (name: string) => string) =>
     optionalInputs(of).reduce((all, name, bit) => all + (paths.includes(pathOf(name)) ? 2 ** bit : 0), 0);
   const entry = (of: readonly Input[], pathOf: (name: string) => string) =>
-    `{ ${[inputs, optional, float32].map((paths) => bits(of, paths, pathOf)).join(", ")} }`;
+    `{ ${[inputs, optional, withDtype("f32"), withDtype("e4m3")].map((paths) => bits(of, paths, pathOf)).join(", ")} }`;
   const ofSide = (side: Side) => entry(HEADS, (name) => `${side}.${name}`);
   return {
     ...{ sides: sides.map((side) => SIDES.indexOf(side)).join(", "), sideCount: sides.length },

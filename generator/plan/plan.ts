@@ -8,6 +8,7 @@ import {
   bodiesOf,
   bodyText,
   callsOf,
+  copiedSides,
   expressionOf,
   inputsOf,
   kernelInputs,
@@ -15,7 +16,6 @@ import {
   pairingOf,
   positionAxesOf,
   type StageCall,
-  sidesOf,
   stageNamed,
   stagesAt,
   valuesOf,
@@ -44,6 +44,9 @@ const MIN_BLOCKS = [
   { from: 12, blocks: 5 },
 ];
 const FEWEST_PAIRS = 12;
+/** The same of kernels with code for each side, where ptxas takes more registers than it needs (H100, November 2026). */
+const MIN_BLOCKS_BY_SIDE = 10;
+const MIN_BLOCKS_BY_SIDE_E4M3 = 9;
 /** A bias, weights of float32 and roundings take as many registers as these pairs more. */
 const PAIRS_OF_MORE_INPUTS = 4;
 
@@ -74,7 +77,10 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
   const inputs = kernelInputs(stages, point);
   const hasMore = callsOf(stages).some((call) => readsMore(call, point));
-  const head = { fragments, vectorElements, morePairs: hasMore ? PAIRS_OF_MORE_INPUTS : 0 };
+  const isBySide = inputs.inputs.includes("slots") && bodies.every(({ sides }) => sides.length === 1);
+  const hasE4m3 = Object.values(inputs.inputDtypes).includes("e4m3");
+  const fewestBlocks = isBySide ? (hasE4m3 ? MIN_BLOCKS_BY_SIDE_E4M3 : MIN_BLOCKS_BY_SIDE) : undefined;
+  const head = { fragments, vectorElements, morePairs: hasMore ? PAIRS_OF_MORE_INPUTS : 0, fewestBlocks };
   const throughput = throughputLayout(head, lanesPerHead);
   return {
     id,
@@ -84,17 +90,18 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
       sides: body.sides,
       text: bodyText(body),
       expression: expressionOf(body.calls),
-      stages: [...body.calls.map((call) => planStage(call, point)), STORE],
+      stages: body.calls.map((call) => planStage(call, point)),
     })),
     sides: bodies.flatMap(({ sides }) => sides),
     ...inputs,
-    copiedSides: sidesOf(stages).filter((side) => stages[side]?.length === 0),
+    copiedSides: copiedSides(stages),
     positionAxes: positionAxesOf(stages, point),
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
     fragments,
     ...layoutOf(head, lanesPerHead),
     blockThreads: BLOCK_THREADS,
+    isBySide,
     throughput,
     throughputHeadsPerWarp: throughput.headsPerWarp,
     rotaryPairs,
@@ -113,9 +120,14 @@ interface Fragments {
   readonly fragments: number;
   readonly vectorElements: number;
   readonly morePairs: number;
+  /** The minimum of blocks of a lane with few pairs, if ptxas must be told. */
+  readonly fewestBlocks: number | undefined;
 }
 
-function layoutOf({ fragments, vectorElements, morePairs }: Fragments, lanesPerHead: number): Layout {
+function layoutOf(
+  { fragments, vectorElements, morePairs, fewestBlocks }: Fragments,
+  lanesPerHead: number,
+): Layout {
   const fragmentsPerLane = Math.ceil(fragments / lanesPerHead);
   const pairs = fragmentsPerLane * vectorElements;
   return {
@@ -123,7 +135,11 @@ function layoutOf({ fragments, vectorElements, morePairs }: Fragments, lanesPerH
     fragmentsPerLane,
     headsPerWarp: WARP_LANES / lanesPerHead,
     minBlocks:
-      pairs < FEWEST_PAIRS ? undefined : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
+      pairs < FEWEST_PAIRS
+        ? pairs <= VECTOR_ELEMENTS_MAX
+          ? fewestBlocks
+          : undefined
+        : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
   };
 }
 
@@ -170,7 +186,7 @@ function pairsAtOnce(pairing: Pairing | undefined, vectorElements: number): 1 | 
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
-  const { name, axes, inputs, measures, roundsAsModel, parts } = stageNamed(call.name);
+  const { name, axes, inputs, measures, roundsAsModel, isSink = false, parts } = stageNamed(call.name);
   const read = inputsOf(call, point);
   const values = valuesOf(call, point);
   return {
@@ -180,14 +196,9 @@ function planStage(call: StageCall, point: ConfigPoint): PlannedStage {
     parts: parts?.(values as never) ?? {},
     measures: measures?.(values as never) ?? 0,
     roundsAsModel: roundsAsModel?.(values as never) ?? false,
+    isSink,
   };
 }
-
-/** The end of every side: the result is written to `out`. It has templates but no word in the language. */
-const STORE: PlannedStage = {
-  ...{ name: "out", values: {}, reads: {}, parts: {} },
-  ...{ measures: 0, roundsAsModel: false },
-};
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

@@ -25,7 +25,7 @@ interface Parameter extends Record<string, string> {
 
 const DTYPES: Readonly<Record<TensorDtype, string>> = {
   kernel: "of q's dtype",
-  position: "int32 or int64",
+  index: "int32 or int64",
   uint8: "uint8",
   uint64: "uint64",
   float32: "float32",
@@ -54,7 +54,7 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
 /** Inputs that may be of float32 where the table of inputs says the kernel's dtype. */
 const FLOAT32 = new Set(
   [...STAGES.values()].flatMap(({ inputs }) =>
-    inputs.filter(({ isFloat32 }) => isFloat32 !== undefined).map(({ name }) => name),
+    inputs.filter(({ dtypes }) => dtypes?.f32 !== undefined).map(({ name }) => name),
   ),
 );
 
@@ -135,12 +135,12 @@ function headsOf(name: string, index: number): Parameter {
 /** A stage call, and all that it may stand for. */
 const formsOf = (call: StageCall): readonly StageCall[] => [
   call,
-  ...(stageNamed(call.name).becomes ?? []).flatMap(({ as }) => (as === "no side" ? [] : as)),
+  ...(stageNamed(call.name).becomes ?? []).flatMap(({ as }) => (as === "left alone" ? [] : as)),
 ];
 
 /** Whether at some point a kernel does nothing to a side. */
 const mayBeLeftAlone = (calls: readonly StageCall[] = []) =>
-  calls.some(({ name }) => stageNamed(name).becomes?.some(({ as }) => as === "no side"));
+  calls.some(({ name }) => stageNamed(name).becomes?.some(({ as }) => as === "left alone"));
 
 /** The names of the inputs that stages read at some point. */
 function inputsRead(calls: readonly StageCall[] = []): ReadonlySet<string> {

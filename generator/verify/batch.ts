@@ -6,15 +6,15 @@
  */
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import { type ManifestKernel, type ManifestOp, opOf } from "../../dsl/manifest.js";
-import { stagesAt } from "../../dsl/sides.js";
+import { type StageCall, stageNamed, stagesAt } from "../../dsl/sides.js";
 import type { ReferenceInputs } from "../../dsl/stage.js";
-import { decodingTable, encode, ulp } from "../../runtime/dtype.js";
+import { type Dtype, decodingTable, encode, type Patterns, ulp } from "../../runtime/dtype.js";
 import type { DeviceBuffer, ElementType, HostData } from "../../runtime/memory.js";
 import type { Kernel } from "../../runtime/op.js";
 import type { Library } from "../../runtime/open_library.js";
 import { Accuracy } from "./accuracy.js";
 import { type Batch, cosSinOf, madeTensors, type Region, type StridedHeads } from "./made_batch.js";
-import { headsOf, kernelSides, madeLength, madeOptions, readTensors } from "./made_call.js";
+import { headsOf, kernelSides, madeLength, madeOptions, outputDtype, readTensors } from "./made_call.js";
 import { oracleHead } from "./oracle.js";
 import { mirroredIntegers, randomBits, randomNumbers } from "./random.js";
 
@@ -40,7 +40,7 @@ export function runBatch(
   seed: number,
 ): BatchResult {
   const { dtype } = entry.point;
-  const { source, target = source } = batch;
+  const { source, target = source, paging } = batch;
   const isInPlace = batch.target === undefined;
   const cosSin = cosSinOf(batch, entry);
   const random = randomNumbers(seed);
@@ -48,45 +48,76 @@ export function runBatch(
     batch.exact === undefined
       ? randomBits(dtype, source.length, random)
       : mirroredIntegers(dtype, source.length, entry.point.headDim, random);
-  const overwritten = isInPlace ? before : randomBits(dtype, target.length, random);
   const op = opOf(library.manifest.ops, entry);
 
   using input = library.upload(dtype, before);
-  using output = isInPlace ? undefined : library.upload(dtype, overwritten);
   using rope = library.uploadRope(batch.rope);
   const made = new Map<string, Made>();
+  const written: Written[] = [];
+  const writable = (what: string, type: Dtype, bits: Patterns, buffer?: DeviceBuffer) => {
+    const memory = new Written(what, type, buffer ?? library.upload(type, bits as never), bits);
+    written.push(memory);
+    return memory;
+  };
   try {
+    const outputs = isInPlace
+      ? writable("the heads", dtype, before, input)
+      : writable("the heads", outputDtype(entry), randomBits(outputDtype(entry), target.length, random));
     for (const [tensor, type, was] of madeTensors(entry, batch, random)) {
       made.set(tensor.path, { what: tensor.field, buffer: library.upload(type, was), was });
     }
+    const caches = cacheMemories(entry, batch, (what, type, length) =>
+      writable(what, type, randomBits(type, length, random)),
+    );
     const turns = rope.turns.read(new BigUint64Array(rope.turns.length));
     const layouts = (region: Region, buffer: DeviceBuffer) =>
       Object.fromEntries(SIDES.map((side) => [side, { ...region[side], buffer }])) as never;
     const options = madeOptions(entry, {
       ...{ axisStride: batch.axisStride, rowStride: cosSin.rowStride, isByToken: cosSin.isByToken },
+      ...{ paging, isCacheOnly: batch.isCacheOnly, isWithoutScales: batch.isWithoutScales },
       counts: batch,
       in: layouts(source, input),
-      out: output === undefined ? undefined : layouts(target, output),
+      out: isInPlace ? undefined : layouts(target, outputs.buffer),
       isForEachHead: batch.weightForEachHead ?? false,
       ropeTable: rope,
       eps: batch.eps,
-      bufferOf: ({ path }) => (made.get(path) as Made).buffer,
+      bufferOf: ({ path }) => (caches.get(path) ?? (made.get(path) as Made)).buffer,
     });
     kernel.run({ ...options, pdl: batch.isDependent });
     library.synchronize();
-    const after = (output ?? input).read(new Uint16Array(target.length));
+    for (const memory of written) memory.read();
 
-    const judge = new Judge(entry, op, batch, { before, after, made });
+    const judge = new Judge(entry, op, batch, { before, outputs, caches, made });
     for (const side of kernelSides(entry)) judge.heads(side, source[side], target[side]);
     const touched =
-      judge.touched(overwritten) ??
+      written.map((memory) => memory.touched()).find((found) => found) ??
       (isInPlace ? undefined : changeOf("the input", input, before)) ??
       [...made.values()].map(({ what, buffer, was }) => changeOf(what, buffer, was)).find((found) => found) ??
       changeOf("the RoPE table", rope.turns, turns);
     return { accuracy: judge.accuracy, touched };
   } finally {
-    for (const { buffer } of made.values()) buffer.free();
+    for (const { buffer } of [...made.values(), ...written]) if (buffer !== input) buffer.free();
   }
+}
+
+/** Memory for the caches of k and v, by the paths of their inputs. They may share one buffer. */
+function cacheMemories(
+  entry: ManifestKernel,
+  { paging }: Batch,
+  writable: (what: string, dtype: Dtype, length: number) => Written,
+): ReadonlyMap<string, Written> {
+  const buffers = new Map<number, Written>();
+  const found = new Map<string, Written>();
+  for (const side of ["k", "v"] as const) {
+    const path = `${side}.cache`;
+    if (paging === undefined || !entry.inputs.includes(path)) continue;
+    const { buffer, length } = paging[side];
+    const dtype = entry.inputDtypes[path] === "e4m3" ? "e4m3" : entry.point.dtype;
+    const memory = buffers.get(buffer) ?? writable(`the cache of ${side}`, dtype, length);
+    buffers.set(buffer, memory);
+    found.set(path, memory);
+  }
+  return found;
 }
 
 /** The first change of a buffer, in words. */
@@ -96,9 +127,52 @@ function changeOf(what: string, buffer: DeviceBuffer, was: HostData[ElementType]
   return element < 0 ? undefined : `element ${element} of ${what}`;
 }
 
+/** Memory that a call writes: where it may, and what is there. */
+class Written {
+  readonly what: string;
+  readonly dtype: Dtype;
+  readonly buffer: DeviceBuffer;
+  readonly #was: Patterns;
+  readonly #covered: Uint8Array;
+  #now: Patterns;
+
+  constructor(what: string, dtype: Dtype, buffer: DeviceBuffer, was: Patterns) {
+    this.what = what;
+    this.dtype = dtype;
+    this.buffer = buffer;
+    this.#was = was;
+    this.#now = was;
+    this.#covered = new Uint8Array(was.length);
+  }
+
+  read(): void {
+    this.#now = this.buffer.read(this.#was.slice() as never) as Patterns;
+  }
+
+  /** Elements that the call had to write, as numbers if they are judged. */
+  head(start: number, length: number, isJudged: boolean): Float64Array | undefined {
+    this.#covered.fill(1, start, start + length);
+    return isJudged ? decoded(this.dtype, this.#now, start, length) : undefined;
+  }
+
+  /** A changed element that no head covers, in words. */
+  touched(): string | undefined {
+    const element = this.#now.findIndex((bits, i) => this.#covered[i] === 0 && bits !== this.#was[i]);
+    return element < 0 ? undefined : `element ${element} outside ${this.what}`;
+  }
+}
+
+function decoded(dtype: Dtype, bits: Patterns, start: number, length: number): Float64Array {
+  const table = decodingTable(dtype);
+  const numbers = new Float64Array(length);
+  for (let i = 0; i < length; i++) numbers[i] = table[bits[start + i] ?? 0] ?? Number.NaN;
+  return numbers;
+}
+
 interface Data {
-  readonly before: Uint16Array;
-  readonly after: Uint16Array;
+  readonly before: Patterns;
+  readonly outputs: Written;
+  readonly caches: ReadonlyMap<string, Written>;
   readonly made: ReadonlyMap<string, Made>;
 }
 
@@ -109,8 +183,6 @@ class Judge {
   readonly #op: ManifestOp;
   readonly #batch: Batch;
   readonly #data: Data;
-  readonly #covered: Uint8Array;
-  readonly #numbers: Float64Array;
 
   constructor(entry: ManifestKernel, op: ManifestOp, batch: Batch, data: Data) {
     this.accuracy = new Accuracy(entry.point.dtype);
@@ -118,8 +190,6 @@ class Judge {
     this.#op = op;
     this.#batch = batch;
     this.#data = data;
-    this.#covered = new Uint8Array(data.after.length);
-    this.#numbers = decodingTable(entry.point.dtype);
   }
 
   heads(side: Side, from: StridedHeads, to: StridedHeads): void {
@@ -127,18 +197,46 @@ class Judge {
     const { numTokens, judgeEvery = 1 } = this.#batch;
     const numHeads = headsOf(this.#batch)[side];
     const stages = stagesAt(this.#op.stages, point)[side] ?? [];
+    const isSink = ({ name }: StageCall) => stageNamed(name).isSink === true;
+    const changing = stages.filter((call) => !isSink(call));
     const inputsOf = this.#inputsOf(side, numHeads);
     for (let token = 0; token < numTokens; token++) {
       const isJudged = token % judgeEvery === 0 || token === numTokens - 1;
       for (let head = 0; head < numHeads; head++) {
-        const [source, target] = [startOf(from, token, head), startOf(to, token, head)];
-        this.#covered.fill(1, target, target + point.headDim);
-        if (!isJudged) continue;
-        const x = this.#decode(this.#data.before, source, point.headDim);
-        const exact = oracleHead(stages, point, x, inputsOf(token, head));
-        this.accuracy.addHead(this.#decode(this.#data.after, target, point.headDim), exact);
+        const x = () => decoded(point.dtype, this.#data.before, startOf(from, token, head), point.headDim);
+        for (const sink of stages.filter(isSink)) {
+          const place = this.#placeOf(sink, side, to, token, head);
+          const stored = place?.memory.head(place.start, point.headDim, isJudged);
+          if (place === undefined || stored === undefined) continue;
+          const exact = oracleHead([...changing, sink], point, x(), inputsOf(token, head));
+          this.accuracy.addHead(stored, exact, place.memory.dtype);
+        }
       }
     }
+  }
+
+  /** Where a stage writes a head; undefined if it does not. */
+  #placeOf(
+    { name }: StageCall,
+    side: Side,
+    to: StridedHeads,
+    token: number,
+    head: number,
+  ): { readonly memory: Written; readonly start: number } | undefined {
+    const { outputs, caches } = this.#data;
+    const { paging, isCacheOnly = false } = this.#batch;
+    if (name === "out") {
+      const isLeftOut = isCacheOnly && this.#entry.optionalInputs.includes(`${side}.out`);
+      return isLeftOut ? undefined : { memory: outputs, start: startOf(to, token, head) };
+    }
+    const memory = caches.get(`${side}.cache`);
+    if (memory === undefined || paging === undefined || side === "q") return undefined;
+    const slot = Number(paging.slots[token]);
+    if (slot < 0) return undefined;
+    const { offset, blockStride, slotStride, headStride } = paging[side];
+    const block = Math.floor(slot / paging.blockSize);
+    const inBlock = slot - block * paging.blockSize;
+    return { memory, start: offset + block * blockStride + inBlock * slotStride + head * headStride };
   }
 
   /** The inputs of one head of one token, for the references. */
@@ -182,29 +280,20 @@ class Judge {
         throw new RangeError(`a reference reads ${name}, which the kernel is not given`);
       return value;
     };
+    const isLeftOut = (name: string) =>
+      (this.#batch.isWithoutScales ?? false) && this.#entry.optionalInputs.includes(`${side}.${name}`);
     return (token, head) => ({
       tensor: (name) => found(name, elementsOf.get(name))(token, head),
+      isGiven: (name) => elementsOf.has(name) && !isLeftOut(name),
       number: (name) => found(name, numbers.get(name)),
-      rounded: (x) => this.#numbers[encode(dtype, x)] ?? Number.NaN,
+      rounded: (x) => decodingTable(dtype)[encode(dtype, x)] ?? Number.NaN,
       ulp: (x) => ulp(dtype, x),
     });
   }
 
   #elements(of: HostData[ElementType], start: number, length: number): Float64Array {
-    if (of instanceof Uint16Array) return this.#decode(of, start, length);
+    if (of instanceof Uint16Array) return decoded(this.#entry.point.dtype, of, start, length);
     return Float64Array.from(of.subarray(start, start + length), Number);
-  }
-
-  /** A changed element that no head covers, in words. */
-  touched(was: Uint16Array): string | undefined {
-    const element = this.#data.after.findIndex((bits, i) => this.#covered[i] === 0 && bits !== was[i]);
-    return element < 0 ? undefined : `element ${element} outside the heads`;
-  }
-
-  #decode(bits: Uint16Array, start: number, length: number): Float64Array {
-    const numbers = new Float64Array(length);
-    for (let i = 0; i < length; i++) numbers[i] = this.#numbers[bits[start + i] ?? 0] ?? Number.NaN;
-    return numbers;
   }
 }
 

@@ -9,7 +9,8 @@ import type { LaunchInfo } from "../../runtime/op.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { REL_ERROR_MIN_ELEMENTS } from "./accuracy.js";
 import { type Batch, headsFirst, rowsOf } from "./made_batch.js";
-import { type Counts, headsOf, isAlwaysForEachHead, readTensors } from "./made_call.js";
+import { type Counts, headsOf, isAlwaysForEachHead, needsOutput, readTensors } from "./made_call.js";
+import { type PagingOptions, pagingOf } from "./paging.js";
 
 /**
  * Guard elements before and after a batch in place. Out of place there are none, so that memory tools see every access beyond
@@ -34,18 +35,34 @@ export interface Sketch {
   readonly eps?: number;
   readonly weightForEachHead?: boolean;
   readonly judgeEvery?: number;
+  /** Of kernels that write a cache. Default: outputs are given, and scales. */
+  readonly paging?: PagingOptions;
+  readonly isCacheOnly?: boolean;
+  readonly isWithoutScales?: boolean;
 }
 
 const SKETCHES: readonly Sketch[] = [
   {
     ...{ name: "strided, YaRN, int64 positions", tokens: 37, q: 5, k: 1, v: 3 },
     ...{ memory: "rows with gaps", hasInt64Positions: true, hasYarn: true },
+    paging: { kind: "packed", blockSize: 3, gap: 8, hasInt64Slots: true },
   },
-  { name: "out of place", tokens: 13, q: 2, k: 7, v: 2, memory: "out of place", hasYarn: true, eps: 1e-5 },
+  {
+    name: "out of place",
+    tokens: 13,
+    q: 2,
+    k: 7,
+    v: 2,
+    memory: "out of place",
+    hasYarn: true,
+    eps: 1e-5,
+    paging: { kind: "pool" },
+    isWithoutScales: true,
+  },
   { name: "a weight for each head, a large eps", tokens: 9, q: 5, k: 3, weightForEachHead: true, eps: 0.3 },
   { name: "no k heads", tokens: 7, q: 3, k: 0, v: 2 },
   { name: "no q heads, no v heads", tokens: 7, q: 0, k: 3, v: 0, memory: "out of place" },
-  { name: "one token", tokens: 1, q: 32, k: 8, v: 8, hasYarn: true },
+  { name: "one token", tokens: 1, q: 32, k: 8, v: 8, hasYarn: true, isCacheOnly: true },
   { name: "no tokens", tokens: 0, q: 3, k: 2 },
 ];
 
@@ -177,8 +194,10 @@ export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): 
     const any = sketch.hasInt64Positions ? int64Positions(all) : cyclingPositions(all);
     const positions = entry.inputs.includes("cos_sin") ? withinRows(any, cosSin.rows) : any;
     const rope = sketch.hasYarn ? yarn : plain;
-    const regions = regionsFor(headDim, counts, sketch.memory, entry.copiedSides.length > 0);
+    const regions = regionsFor(headDim, counts, sketch.memory, needsOutput(entry));
+    const { isCacheOnly = false, isWithoutScales = false } = sketch;
     return {
+      ...{ paging: pagingOf(entry, counts, sketch.paging), isCacheOnly, isWithoutScales },
       ...{ name, ...counts, ...regions, positions, axisStride, cosSin },
       ...{ rope, eps, weightForEachHead, judgeEvery },
     };

@@ -7,19 +7,25 @@ import type { ManifestKernel, ManifestOp } from "../../dsl/manifest.js";
 import { stageNamed, stagesAt, valuesOf } from "../../dsl/sides.js";
 import { ropeTable } from "../../runtime/rope_table.js";
 import { type Batch, rowsOf } from "./made_batch.js";
+import { needsOutput } from "./made_call.js";
+import { pagingOf } from "./paging.js";
 
 const COUNTS = { numTokens: 41, numQHeads: 5, numKHeads: 3, numVHeads: 2 };
 
 export function exactBatches(entry: ManifestKernel, op: ManifestOp): Batch[] {
   const sides = Object.values(stagesAt(op.stages, entry.point)).map((calls) =>
     (calls ?? []).map((call) => {
-      const { measures, roundsAsModel } = stageNamed(call.name);
+      const { measures, roundsAsModel, isSink = false } = stageNamed(call.name);
       const values = valuesOf(call, entry.point) as never;
-      return { measures: (measures?.(values) ?? 0) > 0, rounds: roundsAsModel?.(values) ?? false };
+      return {
+        measures: (measures?.(values) ?? 0) > 0,
+        rounds: isSink || (roundsAsModel?.(values) ?? false),
+        isSink,
+      };
     }),
   );
   // A stage that rounds once leaves numbers between those of 16 bits, so the last float32 bit shows.
-  if (sides.flat().length === 0 || !sides.flat().every(({ rounds }) => rounds)) return [];
+  if (sides.flat().every(({ isSink }) => isSink) || !sides.flat().every(({ rounds }) => rounds)) return [];
   // What a norm leaves has no exact sum, and what a rotation leaves only by quarter turns.
   if (sides.some((stages) => stages.filter(({ measures }) => measures).length > 1)) return [];
   const isMeasuredFirst = sides.every((stages) => stages.slice(1).every(({ measures }) => !measures));
@@ -34,6 +40,7 @@ export function exactBatches(entry: ManifestKernel, op: ManifestOp): Batch[] {
       { length: entry.positionAxes * COUNTS.numTokens },
       (_, i) => i % COUNTS.numTokens,
     ),
-    ...(entry.copiedSides.length > 0 ? { target: source } : {}),
+    ...(needsOutput(entry) ? { target: source } : {}),
+    paging: pagingOf(entry, COUNTS),
   }));
 }

@@ -5,11 +5,12 @@
  */
 import type { Side } from "../../dsl/inputs.js";
 import type { ManifestKernel } from "../../dsl/manifest.js";
-import { CALL_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
+import { CALL_TENSORS, type Tensor, typesOf } from "../../runtime/call_inputs.js";
 import { encode } from "../../runtime/dtype.js";
 import type { ElementType, HostData } from "../../runtime/memory.js";
 import type { RopeTable } from "../../runtime/rope_table.js";
 import { type Counts, headsOf, kernelSides, madeLength, readTensors } from "./made_call.js";
+import type { Paging } from "./paging.js";
 import { randomFloats, randomWeights } from "./random.js";
 
 /** Where heads lie in a buffer, in elements. */
@@ -64,6 +65,12 @@ export interface Batch extends Counts {
    * cosines and sines are 0, 1 or -1. Default: random numbers.
    */
   readonly exact?: "integers" | "eighth turns" | "quarter turns";
+  /** The caches; needed if the kernel writes some. */
+  readonly paging?: Paging | undefined;
+  /** Whether outputs are left out where a cache is written. */
+  readonly isCacheOnly?: boolean;
+  /** Whether scales are left out. */
+  readonly isWithoutScales?: boolean;
   /** The oracle judges every n-th token; default: all. Memory around the heads is always compared. */
   readonly judgeEvery?: number;
 }
@@ -101,22 +108,15 @@ export function* madeTensors(
     if (tensor.path === "cos_sin" && (batch.exact === "quarter turns" || batch.exact === "eighth turns"))
       return exactTurns(tensor, length, entry, cosSin.rowStride, batch.exact, random);
     const isSigned = ["cos_sin", "bias"].includes(tensor.path.replace(/^.\./, ""));
-    if (entry.float32Inputs.includes(tensor.path))
-      return [tensor, "float32", randomFloats(length, random, isSigned)];
-    switch (tensor.dtype) {
-      case "kernel":
-        return [tensor, dtype, randomWeights(dtype, length, random, isSigned)];
-      case "uint8":
-        return [tensor, "uint8", Uint8Array.from({ length }, () => random() * entry.positionAxes)];
-      case "float32":
-        return [tensor, "float32", randomFloats(length, random)];
-      case "position":
-        return [tensor, positions instanceof Int32Array ? "int32" : "int64", positions];
-      case "uint64":
-        throw new RangeError(`${tensor.path}: nothing is made up of uint64 but the RoPE table`);
-      default:
-        return tensor.dtype satisfies never;
+    if (tensor.dtype === "index") {
+      const indices = tensor.path === "slots" ? (batch.paging?.slots ?? positions) : positions;
+      return [tensor, indices instanceof Int32Array ? "int32" : "int64", indices];
     }
+    const [type] = typesOf(entry, tensor);
+    if (type === "float32") return [tensor, type, randomFloats(length, random, isSigned)];
+    if (type === "uint8")
+      return [tensor, type, Uint8Array.from({ length }, () => random() * entry.positionAxes)];
+    return [tensor, type, randomWeights(dtype, length, random, isSigned)];
   };
   for (const side of kernelSides(entry)) {
     for (const tensor of readTensors(entry, side)) {
@@ -137,7 +137,7 @@ export function* madeTensors(
 function exactTurns(
   tensor: Tensor,
   length: number,
-  { point, pairing, float32Inputs }: ManifestKernel,
+  { point, pairing, inputDtypes }: ManifestKernel,
   rowStride: number,
   turn: "eighth turns" | "quarter turns",
   random: () => number,
@@ -153,6 +153,6 @@ function exactTurns(
       numbers[row + pairs + pair] = isQuarter ? ([0, 1, 0, -1][turns] ?? 0) : cosine * (1 + turns * 2 ** -23);
     }
   }
-  if (float32Inputs.includes(tensor.path)) return [tensor, "float32", numbers];
+  if (inputDtypes[tensor.path] === "f32") return [tensor, "float32", numbers];
   return [tensor, point.dtype, Uint16Array.from(numbers, (number) => encode(point.dtype, number))];
 }

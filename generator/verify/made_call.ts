@@ -8,8 +8,10 @@ import { SIDES, type Side } from "../../dsl/inputs.js";
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { DeviceRope, RunOptions } from "../../runtime/call.js";
 import { CALL_TENSORS, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
-import type { Heads, HeadsLayout } from "../../runtime/heads.js";
+import type { Dtype } from "../../runtime/dtype.js";
+import type { CacheLayout, Heads, HeadsLayout } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
+import type { Paging } from "./paging.js";
 
 /** The counts of a batch. */
 export interface Counts {
@@ -36,8 +38,8 @@ export function madeLength(
 }
 
 /** Whether heads cannot share the tensor. */
-export const isAlwaysForEachHead = ({ shape, strides }: Tensor): boolean =>
-  shape.includes("num_heads") && strides.length === 0;
+export const isAlwaysForEachHead = ({ shape, numbers }: Tensor): boolean =>
+  shape.includes("num_heads") && numbers.length === 0;
 
 /** The sides that a kernel works on. */
 export const kernelSides = ({ inputs }: ManifestKernel): readonly Side[] =>
@@ -46,9 +48,20 @@ export const kernelSides = ({ inputs }: ManifestKernel): readonly Side[] =>
 /** The tensors of a side that a kernel reads, besides the heads. */
 export function readTensors(entry: ManifestKernel, side: Side): readonly Tensor[] {
   return SIDE_TENSORS[side].filter(
-    ({ name, path }) => name !== "in" && name !== "out" && entry.inputs.includes(path),
+    ({ name, path }) => !["in", "out", "cache"].includes(name) && entry.inputs.includes(path),
   );
 }
+
+/** The dtype of the outputs. */
+export function outputDtype({ point, inputDtypes }: ManifestKernel): Dtype {
+  return Object.entries(inputDtypes).some(([path, dtype]) => path.endsWith(".out") && dtype === "e4m3")
+    ? "e4m3"
+    : point.dtype;
+}
+
+/** Whether the outputs must lie elsewhere than the inputs. */
+export const needsOutput = (entry: ManifestKernel): boolean =>
+  entry.copiedSides.length > 0 || outputDtype(entry) !== entry.point.dtype;
 
 export interface MadeCall {
   readonly counts: Counts;
@@ -56,6 +69,12 @@ export interface MadeCall {
   readonly in: Readonly<Record<Side, HeadsLayout>>;
   /** Default: in place. */
   readonly out?: { readonly [S in Side]?: HeadsLayout } | undefined;
+  /** The caches, if the kernel writes some. */
+  readonly paging?: Paging | undefined;
+  /** Whether outputs are left out where there is a cache. */
+  readonly isCacheOnly?: boolean | undefined;
+  /** Whether tensors are left out that a call may leave out: scales. */
+  readonly isWithoutScales?: boolean | undefined;
   /** Whether each head has its own inputs, even if heads could share them. */
   readonly isForEachHead: boolean;
   readonly ropeTable: DeviceRope;
@@ -70,24 +89,43 @@ export interface MadeCall {
   readonly bufferOf: (tensor: Tensor) => DeviceBuffer;
 }
 
+/** The cache of a side. */
+function cacheLayout({ paging, bufferOf }: MadeCall, side: "k" | "v", tensor: Tensor): CacheLayout {
+  if (paging === undefined) throw new RangeError("the kernel writes a cache, and none was made");
+  const { buffer: _, length: __, ...place } = paging[side];
+  return { buffer: bufferOf(tensor), ...place };
+}
+
 /** The options that the kernel takes, and no others. */
 export function madeOptions(entry: ManifestKernel, call: MadeCall): RunOptions {
   const { headDim } = entry.point;
+  const isTaken = (path: string) => entry.inputs.includes(path);
   const counts = headsOf(call.counts);
   const heads = (side: Side): Heads => {
-    const given = readTensors(entry, side).map((tensor) => {
-      const buffer = call.bufferOf(tensor);
-      const { ofOne } = madeLength(tensor, headDim, counts[side], call.isForEachHead);
-      const headStride = call.isForEachHead ? ofOne : 0;
-      return [tensor.name, tensor.strides.length === 0 ? buffer : { buffer, headStride }];
-    });
-    return { in: call.in[side], out: call.out?.[side], numHeads: counts[side], ...Object.fromEntries(given) };
+    const isGivenTensor = ({ path }: Tensor) =>
+      !(call.isWithoutScales && entry.optionalInputs.includes(path));
+    const given = readTensors(entry, side)
+      .filter(isGivenTensor)
+      .map((tensor) => {
+        const buffer = call.bufferOf(tensor);
+        const { ofOne } = madeLength(tensor, headDim, counts[side], call.isForEachHead);
+        const headStride = call.isForEachHead ? ofOne : 0;
+        return [tensor.name, tensor.numbers.length === 0 ? buffer : { buffer, headStride }];
+      });
+    const isLeftOut = call.isCacheOnly === true && entry.optionalInputs.includes(`${side}.out`);
+    const out = isTaken(`${side}.out`) ? (isLeftOut ? null : call.out?.[side]) : undefined;
+    const cache = SIDE_TENSORS[side].find(({ path, name }) => name === "cache" && isTaken(path));
+    return {
+      ...{ in: call.in[side], out, numHeads: counts[side] },
+      ...(cache === undefined || side === "q" ? {} : { cache: cacheLayout(call, side, cache) }),
+      ...Object.fromEntries(given),
+    };
   };
-  const isTaken = (path: string) => entry.inputs.includes(path);
   const isGiven = ({ path }: Tensor) =>
     isTaken(path) && path !== "rope_table" && !(path === "positions" && call.isByToken === true);
   const given = (tensor: Tensor) => {
     const buffer = call.bufferOf(tensor);
+    if (tensor.path === "slots") return { buffer, blockSize: call.paging?.blockSize };
     if (tensor.path === "positions" && entry.positionAxes > 1) return { buffer, axisStride: call.axisStride };
     return tensor.path === "cos_sin" ? { buffer, rowStride: call.rowStride } : buffer;
   };

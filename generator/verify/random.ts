@@ -1,9 +1,9 @@
 /**
  * Made-up data: the same on every machine.
  *
- * In: a seed. Out: random numbers, and bit patterns of sixteen-bit floats. Pure, but for the state of a generator.
+ * In: a seed. Out: random numbers, and bit patterns of floats of 16 or 8 bits. Pure, but for the state of a generator.
  */
-import { type Dtype, encode } from "../../runtime/dtype.js";
+import { bytesOf, type Dtype, encode, encodeAll, type Patterns } from "../../runtime/dtype.js";
 
 /** xorshift32: uniform in [0, 1), the same on every machine. */
 export function randomNumbers(seed: number): () => number {
@@ -26,11 +26,16 @@ const SCALES = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8];
 const BLOCK = 256;
 
 /** Roughly normal values, in blocks of different scale. */
-export function randomBits(dtype: Dtype, length: number, random: () => number): Uint16Array {
+export function randomBits<D extends Dtype>(dtype: D, length: number, random: () => number): Patterns<D> {
   const drawn = Math.min(DRAWN, length);
   const normal = Float64Array.from({ length: drawn }, () => random() + random() + random() + random() - 2);
-  const scaled = SCALES.map((scale) => Uint16Array.from(normal, (value) => encode(dtype, scale * value)));
-  const bits = new Uint16Array(length);
+  const scaled = SCALES.map((scale) =>
+    encodeAll<Dtype>(
+      dtype,
+      normal.map((value) => scale * value),
+    ),
+  );
+  const bits: Patterns = bytesOf(dtype) === 1 ? new Uint8Array(length) : new Uint16Array(length);
   const period = Math.min(length, PERIOD);
   let numbers = bits;
   for (let i = 0; i < period; i++) {
@@ -40,7 +45,7 @@ export function randomBits(dtype: Dtype, length: number, random: () => number): 
   for (let filled = period; filled < length; filled += period) {
     bits.copyWithin(filled, 0, Math.min(period, length - filled));
   }
-  return bits;
+  return bits as Patterns<D>;
 }
 
 /** Integers from -3 to 3; each `span` of them is zero in sum, whatever its place. */

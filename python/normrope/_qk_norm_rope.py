@@ -13,8 +13,8 @@ from ._library import LibraryPath
 #: The call, with the arguments that are memory in the order of the table of inputs.
 FORM = shipped_form(
     (
-        "q", "q_out", "q_weight", "q_bias", "k", "k_out", "k_weight", "k_bias", "v", "v_out", "positions", "pair_axes",
-        "cos_sin", "rope_table",
+        "q", "q_out", "q_weight", "q_bias", "k", "k_out", "k_weight", "k_bias", "k_cache", "k_cache_scale", "v",
+        "v_out", "v_cache", "v_cache_scale", "positions", "pair_axes", "cos_sin", "slots", "rope_table",
     )
 )
 
@@ -30,11 +30,16 @@ def qk_norm_rope(
     k_out: Any = None,
     k_weight: Any = None,
     k_bias: Any = None,
+    k_cache: Any = None,
+    k_cache_scale: Any = None,
     v_out: Any = None,
+    v_cache: Any = None,
+    v_cache_scale: Any = None,
     positions: Any = None,
     pair_axes: Any = None,
     rope_table: Any = None,
     cos_sin: Any = None,
+    slots: Any = None,
     attention_factor: float | None = None,
     eps: float | None = None,
     rope: str | None = None,
@@ -66,7 +71,11 @@ def qk_norm_rope(
         k_out: Where the results of k go, of k's shape; default: a new tensor.
         k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
         k_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
+        k_cache: `[blocks, block_size, num_heads, head_dim]`, of q's dtype.
+        k_cache_scale: `[]` or `[num_heads]`, float32.
         v_out: Where the results of v go, of v's shape; default: a new tensor.
+        v_cache: `[blocks, block_size, num_heads, head_dim]`, of q's dtype.
+        v_cache_scale: `[]` or `[num_heads]`, float32.
         positions: `[num_tokens]`, or `[axes, num_tokens]` with `pair_axes`; a batch comes before the tokens. int32 or
             int64. With a table any value, since angles are reduced exactly. With `cos_sin` the index of a row; left
             out if rows are the tokens'.
@@ -76,6 +85,7 @@ def qk_norm_rope(
             Without a table and `cos_sin` nothing rotates.
         cos_sin: `[rows, rotary_dim]`, of q's dtype or float32, in place of a table: cosines, then sines, of a
             position; or of a token, `[num_tokens, rotary_dim]`, also with a batch in front.
+        slots: `[num_tokens]`, int32 or int64.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
         eps: Added to the mean of squares; 0, or from 2^-126 on. Needed if the kernel takes it.
         rope: One of neox, interleaved. Needed if rotary_dim gives it a meaning.
@@ -107,7 +117,8 @@ def qk_norm_rope(
     results = apply(
         FORM,
         (
-            q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, v, v_out, positions, pair_axes, cos_sin,
+            q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, k_cache, k_cache_scale, v, v_out, v_cache,
+            v_cache_scale, positions, pair_axes, cos_sin, slots,
         ),
         rope_table,
         (
@@ -128,10 +139,15 @@ def qk_norm_rope_(
     q_bias: Any = None,
     k_weight: Any = None,
     k_bias: Any = None,
+    k_cache: Any = None,
+    k_cache_scale: Any = None,
+    v_cache: Any = None,
+    v_cache_scale: Any = None,
     positions: Any = None,
     pair_axes: Any = None,
     rope_table: Any = None,
     cos_sin: Any = None,
+    slots: Any = None,
     attention_factor: float | None = None,
     eps: float | None = None,
     rope: str | None = None,
@@ -151,7 +167,8 @@ def qk_norm_rope_(
     apply_in_place(
         FORM,
         (
-            q, None, q_weight, q_bias, k, None, k_weight, k_bias, v, None, positions, pair_axes, cos_sin,
+            q, None, q_weight, q_bias, k, None, k_weight, k_bias, k_cache, k_cache_scale, v, None, v_cache,
+            v_cache_scale, positions, pair_axes, cos_sin, slots,
         ),
         rope_table,
         (

@@ -18,6 +18,14 @@ inline int64_t rows_of(const normrope_args &args, const KernelEntry &kernel) {
   return rest <= 0 || args.cos_sin_row_stride <= 0 ? 1 : rest / args.cos_sin_row_stride + 1;
 }
 
+// The blocks of a side's cache that are known to be there; two if its length is not known.
+inline int64_t blocks_of(const normrope_args &args, const normrope_heads &heads, const KernelEntry &kernel) {
+  if (heads.cache_length == 0) return 2;
+  const int64_t one = (args.block_size - 1) * heads.cache_slot_stride + (heads.num_heads - 1) * heads.cache_head_stride + kernel.head_dim;
+  const int64_t rest = heads.cache_length - one;
+  return rest <= 0 || heads.cache_block_stride <= 0 ? 1 : rest / heads.cache_block_stride + 1;
+}
+
 // A struct under check: all the arguments, or a side.
 struct Scope {
   const KernelEntry &kernel;
@@ -47,6 +55,8 @@ struct Scope {
       case Size::rotary_pairs: return kernel.rotary_pairs;
       case Size::position_axes: return kernel.position_axes;
       case Size::rows: return rows_of(args, kernel);
+      case Size::blocks: return blocks_of(args, *heads, kernel);
+      case Size::block_size: return args.block_size;
       default: return 1;
     }
   }
@@ -72,9 +82,8 @@ inline Text value_of(const Scope &scope, const Input &input, size_t offset) {
 }
 
 inline int64_t element_bytes(const Scope &scope, const Input &input) {
-  if (input.element_bytes == 0) return scope.args.position_bits / 8;
-  const bool is_float32 = input.bit >= 0 && (scope.inputs.float32 >> input.bit & 1) != 0;
-  return is_float32 ? sizeof(float) : input.element_bytes;
+  if (input.bits_offset != 0) return scope.read<int64_t>(input.bits_offset) / 8;
+  return input.element_bytes != 0 ? input.element_bytes : element_bytes(scope.kernel, scope.inputs, input.bit);
 }
 
 // Whether a stride is never used: over one token or head. Positions may reach more rows of cos_sin than are known to be there.

@@ -2,6 +2,7 @@
 #include "validate.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cfloat>
 #include <cmath>
 
@@ -23,14 +24,16 @@ int check_absent(const Scope &scope, const Input &input) {
   for (size_t offset = input.offset; offset < input.offset + input.bytes; offset += word) {
     if ((word == sizeof(int64_t) ? scope.read<int64_t>(offset) : scope.read<int32_t>(offset)) == 0) continue;
     const char *const zero = input.type == Type::pointer ? "NULL" : "0";
-    return refuse(scope.name(input.name), value_of(scope, input, offset), Text("%s: this kernel does not take it", zero));
+    const bool is_left_out = input.bit >= 0 && (scope.inputs.taken >> input.bit & 1) != 0;
+    return refuse(scope.name(input.name), value_of(scope, input, offset),
+                  Text("%s: %s", zero, is_left_out ? "the tensor that it belongs to is NULL" : "this kernel does not take it"));
   }
   return NORMROPE_OK;
 }
 
 // Whether absent fields are all 0. A call compares them in runs, and looks at single fields only to report one.
 template <size_t N>
-bool are_absent(const Scope &scope, const Run (&runs)[N]) {
+bool are_absent(const Scope &scope, const std::array<Run, N> &runs) {
   int64_t found = 0;
   for (const Run &run : runs) {
     for (size_t offset = run.offset; offset < run.offset + run.bytes; offset += sizeof(int64_t)) {
@@ -105,6 +108,10 @@ int check_number(const Scope &scope, const Input &input) {
       return scope.read<int64_t>(input.offset) >= 0 ? NORMROPE_OK : refused("0, or a number of elements");
     case Rule::count:
       return is_count(scope.read<int64_t>(input.offset)) ? NORMROPE_OK : refused(COUNT);
+    case Rule::positive: {
+      const auto number = scope.read<int64_t>(input.offset);
+      return is_count(number) && number > 0 ? NORMROPE_OK : refused("a whole number from 1 to 2147483647");
+    }
     case Rule::flags:
       return (scope.read<uint32_t>(input.offset) & ~NORMROPE_PDL) == 0 ? NORMROPE_OK : refused("0 or NORMROPE_PDL, 0x1");
     case Rule::bits: {
@@ -124,7 +131,7 @@ int check_number(const Scope &scope, const Input &input) {
 }
 
 template <size_t N>
-int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const Scope &, const Input &)) {
+int check_all(const Scope &scope, const std::array<Input, N> &inputs, int (*check)(const Scope &, const Input &)) {
   const bool takes_all = scope.taken == scope.all;  // most kernels do, and then no input is looked up
   for (const Input &input : inputs) {
     if (!takes_all && !scope.takes(input)) continue;
@@ -135,7 +142,7 @@ int check_all(const Scope &scope, const Input (&inputs)[N], int (*check)(const S
 
 // Refuses inputs that the kernel does not take. Tensors come first: lengths and strides belong to them.
 template <size_t N, size_t M>
-int check_not_taken(const Scope &scope, const Input (&tensors)[N], const Input (&numbers)[M]) {
+int check_not_taken(const Scope &scope, const std::array<Input, N> &tensors, const std::array<Input, M> &numbers) {
   if (scope.taken == scope.all) return NORMROPE_OK;
   const auto check = [&](const Input &input) { return scope.takes(input) ? NORMROPE_OK : check_absent(scope, input); };
   for (const Input &input : tensors) {
@@ -147,42 +154,83 @@ int check_not_taken(const Scope &scope, const Input (&tensors)[N], const Input (
   return NORMROPE_OK;
 }
 
-Region input_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
-  return {heads.in, heads.in_token_stride, heads.in_head_stride, num_tokens, heads.num_heads, head_dim};
+// The bytes of an element of a side's input, by its bit.
+int64_t bytes_of(const Scope &side, int bit) { return element_bytes(side.kernel, side.inputs, bit); }
+
+Region input_of(const Scope &side) {
+  const normrope_heads &heads = *side.heads;
+  const int64_t bytes = bytes_of(side, IN_BIT);
+  return {heads.in, heads.in_token_stride * bytes, heads.in_head_stride * bytes,
+          side.args.num_tokens, heads.num_heads, side.kernel.head_dim * bytes};
 }
 
-Region output_of(const normrope_heads &heads, int64_t num_tokens, int64_t head_dim) {
-  return {heads.out, heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, head_dim};
+Region output_of(const Scope &side) {
+  const normrope_heads &heads = *side.heads;
+  const int64_t bytes = bytes_of(side, OUT_BIT);
+  return {heads.out, heads.out_token_stride * bytes, heads.out_head_stride * bytes,
+          side.args.num_tokens, heads.num_heads, side.kernel.head_dim * bytes};
 }
+
+CacheRegion cache_of(const Scope &side) {
+  const normrope_heads &heads = *side.heads;
+  const int64_t bytes = bytes_of(side, CACHE_BIT);
+  return {heads.cache,
+          {heads.cache_block_stride * bytes, blocks_of(side.args, heads, side.kernel)},
+          {heads.cache_slot_stride * bytes, side.args.block_size},
+          {heads.cache_head_stride * bytes, heads.num_heads},
+          side.kernel.head_dim * bytes};
+}
+
+bool has_heads(const Scope &side) { return side.heads->num_heads > 0; }
+bool has_output(const Scope &side) { return has_heads(side) && side.heads->out != nullptr; }
+bool has_cache(const Scope &side) { return has_heads(side) && side.heads->cache != nullptr; }
+
+constexpr char APART[] = "apart from what else is read or written";
 
 // Written heads must not overlap other heads. In place, a side's input is its output.
-int check_apart(const normrope_args &args, int64_t head_dim) {
+int check_apart(const Scope (&sides)[SIDES]) {
   const auto refused = [&](int i, int over, const char *field) {
-    return refuse(Text("%s.out", SIDE_NAMES[i]), Text("over the %s of %s", field, SIDE_NAMES[over]),
-                  Text("apart from what else is read or written"));
+    return refuse(sides[i].name("out"), Text("over the %s of %s", field, SIDE_NAMES[over]), Text(APART));
   };
   for (int i = 0; i < SIDES; ++i) {
-    if (heads_of(args, i).num_heads == 0) continue;
-    const Region out = output_of(heads_of(args, i), args.num_tokens, head_dim);
+    if (!has_output(sides[i])) continue;
+    const Region out = output_of(sides[i]);
     for (int j = 0; j < SIDES; ++j) {
-      const normrope_heads &other = heads_of(args, j);
-      if (other.num_heads == 0) continue;
-      const bool in_place = other.in == other.out;
-      if (!(i == j && in_place) && !are_apart(out, input_of(other, args.num_tokens, head_dim), head_dim)) {
-        return refused(i, j, "input");
-      }
-      if (i < j && !in_place && !are_apart(out, output_of(other, args.num_tokens, head_dim), head_dim)) {
-        return refused(j, i, "output");
-      }
+      if (!has_heads(sides[j])) continue;
+      const bool in_place = sides[j].heads->in == sides[j].heads->out;
+      if (!(i == j && in_place) && !are_apart(out, input_of(sides[j]))) return refused(i, j, "input");
+      if (i < j && !in_place && has_output(sides[j]) && !are_apart(out, output_of(sides[j]))) return refused(j, i, "output");
     }
   }
   return NORMROPE_OK;
 }
 
-// A tensor that is only read must not overlap written heads. It may lie in a gap of their rows.
-int check_read(const Scope &scope, const Input &input) {
+// Caches must not overlap each other, nor heads. Without lengths only the first two blocks are known.
+int check_caches(const Scope (&sides)[SIDES]) {
+  for (int i = 0; i < SIDES; ++i) {
+    if (!has_cache(sides[i])) continue;
+    const CacheRegion cache = cache_of(sides[i]);
+    const auto refused = [&](int over, const char *what) {
+      return refuse(sides[i].name("cache"), Text("over the %s of %s", what, SIDE_NAMES[over]), Text(APART));
+    };
+    const auto lies_over = [&](const Region &heads) {
+      return cache.first < heads.first + heads.reach && heads.first < cache.first + cache.reach;
+    };
+    for (int j = 0; j < SIDES; ++j) {
+      if (!has_heads(sides[j])) continue;
+      if (lies_over(input_of(sides[j]))) return refused(j, "input");
+      if (has_output(sides[j]) && lies_over(output_of(sides[j]))) return refused(j, "output");
+      if (j < i && has_cache(sides[j]) && !are_apart(cache_of(sides[j]), cache)) return refused(j, "cache");
+    }
+  }
+  return NORMROPE_OK;
+}
+
+// A tensor that is only read must not overlap what is written. It may lie in a gap of rows of heads.
+int check_read(const Scope &scope, const Input &input, const Scope (&sides)[SIDES]) {
   if (!scope.takes(input)) return NORMROPE_OK;
-  if (input.strided[0].size == Size::num_tokens) return NORMROPE_OK;  // heads: check_apart checks them
+  const Size first_size = input.strided[0].size;
+  if (first_size == Size::num_tokens || first_size == Size::blocks) return NORMROPE_OK;  // check_apart and check_caches check them
   int64_t first = 0, last = scope.size(input.contiguous) - 1;  // element offsets from its address
   for (const Strided &dimension : input.strided) {
     const int64_t count = scope.size(dimension.size);
@@ -192,24 +240,29 @@ int check_read(const Scope &scope, const Input &input) {
   }
   const int64_t bytes = element_bytes(scope, input);
   const auto *const address = scope.read<const char *>(input.offset);
-  const int64_t read_bytes = (last - first + 1) * bytes;
-  const Region read(address + first * bytes, 0, 0, 1, 1, (read_bytes + ELEMENT_BYTES - 1) / ELEMENT_BYTES);
-  for (int i = 0; i < SIDES; ++i) {
-    const normrope_heads &heads = heads_of(scope.args, i);
-    if (heads.num_heads == 0) continue;
-    const Region out = output_of(heads, scope.args.num_tokens, scope.kernel.head_dim);
+  const Region read(address + first * bytes, 0, 0, 1, 1, (last - first + 1) * bytes);
+  const auto refused = [&](const char *what, const Scope &side) {
+    return refuse(scope.name(input.name), Text("over the %s of %s", what, side.side), Text("apart from what is written"));
+  };
+  for (const Scope &side : sides) {
+    if (has_cache(side)) {
+      const CacheRegion cache = cache_of(side);
+      if (cache.first < read.first + read.reach && read.first < cache.first + cache.reach) return refused("cache", side);
+    }
+    if (!has_output(side)) continue;
+    const Region out = output_of(side);
     const int64_t distance = read.first - out.first;
     if (distance >= out.reach || -distance >= read.reach) continue;
     if (interleave(distance, out.token_stride, out.heads_reach, read.reach)) continue;
     if (interleave(distance, out.head_stride, out.tokens_reach, read.reach)) continue;
-    return refuse(scope.name(input.name), Text("over the output of %s", SIDE_NAMES[i]), Text("apart from what is written"));
+    return refused("output", side);
   }
   return NORMROPE_OK;
 }
 
 // Every field of a side that the kernel does not work on must be 0.
 int check_no_heads(const Scope &scope) {
-  constexpr Run ALL[] = {Run{0, sizeof(normrope_heads)}};
+  constexpr std::array<Run, 1> ALL = { { { 0, sizeof(normrope_heads) } } };
   if (are_absent(scope, ALL)) return NORMROPE_OK;
   if (int status = check_not_taken(scope, HEADS_TENSORS, HEADS_NUMBERS)) return status;
   if (int status = check_all(scope, HEADS_ABSENT, check_absent)) return status;
@@ -217,9 +270,9 @@ int check_no_heads(const Scope &scope) {
 }
 
 template <size_t N>
-int check_reads(const Scope &scope, const Input (&inputs)[N]) {
+int check_reads(const Scope &scope, const std::array<Input, N> &inputs, const Scope (&sides)[SIDES]) {
   for (const Input &input : inputs) {
-    if (int status = check_read(scope, input)) return status;
+    if (int status = check_read(scope, input, sides)) return status;
   }
   return NORMROPE_OK;
 }
@@ -248,7 +301,16 @@ int check_heads(const Scope &scope) {
   if (heads.in == heads.out && (moves_tokens || moves_heads)) {
     return refuse(scope.name("out"), Text("its input, with other strides"), Text("in place with the same strides, or elsewhere"));
   }
-  if (!are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, scope.kernel.head_dim)) {
+  if (heads.in == heads.out && bytes_of(scope, IN_BIT) != bytes_of(scope, OUT_BIT)) {
+    return refuse(scope.name("out"), Text("its input"), Text("elsewhere: its elements are of another dtype"));
+  }
+  if (has_cache(scope) && !are_apart(cache_of(scope))) {
+    return refuse(scope.name("cache"),
+                  Text("of slots that lie over each other, with strides of %lld, %lld and %lld over blocks, slots and heads",
+                       printed(heads.cache_block_stride), printed(heads.cache_slot_stride), printed(heads.cache_head_stride)),
+                  Text("of slots that are apart"));
+  }
+  if (has_output(scope) && !are_apart(heads.out_token_stride, heads.out_head_stride, num_tokens, heads.num_heads, scope.kernel.head_dim)) {
     return refuse(scope.name("out"),
                   Text("in heads that lie over each other, with a token stride of %lld and a head stride of %lld",
                        printed(heads.out_token_stride), printed(heads.out_head_stride)),
@@ -258,9 +320,10 @@ int check_heads(const Scope &scope) {
 }
 
 // The inputs that may be left out and are NULL. They are no inputs of this call.
-uint32_t left_out(const Scope &scope) {
+template <size_t N>
+uint32_t left_out(const Scope &scope, const std::array<Input, N> &tensors) {
   uint32_t found = 0;
-  for (const Input &input : ARGS_TENSORS) {
+  for (const Input &input : tensors) {
     if (scope.read<uintptr_t>(input.offset) == 0) found |= uint32_t{1} << input.bit;
   }
   return found & scope.inputs.optional;
@@ -269,28 +332,31 @@ uint32_t left_out(const Scope &scope) {
 }  // namespace
 
 int validate(const KernelEntry &kernel, const normrope_args &args) {
-  const auto bytes_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
-  Scope whole = {kernel, args, bytes_of(args), nullptr, nullptr, kernel.call, kernel.call.taken, ALL_ARGS};
-  if (kernel.call.optional != 0) whole.taken &= ~left_out(whole);
+  const auto base_of = [](const auto &part) { return reinterpret_cast<const char *>(&part); };
+  Scope whole = {kernel, args, base_of(args), nullptr, nullptr, kernel.call, kernel.call.taken, ALL_ARGS};
+  if (kernel.call.optional != 0) whole.taken &= ~left_out(whole, ARGS_TENSORS);
   if (int status = check_not_taken(whole, ARGS_TENSORS, ARGS_NUMBERS)) return status;
   if (int status = check_all(whole, ARGS_NUMBERS, check_number)) return status;
   if (!are_absent(whole, ARGS_ABSENT_RUNS)) return check_all(whole, ARGS_ABSENT, check_absent);
   const auto side_of = [&](int i) {
     const normrope_heads &heads = heads_of(args, i);
-    return Scope{kernel, args, bytes_of(heads), SIDE_NAMES[i], &heads, kernel.sides[i], kernel.sides[i].taken, ALL_HEADS};
+    Scope side{kernel, args, base_of(heads), SIDE_NAMES[i], &heads, kernel.sides[i], kernel.sides[i].taken, ALL_HEADS};
+    if (side.inputs.optional != 0) side.taken &= ~left_out(side, HEADS_TENSORS);
+    return side;
   };
   const Scope sides[SIDES] = {side_of(0), side_of(1), side_of(2)};
   for (const Scope &side : sides) {
     if (int status = check_heads(side)) return status;
   }
   if (is_empty(args)) return NORMROPE_OK;
-  if (int status = check_apart(args, kernel.head_dim)) return status;
+  if (int status = check_apart(sides)) return status;
+  if (int status = check_caches(sides)) return status;
   if (int status = check_all(whole, ARGS_TENSORS, check_tensor)) return status;
   for (const Scope &side : sides) {
     if (side.heads->num_heads == 0) continue;
-    if (int status = check_reads(side, HEADS_TENSORS)) return status;
+    if (int status = check_reads(side, HEADS_TENSORS, sides)) return status;
   }
-  return check_reads(whole, ARGS_TENSORS);
+  return check_reads(whole, ARGS_TENSORS, sides);
 }
 
 }  // namespace normrope

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "e4m3.hpp"
 #include "normrope.h"
 
 namespace normrope {
@@ -73,6 +74,18 @@ static inline int64_t position_of(const normrope_args &args, int64_t token, int6
   return args.position_bits == 64 ? static_cast<const int64_t *>(args.positions)[at]
                                   : static_cast<const int32_t *>(args.positions)[at];
 }
+
+static inline int64_t slot_of(const normrope_args &args, int64_t token) {
+  return args.slot_bits == 64 ? static_cast<const int64_t *>(args.slots)[token] : static_cast<const int32_t *>(args.slots)[token];
+}
+
+// The first element of a head at a slot of a side's cache.
+static inline int64_t in_cache(const normrope_args &args, const normrope_heads &heads, int64_t slot, int64_t head) {
+  return slot / args.block_size * heads.cache_block_stride + slot % args.block_size * heads.cache_slot_stride +
+         head * heads.cache_head_stride;
+}
+
+static inline float scale_of(const float *scales, int64_t at) { return scales == nullptr ? 1.0f : scales[at]; }
 
 // Cosine and sine of position * turns * 2 pi, times the factor. The 64-bit product wraps at whole turns by itself.
 // Its upper half is split into the nearest quarter turn and a rest of at most an eighth of a turn, for which the

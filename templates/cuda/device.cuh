@@ -13,6 +13,10 @@ __device__ __forceinline__ uint32_t divide(uint32_t n, Divisor by) {
   return (__umulhi(n, by.multiplier) + n) >> by.shift;
 }
 
+__device__ __forceinline__ uint64_t divide(uint64_t n, WideDivisor by) {
+  return (__umul64hi(n, by.multiplier) + n) >> by.shift;
+}
+
 // The n-th item of a strided row. Strides have 64 bits and may be negative.
 __device__ __forceinline__ const char *nth(const char *first, uint32_t n, int64_t stride) {
   return first + static_cast<uint64_t>(n) * stride;
@@ -92,6 +96,28 @@ __device__ __forceinline__ const char *cos_sin_row(const Params<SIDES> &params, 
 __device__ __forceinline__ uint32_t load_bytes_1(const uint8_t *bytes) { return *bytes; }
 __device__ __forceinline__ uint32_t load_bytes_2(const uint8_t *bytes) { return *reinterpret_cast<const uint16_t *>(bytes); }
 __device__ __forceinline__ uint32_t load_bytes_4(const uint8_t *bytes) { return *reinterpret_cast<const uint32_t *>(bytes); }
+
+// The slot of a token, loaded as a position is.
+template <uint32_t SIDES>
+__device__ __forceinline__ int64_t load_slot(const StoreParams<SIDES> &params, uint32_t token) {
+  const char *const at = params.slots + static_cast<uint64_t>(token) * params.slot_bytes;
+  const auto low = *reinterpret_cast<const uint32_t *>(at);
+  const auto word = *reinterpret_cast<const int32_t *>(at + params.slot_high_byte);
+  return static_cast<int64_t>(static_cast<uint64_t>(static_cast<uint32_t>(word >> params.slot_shift)) << 32 | low);
+}
+
+// A slot's place in a side's cache, anywhere for one below 0. The caller of the library answers for slots beyond it.
+template <uint32_t SIDES>
+__device__ __forceinline__ char *cache_at(const StoreParams<SIDES> &params, const Stores &stores, int64_t slot) {
+  const uint64_t block = divide(static_cast<uint64_t>(slot), params.by_block_size);
+  const uint64_t in_block = static_cast<uint64_t>(slot) - block * params.block_size;
+  return stores.cache + (block * stores.cache_block_stride + in_block * stores.cache_slot_stride);
+}
+
+// The scale of a head; 1 without scales.
+__device__ __forceinline__ float load_scale(const float *scales, uint32_t head, int64_t stride) {
+  return scales == nullptr ? 1.0f : scales[head * stride];
+}
 
 // Cosine and sine of position * turns * 2 pi. The product of two 64-bit numbers wraps at whole turns by itself, for
 // negative positions too; its upper half, read as signed, is the angle in units of 2 pi / 2^32, in [-pi, pi), where
@@ -190,6 +216,36 @@ __device__ __forceinline__ float widen_one_bf16(const char *at) {
 __device__ __forceinline__ float widen_one_f16(const char *at) { return f32_of_f16(*reinterpret_cast<const uint16_t *>(at)); }
 __device__ __forceinline__ float widen_one_f32(const char *at) { return *reinterpret_cast<const float *>(at); }
 
+// What divides numbers before they become e4m3. The exact reciprocal would branch, and loads wait behind a branch.
+struct Scale {
+  float scale, reciprocal;
+};
+
+__device__ __forceinline__ Scale scale_of(float scale) {
+  const float reciprocal = approximate_reciprocal(scale);
+  return {scale, fmaf(reciprocal, fmaf(-reciprocal, scale, 1.0f), reciprocal)};
+}
+
+// x / scale, rounded to nearest, where it is no more than e4m3 can hold (Markstein 1990). Others saturate whatever their last bit is.
+__device__ __forceinline__ float quotient(float x, Scale by) {
+  const float near = x * by.reciprocal;
+  const float exact = fmaf(fmaf(-near, by.scale, x), by.reciprocal, near);
+  return fabsf(near) < 512.0f ? exact : near;
+}
+
+// A vector of 1, 2 or 4 elements of e4m3 is a uint8_t, a uint16_t or a uint32_t.
+__device__ __forceinline__ void narrow_e4m3(const float *x, Scale by, uint8_t &v) {
+  v = static_cast<uint8_t>(e4m3x2_of(quotient(x[0], by), 0.0f));
+}
+__device__ __forceinline__ void narrow_e4m3(const float *x, Scale by, uint16_t &v) {
+  v = e4m3x2_of(quotient(x[0], by), quotient(x[1], by));
+}
+__device__ __forceinline__ void narrow_e4m3(const float *x, Scale by, uint32_t &v) {
+  uint16_t low, high;
+  narrow_e4m3(x, by, low), narrow_e4m3(x + 2, by, high);
+  v = low | uint32_t{high} << 16;
+}
+
 // Four neighbouring elements as two interleaved pairs (a, b).
 
 __device__ __forceinline__ void widen_pairs_bf16(uint2 v, float *a, float *b) {
@@ -207,6 +263,11 @@ __device__ __forceinline__ void widen_pairs_f16(uint2 v, float *a, float *b) {
 __device__ __forceinline__ void narrow_pairs_bf16(const float *a, const float *b, uint2 &v) {
   const float x[4] = {a[0], b[0], a[1], b[1]};
   narrow_bf16(x, v);
+}
+
+__device__ __forceinline__ void narrow_pairs_e4m3(const float *a, const float *b, Scale by, uint32_t &v) {
+  const float x[4] = {a[0], b[0], a[1], b[1]};
+  narrow_e4m3(x, by, v);
 }
 
 __device__ __forceinline__ void narrow_pairs_f16(const float *a, const float *b, uint2 &v) {

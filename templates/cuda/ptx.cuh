@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "e4m3.hpp"
+
 namespace normrope {
 
 // For programmatic dependent launch: let the next kernel start its prologue, and wait until the kernel before has finished and
@@ -85,6 +87,23 @@ __device__ __forceinline__ uint32_t bf16x2_of(float low, float high) {
   uint32_t result;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
   return result;
+}
+
+__device__ __forceinline__ float approximate_reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
+// Two numbers as e4m3, the first in the low byte. What is too large becomes 448, and a NaN stays one.
+__device__ __forceinline__ uint16_t e4m3x2_of(float low, float high) {
+#if __CUDA_ARCH__ >= 890
+  uint16_t result;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(result) : "f"(high), "f"(low));
+  return result;
+#else
+  return static_cast<uint16_t>(e4m3_of(low) | e4m3_of(high) << 8);
+#endif
 }
 
 // Two products or sums of 16-bit numbers, each rounded once. None is contracted with another.

@@ -36,6 +36,7 @@ struct alignas(16) float4 {
 #define threadIdx (emulator::thread_index())
 
 inline uint32_t min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+inline uint64_t __umul64hi(uint64_t a, uint64_t b) { return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b >> 64); }
 inline uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint32_t>(uint64_t{a} * b >> 32); }
 
 // Rounded to nearest. The emulator is compiled without contraction.

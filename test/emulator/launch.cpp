@@ -22,7 +22,7 @@ constexpr size_t STACK_BYTES = 64 * 1024;
 
 // What a kernel of all sides takes. One of fewer takes the first bytes of it: a struct by value lies on the stack, where the
 // caller puts it, and what is behind the kernel's own is never looked at.
-using Params = normrope::Params<3>;
+using Params = normrope::StoreParams<3>;  // the largest: a kernel takes the front of it
 using Kernel = void (*)(Params);
 
 struct Fibre {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "e4m3.hpp"
 #include "emulator.hpp"
 
 namespace normrope {
@@ -22,6 +23,12 @@ __device__ __forceinline__ float approximate_cosine(float angle) { return std::c
 __device__ __forceinline__ float reciprocal_sqrt(float x) {
   const float flushed = std::fabs(x) < 0x1p-126f ? 0.0f : x;
   return static_cast<float>(1 / std::sqrt(double{flushed}));
+}
+
+__device__ __forceinline__ float approximate_reciprocal(float x) { return std::fabs(x) < 0x1p-126f ? HUGE_VALF : 1 / x; }
+
+__device__ __forceinline__ uint16_t e4m3x2_of(float low, float high) {
+  return static_cast<uint16_t>(e4m3_of(emulator::stored(low)) | e4m3_of(emulator::stored(high)) << 8);
 }
 
 __device__ __forceinline__ float f32_of_f16(uint16_t x) {
