@@ -3,20 +3,11 @@
  *
  * In: bit patterns or numbers. Out: numbers or bit patterns, rounded to nearest even as the kernels do. Pure.
  */
+import { FORMATS, type Format } from "../dsl/dtypes.js";
 import { invalidArgument } from "./errors.js";
 
-/**
- * The bytes of a number, the bits of its significand that are stored, the exponents of the smallest and the largest normal number, and
- * the pattern of infinity. A format without infinity saturates instead, and its last pattern is a NaN.
- */
-const FORMATS = {
-  bf16: { bytes: 2, significandBits: 7, minExponent: -126, maxExponent: 127, infinity: 0x7f80 },
-  f16: { bytes: 2, significandBits: 10, minExponent: -14, maxExponent: 15, infinity: 0x7c00 },
-  e4m3: { bytes: 1, significandBits: 3, minExponent: -6, maxExponent: 8, infinity: undefined },
-} as const;
-
 /** Element type of heads: the kernel's of inputs and weights, also e4m3 (OCP FP8) of what is written. */
-export type Dtype = keyof typeof FORMATS;
+export type Dtype = Format;
 
 function formatOf(dtype: Dtype) {
   if (typeof dtype === "string" && Object.hasOwn(FORMATS, dtype)) return FORMATS[dtype];

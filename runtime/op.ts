@@ -4,8 +4,9 @@
  * In: checked and packed arguments from `call`. Out: a launch, or a typed error and nothing launched.
  */
 import type { ConfigPoint, ManifestKernel } from "../dsl/manifest.js";
-import { type PackedCall, packCall, type RunOptions } from "./call.js";
+import { type PackedCall, packCall } from "./call.js";
 import { bytesOf, checkStatus, type NativeFunctions } from "./library.js";
+import type { RunOptions } from "./run_options.js";
 import { requireOpen, type Session } from "./session.js";
 
 /** A kernel and the library that holds it. */

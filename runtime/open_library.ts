@@ -15,7 +15,6 @@ import {
   type Target,
 } from "../dsl/manifest.js";
 import { completed } from "../dsl/points.js";
-import type { DeviceRope } from "./call.js";
 import {
   invalidArgument,
   NormropeError,
@@ -36,6 +35,7 @@ import {
 } from "./memory.js";
 import { Kernel } from "./op.js";
 import type { RopeTable } from "./rope_table.js";
+import type { DeviceRope } from "./run_options.js";
 import { requireOpen, type Session } from "./session.js";
 import { Event, Stream } from "./stream.js";
 import { type Absence, absenceOf, chooseOp, type Support, supportOf } from "./support.js";

@@ -17,13 +17,13 @@ import {
 } from "../generator/verify/made_call.js";
 import { pagingOf } from "../generator/verify/paging.js";
 import { randomBits, randomFloats, randomNumbers } from "../generator/verify/random.js";
-import type { RunOptions } from "../runtime/call.js";
 import { type Tensor, typesOf } from "../runtime/call_inputs.js";
 import type { Dtype } from "../runtime/dtype.js";
 import type { DeviceBuffer, ElementType } from "../runtime/memory.js";
 import type { Kernel } from "../runtime/op.js";
 import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
+import type { RunOptions } from "../runtime/run_options.js";
 
 export const kernelOf = (library: Library, { point, op }: ManifestKernel): Promise<Kernel> =>
   library.kernel({ ...point, op });

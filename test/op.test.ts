@@ -2,7 +2,6 @@
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PACKAGE_ROOT } from "../generator/package_root.js";
-import type { DeviceRope, RunOptions } from "../runtime/call.js";
 import { encodeAll } from "../runtime/dtype.js";
 import { type Heads, packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
@@ -10,6 +9,7 @@ import type { Kernel } from "../runtime/op.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
+import type { DeviceRope, RunOptions } from "../runtime/run_options.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 
 const HEAD_DIM = 64;

@@ -1,12 +1,12 @@
 /** Prepared calls: that they do what `run` does, again and again, and refuse what is gone. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { randomBits, randomNumbers } from "../generator/verify/random.js";
-import type { RunOptions } from "../runtime/call.js";
 import { type Heads, packedHeads } from "../runtime/heads.js";
 import type { DeviceBuffer } from "../runtime/memory.js";
 import { open } from "../runtime/open.js";
 import type { Library } from "../runtime/open_library.js";
 import { ropeTable } from "../runtime/rope_table.js";
+import type { RunOptions } from "../runtime/run_options.js";
 import type { Stream } from "../runtime/stream.js";
 import { buildFixture, buildFolder } from "./fixture.js";
 import { giveAway } from "./helpers.js";

@@ -59,8 +59,9 @@ __device__ __forceinline__ void store_vector(char *head, uint32_t at, V v) {
 // IS_STAGED: all rounds of a task are copied to shared memory, `staged`, before anything is used. IS_FLAT: each head is a task.
 // `is_dependent` is a constant: whether the launch is a programmatic dependent one.
 template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_STAGED, bool IS_FLAT>
-__device__ __forceinline__ void run_q_and_k(const Params &params, const normrope::Heads &heads, const normrope::SideInputs &inputs, uint32_t block, char *staged, bool is_dependent) {
+__device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side, uint32_t block, char *staged, bool is_dependent) {
   using namespace normrope;
+  const Heads &heads = params.heads[side];
   constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
   constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES;
@@ -182,14 +183,16 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, const normrope
       }
     }
 
-#pragma unroll
-    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first[f], second[f]);
-    if (head < end_head) {
+    Vector first_out[FRAGMENTS_PER_LANE], second_out[FRAGMENTS_PER_LANE];
+    #pragma unroll
+    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first_out[f], second_out[f]);
+    const bool is_stored = head < end_head;
+    if (is_stored) {
     #pragma unroll
       for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
         if (fragment_of(f) < FRAGMENTS) {
-          store_vector(out, first_vector(fragment_of(f)), first[f]);
-          store_vector(out, second_vector(fragment_of(f)), second[f]);
+          store_vector(out, first_vector(fragment_of(f)), first_out[f]);
+          store_vector(out, second_vector(fragment_of(f)), second_out[f]);
         }
       }
     }
@@ -206,8 +209,8 @@ __device__ __forceinline__ void run(const Params &params, char *staged, bool is_
   const normrope::Heads &heads = params.heads[at.side];
   const bool is_flat = IS_THROUGHPUT && LANES_PER_HEAD < 32 && heads.tasks_per_token == heads.num_heads;
   if (at.side < 2) {
-    if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, heads, params.inputs[at.side], at.block, nullptr, is_dependent);
-    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, heads, params.inputs[at.side], at.block, staged, is_dependent);
+    if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, at.side, at.block, nullptr, is_dependent);
+    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, at.side, at.block, staged, is_dependent);
   }
 }
 

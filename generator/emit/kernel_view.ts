@@ -106,15 +106,6 @@ const hasStores = ({ inputs, inputDtypes }: KernelPlan) =>
 /** The type of a kernel's parameters. */
 export const paramsType = (plan: KernelPlan): string => (hasStores(plan) ? "StoreParams" : "Params");
 
-/** What a body writes: whether anything in the kernel's dtype, and whether to `out`. */
-function storesOf({ stages }: PlannedBody): View {
-  const sinks = stages.filter(({ isSink }) => isSink);
-  return {
-    narrows: sinks.some(({ values }) => Object.values(values).includes("same")),
-    hasOut: sinks.some(({ reads }) => reads.out === true),
-  };
-}
-
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const { vectorElements, bodies } = plan;
   const { pairsAtOnce, positionAxes, inputDtypes, inputs } = plan;
@@ -140,7 +131,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     blockThreads: plan.blockThreads,
     byteVectorType: byteVectorType(vectorElements),
     paramsType: paramsType(plan),
-    ...{ hasStores: hasStores(plan), isBySide: plan.isBySide },
+    isBySide: plan.isBySide,
     sideCount: plan.sides.length,
     partial: plan.rotaryPairs > 0 && 2 * plan.rotaryPairs < plan.point.headDim,
     functions: merged(bodies.flatMap(({ stages }) => stages)).map((stage) =>
@@ -154,7 +145,6 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         text: body.text,
         firstSide: sidesUpTo(i),
         endSide: sidesUpTo(i + 1),
-        ...storesOf(body),
         measures: once.some(({ measures }) => measures > 0),
         declare: onceBlock("declare"),
         // This order was timed. The other one changes the machine code of most kernels.
@@ -242,7 +232,7 @@ function cpuBodyView(plan: KernelPlan, body: PlannedBody, more: View): View {
     replay,
     apply: blocks("apply", changing(body)),
     store: blocks("store", stages).map((view) => ({ ...view, isOptional: isOutOptional(plan, body) })),
-    ...storesOf(body),
+    hasOut: stages.some(({ reads }) => reads.out === true),
     outElement: body.sides.some((side) => plan.inputDtypes[`${side}.out`] === "e4m3")
       ? "uint8_t"
       : "uint16_t",

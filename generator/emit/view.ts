@@ -4,11 +4,11 @@
  * In: plans, ops and the manifest. Out: one flat record of strings, integers and booleans for each template, lists of such
  * records where a template repeats itself. Pure.
  */
+import { FORMATS } from "../../dsl/dtypes.js";
 import { ARGS_BEHIND, HEADS, type Input, optionalInputs, SIDES, type Side } from "../../dsl/inputs.js";
 import { type Manifest, opOf } from "../../dsl/manifest.js";
 import { valueOn, written } from "../../dsl/points.js";
 import type { OtherDtype } from "../../dsl/stage.js";
-import { bytesOf } from "../../runtime/dtype.js";
 import type { AxisValue, KernelPlan, Op } from "../ir.js";
 import { layoutsOf, paramsType } from "./kernel_view.js";
 import { rawString } from "./spelling.js";
@@ -25,7 +25,7 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
     kernels: plans.map((plan) => ({
       id: plan.id,
       headDim: plan.point.headDim,
-      elementBytes: bytesOf(plan.point.dtype),
+      elementBytes: FORMATS[plan.point.dtype].bytes,
       rotaryPairs: plan.rotaryPairs,
       vectorElements: plan.vectorElements,
       pairsAtOnce: plan.pairsAtOnce,

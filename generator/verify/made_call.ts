@@ -6,11 +6,11 @@
  */
 import { SIDES, type Side } from "../../dsl/inputs.js";
 import type { ManifestKernel } from "../../dsl/manifest.js";
-import type { DeviceRope, RunOptions } from "../../runtime/call.js";
 import { CALL_TENSORS, SIDE_TENSORS, type Tensor } from "../../runtime/call_inputs.js";
 import type { Dtype } from "../../runtime/dtype.js";
 import type { CacheLayout, Heads, HeadsLayout } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
+import type { DeviceRope, RunOptions } from "../../runtime/run_options.js";
 import type { Paging } from "./paging.js";
 
 /** The counts of a batch. */

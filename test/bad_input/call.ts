@@ -2,11 +2,12 @@
  * A call of a real kernel to be spoilt: its buffers, and what of them must not change. The libraries stay open: several
  * test files use them.
  */
-import type { RunOptions } from "../../runtime/call.js";
+
 import { type Heads, packedHeads } from "../../runtime/heads.js";
 import type { DeviceBuffer } from "../../runtime/memory.js";
 import { open } from "../../runtime/open.js";
 import { ropeTable } from "../../runtime/rope_table.js";
+import type { RunOptions } from "../../runtime/run_options.js";
 import { buildFixture, buildFolder } from "../fixture.js";
 import { bitsOf } from "./unchanged.js";
 

@@ -1,8 +1,8 @@
 /** Calls of a kernel with arguments that do not go together, each by its name; no buffer changes by a bit. */
 import { describe, expect, test } from "vitest";
-import type { RunOptions } from "../../runtime/call.js";
 import { callerField } from "../../runtime/call_inputs.js";
 import { NormropeError } from "../../runtime/errors.js";
+import type { RunOptions } from "../../runtime/run_options.js";
 import { BAD_ARGS, type BadArgs } from "./args.js";
 import {
   between,
