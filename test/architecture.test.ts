@@ -250,8 +250,8 @@ describe("sources", () => {
     const atWork = new RegExp(
       [
         "^dsl/(axes|language|manifest|qk_norm_rope\\.op|sides|stage|stages/.*)",
-        "^generator/(plan/(plan|lanes)|emit/(kernel_view|view)|report/lane_view|models/.*|verify/(batch|batches|made_batch|made_call|paging|exact_batches|oracle|verify)|bench/(cases|measure|summary))",
-        "^runtime/(call|heads|rope_.*)",
+        "^generator/(plan/(plan|lanes)|emit/(kernel_view|view)|report/lane_view|models/.*|verify/(batch|batches|made_batch|made_call|paging|exact_batches|oracle|verify)|bench/(angles|cases|measure|stores|summary))",
+        "^runtime/(call|heads|run_options|rope_.*)",
         // Texts for the user.
         "^generator/(cli|commands/(add|demo|import|init|usage))",
       ]

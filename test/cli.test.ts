@@ -24,16 +24,16 @@ describe("help", () => {
       ...["config", "dry-run", "dtype", "json", "rope-theta", "rotary-dim", "tp", "op"],
       ...["rounding", "text-only"],
       ...["head", "norm", "weight", "weight-dtype", "bias", "norm-rounding"],
-      ...["rope", "rotary-at", "angles", "position-axes", "rope-rounding", "value"],
+      ...["rope", "rotary-at", "angles", "position-axes", "rope-rounding", "value", "cache", "out"],
     ],
     verify: ["config", "json", "target"],
     bench: [
       ...[
-        "cache",
         "commit",
         "config",
         "heads",
         "json",
+        "memory",
         "model",
         "out",
         "pdl",

@@ -11,7 +11,7 @@ import { type Compilation, compile } from "../generator/pipeline.js";
 /** The configs that the emitted text is examined over. */
 const CONFIG_NAMES = [
   "normrope.config.ts",
-  ...["geometries", "sentences", "layers"].map((name) => `test/${name}.config.ts`),
+  ...["geometries", "sentences", "layers", "kv_cache"].map((name) => `test/${name}.config.ts`),
 ];
 export const CONFIG_FILES = CONFIG_NAMES.map((path) => join(PACKAGE_ROOT, path));
 
@@ -26,6 +26,8 @@ export const DEFAULTS = {
   positionAxes: 1,
   ropeRounding: "once",
   value: "none",
+  cache: "none",
+  out: "same",
 } as const;
 
 /** `npm run test:long`: more cases, and others each time. Otherwise few, the same each time, so that no run depends on luck. */

@@ -12,8 +12,8 @@ import {
   writeConfig,
 } from "./helpers.js";
 
-/** The values with a default in points of an op without the stage `value`. */
-const { value: _, ...OWN } = DEFAULTS;
+/** The values with a default in points of an op without the stages `value` and `cache`. */
+const { value: _, cache: __, ...OWN } = DEFAULTS;
 const neox = (...headDims: number[]) =>
   headDims.map((headDim) => ({ headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16", ...OWN }));
 /** The axes of a stage that have a default, and so come last. */
@@ -31,6 +31,7 @@ const range = (...values: readonly string[]) => ({ kind: "enum", values });
 const names = (name: string, ...values: readonly string[]) => ({ name, ...range(...values) });
 const ROTATES = { rotaryDim: { kind: "integer", step: 2, min: 2, max: 1024 } };
 const NORMS = { norm: range("rms", "layer") };
+const E4M3_ALIASES = { fp8: "e4m3", fp8e4m3: "e4m3", float8e4m3fn: "e4m3" };
 
 describe("an op", () => {
   const shipped = onlyOp(load(CONFIG_FILES[0] ?? ""));
@@ -38,7 +39,7 @@ describe("an op", () => {
     { name: "norm", args: {} },
     { name: "rotate", args: {} },
   ];
-  const EXPECTED_STAGES = { q: side, k: side };
+  const cache = { name: "cache", args: {} };
 
   it("ships with the package", () => {
     expect(shipped).toEqual({
@@ -99,8 +100,16 @@ describe("an op", () => {
           ...{ ...names("value", "none", "copy", "norm"), default: "none" },
           tags: { copy: "vcopy", norm: "vnorm" },
         },
+        {
+          ...{ ...names("cache", "none", "same", "e4m3"), default: "none", isImplied: true },
+          ...{ tags: { same: "kv", e4m3: "kv8" }, aliases: E4M3_ALIASES },
+        },
+        {
+          ...{ ...names("out", "same", "e4m3"), default: "same", isImplied: true },
+          ...{ tags: { e4m3: "out8" }, aliases: E4M3_ALIASES },
+        },
       ],
-      stages: { ...EXPECTED_STAGES, v: [{ name: "value", args: {} }] },
+      stages: { q: side, k: [...side, cache], v: [{ name: "value", args: {} }, cache] },
     });
   });
 
@@ -116,7 +125,7 @@ const nothing = (x: Head<never>) => x;
 export default defineSpace(defineOp({ name: "my_op", ${sides} }), { headDim: [64], ${REST} });\n`;
     const op = onlyOp(load(writeConfig(text)));
     expect(op).toMatchObject({ name: "my_op", source: "normrope.config.ts" });
-    expect(op.stages).toEqual(EXPECTED_STAGES);
+    expect(op.stages).toEqual({ q: side, k: side });
   });
 
   it.each<[string, object, string[]]>([
@@ -157,13 +166,13 @@ export default defineSpace(op as never, { headDim: [64], ${REST} });\n`;
       calls?.map((call) => [call.name, ...Object.values(call.args)].join(" ")),
     ]);
     expect(Object.fromEntries(texts)).toEqual(stages);
-    expect(space?.op.axes.map(({ name }) => name)).toEqual(axes);
+    expect(space?.op.axes.map(({ name }) => name)).toEqual([...axes, "out"]);
   });
 
   it.each([
     ["a spread of another", '{ ...qkNormRope, name: "mine" }'],
     ["a spread of one that is a spread", '{ ...defineOp({ ...qkNormRope }), name: "mine" }'],
-    ["the parts of another", '{ name: "mine", head: qkNormRope.head, v: qkNormRope.v }'],
+    ["the parts of another", '{ name: "mine", q: qkNormRope.q, k: qkNormRope.k, v: qkNormRope.v }'],
     [
       "a spread of ranges, and a spread in one",
       '{ ...qkNormRope, name: "mine", ranges: { ...ranges, dtype: oneOf(...dtypes) } }',

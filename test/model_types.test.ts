@@ -54,7 +54,7 @@ describe("a row", () => {
 it("the axes that flags say are those that no config says", () => {
   expect(SAID_AXES.map(({ name }) => name)).toEqual([
     ...["rope", "norm", "weight", "weightDtype", "bias", "normRounding"],
-    ...["rotaryAt", "angles", "positionAxes", "ropeRounding", "value"],
+    ...["rotaryAt", "angles", "positionAxes", "ropeRounding", "value", "cache", "out"],
   ]);
 });
 

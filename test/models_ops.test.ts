@@ -137,7 +137,7 @@ describe("--op", () => {
   it("names an op that does something else", async () => {
     const err = await project(HUNYUAN, OPS_CONFIG).refuses("--op", "qk_norm_rope");
     expect(err).toMatch(
-      /\[bad-option\]: --op is qk_norm_rope \(q and k: rotate\(norm\(x\)\); v: value\(x\)\), and the model needs norm\(rotate\(x\)\) to q and k/,
+      /\[bad-option\]: --op is qk_norm_rope \(q: rotate\(norm\(x\)\); k: cache\(rotate\(norm\(x\)\)\); v: cache\(value\(x\)\)\), and the model needs norm\(rotate\(x\)\) to q and k/,
     );
   });
 

@@ -33,15 +33,17 @@ describe("sides", () => {
 
   it("have the axes that not every application of a stage fixes", () => {
     const names = (stages: SideStages) => openAxes(stages).map(({ name }) => name);
-    const ofNorm = (...weights: string[]) => ["headDim", "dtype", "norm", ...weights, "bias", "normRounding"];
+    const ofNorm = (...weights: string[]) => [
+      ...["headDim", "dtype", "norm", ...weights, "bias", "normRounding", "out"],
+    ];
     // Without a weight there is no dtype of one.
     expect(names({ v: [norm("none")] })).toEqual(ofNorm());
     expect(names({ q: [norm("none"), norm()] })).toEqual(ofNorm("weight", "weightDtype"));
     expect(names({ v: [{ name: "norm", args: { norm: "rms", normRounding: "once" } }] })).toEqual([
-      ...["headDim", "dtype", "weight", "weightDtype"],
+      ...["headDim", "dtype", "weight", "weightDtype", "out"],
     ]);
     expect(names({ k: [rotate({ rope: "neox", angles: "table", ropeRounding: "once" })] })).toEqual([
-      ...["headDim", "rotaryDim", "dtype", "rotaryAt", "positionAxes"],
+      ...["headDim", "rotaryDim", "dtype", "rotaryAt", "positionAxes", "out"],
     ]);
   });
 
@@ -88,7 +90,8 @@ describe("sides", () => {
     ],
     ["a bias", { v: [norm()] }, "eps v.in v.out v.weight v.bias", { norm: "layer", bias: "add" }],
   ])("take the inputs of their stages: %s", (_, stages, inputs, changed) => {
-    expect(kernelInputs(stages, { ...point, ...changed }).inputs.join(" ")).toBe(inputs);
+    const at = { ...point, ...changed };
+    expect(kernelInputs(stagesAt(stages, at), at).inputs.join(" ")).toBe(inputs);
   });
 
   it("have one pairing, by arguments or by the point", () => {

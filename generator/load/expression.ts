@@ -9,7 +9,7 @@ import { AXES, STAGES } from "../../dsl/axes.js";
 import type { AxisValue } from "../../dsl/axis.js";
 import { isInRange } from "../../dsl/axis.js";
 import { describeRange } from "../../dsl/legality.js";
-import type { StageCall } from "../../dsl/sides.js";
+import { OUT, type StageCall } from "../../dsl/sides.js";
 import type { Stage } from "../../dsl/stage.js";
 import { show } from "../diagnostics.js";
 import { didYouMean } from "./closest.js";
@@ -76,7 +76,12 @@ export function readExpression({ value, name }: Property, report: Report): Writt
   return stages;
 }
 
-const known = () => [...STAGES.keys()].map((name) => `\`${name}(x)\``).join(", ");
+/** The stages that are words of the language. */
+const known = () =>
+  [...STAGES.keys()]
+    .filter((name) => name !== OUT.name)
+    .map((name) => `\`${name}(x)\``)
+    .join(", ");
 
 /** The axes that the arguments of a stage fix. */
 function readArgs(call: CallExpression, stage: Stage, report: Report): StageCall["args"] | undefined {

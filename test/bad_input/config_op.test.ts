@@ -18,7 +18,7 @@ const CASES: readonly ConfigCase[] = [
     "unsupported-expression",
     opConfig({ head: "(x) => ▸((y: typeof x) => y)(x)" }),
     "(y: typeof x)",
-    "a stage of normrope/dsl around the head: `norm(x)`, `rotate(x)`",
+    "a stage of normrope/dsl around the head: `cache(x)`, `norm(x)`, `rotate(x)`, `value(x)`",
   ],
   [
     "an op's axis that is no axis function",

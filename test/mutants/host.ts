@@ -33,7 +33,7 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "C: an output that lies over the other side's input",
-      file: "templates/common/validate.cpp",
+      file: "templates/common/apart.hpp",
       find: "if (!(i == j && in_place) &&",
       replace: "if (i == j && !in_place &&",
       killedBy: "test/overlap.test.ts",

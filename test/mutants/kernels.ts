@@ -47,8 +47,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the bound of heads is `<=`",
       file: "templates/cuda/stages/out.hbs",
-      find: "if (head < end_head) {",
-      replace: "if (head <= end_head) {",
+      find: "const bool is_stored = head < end_head;",
+      replace: "const bool is_stored = head <= end_head;",
       killedBy: EMULATED,
     },
     {
@@ -177,8 +177,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the output's strides are those of the input",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "to.out_head_stride = in_bytes(from.out_head_stride);",
-      replace: "to.out_head_stride = in_bytes(from.in_head_stride);",
+      find: "to.out_head_stride = from.out_head_stride * out_bytes;",
+      replace: "to.out_head_stride = from.in_head_stride * out_bytes;",
       killedBy: EMULATED,
     },
     {
@@ -192,8 +192,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the output's token stride is that of the input",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "to.out_token_stride = in_bytes(from.out_token_stride);",
-      replace: "to.out_token_stride = in_bytes(from.in_token_stride);",
+      find: "to.out_token_stride = from.out_token_stride * out_bytes;",
+      replace: "to.out_token_stride = from.in_token_stride * out_bytes;",
       killedBy: EMULATED,
     },
     {

@@ -92,9 +92,9 @@ export const NORM_MUTANTS: readonly Mutant[] = inClass("weights and norm", [
   },
   {
     name: "strides of float32 weights counted in 2 bytes",
-    file: "templates/cuda/dispatch.cpp.hbs",
-    find: "(inputs.float32 >> bit & 1) != 0 ? sizeof(float)",
-    replace: "(inputs.float32 >> bit & 1) > 1 ? sizeof(float)",
+    file: "templates/common/abi.hpp",
+    find: "(inputs.float32 >> bit & 1) != 0) return sizeof(float)",
+    replace: "(inputs.float32 >> bit & 1) > 1) return sizeof(float)",
     killedBy: EMULATED,
   },
 ]);
