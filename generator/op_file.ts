@@ -37,11 +37,11 @@ export function inputsData() {
   };
 }
 
-/** The part of a rule that Python reads: a tensor's shape, strides and dtype. */
+/** The part of a rule that Python reads: a tensor's shape, strides and dtype, and the field with its bits. */
 function tensorOf(rule: Rule) {
   if (rule.kind !== "tensor") return {};
-  const { shape, strides, dtype } = rule;
-  return { tensor: { shape, strides, dtype } };
+  const { shape, strides, dtype, bits } = rule;
+  return { tensor: { shape, strides, dtype, bits } };
 }
 
 /** The files of the main op: the compiler's and Python's, with equal texts. */

@@ -56,7 +56,21 @@ const OPS: readonly Rules[] = [
     k: [call("norm", { norm: "none" }), call("rotate")],
     v: [call("value", { value: "copy" })],
   }),
+  ownOp("cached", {
+    q: [call("rotate")],
+    k: [call("rotate"), call("cache", { cache: "same" })],
+    v: [call("value"), call("cache", { cache: "e4m3" })],
+  }),
+  ownOp("only_cached", { k: [call("cache")], v: [call("value", { value: "none" }), call("cache")] }),
 ];
+
+/** Points that chance hardly meets. */
+const RARE: readonly Record<string, AxisValue>[] = ["none", "copy"].flatMap((value) =>
+  ["none", "same", "e4m3"].map((cache) => ({
+    ...{ headDim: 64, rotaryDim: 0, dtype: "bf16", norm: "none" },
+    ...{ value, cache, out: "same" },
+  })),
+);
 
 /** Numbers with a fixed seed: mulberry32. */
 function numbers(seed: number): (below: number) => number {
@@ -119,7 +133,8 @@ function answerOf({ name, axes, stages }: Rules, values: Record<string, AxisValu
 describe.skipIf(python === undefined)("Python and TypeScript agree", () => {
   it.each(OPS.map((op) => [op.name, op] as const))("about points of the op %s", async (_, op) => {
     const below = numbers(7);
-    const questions = Array.from({ length: 4000 }, () => ({ op, values: randomValues(op.axes, below) }));
+    const all = [...RARE, ...Array.from({ length: 4000 }, () => randomValues(op.axes, below))];
+    const questions = all.map((values) => ({ op, values }));
     const answers = await ask<{ id?: string; point?: ConfigPoint; impossible?: string }>(questions);
     const reasons = new Set<string>();
     questions.forEach(({ values }, i) => {

@@ -9,7 +9,7 @@ import { AXES, type Axis, STAGES } from "../../dsl/axes.js";
 import { isInRange, type Range } from "../../dsl/axis.js";
 import { ARGS_BEHIND, HEADS, type Input, type Side, type TensorDtype } from "../../dsl/inputs.js";
 import type { OpRules } from "../../dsl/legality.js";
-import { type SideStages, type StageCall, sidesOf, stageNamed } from "../../dsl/sides.js";
+import { OUT, type SideStages, type StageCall, sidesOf, stageNamed } from "../../dsl/sides.js";
 import type { View } from "../emit/view.js";
 import { PACKAGE_ROOT } from "../package_root.js";
 import { snake } from "./snake.js";
@@ -49,6 +49,34 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
     "cos_sin",
     "`[rows, rotary_dim]`, of q's dtype or float32, in place of a table: cosines, then sines, of a position; or of a token, `[num_tokens, rotary_dim]`, also with a batch in front.",
   ],
+  [
+    "slots",
+    "`[num_tokens]`, or `[batch, num_tokens]`, int32 or int64: where each token goes in the caches. Slot s is slot `s % block_size` of block `s // block_size`. Below 0 a token goes into no cache. No two from 0 on are equal. Needed with a cache.",
+  ],
+]);
+
+/** The same for inputs of a side. */
+const MEANINGS_OF_SIDE: ReadonlyMap<string, (side: string) => string> = new Map([
+  [
+    "out",
+    (side) =>
+      `Where the results of ${side} go, of ${side}'s shape, of q's dtype or e4m3; default: a new tensor.`,
+  ],
+  [
+    "out_scale",
+    (side) =>
+      `\`[]\`, \`[1]\` or \`[num_heads]\`, float32: an e4m3 \`${side}_out\` stores a result divided by it; default: 1.`,
+  ],
+  [
+    "cache",
+    (side) =>
+      `\`[blocks, block_size, num_heads, head_dim]\`, or a pool of \`[slots, num_heads, head_dim]\`, of q's dtype or e4m3: the paged KV cache that the results of ${side} go into, too. Its strides are as those of heads. Default: none.`,
+  ],
+  [
+    "cache_scale",
+    (side) =>
+      `\`[]\`, \`[1]\` or \`[num_heads]\`, float32: an e4m3 \`${side}_cache\` stores a result divided by it; default: 1.`,
+  ],
 ]);
 
 /** Inputs that may be of float32 where the table of inputs says the kernel's dtype. */
@@ -72,29 +100,28 @@ export function pythonOpView({ axes, stages }: OpRules): View {
   const heads = new Set<string>(sides);
   const named = tensors.filter(({ name }) => !heads.has(name));
   const parameters = [...named, ...numbers, ...free].sort(requiredFirst);
-  const isOutput = ({ name }: { name: string }) => name.endsWith("_out");
+  /** Whether a call in place lacks it. */
+  const isOfOutput = (name: string) => /_out(_scale)?$/.test(name);
   // The table is passed apart: it may be an object without memory.
   const inCall = tensors.filter(({ name }) => name !== "rope_table").map(({ name }) => name);
   const options = [
     ...[...free, ...numbers].map(({ name }) => name),
-    "head_dim",
-    "heads_dim",
-    "pdl",
-    "library",
+    ...["head_dim", "heads_dim", "cache_only", "out_dtype", "pdl", "library"],
   ];
   const last = sides.at(-1) ?? "q";
   const mayLackLast = mayBeLeftAlone(stages[last]);
   return {
     heads: sides.map((side, index) => withDocs(headsOf(side, index))).map(({ type: _, ...rest }) => rest),
     parameters: parameters.map(withDocs),
-    inPlace: parameters.filter((parameter) => !isOutput(parameter)).map(({ docs: _, ...rest }) => rest),
+    inPlace: parameters.filter(({ name }) => !isOfOutput(name)).map(({ docs: _, ...rest }) => rest),
     names: lines(
       [...inCall, "rope_table"].map((name) => JSON.stringify(name)),
       8,
     ),
     tensors: lines(inCall),
-    inPlaceTensors: lines(inCall.map((name) => (isOutput({ name }) ? "None" : name))),
+    inPlaceTensors: lines(inCall.map((name) => (isOfOutput(name) ? "None" : name))),
     options: lines(options),
+    inPlaceOptions: lines(options.map((name) => (name === "out_dtype" ? "None" : name))),
     exception: mayLackLast ? `, except that without ${last} there is no result for ${last}` : "",
     given: mayLackLast ? `results if ${last} is not None else results[:-1]` : "results",
   };
@@ -142,9 +169,9 @@ const formsOf = (call: StageCall): readonly StageCall[] => [
 const mayBeLeftAlone = (calls: readonly StageCall[] = []) =>
   calls.some(({ name }) => stageNamed(name).becomes?.some(({ as }) => as === "left alone"));
 
-/** The names of the inputs that stages read at some point. */
+/** The names of the inputs that stages of a side read at some point. */
 function inputsRead(calls: readonly StageCall[] = []): ReadonlySet<string> {
-  const read = calls.flatMap(formsOf).flatMap(({ name, args }) => {
+  const read = [...calls, OUT].flatMap(formsOf).flatMap(({ name, args }) => {
     const inputs = stageNamed(name).inputs.filter(({ when = {} }) =>
       Object.entries(when).every(([axis, range]) => canBe(axis, range, args)),
     );
@@ -170,10 +197,8 @@ function tensorsOf({ name, rule }: Input, stages: SideStages, side?: Side): Para
     rule.strides.num_heads !== undefined && first === "num_heads" ? [others, rule.shape] : [rule.shape];
   const shape = shapes.map((sizes) => `\`[${sizes.join(", ")}]\``).join(" or ");
   const dtype = `${DTYPES[rule.dtype]}${FLOAT32.has(name) ? ", or float32" : ""}`;
-  const docs =
-    name === "out"
-      ? `Where the results of ${side} go, of ${side}'s shape; default: a new tensor.`
-      : (MEANINGS.get(name) ?? `${shape}, ${dtype}.`);
+  const meaning = side === undefined ? MEANINGS.get(name) : MEANINGS_OF_SIDE.get(name)?.(side);
+  const docs = meaning ?? `${shape}, ${dtype}.`;
   return [{ name: ownName, type: "Any", default: " = None", docs }];
 }
 

@@ -25,9 +25,9 @@ if (space !== undefined) write(OP_MODULE, renderPython(readTemplates(), pythonOp
 /** What Python needs of the stages: all but what only the compiler computes. */
 function stagesData() {
   return Object.fromEntries(
-    [...STAGES].map(([name, { axes, inputs, becomes, rules }]) => [
+    [...STAGES].map(([name, { axes, inputs, isSink, sides, becomes, rules }]) => [
       name,
-      { axes: Object.keys(axes), inputs, becomes, rules },
+      { axes: Object.keys(axes), inputs, isSink, sides, becomes, rules },
     ]),
   );
 }

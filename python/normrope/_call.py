@@ -16,6 +16,7 @@ from ._inputs import ELEMENT_BYTES, NUMBERS, TENSORS, TensorInput, caller_field
 from ._library import Kernel
 from ._match import Matched, require_taken
 from ._memory import Memory
+from ._outputs import open_sides
 from ._regions import Region, require_apart
 from ._shapes import Sizes
 from ._stages import Taken
@@ -37,6 +38,7 @@ class Call:
         launches: Sequence[Sequence[AddressField]],
         regions: Sequence[Region],
         in_place: Collection[str],
+        written: tuple[int, ...],
     ) -> None:
         """`regions` are those of the tensors, if there are several launches. `in_place` are the sides whose output is
         their input."""
@@ -45,6 +47,8 @@ class Call:
         self._launches = launches
         self._regions = regions
         self._in_place = in_place
+        #: Indices of the caller's addresses that are written to.
+        self.written = written
         #: The owner of the memory of a table that is the same each time.
         self.table: Any = None
 
@@ -125,37 +129,38 @@ def pack_on_host(matched: Matched, kernel: Kernel) -> Call:
 def pack(matched: Matched, takes: Taken) -> Call:
     """The call of a kernel."""
     require_taken(matched, takes)
-    _require_elsewhere(matched, takes)
     sizes, memories = matched.sizes, matched.memories
+    in_place = open_sides(memories, takes, matched.cache_only)
+    _require_elsewhere(matched, takes, in_place)
+    outputs = {f"{side}_out": memories[side] for side in in_place}
     operands = [
         _operand(tensor, memory, sizes)
         for tensor in TENSORS
-        # A side without an output is written in place.
-        if (memory := memories.get(tensor.name, memories.get(tensor.side) if tensor.is_written else None)) is not None
+        if (memory := memories.get(tensor.name, outputs.get(tensor.name))) is not None
     ]
     batch, tokens = (1, *sizes.tokens)[-2:]
     args = _args_of(matched, takes)
     operands, launches, args.num_tokens = _in_launches(operands, batch, tokens)
     for each in operands:
         _set_strides(args, each)
-        if each.tensor.dtype == "position":
-            args.position_bits = 8 * ELEMENT_BYTES[each.memory.dtype]
-    in_place = {each.tensor.side for each in operands if each.tensor.is_written and each.tensor.name not in memories}
+        if each.tensor.bits:
+            setattr(args, each.tensor.bits, 8 * ELEMENT_BYTES[each.memory.dtype])
     regions = [
         each.region(batch, tokens, each.tensor.is_written or each.tensor.name in in_place)
         for each in operands
         if launches > 1 and each.tensor.name in memories and 0 not in each.memory.shape
     ]
-    return Call(args, [[each.address_field(i) for each in operands] for i in range(launches)], regions, in_place)
+    fields = [[each.address_field(i) for each in operands] for i in range(launches)]
+    written = tuple(dict.fromkeys(each.memory.source for each in operands if each.tensor.is_written))
+    return Call(args, fields, regions, in_place, written)
 
 
-def _require_elsewhere(matched: Matched, takes: Taken) -> None:
+def _require_elsewhere(matched: Matched, takes: Taken, in_place: Collection[str]) -> None:
     """Raises `invalid-argument` for heads that are only copied and have no output."""
-    for tensor in TENSORS:
-        if tensor.is_written and tensor.side in takes.copied_sides and tensor.side in matched.memories:
-            if tensor.name not in matched.memories:
-                want = f"given with {tensor.name}, as the kernel for {matched.point} only copies {tensor.side}"
-                raise unfit_argument(tensor.side, "given in place", want)
+    for side in in_place:
+        if side in takes.copied_sides:
+            want = f"given with {side}_out, as the kernel for {matched.point} only copies {side}"
+            raise unfit_argument(side, "given in place", want)
 
 
 def _args_of(matched: Matched, takes: Taken) -> Args:
@@ -168,8 +173,11 @@ def _args_of(matched: Matched, takes: Taken) -> Args:
             if name not in numbers:
                 raise invalid_argument(name, None, "given")
             setattr(args, name, numbers[name])
-    if "positions" in takes.inputs - takes.optional:
-        args.position_bits = 32  # so that the C library reports missing positions, not their width
+    for tensor in TENSORS:
+        if tensor.bits and tensor.path in takes.inputs - takes.optional:
+            setattr(args, tensor.bits, 32)  # so that the C library reports a missing index, not its width
+    if "slots" in takes.inputs:
+        args.block_size = matched.sizes.block_size
     for side, count in matched.sizes.num_heads.items():
         getattr(args, side).num_heads = count
     if matched.table is not None:
@@ -208,7 +216,7 @@ def _set_strides(args: Args, each: _Operand) -> None:
         if dimension in tensor.strides:
             setattr(part, tensor.strides[dimension], stride)
         elif count > 1 and stride != size:
-            want = "one in which a head is contiguous" if tensor.is_heads else "contiguous"
+            want = "one in which a head is contiguous" if tensor.is_heads or tensor.is_cache else "contiguous"
             if "position_axes" in tensor.shape and "position_axes" in dimensions:
                 want = "one in which the positions of an axis are contiguous"
             what = f"a {each.memory.kind} with a stride of {stride} between elements"
@@ -216,7 +224,7 @@ def _set_strides(args: Args, each: _Operand) -> None:
         size *= count
     # The length of heads says nothing: a stride may be negative.
     strides = [stride for _, stride in each.others.values()]
-    if not tensor.side and not each.over_tokens and min(strides, default=0) >= 0:
+    if (not tensor.side or tensor.is_cache) and not each.over_tokens and min(strides, default=0) >= 0:
         length = 1 + sum((count - 1) * stride for count, stride in each.others.values())
         setattr(part, tensor.length, length if 0 not in each.memory.shape else 0)
 

@@ -29,6 +29,8 @@ class Form:
     match: Callable[[Mapping[str, Memory], dict[str, Any], Require], Matched]
     #: For each side that results can be made for, the indices of its output and of its heads among the tensors.
     outputs: tuple[tuple[int, int], ...] = ()
+    #: The indices of the caches among the tensors.
+    caches: tuple[int, ...] = ()
     #: The caller's names for arguments that have other names in errors.
     renames: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,6 +45,8 @@ class Form:
         named = {name: value for name, value in pairs if value is not None}
         if "library" in named:
             named["library"] = str(named["library"])
+        if "out_dtype" in named:
+            named["out_dtype"] = str(named["out_dtype"])
         if "axes" in named:
             named["axes"] = [f"{axis}={value}" for axis, value in named["axes"] if value is not None]
         table = named.pop("table", None)

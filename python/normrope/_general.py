@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ._buffers import run_on_buffers
 from ._dispatch import first_of, run, torch_op_for
 from ._form import Form
 from ._inputs import NUMBERS, TENSORS
@@ -22,7 +23,7 @@ from ._shapes import Require
 from .errors import NormropeError, invalid_argument, unfit_argument
 
 #: Options of both forms, behind those that say op and axes.
-OPTIONS = (*NUMBERS, "head_dim", "heads_dim", "pdl", "library", "table")
+OPTIONS = (*NUMBERS, "head_dim", "heads_dim", "cache_only", "out_dtype", "pdl", "library", "table")
 
 
 def _match_shipped(memories: Mapping[str, Memory], said: dict[str, Any], require: Require) -> Matched:
@@ -44,8 +45,10 @@ def _match_own(memories: Mapping[str, Memory], said: dict[str, Any], require: Re
 def _arguments_of(op: OpRules) -> str:
     tensors = [tensor.name for tensor in TENSORS if tensor.path in op.inputs]
     numbers = [name for name in NUMBERS if name in op.inputs]
-    layout = ("head_dim", "heads_dim", "dtype", "pdl")
-    return f"Its arguments are {listed([*tensors, *numbers, *op.arguments, *layout])}"
+    layout = ["head_dim", "heads_dim", "dtype"]
+    layout += ["cache_only"] if any(name.endswith("_cache") for name in tensors) else []
+    layout += ["out_dtype"] if any(name.endswith("_out_scale") for name in tensors) else []
+    return f"Its arguments are {listed([*tensors, *numbers, *op.arguments, *layout, 'pdl'])}"
 
 
 def _match(
@@ -64,13 +67,16 @@ def _match(
         require=require,
         pdl=said["pdl"],
         library=said["library"],
+        cache_only=said["cache_only"],
+        out_dtype=said["out_dtype"],
     )
 
 
 def _form(name: str, names: tuple[str, ...], said: tuple[str, ...], match_: Callable[..., Matched]) -> Form:
-    written = {tensor.name: tensor.side for tensor in TENSORS if tensor.is_written}
-    outputs = tuple((i, names.index(written[own])) for i, own in enumerate(names) if own in written)
-    return Form(name, names, (*said, *OPTIONS), match_, outputs)
+    of_side = {tensor.name: tensor.side for tensor in TENSORS if tensor.is_output}
+    outputs = tuple((i, names.index(of_side[own])) for i, own in enumerate(names) if own in of_side)
+    caches = tuple(names.index(tensor.name) for tensor in TENSORS if tensor.is_cache and tensor.name in names)
+    return Form(name, names, (*said, *OPTIONS), match_, outputs, caches)
 
 
 def shipped_form(names: tuple[str, ...]) -> Form:
@@ -93,11 +99,10 @@ def apply(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, 
         run(form, tensors, options, dtype)
         return results
     op = torch_op_for(first_of(tensors), dtype)
-    if op is None:
-        out = next((out for out, heads in form.outputs if tensors[heads] is not None), form.outputs[0][0])
-        want = "given, as of buffers none can be made. Or make the call in place"
-        raise invalid_argument(form.tensors[out], None, want)
-    return op.run_into_new(form, tensors, options)  # type: ignore[no-any-return]
+    if op is not None:
+        return op.run_into_new(form, tensors, options)  # type: ignore[no-any-return]
+    run_on_buffers(form, tensors, options, dtype, may_be_in_place=False)
+    return results
 
 
 def apply_in_place(form: Form, tensors: tuple[Any, ...], table: Any, options: tuple[Any, ...], dtype: Any) -> None:

@@ -21,7 +21,7 @@ SIDES: tuple[str, ...] = tuple(TABLE["sides"])
 AXES: tuple[dict[str, Any], ...] = tuple(TABLE["axes"])
 
 #: Bytes of an element, by its dtype.
-ELEMENT_BYTES = {"uint8": 1, "bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}
+ELEMENT_BYTES = {"uint8": 1, "e4m3": 1, "bf16": 2, "f16": 2, "int32": 4, "float32": 4, "int64": 8, "uint64": 8}
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,12 @@ class TensorInput:
     shape: tuple[str, ...]
     #: The field for the stride of a dimension. Elements of other dimensions lie side by side.
     strides: dict[str, str]
-    #: `kernel`, `position`, or a dtype of its own: `uint8`, `uint64`, `float32`.
+    #: `kernel`, `index`, or a dtype of its own: `uint8`, `uint64`, `float32`.
     dtype: str
+    #: The field for the bits of an index; empty for others.
+    bits: str
+    #: Whether a kernel writes to it.
+    is_written: bool
 
     @property
     def path(self) -> str:
@@ -52,13 +56,29 @@ class TensorInput:
         return f"{self.field}_length"
 
     @property
-    def is_written(self) -> bool:
+    def is_output(self) -> bool:
+        """Whether the results of a side go there."""
         return self.field == "out"
+
+    @property
+    def is_of_output(self) -> bool:
+        """Whether a call in place lacks it."""
+        return self.field.startswith("out")
+
+    @property
+    def is_cache(self) -> bool:
+        return "blocks" in self.shape
 
     @property
     def is_heads(self) -> bool:
         """Whether these are heads of a side, given or written."""
         return self.shape == ("num_tokens", "num_heads", "head_dim")
+
+
+def _may_be_read(side: str, field: str) -> bool:
+    """Whether some stage that can be applied to a side reads a field. The heads themselves are no stage's."""
+    stages = [stage for stage in TABLE["stages"].values() if any(own["name"] == field for own in stage["inputs"])]
+    return not stages or any(side in stage.get("sides", SIDES) for stage in stages)
 
 
 def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
@@ -70,9 +90,11 @@ def _tensors(side: str, fields: list[dict[str, Any]]) -> list[TensorInput]:
             shape=tuple(tensor["shape"]),
             strides=tensor["strides"],
             dtype=tensor["dtype"],
+            bits=tensor.get("bits", ""),
+            is_written=not field["type"].startswith("const"),
         )
         for field in fields
-        if (tensor := field.get("tensor")) is not None
+        if (tensor := field.get("tensor")) is not None and (side == "" or _may_be_read(side, field["name"]))
     ]
 
 
@@ -89,6 +111,8 @@ NUMBERS: tuple[str, ...] = tuple(field["name"] for field in TABLE["behind"] if f
 
 def caller_field(field: str) -> str:
     """The caller's name for a field of `normrope_args`, such as `k.in_token_stride`."""
+    if field == "block_size":
+        return "the block size of the caches"
     side, _, name = field.rpartition(".")
     for tensor in TENSORS:
         if tensor.side != side:

@@ -15,13 +15,14 @@ from ._implied import implied_by, rotary_dim_of, sizes_of
 from ._inputs import TENSORS, TensorInput
 from ._memory import Layout, Memory
 from ._op_rules import OpRules, listed
-from ._point import DTYPES, Point, complete
+from ._outputs import open_sides, require_caches, require_outputs
+from ._point import DTYPES, Point, complete, out_dtype_name
 from ._rope import RopeTable
 from ._shapes import Require, Sizes, expanded
-from ._stages import FLOAT32_FIELDS, Taken
-from .errors import invalid_argument, require_float32, unfit_argument
+from ._stages import OTHER_DTYPES, Taken
+from .errors import invalid_argument, require_bool, require_float32, unfit_argument
 
-_POSITIONS = ("int32", "int64")
+_INDICES = ("int32", "int64")
 
 
 def raise_unless(condition: Any, error: Callable[[], Exception]) -> None:
@@ -43,14 +44,17 @@ class Matched:
     table: RopeTable | None
     pdl: bool
     library: Any
+    #: What the op's stages take at the point; None if they do not tell, or there is no such point.
+    taken: Taken | None = None
+    #: Whether k and v only go into their caches.
+    cache_only: bool = False
 
     @property
-    def written(self) -> tuple[int, ...]:
-        """Indices of the caller's addresses that are written to."""
-        outputs = (
-            self.memories.get(tensor.name, self.memories.get(tensor.side)) for tensor in TENSORS if tensor.is_written
-        )
-        return tuple(dict.fromkeys(memory.source for memory in outputs if memory is not None))
+    def open_sides(self) -> tuple[str, ...]:
+        """The sides whose results have no output that is given: where stages do not tell, all without one."""
+        if self.taken is not None:
+            return open_sides(self.memories, self.taken, self.cache_only)
+        return tuple(side for side in self.sizes.num_heads if f"{side}_out" not in self.memories)
 
 
 def match(
@@ -63,15 +67,18 @@ def match(
     require: Require = raise_unless,
     pdl: Any = False,
     library: Any = None,
+    cache_only: Any = False,
+    out_dtype: Any = None,
 ) -> Matched:
     """Checks all of a call but addresses. A size may be a symbol of a trace, for `require` to check. `axes` are those
-    that do not follow from the memory; numbers may be None. Raises `invalid-argument`."""
-    if not isinstance(pdl, bool):
-        raise invalid_argument("pdl", pdl, "True or False")
+    that do not follow from the memory; numbers and `out_dtype` may be None. Raises `invalid-argument`."""
+    require_bool("pdl", pdl)
+    require_bool("cache_only", cache_only)
     floats = {name: require_float32(name, number) for name, number in numbers.items() if number is not None}
     given = [tensor for tensor in TENSORS if tensor.name in memories]
     sides = [tensor.side for tensor in given if tensor.field == "in"]
     _require_sides(op, sides, given)
+    require_caches(given, cache_only)
     own = {
         tensor.name: layout.of(tensor.name, memories[tensor.name]) if tensor.is_heads else memories[tensor.name]
         for tensor in given
@@ -84,16 +91,15 @@ def match(
     for tensor in given:
         _require_kind(tensor, own[tensor.name], leader, first)
         own[tensor.name] = expanded(tensor, own[tensor.name], sizes, require)
-    for tensor in TENSORS:
-        name = tensor.name if tensor.name in own else tensor.side  # in place
-        if tensor.is_written and name in own and own[name].is_read_only:
-            raise unfit_argument(name, f"a {own[name].kind} that is read-only", "one that can be written")
-    point = complete(axes, op, implied_by(own, sizes, first.dtype))
+        if tensor.is_cache:
+            _require_slots(tensor, own[tensor.name], sizes, require)
+    own_out_dtype = None if out_dtype is None else out_dtype_name(out_dtype, first.dtype)
+    point = complete(axes, op, implied_by(op, own, sizes, first.dtype, own_out_dtype))
     if point.missing is not None:
         name, wanted = point.missing
         raise invalid_argument(name, None, wanted)
-    matched = Matched(point, sizes, own, floats, table, pdl, library)
     taken = None if point.impossible is not None else point.taken
+    matched = Matched(point, sizes, own, floats, table, pdl, library, taken, cache_only)
     if taken is not None:
         require_taken(matched, taken)
     return matched
@@ -113,7 +119,7 @@ def require_taken(matched: Matched, taken: Taken) -> None:
         if tensor.name not in memories or tensor.dtype != "kernel":
             continue
         own = memories[tensor.name]
-        dtype = "float32" if tensor.path in taken.float32 else matched.point.values["dtype"]
+        dtype = taken.dtypes.get(tensor.path, matched.point.values["dtype"])
         if own.dtype != dtype:
             raise unfit_argument(tensor.name, f"a {own.kind} of {own.dtype}", f"{dtype}, as {kernel} takes it")
     if "pair_axes" in memories and sizes.position_axes != taken.position_axes:
@@ -122,6 +128,7 @@ def require_taken(matched: Matched, taken: Taken) -> None:
     if "cos_sin" in memories and sizes.rotary_dim != taken.rotary_dim:
         what, want = memories["cos_sin"].described, f"[rows, {taken.rotary_dim}], as {kernel} takes it"
         raise unfit_argument("cos_sin", what, want)
+    require_outputs(memories, taken, matched.cache_only)
 
 
 def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
@@ -134,9 +141,10 @@ def _require_sides(op: OpRules, sides: Collection[str], given: Collection[Tensor
     for tensor in given:
         if tensor.side not in ("", *sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
-    outputs = {tensor.side: tensor.name for tensor in given if tensor.is_written}
+    outputs = {tensor.side: tensor.name for tensor in given if tensor.is_output}
+    cached = [tensor.side for tensor in given if tensor.is_cache]  # these may go without an output
     for tensor in TENSORS:
-        if outputs and tensor.is_written and tensor.side in sides and tensor.side not in outputs:
+        if outputs and tensor.is_output and tensor.side in sides and tensor.side not in (*outputs, *cached):
             raise unfit_argument(tensor.name, "None", f"given, as {next(iter(outputs.values()))} is")
 
 
@@ -148,10 +156,17 @@ def require_half(name: str, memory: Memory) -> None:
 
 def _require_kind(tensor: TensorInput, memory: Memory, leader: str, first: Memory) -> None:
     """Raises `invalid-argument` for a dtype or device that does not go with the first heads."""
-    own = (first.dtype, "float32") if tensor.field in FLOAT32_FIELDS else (first.dtype,)
-    kinds = {"kernel": own, "position": _POSITIONS, "uint64": ("uint64", "int64")}
+    own = (first.dtype, *OTHER_DTYPES.get(tensor.field, ()))
+    kinds = {"kernel": own, "index": _INDICES, "uint64": ("uint64", "int64")}
     wanted = kinds.get(tensor.dtype, (tensor.dtype,))
     if memory.dtype not in wanted:
-        raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", " or ".join(wanted))
+        view = "; bytes of e4m3 are .view(torch.float8_e4m3fn)" if "e4m3" in wanted and memory.dtype == "uint8" else ""
+        raise unfit_argument(tensor.name, f"a {memory.kind} of {memory.dtype}", f"{' or '.join(wanted)}{view}")
     if memory.device != first.device:
         raise unfit_argument(tensor.name, f"on {memory.device}", f"on {first.device}, as {leader} is")
+
+
+def _require_slots(cache: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> None:
+    """Raises `invalid-argument` for a cache that has no slot."""
+    for size in (sizes.blocks[cache.side], sizes.block_size):
+        require(size > 0, lambda: unfit_argument(cache.name, memory.described, "of at least one slot"))

@@ -17,7 +17,7 @@ class Memory:
 
     #: `buffer` or `tensor`.
     kind: str
-    #: `bf16`, `f16`, `float32`, `int32`, `int64`, `uint8`, `uint64`, or what its owner calls it.
+    #: `bf16`, `f16`, `e4m3`, `float32`, `int32`, `int64`, `uint8`, `uint64`, or what its owner calls it.
     dtype: str
     shape: tuple[int, ...]
     #: In elements.

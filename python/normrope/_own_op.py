@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from ._general import OWN_FORM, apply, apply_in_place
-from ._inputs import NUMBERS
+from ._inputs import NUMBERS, TENSORS
 from ._library import LibraryPath, require_library_path
 from .errors import invalid_argument, unfit_argument
 
 #: All but the table, which may be no memory.
 _TENSORS = tuple(name for name in OWN_FORM.tensors if name != "rope_table")
-_OUTPUTS = tuple(OWN_FORM.tensors[out] for out, _ in OWN_FORM.outputs)
+#: Those that a call in place lacks.
+_OF_OUTPUTS = tuple(tensor.name for tensor in TENSORS if tensor.is_of_output)
 
 
 class Op:
@@ -55,6 +56,8 @@ class Op:
         head_dim: int | None = None,
         heads_dim: int = -2,
         dtype: Any = None,
+        cache_only: bool = False,
+        out_dtype: Any = None,
         pdl: bool = False,
         **named: Any,
     ) -> tuple[Any, ...]:
@@ -70,7 +73,8 @@ class Op:
                 that do not follow from the heads, such as `rope="neox"`. What the kernel does not take is refused.
 
         Returns:
-            The results for q, k and v: the outputs that are given, else new tensors; None for a side that is left out.
+            The results for q, k and v: the outputs that are given, else new tensors; None for a side that is left out,
+            or that only goes into its cache.
 
         Raises:
             NormropeError: `invalid-argument`, `kernel-not-found`, `library-not-found`, `library-invalid`,
@@ -78,7 +82,7 @@ class Op:
                 launched or written.
         """
         named.update(q=q, k=k, v=v)
-        tensors, options = self._taken(named, head_dim, heads_dim, pdl)
+        tensors, options = self._taken(named, head_dim, heads_dim, cache_only, out_dtype, pdl)
         return apply(OWN_FORM, tensors, rope_table, options, dtype)
 
     def in_place(
@@ -91,15 +95,16 @@ class Op:
         head_dim: int | None = None,
         heads_dim: int = -2,
         dtype: Any = None,
+        cache_only: bool = False,
         pdl: bool = False,
         **named: Any,
     ) -> None:
         """The same in place: the heads are read and written. The arguments are those of the call, but for outputs."""
-        for name in _OUTPUTS:
+        for name in (*_OF_OUTPUTS, "out_dtype"):
             if named.get(name) is not None:
                 raise unfit_argument(name, "given", "left out, as the call is in place")
         named.update(q=q, k=k, v=v)
-        tensors, options = self._taken(named, head_dim, heads_dim, pdl)
+        tensors, options = self._taken(named, head_dim, heads_dim, cache_only, None, pdl)
         apply_in_place(OWN_FORM, tensors, rope_table, options, dtype)
 
     def _taken(self, named: dict[str, Any], *options: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -14,9 +14,10 @@ from typing import Any
 
 from ._op_rules import SHIPPED, Axis, OpRules
 from ._stages import Taken, has_meaning, is_in_range, rejection, taken_at
-from .errors import quoted, show
+from .errors import invalid_argument, quoted, show
 
 _DTYPE: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "dtype")
+_OUT: Axis = next(axis for axis in SHIPPED.axes if axis["name"] == "out")
 #: The dtypes that kernels are made for.
 DTYPES: tuple[str, ...] = tuple(_DTYPE["values"])
 #: What torch and numpy call the values of the axis.
@@ -125,6 +126,19 @@ def dtype_name(dtype: object) -> str:
     """`bf16` or `f16` for such a dtype of torch or numpy, or its name; else the dtype's own name."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or str(dtype)
     return _ALIASES.get(str(name).removeprefix("torch."), str(name))
+
+
+def out_dtype_name(dtype: object, own: str) -> str:
+    """The same for the argument `out_dtype`, which is that of the heads, `own`, or another one that kernels write.
+
+    Raises `invalid-argument`.
+    """
+    name = dtype_name(dtype)
+    name = _alias_of(_OUT, name) or name
+    wanted = (own, *(value for value in _OUT["values"] if value != _OUT["default"]))
+    if name in wanted:
+        return name
+    raise invalid_argument("out_dtype", name, " or ".join(show(each) for each in wanted))
 
 
 def as_int(value: Any) -> Any:

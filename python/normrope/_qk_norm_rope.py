@@ -13,8 +13,9 @@ from ._library import LibraryPath
 #: The call, with the arguments that are memory in the order of the table of inputs.
 FORM = shipped_form(
     (
-        "q", "q_out", "q_weight", "q_bias", "k", "k_out", "k_weight", "k_bias", "k_cache", "k_cache_scale", "v",
-        "v_out", "v_cache", "v_cache_scale", "positions", "pair_axes", "cos_sin", "slots", "rope_table",
+        "q", "q_out", "q_weight", "q_bias", "q_out_scale", "k", "k_out", "k_weight", "k_bias", "k_cache",
+        "k_cache_scale", "k_out_scale", "v", "v_out", "v_cache", "v_cache_scale", "v_out_scale", "positions",
+        "pair_axes", "cos_sin", "slots", "rope_table",
     )
 )
 
@@ -27,14 +28,17 @@ def qk_norm_rope(
     q_out: Any = None,
     q_weight: Any = None,
     q_bias: Any = None,
+    q_out_scale: Any = None,
     k_out: Any = None,
     k_weight: Any = None,
     k_bias: Any = None,
     k_cache: Any = None,
     k_cache_scale: Any = None,
+    k_out_scale: Any = None,
     v_out: Any = None,
     v_cache: Any = None,
     v_cache_scale: Any = None,
+    v_out_scale: Any = None,
     positions: Any = None,
     pair_axes: Any = None,
     rope_table: Any = None,
@@ -52,10 +56,14 @@ def qk_norm_rope(
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
+    cache_only: bool = False,
+    out_dtype: Any = None,
     pdl: bool = False,
     library: LibraryPath = None,
 ) -> tuple[Any, ...]:
     """Norm and rotary embedding of every head of q and k, in one pass and out of place; v may be normed or copied.
+
+    k and v may go into a paged KV cache, too.
 
     Heads lie in `[tokens, heads, dim]` or `[batch, tokens, heads, dim]`. A head is contiguous; the other strides are
     any multiples of the kernel's vector, at most 4 elements, so a slice of packed rows works as it is. Nothing is
@@ -65,17 +73,26 @@ def qk_norm_rope(
         q: Heads, bf16 or f16.
         k: Heads, of q's dtype, with as many tokens; default: none.
         v: Heads, of q's dtype, with as many tokens; default: none.
-        q_out: Where the results of q go, of q's shape; default: a new tensor.
+        q_out: Where the results of q go, of q's shape, of q's dtype or e4m3; default: a new tensor.
         q_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
         q_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
-        k_out: Where the results of k go, of k's shape; default: a new tensor.
+        q_out_scale: `[]`, `[1]` or `[num_heads]`, float32: an e4m3 `q_out` stores a result divided by it; default: 1.
+        k_out: Where the results of k go, of k's shape, of q's dtype or e4m3; default: a new tensor.
         k_weight: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
         k_bias: `[head_dim]` or `[num_heads, head_dim]`, of q's dtype, or float32.
-        k_cache: `[blocks, block_size, num_heads, head_dim]`, of q's dtype.
-        k_cache_scale: `[]` or `[num_heads]`, float32.
-        v_out: Where the results of v go, of v's shape; default: a new tensor.
-        v_cache: `[blocks, block_size, num_heads, head_dim]`, of q's dtype.
-        v_cache_scale: `[]` or `[num_heads]`, float32.
+        k_cache: `[blocks, block_size, num_heads, head_dim]`, or a pool of `[slots, num_heads, head_dim]`, of q's dtype
+            or e4m3: the paged KV cache that the results of k go into, too. Its strides are as those of heads. Default:
+            none.
+        k_cache_scale: `[]`, `[1]` or `[num_heads]`, float32: an e4m3 `k_cache` stores a result divided by it; default:
+            1.
+        k_out_scale: `[]`, `[1]` or `[num_heads]`, float32: an e4m3 `k_out` stores a result divided by it; default: 1.
+        v_out: Where the results of v go, of v's shape, of q's dtype or e4m3; default: a new tensor.
+        v_cache: `[blocks, block_size, num_heads, head_dim]`, or a pool of `[slots, num_heads, head_dim]`, of q's dtype
+            or e4m3: the paged KV cache that the results of v go into, too. Its strides are as those of heads. Default:
+            none.
+        v_cache_scale: `[]`, `[1]` or `[num_heads]`, float32: an e4m3 `v_cache` stores a result divided by it; default:
+            1.
+        v_out_scale: `[]`, `[1]` or `[num_heads]`, float32: an e4m3 `v_out` stores a result divided by it; default: 1.
         positions: `[num_tokens]`, or `[axes, num_tokens]` with `pair_axes`; a batch comes before the tokens. int32 or
             int64. With a table any value, since angles are reduced exactly. With `cos_sin` the index of a row; left
             out if rows are the tokens'.
@@ -85,7 +102,9 @@ def qk_norm_rope(
             Without a table and `cos_sin` nothing rotates.
         cos_sin: `[rows, rotary_dim]`, of q's dtype or float32, in place of a table: cosines, then sines, of a
             position; or of a token, `[num_tokens, rotary_dim]`, also with a batch in front.
-        slots: `[num_tokens]`, int32 or int64.
+        slots: `[num_tokens]`, or `[batch, num_tokens]`, int32 or int64: where each token goes in the caches. Slot s is
+            slot `s % block_size` of block `s // block_size`. Below 0 a token goes into no cache. No two from 0 on are
+            equal. Needed with a cache.
         attention_factor: Multiplies cosine and sine; finite; 1 without YaRN or longrope. Default: the table's.
         eps: Added to the mean of squares; 0, or from 2^-126 on. Needed if the kernel takes it.
         rope: One of neox, interleaved. Needed if rotary_dim gives it a meaning.
@@ -100,6 +119,8 @@ def qk_norm_rope(
         heads_dim: The dimension of the heads in inputs and outputs: -3 if they come before the tokens, as in
             `[batch, heads, tokens, dim]`. If no one stride reaches all tokens of a batch, each sequence is a launch.
         dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
+        cache_only: Whether sides with a cache go there alone: they have no output, and their heads stay as they are.
+        out_dtype: The dtype of new outputs: q's, which is the default, or FP8, "e4m3" or `torch.float8_e4m3fn`.
         pdl: Programmatic dependent launch. No kernel that may still be unfinished, back to the last ordinary launch in
             the stream, may write the weights, the biases, `pair_axes` or the table.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
@@ -107,7 +128,7 @@ def qk_norm_rope(
 
     Returns:
         The result for each side, in order: the output that is given, else a new tensor; None for a side that is left
-        out, except that without v there is no result for v.
+        out or only goes into its cache, except that without v there is no result for v.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,
@@ -117,13 +138,13 @@ def qk_norm_rope(
     results = apply(
         FORM,
         (
-            q, q_out, q_weight, q_bias, k, k_out, k_weight, k_bias, k_cache, k_cache_scale, v, v_out, v_cache,
-            v_cache_scale, positions, pair_axes, cos_sin, slots,
+            q, q_out, q_weight, q_bias, q_out_scale, k, k_out, k_weight, k_bias, k_cache, k_cache_scale, k_out_scale,
+            v, v_out, v_cache, v_cache_scale, v_out_scale, positions, pair_axes, cos_sin, slots,
         ),
         rope_table,
         (
             rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim,
-            heads_dim, pdl, library,
+            heads_dim, cache_only, out_dtype, pdl, library,
         ),
         dtype,
     )
@@ -160,20 +181,24 @@ def qk_norm_rope_(
     head_dim: int | None = None,
     heads_dim: int = -2,
     dtype: Any = None,
+    cache_only: bool = False,
     pdl: bool = False,
     library: LibraryPath = None,
 ) -> None:
-    """The same in place: heads are read and written. The arguments are those of `qk_norm_rope`, but for outputs."""
+    """The same in place: heads are read and written. The arguments are those of `qk_norm_rope`, but for outputs.
+
+    With `cache_only` only q is written in place; k and v go into their caches. With `value` none v never is, either.
+    """
     apply_in_place(
         FORM,
         (
-            q, None, q_weight, q_bias, k, None, k_weight, k_bias, k_cache, k_cache_scale, v, None, v_cache,
-            v_cache_scale, positions, pair_axes, cos_sin, slots,
+            q, None, q_weight, q_bias, None, k, None, k_weight, k_bias, k_cache, k_cache_scale, None, v, None, v_cache,
+            v_cache_scale, None, positions, pair_axes, cos_sin, slots,
         ),
         rope_table,
         (
             rope, norm, weight, norm_rounding, rotary_at, rope_rounding, value, attention_factor, eps, head_dim,
-            heads_dim, pdl, library,
+            heads_dim, cache_only, None, pdl, library,
         ),
         dtype,
     )

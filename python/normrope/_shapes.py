@@ -6,8 +6,8 @@ for them, or a typed error that names the shape. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ._inputs import TensorInput
@@ -42,6 +42,10 @@ class Sizes:
     position_axes: int = 1
     #: Rows of cosines by position; None if they are those of the tokens.
     rows: int | None = None
+    #: Slots of a block, in the caches of all sides; 1 if slots lie in no blocks.
+    block_size: int = 1
+    #: Of the cache of each side that has one.
+    blocks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rotary_pairs(self) -> int:
@@ -69,13 +73,15 @@ class Sizes:
             "rotary_dim / 2": self.rotary_pairs,
             "position_axes": self.position_axes,
             "rows": self.rows or 0,
+            "blocks": self.blocks.get(tensor.side, 0),
+            "block_size": self.block_size,
         }[dimension]
         return [Dimension(dimension, size, dimension)]
 
 
 def expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require) -> Memory:
-    """Adds a stride of 0 over a dimension that may be left out: heads that share a weight, and sequences that share
-    positions or cosines."""
+    """Adds a stride of 0 over a dimension that may be left out: heads that share a weight or a scale, sequences that
+    share positions or cosines, and blocks of one slot."""
     dimensions = sizes.of(tensor)
     at = _may_lack(tensor, dimensions)
 
@@ -92,8 +98,8 @@ def expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require
     if len(shape) != len(dimensions):
         raise unfit()
     for i, dimension in enumerate(dimensions):
-        # A batch of one stands for all, as in torch.
-        if i == at and dimension.name == "batch" and shape[i] == 1:
+        # One sequence stands for all, and one scale, as in torch.
+        if i == at and (dimension.name == "batch" or len(dimensions) == 1) and shape[i] == 1:
             shape[i], strides[i] = dimension.size, 0
         else:
             require(shape[i] == dimension.size, unfit)
@@ -102,9 +108,11 @@ def expanded(tensor: TensorInput, memory: Memory, sizes: Sizes, require: Require
 
 def _may_lack(tensor: TensorInput, dimensions: list[Dimension]) -> int | None:
     """The index of a dimension that may be left out."""
-    if tensor.is_heads:
-        return None
     names = [dimension.name for dimension in dimensions]
+    if tensor.is_cache:
+        return names.index("block_size") if dimensions[1].size == 1 else None
+    if tensor.is_heads or tensor.field == "slots":  # two tokens of one slot would be written over each other
+        return None
     if "batch" in names:
         return names.index("batch")
     return 0 if names[0] == "num_heads" and "num_heads" in tensor.strides else None
@@ -112,6 +120,8 @@ def _may_lack(tensor: TensorInput, dimensions: list[Dimension]) -> int | None:
 
 def _hint(tensor: TensorInput, sizes: Sizes) -> str:
     """What makes other shapes of a tensor fit."""
+    if tensor.field.endswith("_scale"):
+        return "; [1] is one for all heads"
     if "rows" in tensor.shape and sizes.rows is None:
         return "; rows in another order need positions"
     if "position_axes" not in tensor.shape:

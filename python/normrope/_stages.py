@@ -24,12 +24,22 @@ Condition = Mapping[str, Mapping[str, Any]]
 _STAGES: dict[str, dict[str, Any]] = TABLE["stages"]
 _NO_STAGE: dict[str, Any] = {"axes": [], "inputs": []}
 
-_NO_SIDE = "no side"
+#: What becomes of a side that the kernel does nothing to.
+_LEFT_ALONE = "left alone"
 
-#: The inputs that some kernel takes as float32 and others in their own dtype, by their fields.
-FLOAT32_FIELDS = frozenset(
-    field["name"] for stage in _STAGES.values() for field in stage["inputs"] if "isFloat32" in field
-)
+#: The end of every side that is not left alone: the result is written to the output. Configs do not write it.
+OUT: Stage = ("out", ())
+
+#: What the table of stages calls dtypes of inputs, and what memory does.
+_DTYPES = {"f32": "float32", "e4m3": "e4m3"}
+
+#: For each field that some kernel takes in another dtype than its own, these dtypes.
+OTHER_DTYPES: dict[str, tuple[str, ...]] = {
+    field["name"]: tuple(_DTYPES[dtype] for dtype in field["dtypes"])
+    for stage in _STAGES.values()
+    for field in stage["inputs"]
+    if "dtypes" in field
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,8 @@ class Taken:
     inputs: frozenset[str]
     #: Those that a call may leave out.
     optional: frozenset[str]
-    #: Those of float32 where the table of inputs says the kernel's dtype.
-    float32: frozenset[str]
+    #: The dtypes of those that have another one than the kernel's.
+    dtypes: Mapping[str, str]
     #: The sides that it only copies.
     copied_sides: frozenset[str]
     #: Positions of a token.
@@ -54,7 +64,7 @@ class Taken:
         return cls(
             inputs=frozenset(kernel["inputs"]),
             optional=frozenset(kernel["optionalInputs"]),
-            float32=frozenset(kernel["float32Inputs"]),
+            dtypes={field: _DTYPES[dtype] for field, dtype in kernel["inputDtypes"].items()},
             copied_sides=frozenset(kernel["copiedSides"]),
             position_axes=kernel["positionAxes"],
             rotary_dim=kernel["pairing"]["rotaryDim"] if "pairing" in kernel else 0,
@@ -99,13 +109,27 @@ def _values_of(stage: Stage, point: Values) -> dict[str, Any]:
 
 
 def stages_at(stages: SideStages, point: Values) -> SideStages:
-    """What stages come down to at a point. A side without stages is copied; one that is left alone is not there."""
+    """What stages come down to at a point, with the output. A side with nothing else is copied. One that is left alone
+    has no output, and is not there unless something else writes it."""
     found: list[tuple[str, tuple[Stage, ...]]] = []
     for side, own in stages:
         forms = [_form_of(stage, point) for stage in own]
+        calls = tuple(stage for form in forms for stage in form or ())
         if None not in forms:
-            found.append((side, tuple(stage for form in forms for stage in form or ())))
+            found.append((side, (*calls, OUT)))
+        elif any(map(_is_sink, calls)):
+            found.append((side, calls))
     return tuple(found)
+
+
+def _is_sink(stage: Stage) -> bool:
+    """Whether a stage writes the head."""
+    return bool(_STAGES.get(stage[0], _NO_STAGE).get("isSink", False))
+
+
+def leaves_open(stages: SideStages, side: str, name: str, axis: str) -> bool:
+    """Whether a side has a stage of that name, whose arguments do not fix the axis."""
+    return any(own == name and axis not in dict(fixed) for own, fixed in dict(stages).get(side, ()))
 
 
 def _form_of(stage: Stage, point: Values) -> tuple[Stage, ...] | None:
@@ -113,7 +137,7 @@ def _form_of(stage: Stage, point: Values) -> tuple[Stage, ...] | None:
     values = {**point, **_values_of(stage, point)}
     for form in _STAGES.get(stage[0], _NO_STAGE).get("becomes", []):
         if is_at(form["when"], values):
-            if form["as"] == _NO_SIDE:
+            if form["as"] == _LEFT_ALONE:
                 return None
             return tuple((own["name"], tuple(sorted(own["args"].items()))) for own in form["as"])
     return (stage,)
@@ -131,7 +155,7 @@ def rejection(stages: SideStages, point: Values) -> str | None:
     field = _input_of_two_dtypes(left, point)
     if field is not None:
         return f"one stage reads {field} as float32, another in the kernel's dtype"
-    if any(_calls(left)):
+    if any(calls != (OUT,) for _, calls in left):
         return None
     return "no stage does anything, so that a kernel would at most copy"
 
@@ -139,15 +163,20 @@ def rejection(stages: SideStages, point: Values) -> str | None:
 def _input_of_two_dtypes(stages: SideStages, point: Values) -> str | None:
     """An input of a side that one stage reads as float32 and another in the kernel's dtype."""
     for side, calls in stages:
-        float32: dict[str, bool] = {}
+        dtypes: dict[str, str | None] = {}
         for stage in calls:
             at = _values_of(stage, point)
             for field in _STAGES.get(stage[0], _NO_STAGE)["inputs"]:
                 if is_at(field.get("when", {}), at):
-                    own = "isFloat32" in field and is_at(field["isFloat32"], at)
-                    if float32.setdefault(field["name"], own) != own:
+                    own = _dtype_of(field, at)
+                    if dtypes.setdefault(field["name"], own) != own:
                         return f"{side}.{field['name']}"
     return None
+
+
+def _dtype_of(field: Mapping[str, Any], values: Values) -> str | None:
+    """The dtype of an input that is not the kernel's."""
+    return next((_DTYPES[dtype] for dtype, when in field.get("dtypes", {}).items() if is_at(when, values)), None)
 
 
 def _with_values(reason: str, values: Values) -> str:
@@ -159,21 +188,27 @@ def taken_at(stages: SideStages, point: Values) -> Taken | None:
     """What the kernel of a point takes; None if a stage is not in the table."""
     if any(name not in _STAGES for name, _ in _calls(stages)):
         return None
-    taken: dict[str, set[str]] = {"when": set(), "isOptional": set(), "isFloat32": set()}
     own = stages_at(stages, point)
+    taken = {f"{side}.in" for side, _ in own}
+    # A side may go without its output if something else is written of it.
+    optional = {f"{side}.out" for side, calls in own if sum(map(_is_sink, calls)) > 1}
+    dtypes: dict[str, str] = {}
     values = [(side, stage, _values_of(stage, point)) for side, calls in own for stage in calls]
     for side, (name, _), at in values:
         for field in _STAGES[name]["inputs"]:
-            if is_at(field.get("when", {}), at):
-                for condition, paths in taken.items():
-                    if condition == "when" or (condition in field and is_at(field[condition], at)):
-                        paths |= {field["name"], f"{side}.{field['name']}"}
-    heads = {f"{side}.{field}" for side, _ in own for field in ("in", "out")}
+            if not is_at(field.get("when", {}), at):
+                continue
+            paths, dtype = {field["name"], f"{side}.{field['name']}"}, _dtype_of(field, at)
+            taken |= paths
+            if "isOptional" in field and is_at(field["isOptional"], at):
+                optional |= paths
+            if dtype is not None:
+                dtypes.update(dict.fromkeys(paths, dtype))
     return Taken(
-        inputs=frozenset(taken["when"] | heads),
-        optional=frozenset(taken["isOptional"]),
-        float32=frozenset(taken["isFloat32"]),
-        copied_sides=frozenset(side for side, calls in own if not calls),
+        inputs=frozenset(taken),
+        optional=frozenset(optional),
+        dtypes=dtypes,
+        copied_sides=frozenset(side for side, calls in own if calls == (OUT,)),
         position_axes=max([1, *(at.get("positionAxes", 1) for _, _, at in values)]),
         rotary_dim=max([0, *(at.get("rotaryDim", 0) for _, _, at in values)]),
     )

@@ -33,6 +33,7 @@ from .errors import NormropeError, invalid_argument, unfit_argument
 _DTYPES = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "float32"}
 _DTYPES |= {torch.int32: "int32", torch.int64: "int64", torch.uint8: "uint8"}
 _DTYPES |= {torch.uint64: "uint64"} if hasattr(torch, "uint64") else {}
+_DTYPES |= {torch.float8_e4m3fn: "e4m3"}
 #: torch has complex numbers of these. Views of their parts may be negated when they are read.
 _PARTS = ("f16", "float32")
 _DEFAULT_STREAM = 0
@@ -51,7 +52,7 @@ class Plan:
         self._streams = {_DEFAULT_STREAM}
         self._is_captured = call.table is None
         #: Indices of the tensors that are written to.
-        self.written = matched.written
+        self.written = call.written
         self.may_be_negated = any(memory.dtype in _PARTS for memory in matched.memories.values())
         #: Launches with the addresses of the tensors.
         self.launch: Callable[[Sequence[int]], None] = self._launch_on_cpu
@@ -112,7 +113,7 @@ def make_plan(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> P
     return Plan(call, kernel, index, matched)
 
 
-def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
+def matched_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
     """Checks ranks, sizes and dtypes of tensors without data. `require` checks sizes that are symbols."""
     faked: dict[str, Memory] = {}
     for name, tensor in zip(form.tensors, tensors, strict=True):
@@ -120,7 +121,12 @@ def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], req
             _require_tensor(name, tensor)
             shape, device = tuple(tensor.shape), str(tensor.device)
             faked[name] = Memory("tensor", _dtype_of(tensor), shape, (0,) * len(shape), 0, device=device)
-    matched = form.matched(faked, options, require)
+    return form.matched(faked, options, require)
+
+
+def match_fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...], require: Require) -> Matched:
+    """The same, of a point that can be."""
+    matched = matched_fake(form, tensors, options, require)
     impossible = matched.point.impossible
     if impossible is not None:
         raise NormropeError("kernel-not-found", "there can be no kernel for this", impossible)

@@ -77,6 +77,11 @@ def unfit_argument(field: str, what: str, want: str) -> NormropeError:
     return error
 
 
+def require_bool(field: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise invalid_argument(field, value, "True or False")
+
+
 def require_count(field: str, value: object) -> int:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) <= COUNT_MAX:
         return int(value)

@@ -19,11 +19,12 @@ from . import _fused, _general, _qk_norm_rope
 from ._dispatch import first_of
 from ._form import Form
 from ._inputs import NUMBERS, SIDES, TENSORS
-from ._match import raise_unless
+from ._match import Matched, raise_unless
 from ._op_rules import SHIPPED, Axis
 from ._rope import RopeTable
 from ._torch_launch import is_compiling, is_watched, launch
 from ._torch_names import check
+from ._torch_outputs import Outputs, outputs_by, outputs_of
 from ._torch_plan import match_fake, require_no_grad, target_of
 from .errors import invalid_argument, renaming
 from .support import answer
@@ -47,13 +48,12 @@ def run(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> None:
 def run_into_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same, into tensors that it makes."""
     if not is_watched(tensors):
-        filled = _with_outputs(form, tensors, options)
+        filled = _with_outputs(form, tensors, options, outputs_of(form, tensors, options))
         launch(form, filled, options)
         return tuple([filled[out] for out, _ in form.outputs])
     _check_watched(form, tensors, options)
     results = getattr(torch.ops.normrope, form.name)(**form.by_name(tensors, options))
-    sides = [side for _, side in form.outputs]
-    return tuple(None if tensors[side] is None else result for side, result in zip(sides, results, strict=True))
+    return tuple([None if result.dim() == 1 else result for result in results])
 
 
 def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
@@ -63,21 +63,24 @@ def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...])
             match_fake(form, tensors, options, raise_unless)
 
 
-def _with_outputs(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Any, ...]:
+def _with_outputs(
+    form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...], outputs: Outputs
+) -> tuple[Any, ...]:
+    """The tensors, with new ones for the outputs."""
     heads_dim = options[_HEADS_DIM]
     filled = list(tensors)
-    for out, side in form.outputs:
+    for out, side, dtype in outputs:
         if isinstance(tensors[side], Tensor):  # the plan refuses others
-            filled[out] = _empty_like(tensors[side], heads_dim)
+            filled[out] = _empty_like(tensors[side], heads_dim, dtype)
     return tuple(filled)
 
 
-def _empty_like(heads: Tensor, heads_dim: Any) -> Tensor:
+def _empty_like(heads: Tensor, heads_dim: Any, dtype: Any) -> Tensor:
     """A tensor of the same shape, in which all heads of a token lie side by side."""
     if heads_dim == -2 or heads.dim() < 3 or heads_dim not in (-3, heads.dim() - 3):
-        return heads.new_empty(heads.shape)
+        return heads.new_empty(heads.shape, dtype=dtype)
     moved = heads.transpose(-3, -2)
-    return moved.new_empty(moved.shape).transpose(-3, -2)
+    return moved.new_empty(moved.shape, dtype=dtype).transpose(-3, -2)
 
 
 with torch.device("cpu"):  # torch 2.6 imports a module for this that makes tensors on the default device
@@ -94,25 +97,33 @@ _HEADS_DIM = _general.OPTIONS.index("heads_dim") - len(_general.OPTIONS)
 
 
 def _schema(form: Form, kind: str, head: Sequence[str], required: Sequence[str], axes: Sequence[str]) -> str:
-    """`kind` is how the op's name ends: `_` if the heads are written to, `_out` if other tensors are."""
-    written = {"": "", "_": "in", "_out": "out"}[kind]
-    own = [tensor for tensor in TENSORS if tensor.name in form.tensors and (not tensor.is_written or kind == "_out")]
+    """`kind` is how the op's name ends: `_` if the heads are written to, `_out` if outputs are. Caches always are."""
+    own = [tensor for tensor in TENSORS if tensor.name in form.tensors and (kind == "_out" or not tensor.is_output)]
+    own = [tensor for tensor in own if kind != "_" or not tensor.is_of_output]
+    written = {tensor.name for tensor in own if tensor.is_written or (kind == "_" and tensor.field == "in")}
     marks = iter("abcdefghijkl")
-    spelled = {tensor.name: f"Tensor({next(marks)}!)" if tensor.field == written else "Tensor" for tensor in own}
+    spelled = {tensor.name: f"Tensor({next(marks)}!)" if tensor.name in written else "Tensor" for tensor in own}
     said = {name: f"{type_} {name}" if name in required else f"{type_}? {name}=None" for name, type_ in spelled.items()}
-    heads = [said.pop(tensor.name) for tensor in own if tensor.is_heads and not tensor.is_written]
+    heads = [said.pop(tensor.name) for tensor in own if tensor.field == "in"]
     numbers = [f"float {name}" if name in required else f"float? {name}=None" for name in NUMBERS]
-    options = ["int? head_dim=None", "int heads_dim=-2", "bool pdl=False", "str? library=None"]
+    options = ["int? head_dim=None", "int heads_dim=-2", "bool cache_only=False"]
+    options += [] if kind == "_" else ["str? out_dtype=None"]
+    options += ["bool pdl=False", "str? library=None"]
     others = [*said.values(), "float[]? inv_freq=None", *axes, *numbers, *options]
     results = f"({', '.join('Tensor' for _ in form.outputs)})" if kind == "" else "()"
     return f"{form.name}{kind}({', '.join([*head, *heads, '*', *others])}) -> {results}"
 
 
-def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+def _fake(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> Matched:
     """Checks tensors without data, so that a trace fails where the call would."""
     with renaming(form.renames):
         require_no_grad(form.tensors, tensors)
-        match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+        return match_fake(form, tensors, options, lambda condition, error: check(condition, lambda: str(error())))
+
+
+def _fake_nothing(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
+    """Of an op without results."""
+    _fake(form, tensors, options)
 
 
 def _launch_out(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
@@ -127,25 +138,25 @@ def _fake_out(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> N
 
 def _require_outputs(form: Form, tensors: Sequence[Any], options: tuple[Any, ...]) -> None:
     """A side without an output would be worked on in place, which the schema denies."""
-    for out, side in form.outputs:
-        if tensors[side] is not None and tensors[out] is None:
-            match_fake(form, tensors, options, raise_unless)  # which says so if the op does not have the side
-            raise invalid_argument(form.tensors[out], None, f"given, as {form.tensors[side]} is")
+    if all(tensors[side] is None or tensors[out] is not None for out, side in form.outputs):
+        return
+    for side in match_fake(form, tensors, options, raise_unless).open_sides:
+        raise invalid_argument(f"{side}_out", None, f"given, as {side} is")
 
 
 def _launch_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    filled = _with_outputs(form, tensors, options)
+    filled = _with_outputs(form, tensors, options, outputs_of(form, tensors, options))
     launch(form, filled, options)
     return _results(form, filled)
 
 
 def _fake_new(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    _fake(form, tensors, options)
-    return _results(form, _with_outputs(form, tensors, options))
+    outputs = outputs_by(form, _fake(form, tensors, options))
+    return _results(form, _with_outputs(form, tensors, options, outputs))
 
 
 def _results(form: Form, filled: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """The results, and an empty tensor for a side that is left out."""
+    """The results, and an empty tensor of one dimension for a side that has none."""
     first = first_of(filled)
     return tuple([first.new_empty(0) if filled[out] is None else filled[out] for out, _ in form.outputs])
 
@@ -174,7 +185,7 @@ def _register_general(form: Form, head: Mapping[str, str], required: Sequence[st
     """The three ops of a form: into new tensors, in place, and into what is given."""
     positional = (*head, *(side for side in SIDES if side in form.tensors))
     left_out: dict[str, Any] = dict.fromkeys((*form.tensors, *form.options, "inv_freq"))
-    left_out.update(heads_dim=-2, pdl=False)
+    left_out.update(heads_dim=-2, cache_only=False, pdl=False)
     tensors_of, options_of = itemgetter(*form.tensors), itemgetter(*form.options)
 
     def take(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -190,7 +201,7 @@ def _register_general(form: Form, head: Mapping[str, str], required: Sequence[st
     first = [f"{kind} {name}" for name, kind in head.items()]
     for kind, implementation, fake in (
         ("", _launch_new, _fake_new),
-        ("_", launch, _fake),
+        ("_", launch, _fake_nothing),
         ("_out", _launch_out, _fake_out),
     ):
         _register(form, _schema(form, kind, first, required, axes), take, implementation, fake)
@@ -230,7 +241,7 @@ def _take_fused(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[An
 
 
 _registration = torch.library.Library("normrope", "FRAGMENT")
-_register(_fused.FORM, _FUSED_SCHEMA, _take_fused, launch, _fake)
+_register(_fused.FORM, _FUSED_SCHEMA, _take_fused, launch, _fake_nothing)
 _axes = [_axis(name, axis) for name, axis in SHIPPED.arguments.items()]
 _register_general(_qk_norm_rope.FORM, head={}, required=("q",), axes=_axes)
 _register_general(_general.OWN_FORM, head={"name": "str", "axes": "str[]"}, required=(), axes=())

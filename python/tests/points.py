@@ -17,6 +17,8 @@ from normrope._point import complete
 
 #: What a kernel takes besides tensors.
 _NUMBERS = ("attention_factor", "eps")
+#: What memory calls dtypes, and what manifests do.
+_DTYPES = {"float32": "f32"}
 
 
 def answer(asked: dict[str, Any]) -> Any:
@@ -36,7 +38,7 @@ def answer(asked: dict[str, Any]) -> Any:
         "point": point.values,
         "inputs": sorted(taken.inputs & paths),
         "optionalInputs": sorted(taken.optional & paths),
-        "float32Inputs": sorted(taken.float32 & paths),
+        "inputDtypes": {path: _DTYPES.get(dtype, dtype) for path, dtype in taken.dtypes.items() if path in paths},
         "copiedSides": sorted(taken.copied_sides),
         "positionAxes": taken.position_axes,
         "rotaryDim": taken.rotary_dim,

@@ -214,8 +214,9 @@ class Functions(NormropeCase):
     def test_every_input_and_axis_is_an_argument(self) -> None:
         names = {tensor.name for tensor in TENSORS} | set(NUMBERS)
         names -= {"v_weight", "v_bias"}  # no kernel takes them
-        names |= {*SHIPPED.arguments, "head_dim", "heads_dim", "dtype", "pdl", "library"}
-        outputs = {"q_out", "k_out", "v_out"}
+        names |= {*SHIPPED.arguments, "head_dim", "heads_dim", "dtype", "cache_only", "out_dtype", "pdl", "library"}
+        self.assertNotIn("q_cache", names)
+        outputs = {"out_dtype", *(f"{side}_out{scale}" for side in "qkv" for scale in ("", "_scale"))}
         self.assertEqual(set(inspect.signature(normrope.qk_norm_rope).parameters), names)
         self.assertEqual(set(inspect.signature(normrope.qk_norm_rope_).parameters), names - outputs)
         for name in names:
