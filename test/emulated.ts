@@ -92,16 +92,32 @@ export async function buildEmulatedProgram(files: FileSet, source: string): Prom
   const cxx = needed(await findCxx());
   const emulated = emulatedFiles(files);
   const { objects, key } = await compileEmulator(cxx, emulated);
-  const inputs = emulated.filter(({ path }) => /^cuda\/.*\.(cuh|hpp)$/.test(path));
-  const args = [...CUDA, ...WATCHED, "-I", EMULATOR, "-Icuda", "-x", "c++", "-c", join(EMULATOR, source)];
+  const inputs = emulated.filter(({ path }) => /^(cuda|common)\/.*\.(cuh|hpp)$/.test(path));
+  const args = [
+    ...CUDA,
+    ...WATCHED,
+    "-I",
+    EMULATOR,
+    "-Icuda",
+    "-Icommon",
+    "-x",
+    "c++",
+    "-c",
+    join(EMULATOR, source),
+  ];
   const text = readFileSync(join(EMULATOR, source), "utf8");
-  const { folder } = await cached(CACHE_ROOT, cacheKey([key, args, text]), ["program"], async (staging) => {
-    writeInputs(staging, inputs);
-    const run = { path: cxx.path, cwd: staging, name: source };
-    await runCompiler({ ...run, args: [...args, "-o", "program.o"] });
-    // Without -fsanitize here: the hooks are the emulator's, not the sanitizers' own.
-    await runCompiler({ ...run, args: ["program.o", ...objects, "-o", "program"] });
-  });
+  const { folder } = await cached(
+    CACHE_ROOT,
+    cacheKey([key, args, text, inputs]),
+    ["program"],
+    async (staging) => {
+      writeInputs(staging, inputs);
+      const run = { path: cxx.path, cwd: staging, name: source };
+      await runCompiler({ ...run, args: [...args, "-o", "program.o"] });
+      // Without -fsanitize here: the hooks are the emulator's, not the sanitizers' own.
+      await runCompiler({ ...run, args: ["program.o", ...objects, "-o", "program"] });
+    },
+  );
   return join(folder, "program");
 }
 

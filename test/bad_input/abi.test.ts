@@ -63,7 +63,7 @@ describe("normrope_run, normrope_check", () => {
       expect(c.check(kernel, bytes)).toBe(INVALID);
       expect(c.lastErrorField()).toBe("q.reserved");
     }
-    expect(input?.count).toBe(8);
+    expect(input?.count).toBe(7);
   });
 
   test("report no parts for an error that is of no field", () => {
