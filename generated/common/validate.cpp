@@ -53,7 +53,8 @@ int check_stride(const Scope &scope, const Input &input) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
                   Text("a multiple of this kernel's vector, %lld elements", printed(elements)));
   }
-  if (input.over == Size::rows && stride < 0 && scope.args.cos_sin_length > 0) {
+  const bool has_more = input.over == Size::rows ? scope.args.cos_sin_length > 0 : input.over == Size::blocks && scope.heads->cache_length > 0;
+  if (has_more && stride < 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("%s", NOT_NEGATIVE));
   }
   int64_t bytes;

@@ -16,7 +16,7 @@ struct Layout {
 struct Launch {
   int sides[SIDES], side_count;  // the kernel's sides: 0 is q, 1 is k, 2 is v
   int block_threads;
-  int min_load;
+  double min_load;
   bool is_staged;
   Layout latency, throughput;
 };

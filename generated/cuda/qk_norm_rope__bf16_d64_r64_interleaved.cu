@@ -64,7 +64,6 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   const Heads &heads = params.heads[side];
   constexpr uint32_t PAIRS_PER_LANE = FRAGMENTS_PER_LANE * VECTOR_ELEMENTS;
   constexpr uint32_t HEADS_PER_WARP = 32 / LANES_PER_HEAD;
-  constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES;
 
   // The task of this warp, or of these lanes if the side is flat: heads of one token.
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
@@ -99,6 +98,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
   const auto head_in = [&](uint32_t h) { return nth(token_in, min(h, end_head - 1), heads.in_head_stride); };
+  constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES;
   if (IS_STAGED) {
     staged += threadIdx.x / 32 * ROUNDS_MAX * ROUND_BYTES + head_of_warp * HEAD_BYTES;
 #pragma unroll

@@ -14,10 +14,12 @@ import { cacheRoot } from "../cache/folder.js";
 import { counted, internalError, userError } from "../diagnostics.js";
 import { kernelSides, madeOptions } from "../verify/made_call.js";
 import { randomBits, randomNumbers } from "../verify/random.js";
+import { givenAngles } from "./angles.js";
 import type { BenchCase } from "./cases.js";
 import { quantile } from "./quantile.js";
 import type { BenchRow } from "./record.js";
-import { buildYardstick, openYardstick, type Yardstick } from "./yardstick.js";
+import { PAGE_SLOTS, pagesOf, storesElsewhere, storesOf } from "./stores.js";
+import { buildYardstick, openYardstick, type StoreRows, type Yardstick } from "./yardstick.js";
 
 export interface Bench {
   readonly library: Library;
@@ -65,10 +67,9 @@ export async function* measure(bench: Bench, cases: readonly BenchCase[]): Async
   const { l2Bytes = 0, memoryBytes = 0 } = library.devices[0] ?? {};
   const copiesOf = (one: BenchCase) => copies(one, l2Bytes);
   const elements = Math.max(...cases.map((one) => copiesOf(one) * batchElements(one)));
-  requireMemory(
-    elements * ELEMENT_BYTES * new Set(cases.map(({ kernel }) => kernel.point.dtype)).size,
-    memoryBytes,
-  );
+  const cached = Math.max(...cases.map((one) => copiesOf(one) * cacheElements(library, one)));
+  const dtypes = new Set(cases.map(({ kernel }) => kernel.point.dtype)).size;
+  requireMemory((elements * dtypes + cached) * ELEMENT_BYTES, memoryBytes);
   const tokens = Math.max(...cases.map((one) => one.tokens));
   const positions = library.upload(
     "int32",
@@ -105,6 +106,7 @@ async function measureCase(
   const rotaryDim = entry.pairing?.rotaryDim ?? 0;
   using rope = library.uploadRope(ropeTable({ base: ROPE_BASE, rotaryDim: rotaryDim || headDim }));
   using angles = givenAngles(library, entry, tokens);
+  using stores = storesElsewhere(entry) ? storesOf(library, entry, heads, { tokens, copies }) : undefined;
   const rowElements = (heads.q + heads.k + heads.v) * headDim;
   const firstElement = (i: number) => (i % copies) * rowElements * tokens;
   const calls = Array.from({ length: copies }, (_, i) => {
@@ -118,15 +120,17 @@ async function measureCase(
       counts: { numTokens: tokens, numQHeads: heads.q, numKHeads: heads.k, numVHeads: heads.v },
       in: { q: place(0), k: place(heads.q), v: place(heads.q + heads.k) },
       ...{ isForEachHead: false, ropeTable: rope, eps: EPS },
+      ...{ paging: stores?.paging, isCacheOnly: true, out: stores?.out(i) },
       bufferOf: (tensor) => {
         const made = { positions: angles.positions, pair_axes: angles.pairAxes, cos_sin: angles.rows };
-        const given = new Map(Object.entries(made)).get(tensor.path);
+        const given = new Map(Object.entries(made)).get(tensor.path) ?? stores?.buffers.get(tensor.path);
         if (given !== undefined) return given;
         if (tensor.dtype === "index") return positions;
         return typesOf(entry, tensor)[0] === "float32" ? floats : weights;
       },
     });
-    return kernel.prepare({ ...options, stream, pdl });
+    const slots = options.slots && { ...options.slots, offset: stores?.firstSlot(i) };
+    return kernel.prepare({ ...options, slots, stream, pdl });
   });
   // The floor writes what it reads, and rows of cosines are only read.
   const rowBytes = moved * headDim * ELEMENT_BYTES + angles.bytesPerToken / 2;
@@ -145,10 +149,20 @@ async function measureCase(
   const waitedBefore = waitedMs();
   const start = performance.now();
   const empty = time(() => yardstick.empty(tokens * moved, pdl));
-  const floor = time((i) => yardstick.floor(batches[i % copies] ?? 0n, floorRows, pdl));
+  const floors = stores === undefined ? [] : batches.map((_, i) => stores.floor(i));
+  const batchOf = (i: number) => batches[i % copies] ?? 0n;
+  const floorOf = (isPlain: boolean) =>
+    time((i) =>
+      stores === undefined
+        ? yardstick.floor(batchOf(i), floorRows, pdl)
+        : yardstick.storeFloor(batchOf(i), floors[i % copies] as StoreRows, isPlain, pdl),
+    );
+  const floor = floorOf(false);
+  const plainFloor = stores && floorOf(true);
   const own = time((i) => calls[i % copies]?.run());
   const waited = (waitedMs() - waitedBefore) / (performance.now() - start);
   const bytes = tokens * rowBytes;
+  const storedBytes = tokens * (stores?.storedBytes ?? rowBytes);
   return {
     kernel: id,
     ...point,
@@ -163,63 +177,10 @@ async function measureCase(
     floor_us: rounded(floor.median),
     empty_us: rounded(empty.median),
     over_floor: rounded(own.median / floor.median),
-    gbps: rounded((2 * bytes) / own.median / 1000),
+    ...(plainFloor && { plain_floor_us: rounded(plainFloor.median) }),
+    gbps: rounded((bytes + storedBytes) / own.median / 1000),
     spread: rounded(Math.max(own.spread, floor.spread)),
     ...(library.target === "cpu" ? { waited: rounded(waited) } : {}),
-  };
-}
-
-interface GivenAngles extends Disposable {
-  /** Undefined if any positions do. */
-  readonly positions: DeviceBuffer | undefined;
-  readonly pairAxes: DeviceBuffer | undefined;
-  readonly rows: DeviceBuffer | undefined;
-  /** Bytes of cosines and sines that are read for a token. */
-  readonly bytesPerToken: number;
-}
-
-/** Positions of several axes, and rows of cosine 1 and sine 0 by position. */
-function givenAngles(library: Library, entry: ManifestKernel, tokens: number): GivenAngles {
-  const { positionAxes, inputs, inputDtypes, point } = entry;
-  const rotaryDim = entry.pairing?.rotaryDim ?? 0;
-  const owned: DeviceBuffer[] = [];
-  const own = <B extends DeviceBuffer>(buffer: B): B => {
-    owned.push(buffer);
-    return buffer;
-  };
-  const takesRows = inputs.includes("cos_sin");
-  const isFloat32 = inputDtypes.cos_sin === "f32";
-  const row = Array.from({ length: rotaryDim }, (_, i) => (i < rotaryDim / 2 ? 1 : 0));
-  const rows = () => {
-    const bits = isFloat32
-      ? Float32Array.from(row)
-      : Uint16Array.from(row, (one) => encode(point.dtype, one));
-    const all = new (isFloat32 ? Float32Array : Uint16Array)(tokens * rotaryDim);
-    for (let token = 0; token < tokens; token++) all.set(bits, token * rotaryDim);
-    return own(library.upload(isFloat32 ? "float32" : point.dtype, all as never));
-  };
-  const indices = () =>
-    own(
-      library.upload(
-        "int32",
-        Int32Array.from({ length: positionAxes * tokens }, (_, i) => i % tokens),
-      ),
-    );
-  const axes = () =>
-    own(
-      library.upload(
-        "uint8",
-        Uint8Array.from({ length: rotaryDim / 2 }, (_, i) => i % positionAxes),
-      ),
-    );
-  return {
-    positions: takesRows || positionAxes > 1 ? indices() : undefined,
-    pairAxes: positionAxes > 1 ? axes() : undefined,
-    rows: takesRows ? rows() : undefined,
-    bytesPerToken: takesRows ? rotaryDim * (isFloat32 ? 4 : ELEMENT_BYTES) : 0,
-    [Symbol.dispose]: () => {
-      for (const buffer of owned) buffer.free();
-    },
   };
 }
 
@@ -242,6 +203,13 @@ function requireMemory(bytes: number, available: number): void {
 
 function batchElements({ kernel, heads, tokens }: BenchCase): number {
   return tokens * (heads.q + heads.k + heads.v) * kernel.point.headDim;
+}
+
+/** The elements of a batch's caches. */
+function cacheElements(library: Library, { kernel, heads, tokens }: BenchCase): number {
+  const { inputs, point } = kernelNamed(library, kernel.id);
+  if (!inputs.includes("slots")) return 0;
+  return pagesOf(tokens) * PAGE_SLOTS * (heads.k + heads.v) * point.headDim;
 }
 
 /** The number of batches in memory: one if warm, and more than the cache holds if cold. */

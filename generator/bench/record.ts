@@ -32,6 +32,8 @@ const benchRowSchema = z.looseObject({
   /** Microseconds of a kernel that only loads and stores the same bytes, and of one that does nothing. */
   floor_us: z.number().positive(),
   empty_us: z.number().nonnegative(),
+  /** Of a kernel that stores elsewhere: a floor of the same bytes that finds places by division, as the peers' own floors do. */
+  plain_floor_us: z.number().positive().optional(),
   /** `us` over `floor_us`. */
   over_floor: z.number().positive(),
   gbps: z.number().nonnegative(),

@@ -21,8 +21,36 @@ export interface FloorRows {
   readonly rows: number;
 }
 
+/** The part of each row that is a side's heads, and where it is stored. */
+export interface FloorPart {
+  /** In the row, in 16-byte vectors. */
+  readonly first: number;
+  readonly vectors: number;
+  /** Undefined: in place. */
+  readonly to: Address | undefined;
+  /** Bytes from one row there to the next. */
+  readonly toStride: number;
+  /** Whether the row there is the slot of the token. */
+  readonly isBySlot: boolean;
+  /** Bytes that a vector is stored as. */
+  readonly storedBytes: 8 | 16;
+}
+
+/** The memory of a floor that stores elsewhere. */
+export interface StoreRows {
+  readonly rowStride: number;
+  readonly rows: number;
+  /** Of q, k and v, by `partsBytes`. */
+  readonly parts: Uint8Array;
+  /** `[rows]`, int32. */
+  readonly slots: Address;
+  readonly blockSize: number;
+}
+
 export interface Yardstick {
   readonly floor: (data: Address, rows: FloorRows, pdl: boolean) => void;
+  /** `isPlain`: places are found by division. */
+  readonly storeFloor: (data: Address, rows: StoreRows, isPlain: boolean, pdl: boolean) => void;
   /** `heads`: tokens times heads. */
   readonly empty: (heads: number, pdl: boolean) => void;
   /** Microseconds of a launch, one number for each of `replays` runs of all `launches`. */
@@ -65,6 +93,9 @@ export async function buildYardstick(compiler: TargetCompiler, cacheRoot: string
 interface Yardsticks {
   readonly error: () => string;
   readonly floor: (...args: [Address, number, number, number, number, Address]) => number;
+  readonly storeFloor: (
+    ...args: [Address, number, number, Uint8Array, Address, number, number, number, Address]
+  ) => number;
   readonly empty: (heads: number, dependent: number, stream: Address) => number;
 }
 interface Graphs {
@@ -79,6 +110,7 @@ const I = "int64_t";
 const YARDSTICKS = {
   error: ["normrope_yardstick_error", "str", []],
   floor: ["normrope_yardstick_floor", "int", [P, I, I, I, "int", P]],
+  storeFloor: ["normrope_yardstick_store_floor", "int", [P, I, I, P, P, I, "int", "int", P]],
   empty: ["normrope_yardstick_empty", "int", [I, "int", P]],
 } as const;
 const GRAPHS = {
@@ -90,7 +122,7 @@ const GRAPHS = {
 
 /** The yardsticks of a built library. CUDA is timed by graphs in a stream, the CPU by the host's clock. */
 export function openYardstick(path: string, stream: Stream | undefined): Yardstick {
-  const { error, floor, empty } = bindFunctions<Yardsticks>(path, YARDSTICKS);
+  const { error, floor, storeFloor, empty } = bindFunctions<Yardsticks>(path, YARDSTICKS);
   const check = (status: number) => {
     if (status !== 0)
       throw new NormropeError("device-error", `the yardstick: ${error()}`, "See the CUDA error");
@@ -99,10 +131,32 @@ export function openYardstick(path: string, stream: Stream | undefined): Yardsti
   return {
     floor: (data, { rowVectors, rowStride, rows }, pdl) =>
       check(floor(data, rowVectors, rowStride, rows, Number(pdl), address)),
+    storeFloor: (data, { rowStride, rows, parts, slots, blockSize }, isPlain, pdl) =>
+      check(
+        storeFloor(
+          ...([data, rowStride, rows, parts, slots, blockSize] as const),
+          ...([Number(isPlain), Number(pdl), address] as const),
+        ),
+      ),
     empty: (heads, pdl) => check(empty(heads, Number(pdl), address)),
     time:
       stream === undefined ? timeByClock : timeByGraph(bindFunctions<Graphs>(path, GRAPHS), address, check),
   };
+}
+
+const PART_BYTES = 40;
+
+/** The parts as C has them. */
+export function partsBytes(parts: readonly FloorPart[]): Uint8Array {
+  const bytes = new Uint8Array(parts.length * PART_BYTES);
+  const view = new DataView(bytes.buffer);
+  parts.forEach(({ first, vectors, to, toStride, isBySlot, storedBytes }, i) => {
+    const words = [BigInt(first), BigInt(vectors), to ?? 0n, BigInt(toStride)];
+    for (const [n, word] of words.entries()) view.setBigInt64(i * PART_BYTES + 8 * n, word, true);
+    view.setInt32(i * PART_BYTES + 32, Number(isBySlot), true);
+    view.setInt32(i * PART_BYTES + 36, storedBytes, true);
+  });
+  return bytes;
 }
 
 function timeByGraph(

@@ -24,7 +24,7 @@ function blockOf(block: Block, { name, values, reads, parts }: PlannedStage, mor
   const partials = Object.entries(parts).map(([part, file]) => [part, `stages/${name}/${file}`]);
   return {
     ...{ ...more, ...valueViews(values), reads, ...Object.fromEntries([...flags, ...partials]) },
-    isOptional: false,
+    ...{ isOptional: false, isCopy: false },
     weightVector: values.weightDtype === "f32" ? "FloatVector" : "Vector",
     weightElement: values.weightDtype === "f32" ? "float" : "uint16_t",
     partial: `stages/${name}`,
@@ -99,6 +99,9 @@ const changing = ({ stages }: PlannedBody) => stages.filter(({ isSink }) => !isS
 const isOutOptional = ({ optionalInputs }: KernelPlan, { sides }: PlannedBody) =>
   sides.some((side) => optionalInputs.includes(`${side}.out`));
 
+/** Whether a body only copies. Kernels without a cache copy as they did before there was one. */
+const isCopy = ({ isBySide }: KernelPlan, body: PlannedBody) => isBySide && changing(body).length === 0;
+
 /** Whether a kernel needs more parameters than those of heads in its dtype. */
 const hasStores = ({ inputs, inputDtypes }: KernelPlan) =>
   inputs.includes("slots") || Object.values(inputDtypes).includes("e4m3");
@@ -158,7 +161,9 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         store: body.stages.map((stage) => ({
           ...blockOf("store", stage, more),
           isOptional: isOutOptional(plan, body),
+          isCopy: isCopy(plan, body),
         })),
+        isCopy: isCopy(plan, body),
       };
     }),
     entries: entriesOf(plan),

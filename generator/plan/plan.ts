@@ -153,14 +153,15 @@ function layoutOf(
  * of 4, where the L2 cache holds the batch.
  */
 function throughputLayout(head: Fragments, lanesPerHead: number): ThroughputLayout {
-  const { fragments, vectorElements } = head;
+  const { fragments, vectorElements, fewestBlocks } = head;
   const lanes = powerOfTwoAtLeast(fragments) / 4;
   const hasIdleLanes =
     lanes >= THROUGHPUT_LANES_MIN && lanes < lanesPerHead && lanes * THROUGHPUT_FRAGMENTS >= fragments;
   if (hasIdleLanes) return { ...layoutOf(head, lanes), isStaged: false, minLoad: 1 };
   // A fragment is staged as 16 bytes.
   const isStaged = vectorElements === VECTOR_ELEMENTS_MAX;
-  return { ...layoutOf(head, lanesPerHead), isStaged, minLoad: isStaged ? 4 : 1 };
+  const minLoad = !isStaged ? 1 : fewestBlocks === undefined ? 4 : 1.5;
+  return { ...layoutOf(head, lanesPerHead), isStaged, minLoad };
 }
 
 /** The first elements of a fragment's two vectors: see above. */

@@ -2,6 +2,7 @@
 // Copied as it is into generated/cuda.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
 
 #include "params.hpp"
@@ -216,21 +217,23 @@ __device__ __forceinline__ float widen_one_bf16(const char *at) {
 __device__ __forceinline__ float widen_one_f16(const char *at) { return f32_of_f16(*reinterpret_cast<const uint16_t *>(at)); }
 __device__ __forceinline__ float widen_one_f32(const char *at) { return *reinterpret_cast<const float *>(at); }
 
-// What divides numbers before they become e4m3. The exact reciprocal would branch, and loads wait behind a branch.
+// What divides numbers before they become e4m3: 1 / scale as the sum of two numbers, and what is as large as e4m3 can hold and a bit
+// more. The exact reciprocal of one number would branch, and loads wait behind a branch.
 struct Scale {
-  float scale, reciprocal;
+  float reciprocal, rest, limit;
 };
 
 __device__ __forceinline__ Scale scale_of(float scale) {
-  const float reciprocal = approximate_reciprocal(scale);
-  return {scale, fmaf(reciprocal, fmaf(-reciprocal, scale, 1.0f), reciprocal)};
+  const float near = approximate_reciprocal(scale);
+  const float reciprocal = fmaf(near, fmaf(-near, scale, 1.0f), near);
+  return {reciprocal, reciprocal * fmaf(-reciprocal, scale, 1.0f), fminf(512.0f * scale, FLT_MAX)};
 }
 
-// x / scale, rounded to nearest, where it is no more than e4m3 can hold (Markstein 1990). Others saturate whatever their last bit is.
+// x / scale, rounded to nearest: 48 bits of the quotient are right before they are rounded. What is larger than e4m3 can hold
+// saturates, and infinite numbers with it.
 __device__ __forceinline__ float quotient(float x, Scale by) {
-  const float near = x * by.reciprocal;
-  const float exact = fmaf(fmaf(-near, by.scale, x), by.reciprocal, near);
-  return fabsf(near) < 512.0f ? exact : near;
+  const float within = magnitude_at_most(x, by.limit);
+  return fmaf(within, by.reciprocal, within * by.rest);
 }
 
 // A vector of 1, 2 or 4 elements of e4m3 is a uint8_t, a uint16_t or a uint32_t.

@@ -95,6 +95,18 @@ __device__ __forceinline__ float approximate_reciprocal(float x) {
   return result;
 }
 
+// x, or what has its sign and the limit's magnitude if x is larger. A NaN stays one.
+__device__ __forceinline__ float magnitude_at_most(float x, float limit) {
+  float result;
+#if __CUDA_ARCH__ >= 860
+  asm("min.NaN.xorsign.abs.f32 %0, %1, %2;" : "=f"(result) : "f"(x), "f"(limit));
+#else
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(x), "f"(limit));
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(result), "f"(-limit));
+#endif
+  return result;
+}
+
 // Two numbers as e4m3, the first in the low byte. What is too large becomes 448, and a NaN stays one.
 __device__ __forceinline__ uint16_t e4m3x2_of(float low, float high) {
 #if __CUDA_ARCH__ >= 890

@@ -27,6 +27,10 @@ __device__ __forceinline__ float reciprocal_sqrt(float x) {
 
 __device__ __forceinline__ float approximate_reciprocal(float x) { return std::fabs(x) < 0x1p-126f ? HUGE_VALF : 1 / x; }
 
+__device__ __forceinline__ float magnitude_at_most(float x, float limit) {
+  return std::fabs(x) > limit ? std::copysign(limit, x) : x;
+}
+
 __device__ __forceinline__ uint16_t e4m3x2_of(float low, float high) {
   return static_cast<uint16_t>(e4m3_of(emulator::stored(low)) | e4m3_of(emulator::stored(high)) << 8);
 }
