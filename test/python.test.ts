@@ -33,10 +33,12 @@ describe("the Python package", () => {
     await buildFor("single", "cpu");
     await buildFor("sentences", "cpu");
     await buildFor("axes", "cpu");
+    await buildFor("caches", "cpu");
     if (!python.hasGpu || nvcc === undefined) return;
     await buildFor("tests", "cuda");
     await buildFor("sentences", "cuda");
     await buildFor("axes", "cuda");
+    await buildFor("caches", "cuda");
   });
 
   describe.each(MODULES)("%s", (module) => {

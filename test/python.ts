@@ -59,6 +59,7 @@ const CONFIGS = {
   single: join(TESTS, "single"),
   sentences: join(TESTS, "sentences"),
   axes: join(TESTS, "axes"),
+  caches: join(TESTS, "caches"),
 };
 
 /** Builds the library of a config of the package's tests, or finds it built. */

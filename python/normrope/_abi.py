@@ -7,6 +7,7 @@ whether a library may be loaded: `_library` does.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from ctypes import c_char_p, c_float, c_int, c_int64, c_uint32, c_void_p
 from typing import Any
@@ -43,6 +44,9 @@ class Args(ctypes.Structure):
         *_fields(TABLE["behind"]),
     ]
 
+
+#: The field of a side, in a text.
+_PATH = re.compile(rf"\b[{''.join(SIDES)}]\.[a-z_]+")
 
 _KINDS: dict[str, Any] = {"int": c_int, "text": c_char_p, "pointer": c_void_p}
 _INVALID_ARGUMENT = -1
@@ -103,6 +107,7 @@ class Functions:
             value, wanted = self.last_error_value().decode(), self.last_error_wanted().decode()
             if names is not None:
                 field, value = names(field), "None" if value == "NULL" else value
+                wanted = _PATH.sub(lambda path: names(path[0]), wanted)
             raise unfit_argument(field, value, wanted)
         code, fix = _ERRORS.get(status, ("device-error", "See the CUDA error"))
         text, last = self.status_text(status).decode(), self.last_error().decode(errors="replace")

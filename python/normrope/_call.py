@@ -17,7 +17,7 @@ from ._library import Kernel
 from ._match import Matched, require_taken
 from ._memory import Memory
 from ._outputs import open_sides
-from ._regions import Region, require_apart
+from ._regions import Region, require_apart, require_apart_from_itself
 from ._shapes import Sizes
 from ._stages import Taken
 from .errors import invalid_argument, unfit_argument
@@ -143,6 +143,8 @@ def pack(matched: Matched, takes: Taken) -> Call:
     operands, launches, args.num_tokens = _in_launches(operands, batch, tokens)
     for each in operands:
         _set_strides(args, each)
+        if each.tensor.is_cache:  # the library does not know how many blocks there are
+            require_apart_from_itself(each.region(batch, tokens, is_written=True))
         if each.tensor.bits:
             setattr(args, each.tensor.bits, 8 * ELEMENT_BYTES[each.memory.dtype])
     regions = [

@@ -72,16 +72,16 @@ def sizes_of(memories: Mapping[str, Memory], leader: str, sides: Iterable[str], 
 
 def _sizes_of_caches(memories: Mapping[str, Memory]) -> dict[str, Any]:
     """The blocks of each cache, and the slots of a block by the first."""
-    caches = {tensor: memories[tensor.name] for tensor in TENSORS if tensor.is_cache and tensor.name in memories}
-    for tensor, own in caches.items():
+    caches = [(tensor, memories[tensor.name]) for tensor in TENSORS if tensor.is_cache and tensor.name in memories]
+    for tensor, own in caches:
         if len(own.shape) not in (3, 4):
             want = "[blocks, block_size, num_heads, head_dim], or [slots, num_heads, head_dim]"
             raise unfit_argument(tensor.name, own.described, want)
     # As with head_dim, a symbol of a trace gets its value.
-    sizes = [int(own.shape[1]) if len(own.shape) == 4 else 1 for own in caches.values()]
+    sizes = [int(own.shape[1]) if len(own.shape) == 4 else 1 for _, own in caches]
     return {
         "block_size": next(iter(sizes), 1),
-        "blocks": {tensor.side: own.shape[0] for tensor, own in caches.items()},
+        "blocks": {tensor.side: own.shape[0] for tensor, own in caches},
     }
 
 

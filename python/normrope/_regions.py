@@ -45,11 +45,16 @@ class Region:
         return len(set(strides)) == len(strides) and all(stride >= self.reach(stride) for stride in strides)
 
 
+def require_apart_from_itself(region: Region) -> None:
+    """Raises `invalid-argument` where two elements are the same."""
+    if not region.is_apart_from_itself:
+        raise unfit_argument(region.name, "in memory that lies over itself", "of elements that are apart")
+
+
 def require_apart(regions: Sequence[Region], addresses: Sequence[int]) -> None:
     """Raises `invalid-argument` where a written region lies over itself or another; in place it is its own input."""
     for written in (region for region in regions if region.is_written):
-        if not written.is_apart_from_itself:
-            raise unfit_argument(written.name, "in memory that lies over itself", "of elements that are apart")
+        require_apart_from_itself(written)
         for other in (region for region in regions if region is not written):
             is_same = other.start(addresses) == written.start(addresses) and other.dimensions == written.dimensions
             is_in_place = is_same and other.name == written.side

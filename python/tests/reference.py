@@ -15,14 +15,28 @@ from typing import NamedTuple
 #: 2 pi to 60 digits.
 TWO_PI = 2 * Fraction("3.14159265358979323846264338327950288419716939937510582097494")
 
-_LEAST_EXPONENT = {"bf16": -126, "f16": -14}
-_FRACTION_BITS = {"bf16": 7, "f16": 10}
+_LEAST_EXPONENT = {"bf16": -126, "f16": -14, "e4m3": -6}
+_FRACTION_BITS = {"bf16": 7, "f16": 10, "e4m3": 3}
+
+#: The largest number of e4m3, which has no infinity: what is larger becomes this.
+E4M3_MAX = 448.0
 
 
 def decode(dtype: str, bits: int) -> float:
+    if dtype == "e4m3":
+        return decode_e4m3(bits)
     if dtype == "f16":
         return struct.unpack("<e", struct.pack("<H", bits))[0]
     return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+
+
+def decode_e4m3(bits: int) -> float:
+    """A sign, four bits of an exponent with a bias of 7, three of a fraction (OCP FP8)."""
+    exponent, fraction = bits >> 3 & 0xF, bits & 0x7
+    if bits & 0x7F == 0x7F:
+        return math.nan
+    magnitude = math.ldexp(fraction, -9) if exponent == 0 else math.ldexp(8 + fraction, exponent - 10)
+    return -magnitude if bits & 0x80 else magnitude
 
 
 def encode(dtype: str, value: float) -> int:
