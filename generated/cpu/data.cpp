@@ -38,7 +38,10 @@ int check_slots(const normrope_args &args, const normrope_heads &heads, const ch
     const int64_t slot = args.slot_bits == 64 ? static_cast<const int64_t *>(args.slots)[token] : static_cast<const int32_t *>(args.slots)[token];
     if (slot < 0) continue;
     int64_t before_block, end;
-    const bool is_far = __builtin_mul_overflow(slot / args.block_size, heads.cache_block_stride, &before_block) ||
+    const int64_t block = slot / args.block_size;
+    // Blocks without a stride are one.
+    const bool is_far = (heads.cache_block_stride == 0 && block > 0) ||
+                        __builtin_mul_overflow(block, heads.cache_block_stride, &before_block) ||
                         __builtin_add_overflow(before_block, slot % args.block_size * heads.cache_slot_stride + in_block, &end);
     if (!is_far && end <= heads.cache_length) continue;
     return refuse(Text("slots"), Text("%lld for token %lld", static_cast<long long>(slot), static_cast<long long>(token)),

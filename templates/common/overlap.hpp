@@ -62,7 +62,7 @@ inline bool are_apart(const Region &a, const Region &b) {
          (in_head_rows && interleave(distance, a.token_stride, a.head, b.head));
 }
 
-// The bytes of a cache: heads along blocks, slots and heads of a token. The strides were checked.
+// The bytes of a cache, with positive strides: heads along blocks, slots and heads of a token. The strides were checked.
 struct CacheRegion {
   struct Dimension {
     int64_t stride, count;
@@ -71,6 +71,7 @@ struct CacheRegion {
   CacheRegion(const void *pointer, Dimension blocks, Dimension slots, Dimension heads, int64_t head)
       : first(static_cast<int64_t>(reinterpret_cast<intptr_t>(pointer))), head(head), reach(head), dimensions{blocks, slots, heads} {
     for (Dimension &each : dimensions) {
+      if (each.stride < 0) first += (each.count - 1) * each.stride;
       each.stride = std::abs(each.stride);
       reach += (each.count - 1) * each.stride;
     }
@@ -94,10 +95,12 @@ inline bool are_apart(CacheRegion cache) {
 }
 
 // Whether two caches are known to be disjoint: as a whole, or as alternating heads of one memory. Then their strides are the same, and
-// of each dimension only the differences next to what is left count, since the smaller strides span less than one of it.
+// together nested as above: of each dimension only the differences next to what is left count, since the smaller strides span less than
+// one of it.
 inline bool are_apart(const CacheRegion &a, const CacheRegion &b) {
   struct Step {
     int64_t stride, least, most;  // differences of an index
+    bool is_none() const { return least == 0 && most == 0; }
   };
   const int64_t distance = b.first - a.first;
   if (distance >= a.reach || -distance >= b.reach) return true;
@@ -107,18 +110,24 @@ inline bool are_apart(const CacheRegion &a, const CacheRegion &b) {
     if (one.count > 1 && other.count > 1 && one.stride != other.stride) return false;
     steps[i] = {one.count > 1 ? one.stride : other.stride, 1 - one.count, other.count - 1};
   }
-  std::sort(steps, steps + 3, [](const Step &x, const Step &y) { return x.stride > y.stride; });
+  std::sort(steps, steps + 3, [](const Step &x, const Step &y) { return x.stride < y.stride; });
+  int64_t span = std::max(a.head, b.head);
+  for (const Step &step : steps) {
+    if (step.is_none()) continue;
+    if (step.stride < span) return false;
+    span += std::max(-step.least, step.most) * step.stride;
+  }
   const auto meet = [&](const auto &self, int64_t left, int i) -> bool {
-    if (i == 3) return left > -b.head && left < a.head;
+    if (i < 0) return left > -b.head && left < a.head;
+    if (steps[i].is_none()) return self(self, left, i - 1);
     const auto &[stride, least, most] = steps[i];
-    if (stride == 0) return self(self, left, i + 1);
     const int64_t near = -left / stride;
     for (int64_t step = std::max(least, near - 1); step <= std::min(most, near + 1); ++step) {
-      if (self(self, left + step * stride, i + 1)) return true;
+      if (self(self, left + step * stride, i - 1)) return true;
     }
     return false;
   };
-  return !meet(meet, distance, 0);
+  return !meet(meet, distance, 2);
 }
 
 }  // namespace normrope

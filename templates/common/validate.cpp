@@ -48,6 +48,9 @@ int check_stride(const Scope &scope, const Input &input) {
   if (input.over == Size::position_axes && count == 1 && stride != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("0: a token of this kernel has one position"));
   }
+  if (input.over == Size::blocks && stride < 0 && scope.heads->cache_length > 0) {
+    return refuse(scope.name(input.name), Text("%lld", printed(stride)), Text("%s", NOT_NEGATIVE));
+  }
   if (is_never_used(scope, input, count)) return NORMROPE_OK;
   if (stride % elements != 0) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
