@@ -106,8 +106,9 @@ class Functions:
         if status == _INVALID_ARGUMENT and field:
             value, wanted = self.last_error_value().decode(), self.last_error_wanted().decode()
             if names is not None:
-                field, value = names(field), "None" if value == "NULL" else value
-                wanted = _PATH.sub(lambda path: names(path[0]), wanted)
+                called: Callable[[str], str] = names
+                field, value = called(field), "None" if value == "NULL" else value
+                wanted = _PATH.sub(lambda path: called(path[0]), wanted)
             raise unfit_argument(field, value, wanted)
         code, fix = _ERRORS.get(status, ("device-error", "See the CUDA error"))
         text, last = self.status_text(status).decode(), self.last_error().decode(errors="replace")

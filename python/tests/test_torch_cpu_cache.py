@@ -1,0 +1,27 @@
+"""The KV cache and FP8 on CPU tensors, with the CPU library. Skipped where torch is not installed."""
+
+from __future__ import annotations
+
+import unittest
+
+try:
+    import torch
+except ImportError:
+    raise unittest.SkipTest("needs torch") from None
+
+from normrope._dispatch import why_unfit
+
+if why_unfit(torch) is not None:
+    raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
+
+from cache_torch_cases import CacheCases
+
+
+class Cpu(CacheCases):
+    device = "cpu"
+
+
+del CacheCases  # they have no device
+
+if __name__ == "__main__":
+    unittest.main()
