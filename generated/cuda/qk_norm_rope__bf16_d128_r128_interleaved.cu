@@ -111,14 +111,13 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       end_copies();
     }
   }
-  uint32_t rounds_left = ROUNDS_MAX;
   Vector first[FRAGMENTS_PER_LANE], second[FRAGMENTS_PER_LANE];
   char *out;  // computed with the loads, so that the stores need not wait
-  const auto load_head = [&] {
-    const char *const in = IS_STAGED ? staged + (ROUNDS_MAX - rounds_left) * ROUND_BYTES : head_in(head);
+  const auto load_head = [&](uint32_t round) {
+    const char *const in = IS_STAGED ? staged + round * ROUND_BYTES : head_in(head);
     out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
     if (IS_STAGED) {
-      wait_for_copies(--rounds_left);
+      wait_for_copies(ROUNDS_MAX - 1 - round);
       __syncwarp();
     }
 #pragma unroll
@@ -127,11 +126,11 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       second[f] = load_vector(in, second_vector(loaded_fragment(f)));
     }
   };
-  if (!IS_STAGED) load_head();
+  if (!IS_STAGED) load_head(0);
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
-  if (IS_STAGED) load_head();
+  if (IS_STAGED) load_head(0);
 
 #pragma unroll
   for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
@@ -145,7 +144,9 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
     }
   }
 
-  for (;;) {
+  // Staged rounds are unrolled, so that each waits for its own copies without a branch.
+#pragma unroll IS_STAGED ? ROUNDS_MAX : 1
+  for (uint32_t round = 0; !IS_STAGED || round < ROUNDS_MAX; ++round) {
     // Pair i of the lane is (a[i], b[i]).
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
 #pragma unroll
@@ -197,8 +198,8 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       }
     }
     head += HEADS_PER_WARP;
-    if (head - head_of_warp >= end_head) return;
-    load_head();
+    if (head - head_of_warp >= end_head || (IS_STAGED && round + 1 == ROUNDS_MAX)) return;
+    load_head(round + 1);
   }
 }
 

@@ -226,7 +226,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the first head of a task is not loaded",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "  if (!IS_STAGED) load_head();\n  {{> blocks read}}",
+      find: "  if (!IS_STAGED) load_head(0);\n  {{> blocks read}}",
       replace: "  {{> blocks read}}",
       killedBy: EMULATED,
     },

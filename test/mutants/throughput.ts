@@ -7,15 +7,15 @@ export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
   {
     name: "a staged round is read one round too early",
     file: "templates/cuda/kernel.cu.hbs",
-    find: "wait_for_copies(--rounds_left);",
-    replace: "wait_for_copies(rounds_left--);",
+    find: "wait_for_copies(ROUNDS_MAX - 1 - round);",
+    replace: "wait_for_copies(ROUNDS_MAX - round);",
     killedBy: EMULATED,
   },
   {
     name: "a staged round is read before other lanes' copies are there",
     file: "templates/cuda/kernel.cu.hbs",
-    find: "wait_for_copies(--rounds_left);\n      __syncwarp();",
-    replace: "wait_for_copies(--rounds_left);",
+    find: "wait_for_copies(ROUNDS_MAX - 1 - round);\n      __syncwarp();",
+    replace: "wait_for_copies(ROUNDS_MAX - 1 - round);",
     killedBy: EMULATED,
   },
   {
