@@ -8,7 +8,7 @@ import { pointWords, spelledPoint } from "../kernel_id.js";
 import type { Chart, Point, Series } from "./chart.js";
 import { GEOMETRY, LEADING } from "./geometry.js";
 import { type PeerRow, type Peers, peerOf } from "./peers.js";
-import { type BenchRow, isSteady, kernelOf } from "./record.js";
+import { type BenchRow, isSteady, kernelOf, overPlainFloor } from "./record.js";
 
 export interface GeometryCharts {
   /** The geometry's name, also for the file. */
@@ -54,7 +54,7 @@ export function benchCharts(rows: readonly BenchRow[], peers?: Peers): readonly 
         y: "linear",
         referenceY: 1,
         series: [
-          ...seriesOf(of, ({ over_floor }) => over_floor),
+          ...seriesOf(of, peers === undefined ? ({ over_floor }) => over_floor : overPlainFloor),
           ...peerSeries(of, peers, ({ over_floor }) => over_floor),
         ],
       },

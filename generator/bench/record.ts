@@ -74,6 +74,10 @@ export function parseBenchRecord(text: string, where: string): BenchRecord {
   return parseJson(benchRecordSchema, text, where);
 }
 
+/** The time over a plain loop, as peers give theirs: the floor, or the plain one of a kernel that stores elsewhere. */
+export const overPlainFloor = ({ us, plain_floor_us, over_floor }: BenchRow): number =>
+  plain_floor_us === undefined ? over_floor : us / plain_floor_us;
+
 /** Limits of spread and waiting. Above them a median tells more about the machine than about the kernel. */
 const SPREAD_MAX = 0.3;
 const WAITED_MAX = 0.1;

@@ -7,7 +7,7 @@ import { counted } from "../diagnostics.js";
 import { pointWords } from "../kernel_id.js";
 import { STYLE } from "./geometry.js";
 import { type Peers, peerOf } from "./peers.js";
-import { type BenchRow, isSteady, kernelOf } from "./record.js";
+import { type BenchRow, isSteady, kernelOf, overPlainFloor } from "./record.js";
 
 /** Bytes of heads from which on a launch counts as large. */
 const LARGE_BYTES = 8e6;
@@ -27,8 +27,11 @@ export function summarize(all: readonly BenchRow[], peers: Peers | undefined): r
       const worst = largest(of, (row) => row.over_floor);
       if (worst === undefined) return [];
       const mean = geometricMean(of.map((row) => row.over_floor)).toFixed(3);
+      const plain = of.every(({ plain_floor_us }) => plain_floor_us !== undefined)
+        ? `, ${geometricMean(of.map(overPlainFloor)).toFixed(3)} times a plain one`
+        : "";
       return [
-        `${name}: ${mean} times the floor over ${countOf(of)}, at most ${worst.over_floor.toFixed(2)} (${nameOf(worst)})`,
+        `${name}: ${mean} times the floor${plain} over ${countOf(of)}, at most ${worst.over_floor.toFixed(2)} (${nameOf(worst)})`,
       ];
     }),
     ...(peers === undefined ? [] : Object.keys(peers.kernels).flatMap((name) => against(rows, peers, name))),
@@ -39,7 +42,7 @@ export function summarize(all: readonly BenchRow[], peers: Peers | undefined): r
 function against(rows: readonly BenchRow[], peers: Peers, name: string): readonly string[] {
   const ratios = rows.flatMap((row) => {
     const theirs = peerOf(peers, row)?.over_floor[name];
-    return theirs === undefined ? [] : [{ row, ratio: theirs / row.over_floor }];
+    return theirs === undefined ? [] : [{ row, ratio: theirs / overPlainFloor(row) }];
   });
   const styles = [...new Set(ratios.map(({ row }) => styleOf(row)))].sort();
   return styles.flatMap((style) => {
