@@ -9,7 +9,7 @@ const BUILDING = `
   cli_terminal compile demo diagnostics docs emulated emulator examples far_offsets
   file_systems_under_fire fileset gpu jit jit_found kernels kill machine_code memory new_axis new_stage nvcc op open overlap overlap_caches package
   position_axes prepared_call python python_agrees python_points random_configs report report_page rope_table rounding rounding_contracts several_ops support threads
-  bad_input/abi bad_input/cache_abi bad_input/cache_runtime bad_input/cli bad_input/layers bad_input/files bad_input/library bad_input/manifest bad_input/python bad_input/runtime
+  bad_input/abi bad_input/cache_abi bad_input/cache_data bad_input/cache_runtime bad_input/cli bad_input/layers bad_input/files bad_input/library bad_input/manifest bad_input/python bad_input/runtime
   bad_input/runtime_values
 `
   .trim()

@@ -220,7 +220,7 @@ class Packing {
       case "slotStride":
         return this.#numHeads * headDim;
       case "blockStride":
-        return this.#blockSize === undefined ? undefined : this.#blockSize * this.#numHeads * headDim;
+        return this.#blockStride();
       case "axisStride":
         return this.#kernel.positionAxes === 1 ? 0 : this.#numTokens;
       case "rowStride":
@@ -228,6 +228,13 @@ class Packing {
       default:
         return undefined;
     }
+  }
+
+  /** Blocks behind each other. A size that is none is left for the slots, which it belongs to. */
+  #blockStride(): number {
+    const stride =
+      typeof this.#blockSize === "number" ? this.#blockSize * this.#numHeads * this.#point.headDim : 0;
+    return Number.isSafeInteger(stride) ? stride : 0;
   }
 
   /** Requires a live buffer of this library, of one of the types. */

@@ -95,7 +95,7 @@ export const BAD_ARGS: readonly BadArgs[] = [
   one("position_axis_stride", 2, /^0: a token of this kernel has one position$/),
   // What this kernel does not take.
   ...[...argsLayout().fields].flatMap(([path, { input }]): BadArgs[] => {
-    const isOther = /^(?:[qk]\.bias|pair_axes|cos_sin)/.test(path);
+    const isOther = /^(?:[qk]\.(?:bias|cache|out_scale)|pair_axes|cos_sin|slot|block_size)/.test(path);
     if (input.rule.kind !== "absent" && !path.startsWith("v.") && !isOther) return [];
     const isPointer = input.type.endsWith("*");
     return [
