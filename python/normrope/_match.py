@@ -51,10 +51,12 @@ class Matched:
 
     @property
     def open_sides(self) -> tuple[str, ...]:
-        """The sides whose results have no output that is given: where stages do not tell, all without one."""
+        """The sides whose results have no output that is given. Where stages do not tell, each side has results."""
         if self.taken is not None:
             return open_sides(self.memories, self.taken, self.cache_only)
-        return tuple(side for side in self.sizes.num_heads if f"{side}_out" not in self.memories)
+        elsewhere = ("out", "cache") if self.cache_only else ("out",)
+        sides = self.sizes.num_heads
+        return tuple(side for side in sides if not any(f"{side}_{name}" in self.memories for name in elsewhere))
 
 
 def match(

@@ -43,7 +43,8 @@ def can_use_fused_qk_norm_rope(
             else the CPU.
         library: As in `fused_qk_norm_rope`.
         axes: What `qk_norm_rope` would do besides: its arguments `norm`, `weight`, `norm_rounding`, `rotary_at`,
-            `rope_rounding`, `value`; and what its tensors would say: `weight_dtype`, `bias`, `angles`, `position_axes`.
+            `rope_rounding`, `value`; and what its tensors would say: `weight_dtype`, `bias`, `angles`, `position_axes`,
+            `cache` and `out` ("same" or "e4m3").
     """
     reason = why_not(head_dim, is_neox, dtype, yarn, rotary_dim=rotary_dim, device=device, library=library, **axes)
     return reason is None

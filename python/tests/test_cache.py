@@ -124,6 +124,21 @@ class Caches(CacheCase):
             with self.subTest(own=own):
                 self.assertGreater(wrong.cache_error(), 1)
 
+    def test_v_may_be_left_out_with_its_cache(self) -> None:
+        call, before = CacheCall(Work("e4m3")), CacheCall(Work("e4m3")).heads
+        del call.caches["v"]
+        given = {name: own for name, own in self.given(call).items() if name != "v"}
+        normrope.qk_norm_rope_(**given)
+        self.assert_heads(call, before, "qk")
+        self.assertLessEqual(call.cache_error(), 1)
+
+    def test_no_tokens(self) -> None:
+        call = CacheCall(Work())
+        given = self.given(call, slots=array("q"), positions=array("q"))
+        normrope.qk_norm_rope_(**{**given, **{side: given[side][:0] for side in "qkv"}})
+        for cache in call.caches.values():
+            self.assertEqual(set(cache.flat), {BEFORE["bf16"]})
+
     def test_a_token_without_a_slot_is_in_no_cache(self) -> None:
         call = CacheCall(Work())
         normrope.qk_norm_rope_(**self.given(call, slots=array("q", [-1] * TOKENS)))
