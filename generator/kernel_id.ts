@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { AXES, OP_AXIS_NAMES } from "../dsl/axes.js";
 import type { Side } from "../dsl/inputs.js";
 import { leadersFirst, type Values, valueOn, written } from "../dsl/points.js";
-import { expressionOf, formOf, type StageCall, sidesOf, stagesAt } from "../dsl/sides.js";
+import { expressionOf, formOf, type StageCall, sidesOf, stageNamed, stagesAt } from "../dsl/sides.js";
 import type { Axis, AxisValue, ConfigPoint, Op } from "./ir.js";
 import { readShippedOps } from "./op_file.js";
 
@@ -25,19 +25,19 @@ export function opId(op: Mathematics): string {
   const own = digestOf(op.stages);
   const ships = readShippedOps().some(
     ({ name, stages }) =>
-      name === op.name && [stages, withoutIdle(stages)].some((each) => digestOf(each) === own),
+      name === op.name && [stages, without(stages, isIdle)].some((each) => digestOf(each) === own),
   );
   return ships ? op.name : `${op.name}_${own}`;
 }
 
-/** Stages without those that do nothing unless a point says otherwise. An op without them has the same ids where it has kernels. */
-function withoutIdle(stages: Op["stages"]): Op["stages"] {
-  const left = sidesOf(stages).map((side) => {
-    const calls = stages[side] ?? [];
-    return [side, calls.filter((call) => formOf(call, {}).length > 0)];
-  });
+/** Stages without some. */
+function without(stages: Op["stages"], isLeftOut: (call: StageCall) => boolean): Op["stages"] {
+  const left = sidesOf(stages).map((side) => [side, stages[side]?.filter((call) => !isLeftOut(call))]);
   return Object.fromEntries(left);
 }
+
+/** Whether a stage does nothing unless a point says otherwise. An op without it has the same ids where it has kernels. */
+const isIdle = (call: StageCall) => formOf(call, {}).length === 0;
 
 const digests = new WeakMap<Op["stages"], string>();
 
@@ -45,11 +45,20 @@ const digests = new WeakMap<Op["stages"], string>();
 function digestOf(stages: Op["stages"]): string {
   const known = digests.get(stages);
   if (known !== undefined) return known;
-  const sides = sidesOf(stages).filter((side) => !isToldByTags(side, stages[side] ?? []));
-  const list = sides.map((side) => [side, expressionOf(stages[side] ?? [])]);
+  const told = without(stages, (call) => isEverywhere(call, stages));
+  const sides = sidesOf(told).filter((side) => !isToldByTags(side, told[side] ?? []));
+  const list = sides.map((side) => [side, expressionOf(told[side] ?? [])]);
   const digest = createHash("sha256").update(JSON.stringify(list)).digest("hex").slice(0, 8);
   digests.set(stages, digest);
   return digest;
+}
+
+/** Whether a point's tags tell all of a stage: it is idle, has no arguments, and is on every side that it can be on. */
+function isEverywhere(call: StageCall, stages: Op["stages"]): boolean {
+  const { sides } = stageNamed(call.name);
+  const isOn = (side: Side) =>
+    stages[side]?.some(({ name, args }) => name === call.name && Object.keys(args).length === 0) === true;
+  return sides !== undefined && isIdle(call) && sides.every(isOn);
 }
 
 /**

@@ -5,7 +5,7 @@ import { AXES, type Axis, type AxisValue, type ConfigPoint } from "../dsl/axes.j
 import { hasMeaning } from "../dsl/points.js";
 import type { SideStages } from "../dsl/sides.js";
 import { kernelId, OP_NAME, opId, parseKernelId } from "../generator/kernel_id.js";
-import { readShippedOp } from "../generator/op_file.js";
+import { readShippedOp, shippedOp } from "../generator/op_file.js";
 
 const ROPES = ["neox", "interleaved"] as const;
 const DTYPES = ["bf16", "f16"] as const;
@@ -41,6 +41,15 @@ const anyOp = fc.stringMatching(OP_NAME).map((name) => ({ name, axes: AXES, stag
 
 const shipped = readShippedOp();
 
+/** The stages of an op that ships, without caches. */
+const withoutCache = (name: string): SideStages =>
+  Object.fromEntries(
+    Object.entries(shippedOp(name).stages).map(([side, calls]) => [
+      side,
+      calls?.filter((call) => call.name !== "cache"),
+    ]),
+  );
+
 describe("opId", () => {
   const norm = { name: "norm", args: {} };
   const rotate = { name: "rotate", args: {} };
@@ -67,7 +76,7 @@ describe("opId", () => {
     const ids = ["qk_norm_rope", "mine"].flatMap((name) => lists.map((stages) => opId({ name, stages })));
     expect(new Set(ids).size).toBe(ids.length);
     for (const id of ids) expect(id).toMatch(/^(qk_norm_rope|mine)_[0-9a-f]{8}$/);
-    expect(opId({ ...shipped, name: "mine" })).toBe("mine_55b8579a");
+    expect(opId({ ...shipped, name: "mine" })).toBe("mine_877f07b4");
   });
 
   it("tells apart what the tags of a point do not: a side that may be left alone, and what else is done to it", () => {
@@ -85,6 +94,31 @@ describe("opId", () => {
     expect(new Set(lists.map(idOf)).size).toBe(lists.length);
     // v alone is told by a tag of the point.
     expect(idOf({ q: [norm], v: [value] })).toBe(idOf({ q: [norm] }));
+  });
+
+  it("does not depend on a cache of k and v, which a tag tells, and does on one of k or v alone", () => {
+    const cache = { name: "cache", args: {} };
+    const [value, e4m3] = [
+      { name: "value", args: {} },
+      { name: "cache", args: { cache: "e4m3" } },
+    ];
+    const idOf = (stages: SideStages) => opId({ name: "mine", stages });
+    const plain = { q: [norm], k: [norm], v: [value] };
+    expect(idOf({ q: [norm], k: [norm, cache], v: [value, cache] })).toBe(idOf(plain));
+    const others: SideStages[] = [
+      plain,
+      { q: [norm], k: [norm, cache], v: [value] },
+      { q: [norm], k: [norm, cache] },
+      { q: [norm], k: [norm], v: [value, cache] },
+      { q: [norm], k: [norm, cache], v: [cache] },
+      { q: [norm], k: [norm, e4m3], v: [value, cache] },
+      { q: [norm], k: [norm, e4m3], v: [value, e4m3] },
+    ];
+    expect(new Set(others.map(idOf)).size).toBe(others.length);
+    // An op that lacks the caches of one that ships has its name.
+    expect(opId({ name: "q_norm_kv_norm_rope", stages: withoutCache("q_norm_kv_norm_rope") })).toBe(
+      "q_norm_kv_norm_rope",
+    );
   });
 
   it("is of no matter how arguments are ordered where they are written", () => {

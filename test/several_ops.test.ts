@@ -24,8 +24,8 @@ const build = join(root, "build");
 const POINT = { headDim: 64, rope: "neox", dtype: "bf16" } as const;
 const IDS = [
   "qk_norm_rope__bf16_d64_r64_neox",
-  "other_55b8579a__bf16_d64_r64_neox",
-  "other_55b8579a__bf16_d96_r96_neox",
+  "other_877f07b4__bf16_d64_r64_neox",
+  "other_877f07b4__bf16_d96_r96_neox",
 ];
 
 useSharedCache();
@@ -81,17 +81,17 @@ describe("a library of two ops", () => {
     });
     expect((await library.kernel(missing)).id).toBe("qk_norm_rope__bf16_d96_r96_neox");
     const own = await library.kernel({ ...missing, headDim: 128, op: "other" });
-    expect([own.id, own.op]).toEqual(["other_55b8579a__bf16_d128_r128_neox", "other"]);
+    expect([own.id, own.op]).toEqual(["other_877f07b4__bf16_d128_r128_neox", "other"]);
   });
 
   it("has bindings that require the op", () => {
     const bindings = readFileSync(join(root, "generated", "ts", "kernels.ts"), "utf8");
-    expect(bindings).toMatch(/other_55b8579a__bf16_d64_r64_neox: \{\n\s+readonly op: "other";/);
+    expect(bindings).toMatch(/other_877f07b4__bf16_d64_r64_neox: \{\n\s+readonly op: "other";/);
   });
 
   it("is explained, benchmarked and reported by op", async () => {
     const { out } = await normrope(["explain", IDS[2] ?? "", "--config", config]);
-    expect(out).toMatch(/^kernel +other_55b8579a__bf16_d96_r96_neox$/m);
+    expect(out).toMatch(/^kernel +other_877f07b4__bf16_d96_r96_neox$/m);
     const { err } = await normrope(["explain", "other__bf16_d96_r96_neox", "--config", config]);
     expect(err).toContain(`did you mean ${IDS[2]}?`);
     const bench = ["bench", "--target", "cpu", "--tokens", "1", "--heads", "1/1/1", "--json"];
@@ -111,6 +111,6 @@ for kernel in load_library(Path(sys.argv[1])).kernels.values():
 `;
     const args = ["-c", program, join(build, "cpu", "libnormrope.so")];
     const { stdout } = await execa(pythonFound?.path ?? "", args, { env: pythonEnvironment });
-    expect(stdout.split("\n")).toContain("other_55b8579a__bf16_d96_r96_neox");
+    expect(stdout.split("\n")).toContain("other_877f07b4__bf16_d96_r96_neox");
   });
 });
