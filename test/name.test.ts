@@ -108,7 +108,6 @@ describe("opId", () => {
     const others: SideStages[] = [
       plain,
       { q: [norm], k: [norm, cache], v: [value] },
-      { q: [norm], k: [norm, cache] },
       { q: [norm], k: [norm], v: [value, cache] },
       { q: [norm], k: [norm, cache], v: [cache] },
       { q: [norm], k: [norm, e4m3], v: [value, cache] },
