@@ -137,6 +137,8 @@ def pack(matched: Matched, takes: Taken) -> Call:
         _operand(tensor, memory, sizes)
         for tensor in TENSORS
         if (memory := memories.get(tensor.name, outputs.get(tensor.name))) is not None
+        # Empty memory may have no address. Where a tensor is optional, the library then takes it for left out.
+        if tensor.path not in takes.optional or 0 not in memory.shape
     ]
     batch, tokens = (1, *sizes.tokens)[-2:]
     args = _args_of(matched, takes)

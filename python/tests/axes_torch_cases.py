@@ -174,6 +174,15 @@ class AxesCases(DeviceCase):
         with self.refuses("invalid-argument", "positions is a tensor with a stride of 3", "an axis are contiguous"):
             normrope.qk_norm_rope(**call.heads, **{**given, "positions": same.t().contiguous().t()})
 
+    def test_no_tokens(self) -> None:
+        for work in SOME:
+            call = TensorCall(work, self.device)
+            given = {**call.inputs(), **{side: heads[:0] for side, heads in call.heads.items()}}
+            cut = {name: given[name][..., :0] for name in ("positions",) if name in given}
+            cut |= {"cos_sin": given["cos_sin"][:0]} if work.angles == "tokens" else {}
+            results = normrope.qk_norm_rope(**{**given, **cut})
+            self.assertEqual([own.shape[0] for own in results], [0] * len(call.heads))
+
     def test_batches(self) -> None:
         for work in (Work(sections=(12, 20)), Work(weight="none", angles="tokens"), SEVERAL):
             call = TensorCall(work, self.device)

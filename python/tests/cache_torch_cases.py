@@ -205,6 +205,24 @@ class CacheCases(DeviceCase):
             with mock.patch.object(_torch_outputs, "matched_fake", side_effect=error):
                 normrope.qk_norm_rope(**{**given, "slots": given["slots"].flip(0)}, out_dtype=FP8)
 
+    def test_no_tokens_and_no_heads(self) -> None:
+        """Empty tensors have no address."""
+        for work in (Work(), Work("e4m3", "e4m3", "norm", "heads")):
+            call = TensorCall(work, self.device)
+            inputs = call.inputs(out_dtype="e4m3" if call.is_fp8 else None)
+            for cut in (0, 1):
+                given = {**inputs, **{side: own.narrow(cut, 0, 0) for side, own in call.heads.items()}}
+                if cut == 0:
+                    given |= {name: inputs[name][:0] for name in ("slots", "positions")}
+                else:
+                    given |= {name: own[:, :, :0] for name, own in inputs.items() if name.endswith("_cache")}
+                    given |= {name: own[:0] for name, own in inputs.items() if name.endswith("_scale")}
+                with self.subTest(work=work, cut=cut):
+                    results = normrope.qk_norm_rope(**given)
+                    self.assertEqual(results[1].shape, given["k"].shape)
+                    unscaled = {name: None if "_out_scale" in name else own for name, own in given.items()}
+                    normrope.qk_norm_rope(**{**unscaled, "out_dtype": None}, cache_only=True)
+
     def test_a_cache_counts_as_written(self) -> None:
         call = TensorCall(Work(), self.device)
         before = [cache._version for cache in call.caches.values()]
