@@ -1,6 +1,6 @@
 // Can a kernel's first run of the process be captured in a CUDA graph, and does a replay read its inputs anew?
 // For every kernel of the library: prepare, capture two runs (the second one dependent), replay with other data,
-// positions, weights and table, and compare with ordinary runs on the same inputs.
+// positions, slots, weights and table, and compare with ordinary runs on the same inputs.
 // Prints "N of M replays differ" and exits with 0 where N is 0.
 #include <cuda_runtime.h>
 
@@ -13,6 +13,7 @@
 #include "normrope.h"
 
 constexpr int ROWS = 64, MOST_AXES = 4, TOKENS = 33, SIDE_HEADS[] = {5, 2, 3}, HEADS = 10, REPLAYS = 3;
+constexpr int BLOCKS = 5, BLOCK_SLOTS = 16;
 
 #define CHECK(call)                                                       \
   if (auto error = (call)) {                                              \
@@ -62,6 +63,11 @@ bool lists(int kernel, const std::string &key, const std::string &path) {
 }
 bool takes(int kernel, const std::string &path) { return lists(kernel, "inputs", path); }
 
+bool has_dtype(int kernel, const std::string &path, const std::string &dtype) {
+  const std::string value = value_of(kernel, "inputDtypes");
+  return value.substr(0, value.find('}')).find('"' + path + "\":\"" + dtype + '"') != std::string::npos;
+}
+
 // As many numbers, of 16 bits or of float32.
 std::vector<uint8_t> bytes_of(size_t length, uint32_t seed, bool is_f16, bool is_float32) {
   const std::vector<uint16_t> halves = numbers(length, seed, is_f16);
@@ -82,13 +88,15 @@ int main() {
     if (std::sscanf(point.c_str(), "__%4[^_]_d%d_r%d", dtype, &head_dim, &rotary_dim) < 2) std::exit(3);
     const bool is_f16 = dtype[0] == 'f';
     const size_t elements = size_t{TOKENS} * HEADS * head_dim;
-    const bool has_float_weights = lists(kernel, "float32Inputs", "q.weight"), has_floats = lists(kernel, "float32Inputs", "cos_sin");
+    const bool has_float_weights = has_dtype(kernel, "q.weight", "f32"), has_floats = has_dtype(kernel, "cos_sin", "f32");
     const int axes = std::atoi(value_of(kernel, "positionAxes").c_str());
     Buffer<uint16_t> x(elements), copy(elements);
     Buffer<uint8_t> weight(head_dim * (has_float_weights ? 4 : 2)), cos_sin((ROWS * rotary_dim + 1) * (has_floats ? 4 : 2));
     Buffer<uint8_t> pair_axes(rotary_dim / 2 + 1);
     Buffer<int64_t> positions(MOST_AXES * TOKENS);
     Buffer<uint64_t> table(rotary_dim / 2 + 1);
+    Buffer<uint16_t> cache(size_t{BLOCKS} * BLOCK_SLOTS * HEADS * head_dim);  // of k and v, one behind the other
+    Buffer<int64_t> slots(TOKENS);
 
     normrope_args args = {};
     args.struct_size = sizeof args;
@@ -100,11 +108,21 @@ int main() {
         if (!takes(kernel, names[i] + std::string(".in"))) continue;
         normrope_heads &heads = *sides[i];
         heads.in = heads.out = x.data + first * head_dim;
-        if (lists(kernel, "copiedSides", names[i])) heads.out = copy.data + first * head_dim;
+        const std::string side = names[i];
+        const bool is_bytes = has_dtype(kernel, side + ".out", "e4m3");
+        if (lists(kernel, "copiedSides", side) || is_bytes) heads.out = copy.data + first * head_dim;
+        if (!takes(kernel, side + ".out")) heads.out = nullptr;
+        if (takes(kernel, side + ".cache")) {
+          heads.cache = cache.data + BLOCKS * BLOCK_SLOTS * (i == 1 ? 0 : SIDE_HEADS[1]) * head_dim;
+          heads.cache_head_stride = head_dim;
+          heads.cache_slot_stride = SIDE_HEADS[i] * head_dim;
+          heads.cache_block_stride = BLOCK_SLOTS * SIDE_HEADS[i] * head_dim;
+        }
         if (takes(kernel, names[i] + std::string(".weight"))) heads.weight = weight.data;
         if (takes(kernel, names[i] + std::string(".bias"))) heads.bias = weight.data;
-        heads.in_token_stride = heads.out_token_stride = HEADS * head_dim;
-        heads.in_head_stride = heads.out_head_stride = head_dim;
+        heads.in_token_stride = HEADS * head_dim;
+        heads.in_head_stride = head_dim;
+        if (heads.out != nullptr) heads.out_token_stride = HEADS * head_dim, heads.out_head_stride = head_dim;
         heads.num_heads = has_any ? SIDE_HEADS[i] : 0;
       }
     };
@@ -117,6 +135,7 @@ int main() {
       if (takes(kernel, "cos_sin")) args.cos_sin = cos_sin.data, args.cos_sin_row_stride = rotary_dim;
     }
     if (takes(kernel, "eps")) args.eps = 1e-6f;
+    if (takes(kernel, "slots")) args.slots = slots.data, args.slot_bits = 64, args.block_size = BLOCK_SLOTS;
     const auto run_twice = [&](void *stream) {
       args.flags = 0;
       CHECK(normrope_run(kernel, &args, stream));
@@ -147,6 +166,10 @@ int main() {
           at[t] = takes(kernel, "cos_sin") ? (t + 5 * replay) % ROWS : (int64_t{t % TOKENS} << (8 * replay)) - replay * (t / TOKENS + 1);
         }
         positions.write(at);
+        cache.write(std::vector<uint16_t>(cache.length));
+        std::vector<int64_t> places(TOKENS);
+        for (int t = 0; t < TOKENS; ++t) places[t] = t % 7 == replay ? -1 : (11 * t + 3 * replay) % (BLOCKS * BLOCK_SLOTS);
+        slots.write(places);
         std::vector<uint8_t> axes_of_pairs(rotary_dim / 2 + 1);
         for (int i = 0; i < rotary_dim / 2; ++i) axes_of_pairs[i] = (i + replay) % axes;
         pair_axes.write(axes_of_pairs);
@@ -159,18 +182,21 @@ int main() {
       fill();
       CHECK(cudaGraphLaunch(executable, stream));
       CHECK(cudaStreamSynchronize(stream));
-      const auto replayed = x.read(), copied = copy.read();
+      const auto replayed = x.read(), copied = copy.read(), cached = cache.read();
       fill();
       set_heads(true);
       run_twice(stream);
       CHECK(cudaStreamSynchronize(stream));
-      differing += replayed != x.read() || copied != copy.read() || replayed == numbers(elements, replay, is_f16);
+      const bool is_equal = replayed == x.read() && copied == copy.read() && cached == cache.read();
+      const bool is_done = replayed != numbers(elements, replay, is_f16) || copied != numbers(elements, 200 + replay, is_f16) ||
+                           cached != std::vector<uint16_t>(cache.length);
+      differing += !is_equal || !is_done;
       ++total;
     }
     CHECK(cudaGraphExecDestroy(executable));
     CHECK(cudaGraphDestroy(graph));
     CHECK(normrope_stream_destroy(handle));
-    const std::initializer_list<void *> all = {x.data, copy.data, weight.data, cos_sin.data, pair_axes.data, positions.data, table.data};
+    const std::initializer_list<void *> all = {x.data, copy.data, weight.data, cos_sin.data, pair_axes.data, positions.data, table.data, cache.data, slots.data};
     for (void *memory : all) CHECK(normrope_memory_free(memory));
   }
   std::printf("%d of %d replays differ\n", differing, total);
