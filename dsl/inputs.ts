@@ -189,7 +189,7 @@ export const ARGS_BEHIND: readonly Input[] = [
   ...tensor(
     "slots",
     "const void *",
-    "[num_tokens], signed: slot s of a cache is slot s % block_size of block s / block_size; below 0: not written to a cache; no two from 0 on are equal",
+    "[num_tokens], signed: slot s of a cache is slot s % block_size of block s / block_size; below 0: not written to a cache",
     {
       ...{ kind: "tensor", shape: ["num_tokens"], strides: {}, alignment: "element" },
       ...{ dtype: "index", bits: "slot_bits" },

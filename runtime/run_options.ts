@@ -25,7 +25,7 @@ export interface RunOptions {
   /** `[rows, rotaryDim]`: cosines, then sines. Kernels with given angles take it. */
   readonly cosSin?: DeviceBuffer | CosSinLayout | undefined;
   /**
-   * `[numTokens]`, int32 or int64: the slot of each token in the caches; below 0 it is not written there. No two from 0 on are equal.
+   * `[numTokens]`, int32 or int64: the slot of each token in the caches; below 0 it is not written there.
    * Kernels that write a cache take it.
    */
   readonly slots?: SlotsLayout | undefined;
@@ -35,7 +35,7 @@ export interface RunOptions {
   readonly stream?: Stream | undefined;
   /**
    * Use programmatic dependent launch. Then no unfinished kernel since the last ordinary launch in the stream may write the
-   * weights, the biases, `pairAxes` or the table.
+   * weights, the biases, scales, `pairAxes` or the table.
    */
   readonly pdl?: boolean | undefined;
 }

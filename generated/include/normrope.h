@@ -20,7 +20,7 @@
  *            when a call returns.
  * Capture    normrope_run can be captured in a CUDA graph once normrope_prepare has run for the kernel on the device.
  *            The graph keeps the contents of args: pointers, sizes, strides, eps. Each replay reads anew what the pointers
- *            lead to, positions and table included.
+ *            lead to, positions, slots and table included.
  */
 #ifndef NORMROPE_H
 #define NORMROPE_H
@@ -43,8 +43,8 @@ extern "C" {
 #define NORMROPE_ERROR_DEVICE (-5)    /* a CUDA call failed */
 
 /* Flag of normrope_args: use programmatic dependent launch. It needs a device and library code of sm_90 or newer; elsewhere
- * the launch is an ordinary one. The kernel reads weights, biases, pair_axes and the table before it waits for the kernel
- * before it, and positions, cos_sin and data after the wait. So no unfinished kernel since the last ordinary launch in the
+ * the launch is an ordinary one. The kernel reads weights, biases, scales, pair_axes and the table before it waits for the kernel
+ * before it, and positions, slots, cos_sin and data after the wait. So no unfinished kernel since the last ordinary launch in the
  * stream may write what is read before. */
 #define NORMROPE_PDL 1u
 
@@ -67,6 +67,12 @@ extern "C" {
  *            positions is NULL. With several position axes, positions has a row for each, and pair_axes names the axis of each
  *            pair. On the CPU target a position without a row and an axis that does not exist are refused. On CUDA they cannot be
  *            seen: a position must have a row, and an axis that does not exist is the last one.
+ * Cache      Slot s of a token is slot s % block_size of block s / block_size: element e of head h is at cache +
+ *            block * cache_block_stride + slot * cache_slot_stride + h * cache_head_stride + e. A slot below 0 is not written,
+ *            and out is written all the same. Where a kernel writes a cache, out of k and v may be NULL. Tokens that share a
+ *            slot leave vectors of either there. No two slots share an element, and a cache lies apart from heads and from
+ *            the other cache. On the CPU target slots beyond the cache and scales out of range are refused. On CUDA they cannot
+ *            be seen.
  * Aliasing   In place, out equals in, with the same strides. Otherwise a written head must not overlap any other head that
  *            is read or written, of any side. No written head may overlap another input of the call. A call
  *            checks this. If rows of different strides interleave, it may refuse heads that are apart, too. Sides may share
@@ -141,7 +147,7 @@ typedef struct normrope_args {
   int64_t cos_sin_length;         /* elements from cos_sin on; 0: not known */
   int64_t cos_sin_row_stride;     /* in elements */
   const void *slots;              /* [num_tokens], signed: slot s of a cache is slot s % block_size of block s /
-                                   * block_size; below 0: not written to a cache; no two from 0 on are equal */
+                                   * block_size; below 0: not written to a cache */
   int64_t slots_length;           /* elements from slots on; 0: not known */
   int64_t slot_bits;              /* 32 or 64 */
   int64_t block_size;             /* the slots of a block; 1: the cache has no blocks */
