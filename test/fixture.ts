@@ -79,15 +79,16 @@ function valuesOfAxes({ op, point }: KernelPlan): string[] {
   });
 }
 
-/** What is written, with each way of pairing, of each width of a vector and in each layout of a head. */
+/** What is written, with each way of pairing and each width of a vector; every op, layout of a head and norm. */
 function storesOf({ op, point, vectorElements, throughput }: KernelPlan): string[] {
   const { cache, out, value, rope, norm, normRounding } = point;
   return [
-    [op, cache, out, rope],
+    [op],
+    [cache, out, rope],
     [cache, value],
-    [cache, out, vectorElements],
-    [cache, out, throughput.lanesPerHead],
-    [cache, norm, normRounding],
+    [vectorElements],
+    [throughput.lanesPerHead],
+    [norm, normRounding],
   ].map(String);
 }
 

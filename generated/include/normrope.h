@@ -76,7 +76,7 @@ extern "C" {
  * Aliasing   In place, out equals in, with the same strides. Otherwise a written head must not overlap any other head that
  *            is read or written, of any side. No written head may overlap another input of the call. A call
  *            checks this. If rows of different strides interleave, it may refuse heads that are apart, too. Sides may share
- *            rows. Nothing but heads is written.
+ *            rows. Nothing but heads and caches is written.
  * NULL or 0  A field that is documented as NULL or 0 is for later kernels, and must be so. */
 typedef struct normrope_heads {
   const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
