@@ -5,6 +5,9 @@ import { type ConfigCase, diagnosticsOfEmit, expectConfigRefused, project } from
 
 const sides = (text: string) => opConfig().replace("head: (x) => rotate(norm(x))", text);
 
+/** An op with the stage `cache`. */
+const withCache = (text: string) => sides(text).replace("norm, rotate }", "cache, norm, rotate }");
+
 const CASES: readonly ConfigCase[] = [
   [
     "an op's head with a body in braces",
@@ -159,6 +162,29 @@ const CASES: readonly ConfigCase[] = [
     "bad-op",
     sides('head: (x) => rotate(norm(x), { rope: "neox" })').replace("rope: oneOf", "▸rope: oneOf"),
     'ranges takes no "rope"',
+  ],
+  [
+    "a cache of q",
+    "bad-op",
+    withCache("q: (x) => ▸cache(rotate(x))"),
+    "cache is for k and v alone, and q has it",
+    "one by one",
+  ],
+  ["a cache of q and k alike", "bad-op", withCache("head: (x) => ▸cache(rotate(norm(x)))"), "and q has it"],
+  [
+    "a stage behind a cache",
+    "bad-op",
+    withCache("q: (x) => rotate(x), k: (x) => ▸rotate(cache(x))"),
+    "rotate comes after cache, which has written the head",
+    "apply rotate first",
+  ],
+  ["a cache behind a cache", "bad-op", withCache("v: (x) => ▸cache(cache(x))"), "cache comes after cache"],
+  [
+    "a cache of a dtype that there is not",
+    "value-not-in-axis",
+    withCache('v: (x) => cache(x, { cache: ▸"e5m2" as never })'),
+    '"e5m2" is no value of cache',
+    '"none", "same", "e4m3"',
   ],
   [
     "a function that is no stage",

@@ -47,7 +47,7 @@ export const CONFIG_MUTANTS: readonly Mutant[] = inClass("config space", [
   {
     name: "another op with the ids of the one that ships",
     file: "generator/kernel_id.ts",
-    find: "name === op.name && [stages, withoutIdle(stages)].some((each) => digestOf(each) === own)",
+    find: "name === op.name && [stages, without(stages, isIdle)].some((each) => digestOf(each) === own)",
     replace: "name === op.name",
     killedBy: "test/name.test.ts",
   },
