@@ -1,4 +1,4 @@
-"""`PYTHONPATH=python python3 python/compare_eager.py LIBRARY`: kernels that round as a model's code does, beside that code.
+"""`PYTHONPATH=python python3 python/compare_eager.py LIBRARY`: kernels that round as models do, beside their code.
 
 In: a library of python/tests/eager/normrope.config.ts, and transformers. Out: for each model, on the CPU and on a GPU
 where there is one, the share of elements that differ from the eager modules', on random heads and on small integers.

@@ -63,9 +63,7 @@ def _check_watched(form: Form, tensors: Sequence[Any], options: tuple[Any, ...])
             match_fake(form, tensors, options, raise_unless)
 
 
-def _with_outputs(
-    form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...], outputs: Outputs
-) -> tuple[Any, ...]:
+def _with_outputs(form: Form, tensors: tuple[Any, ...], options: tuple[Any, ...], outputs: Outputs) -> tuple[Any, ...]:
     """The tensors, with new ones for the outputs."""
     heads_dim = options[_HEADS_DIM]
     filled = list(tensors)

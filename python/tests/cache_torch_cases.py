@@ -156,7 +156,7 @@ class CacheCases(DeviceCase):
 
                     def layer(heads: Any, memory: Any, tensors: Any, named: Any, places: Any, said: Any = said) -> Any:
                         own = {side: heads * 1 for side, heads in heads.items()}
-                        # torch 2.13 cannot compile views of one memory that are inputs and written.
+                        # torch 2.13 does not compile interleaved views that are inputs and written, of dynamic shapes.
                         caches = {f"{side}_cache": memory[side].as_strided(*place) for side, place in places.items()}
                         results = normrope.qk_norm_rope(**own, **tensors, **caches, **named, **said)
                         return [result for result in results if result is not None]
