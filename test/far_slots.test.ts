@@ -1,4 +1,4 @@
-/** Slots past 2³¹, and caches of more than 2³¹ elements, on the CPU and on the emulator: what lies between is never touched. */
+/** Slots past 2³¹ and below 0, and caches of more than 2³¹ elements, on the CPU and on the emulator: what lies between is never touched. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { randomBits, randomNumbers } from "../generator/verify/random.js";
 import { loadLibrary, type NativeFunctions } from "../runtime/library.js";
@@ -103,6 +103,24 @@ describe.each(["cpu", "cuda"] as const)("target %s", (target) => {
       const near = windowFrom(dtype, 0, layout, isInt64);
       expect(windowFrom(dtype, firstSlot, layout, isInt64)).toEqual(near);
       expect(near.filter((byte) => byte !== 0x11).length).toBeGreaterThan(HEADS * D);
+    });
+
+    test.each([
+      [-1, false],
+      [-(2 ** 31), false],
+      [-1, true],
+      [-(2 ** 32), true],
+      [-(2 ** 63), true],
+    ])("is left alone for a token of slot %i", (below, isInt64) => {
+      const memory = allocate(WINDOW);
+      write(memory, new Uint8Array(WINDOW).fill(0x11));
+      const slots = isInt64 ? BigInt64Array.of(BigInt(below), 5n) : Int32Array.of(below, 5);
+      run(dtype, slots, memory, dense(4));
+      const head = D * KERNELS[dtype].bytes;
+      const heads = Array.from({ length: WINDOW / head }, (_, i) => read(memory + BigInt(i * head), head));
+      const written = heads.flatMap((bytes, i) => (bytes.some((byte) => byte !== 0x11) ? [i] : []));
+      expect(written).toEqual([5 * HEADS, 5 * HEADS + 1]);
+      expect(c.memoryFree(memory)).toBe(0);
     });
 
     test.each<[string, Int32Array, Partial<Layout>, (token: number, head: number) => number]>([

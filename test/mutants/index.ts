@@ -7,6 +7,7 @@ import type { Mutant } from "./mutant.js";
 import { NORM_MUTANTS } from "./norm.js";
 import { ROTATION_MUTANTS } from "./rotation.js";
 import { STAGE_MUTANTS } from "./stages.js";
+import { STORE_MUTANTS } from "./stores.js";
 import { THROUGHPUT_MUTANTS } from "./throughput.js";
 
 export const MUTANTS: readonly Mutant[] = [
@@ -15,6 +16,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...STAGE_MUTANTS,
   ...THROUGHPUT_MUTANTS,
   ...ROTATION_MUTANTS,
+  ...STORE_MUTANTS,
   ...CONFIG_MUTANTS,
   ...HOST_MUTANTS,
   ...MODEL_MUTANTS,
