@@ -133,13 +133,13 @@ bool differ(const normrope_heads &heads) {
 
 // A task has up to four rounds of one token, which share sines, cosines and weights. As soon as the warps fill half the device,
 // fewer and longer tasks are faster (H100, November 2026: 1024 tokens of 32 q and 8 k heads take 1.6 times the floor with one
-// round, 1.25 with two, 1.14 with four).
-int rounds_per_task(const Layout &layout, const normrope_args &args, int multiprocessors) {
+// round, 1.25 with two, 1.14 with four). Where rounds are staged, all of them are under way at once.
+int rounds_per_task(const Layout &layout, bool is_staged, const normrope_args &args, int multiprocessors) {
   const int64_t capacity = capacity_of(multiprocessors);
   const int64_t rounds = rounds_of(args, layout);
   const bool one_a_lane = differ(args.q) || differ(args.k) || differ(args.v);
   if (one_a_lane || 2 * rounds < capacity) return 1;
-  return rounds < 2 * capacity ? 2 : ROUNDS_MAX;
+  return rounds < 2 * capacity && !is_staged ? 2 : ROUNDS_MAX;
 }
 
 // Work that exceeds three quarters of the L2 cache runs in slices of tokens, each with one side after the other. So few pages
@@ -245,7 +245,8 @@ int decide(int kernel, const normrope_args &args, Decision &decision) {
   const Launch &launch = LAUNCHES[kernel];
   decision.layout = &layout_for(launch, KERNELS[kernel], args, multiprocessors);
   decision.is_throughput = decision.layout == &launch.throughput;
-  decision.heads_per_task = rounds_per_task(*decision.layout, args, multiprocessors) * decision.layout->heads_per_warp;
+  const bool is_staged = decision.is_throughput && launch.is_staged;
+  decision.heads_per_task = rounds_per_task(*decision.layout, is_staged, args, multiprocessors) * decision.layout->heads_per_warp;
   const int64_t head_bytes = KERNELS[kernel].head_dim * KERNELS[kernel].element_bytes;
   int64_t blocks = 0;
   for (int side = 0; side < SIDES; ++side) {

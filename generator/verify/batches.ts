@@ -122,11 +122,14 @@ export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[
   ];
 }
 
+/** Batches grow by so many steps until they are twice as large. */
+const STEPS_OF_DOUBLING = 3;
+
 /** About this many tokens of a large batch are judged. */
 const JUDGED = 43;
 
 /**
- * The smallest batch, by doubling, for each branch of dispatch; for further shapes, the smallest in the throughput layout.
+ * The smallest batch, by steps of a quarter, for each branch of dispatch; for further shapes, the smallest in the throughput layout.
  * `launched` gives dispatch's decision. Batches have at most `most` elements.
  */
 export function branchesOf(
@@ -140,7 +143,7 @@ export function branchesOf(
     if (heads === 0) return [];
     const found = new Map<string, Branch>();
     for (let n = 0; ; n++) {
-      const tokens = n === 0 ? 1 : 2 ** (n - 1) + 1; // the last blocks are not full
+      const tokens = n === 0 ? 1 : Math.floor(2 ** ((n - 1) / STEPS_OF_DOUBLING)) + 1; // the last blocks are not full
       if (tokens * heads * entry.point.headDim > most) return [...found.values()];
       const { layout, headsPerTask, slices } = launched(shape, tokens);
       const isSliced = slices > 1;
