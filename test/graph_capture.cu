@@ -109,8 +109,8 @@ int main() {
         normrope_heads &heads = *sides[i];
         heads.in = heads.out = x.data + first * head_dim;
         const std::string side = names[i];
-        const bool is_bytes = has_dtype(kernel, side + ".out", "e4m3");
-        if (lists(kernel, "copiedSides", side) || is_bytes) heads.out = copy.data + first * head_dim;
+        if (lists(kernel, "copiedSides", side)) heads.out = copy.data + first * head_dim;
+        if (has_dtype(kernel, side + ".out", "e4m3")) heads.out = reinterpret_cast<uint8_t *>(copy.data) + first * head_dim;
         if (!takes(kernel, side + ".out")) heads.out = nullptr;
         if (takes(kernel, side + ".cache")) {
           heads.cache = cache.data + BLOCKS * BLOCK_SLOTS * (i == 1 ? 0 : SIDE_HEADS[1]) * head_dim;
