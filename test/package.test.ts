@@ -119,7 +119,7 @@ describe("the package", { timeout: 300_000 }, () => {
     const expected = [
       ...["LICENSE", "README.md", "package.json", "bench/models.json"],
       ...["cpp", "cu", "h"].map((extension) => `bench/yardstick.${extension}`),
-      ...["bench/charts/d128_r128_neox_h32-8-8_ratio.svg", "examples/c/qk_norm_rope.c"],
+      ...["bench/charts/d128_r128_neox_kv_h32-8-8_ratio.svg", "examples/c/qk_norm_rope.c"],
       ...readdirSync(join(PACKAGE_ROOT, "docs")).map((name) => `docs/${name}`),
       ...["README.md", "bench_overhead.py", "pyproject.toml", "normrope/py.typed"].map(
         (name) => `python/${name}`,
