@@ -109,7 +109,7 @@ describe("the branches of dispatch", () => {
   test("are each taken by the smallest batch that takes it", () => {
     const branches = branchesOf(entry, 2 ** 26, (_, tokens) => launched(tokens));
     const every = branches.filter(({ isForThroughput }) => !isForThroughput);
-    expect(every.map(({ tokens }) => tokens)).toEqual([1, 129, 1025, 8193]);
+    expect(every.map(({ tokens }) => tokens)).toEqual([1, 102, 1025, 5161]);
     expect(branches.length).toBe(every.length + 4);
     expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false, false]);
     expect(unseenBranches(entry, branches)).toEqual([]);
