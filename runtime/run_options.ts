@@ -35,7 +35,7 @@ export interface RunOptions {
   readonly stream?: Stream | undefined;
   /**
    * Use programmatic dependent launch. Then no unfinished kernel since the last ordinary launch in the stream may write the
-   * weights, the biases, scales, `pairAxes` or the table.
+   * weights, the biases, `pairAxes` or the table.
    */
   readonly pdl?: boolean | undefined;
 }

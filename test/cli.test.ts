@@ -173,7 +173,7 @@ describe("explain", () => {
       fragmentsPerLane: 1,
       headsPerWarp: 16,
       blockThreads: 128,
-      bytesPerHead: 64,
+      bytesPerHead: { q: 64, k: 64 },
       vectors: [
         { element: 0, lane: 0, fragment: 0, rotates: "all" },
         { element: 4, lane: 1, fragment: 1, rotates: "all" },

@@ -9,7 +9,8 @@ import { SIDES, type Side } from "../dsl/inputs.js";
 import type { ManifestKernel } from "../dsl/manifest.js";
 import { VERIFY_POSITIONS, withinRows } from "../generator/verify/batches.js";
 import type { Batch, Region, StridedHeads } from "../generator/verify/made_batch.js";
-import { type Counts, headsOf } from "../generator/verify/made_call.js";
+import { type Counts, headsOf, needsOutput } from "../generator/verify/made_call.js";
+import { type PagingOptions, pagingOf } from "../generator/verify/paging.js";
 import { type RopeParameters, ropeTable } from "../runtime/rope_table.js";
 
 const gap = fc.integer({ min: 0, max: 3 });
@@ -146,6 +147,18 @@ function randomRows({ pairing, optionalInputs }: ManifestKernel, numTokens: numb
   }));
 }
 
+/** Caches of every kind: gaps count vectors of the kernel. */
+function randomPaging(entry: ManifestKernel, counts: Counts) {
+  const options = {
+    kind: fc.constantFrom("NHD", "packed", "pool"),
+    blockSize: fc.integer({ min: 1, max: 9 }),
+    gap: gap.map((vectors) => vectors * entry.vectorElements),
+    hasInt64Slots: fc.boolean(),
+    skipEvery: fc.integer({ min: 1, max: 6 }),
+  };
+  return fc.record(options).map((given) => pagingOf(entry, counts, given as PagingOptions));
+}
+
 const randomCounts = fc.record({
   numTokens: fc.oneof(fc.constantFrom(0, 1, 2), fc.integer({ min: 1, max: 40 })),
   numQHeads: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 1, max: 24 })),
@@ -160,7 +173,7 @@ export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
         source: shape.map((given) => regionOf(entry, counts, given)),
         target: fc.option(
           shape.map((given) => regionOf(entry, counts, given)),
-          { nil: undefined, freq: entry.copiedSides.length > 0 ? 0 : 5 },
+          { nil: undefined, freq: needsOutput(entry) ? 0 : 5 },
         ),
         axisGap: gap,
         cosSin: randomRows(entry, counts.numTokens),
@@ -168,6 +181,9 @@ export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
         eps: fc.double({ min: -12, max: 0, noNaN: true }).map((power) => 10 ** power),
         weightForEachHead: fc.boolean(),
         isDependent: fc.boolean(),
+        paging: randomPaging(entry, counts),
+        isCacheOnly: fc.boolean(),
+        isWithoutScales: fc.boolean(),
       })
       .chain(({ rope, target, axisGap, cosSin, ...rest }) => {
         const axisStride = counts.numTokens + axisGap;

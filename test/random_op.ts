@@ -10,7 +10,7 @@ import type { Axis, AxisValue } from "../dsl/axis.js";
 import { SIDES } from "../dsl/inputs.js";
 import { rejectionOf, stageRejection } from "../dsl/legality.js";
 import { hasMeaning, type Values } from "../dsl/points.js";
-import { expressionOf, openAxes, type SideStages, type StageCall, sidesOf } from "../dsl/sides.js";
+import { expressionOf, OUT, openAxes, type SideStages, type StageCall, sidesOf } from "../dsl/sides.js";
 
 export interface RandomKernel {
   readonly stages: SideStages;
@@ -33,8 +33,11 @@ function anyValue(axis: Axis, bound: number): fc.Arbitrary<AxisValue> {
   return steps.map((n) => n * axis.step);
 }
 
+/** The stages that users write. */
+const WORDS = [...STAGES.values()].filter(({ name }) => name !== OUT.name);
+
 /** Now and then the axes of a stage are fixed: each with a value that any head has room for. */
-const anyCall: fc.Arbitrary<StageCall> = fc.constantFrom(...STAGES.values()).chain(({ name, axes }) => {
+const anyCall: fc.Arbitrary<StageCall> = fc.constantFrom(...WORDS).chain(({ name, axes }) => {
   const own = AXES.filter((axis) => axis.name in axes);
   const fixed = Object.fromEntries(
     own.map((axis) => [axis.name, fc.option(anyValue(axis, 16), { nil: undefined, freq: 4 })]),
@@ -47,9 +50,10 @@ const anyCall: fc.Arbitrary<StageCall> = fc.constantFrom(...STAGES.values()).cha
 
 const anySide = fc.oneof(fc.constant(undefined), fc.array(anyCall, { minLength: 1, maxLength: 3 }));
 
-/** Often what most models do to q and k. */
+/** Often what most models do, and then a cache. */
 const anyStages: fc.Arbitrary<SideStages> = fc.oneof(
   fc.constant<SideStages>(usual()),
+  fc.constant<SideStages>(usualCache()),
   fc
     .record(Object.fromEntries(SIDES.map((side) => [side, anySide])))
     .filter((stages: SideStages) => stageRejection(stages) === undefined),
@@ -61,6 +65,12 @@ const anyStages: fc.Arbitrary<SideStages> = fc.oneof(
 function usual(): SideStages {
   const calls = ["norm", "rotate"].map((name) => ({ name, args: {} }));
   return { q: calls, k: calls };
+}
+
+function usualCache(): SideStages {
+  const { q = [] } = usual();
+  const cache = { name: "cache", args: {} };
+  return { q, k: [...q, cache], v: [{ name: "value", args: {} }, cache] };
 }
 
 export const randomKernel: fc.Arbitrary<RandomKernel> = fc
@@ -90,6 +100,6 @@ export function configOf(kernels: readonly RandomKernel[]): string {
     const sides = sidesOf(stages).map((side) => `${side}: (x) => ${expressionOf(stages[side] ?? [])}`);
     return `defineSpace(defineOp({ name: "op_${i}", ${sides.join(", ")} }), ${JSON.stringify(point)} as const)`;
   });
-  const names = ["defineOp", "defineSpace", ...STAGES.keys()];
+  const names = ["defineOp", "defineSpace", ...WORDS.map(({ name }) => name)];
   return `import { ${names.join(", ")} } from "normrope/dsl";\nexport default [\n${spaces.join(",\n")},\n];\n`;
 }

@@ -115,11 +115,6 @@ __device__ __forceinline__ char *cache_at(const StoreParams<SIDES> &params, cons
   return stores.cache + (block * stores.cache_block_stride + in_block * stores.cache_slot_stride);
 }
 
-// The scale of a head; 1 without scales.
-__device__ __forceinline__ float load_scale(const float *scales, uint32_t head, int64_t stride) {
-  return scales == nullptr ? 1.0f : scales[head * stride];
-}
-
 // Cosine and sine of position * turns * 2 pi. The product of two 64-bit numbers wraps at whole turns by itself, for
 // negative positions too; its upper half, read as signed, is the angle in units of 2 pi / 2^32, in [-pi, pi), where
 // the hardware's approximations are good to about 2^-21.
@@ -218,18 +213,23 @@ __device__ __forceinline__ float widen_one_f16(const char *at) { return f32_of_f
 __device__ __forceinline__ float widen_one_f32(const char *at) { return *reinterpret_cast<const float *>(at); }
 
 // What divides numbers before they become e4m3: 1 / scale as the sum of two numbers, and what is as large as e4m3 can hold and a bit
-// more. The exact reciprocal of one number would branch, and loads wait behind a branch.
+// more. The exact reciprocal of one number would branch, and loads wait behind a branch. The second number is not negative, so that
+// a zero keeps its sign.
 struct Scale {
   float reciprocal, rest, limit;
 };
 
-__device__ __forceinline__ Scale scale_of(float scale) {
+// The scale of a head; 1 without scales.
+__device__ __forceinline__ Scale load_scale(const float *scales, uint32_t head, int64_t stride) {
+  const float scale = scales == nullptr ? 1.0f : scales[head * stride];
   const float near = approximate_reciprocal(scale);
-  const float reciprocal = fmaf(near, fmaf(-near, scale, 1.0f), near);
+  const float nearest = fmaf(near, fmaf(-near, scale, 1.0f), near);
+  const bool is_above = fmaf(-nearest, scale, 1.0f) < 0;
+  const float reciprocal = __uint_as_float(__float_as_uint(nearest) - is_above);
   return {reciprocal, reciprocal * fmaf(-reciprocal, scale, 1.0f), fminf(512.0f * scale, FLT_MAX)};
 }
 
-// x / scale, rounded to nearest: 48 bits of the quotient are right before they are rounded. What is larger than e4m3 can hold
+// x / scale, rounded to nearest: 47 bits of the quotient are right before they are rounded. What is larger than e4m3 can hold
 // saturates, and infinite numbers with it.
 __device__ __forceinline__ float quotient(float x, Scale by) {
   const float within = magnitude_at_most(x, by.limit);

@@ -182,9 +182,10 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       }
     }
 
+    const auto narrowed = [&](int f, Vector &x, Vector &y) { narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, x, y); };
     Vector first_out[FRAGMENTS_PER_LANE], second_out[FRAGMENTS_PER_LANE];
     #pragma unroll
-    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrow(a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS, first_out[f], second_out[f]);
+    for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrowed(f, first_out[f], second_out[f]);
     const bool is_stored = head < end_head;
     if (is_stored) {
     #pragma unroll

@@ -43,8 +43,8 @@ extern "C" {
 #define NORMROPE_ERROR_DEVICE (-5)    /* a CUDA call failed */
 
 /* Flag of normrope_args: use programmatic dependent launch. It needs a device and library code of sm_90 or newer; elsewhere
- * the launch is an ordinary one. The kernel reads weights, biases, scales, pair_axes and the table before it waits for the kernel
- * before it, and positions, slots, cos_sin and data after the wait. So no unfinished kernel since the last ordinary launch in the
+ * the launch is an ordinary one. The kernel reads weights, biases, pair_axes and the table before it waits for the kernel
+ * before it, and positions, slots, scales, cos_sin and data after the wait. So no unfinished kernel since the last ordinary launch in the
  * stream may write what is read before. */
 #define NORMROPE_PDL 1u
 

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import type { ConfigPoint, ManifestKernel } from "../../dsl/manifest.js";
 import { typesOf } from "../../runtime/call_inputs.js";
+import { bytesOf } from "../../runtime/dtype.js";
 import type { DeviceBuffer, Library, Stream } from "../../runtime/index.js";
 import { encode, ropeTable } from "../../runtime/index.js";
 import { compilerFor } from "../build/toolchain.js";
@@ -29,7 +30,6 @@ export interface Bench {
   readonly replays: number;
 }
 
-const ELEMENT_BYTES = 2;
 const VECTOR_BYTES = 16;
 
 /** Short launches are repeated more often, since the clock ticks in half microseconds. */
@@ -68,8 +68,9 @@ export async function* measure(bench: Bench, cases: readonly BenchCase[]): Async
   const copiesOf = (one: BenchCase) => copies(one, l2Bytes);
   const elements = Math.max(...cases.map((one) => copiesOf(one) * batchElements(one)));
   const cached = Math.max(...cases.map((one) => copiesOf(one) * cacheElements(library, one)));
-  const dtypes = new Set(cases.map(({ kernel }) => kernel.point.dtype)).size;
-  requireMemory((elements * dtypes + cached) * ELEMENT_BYTES, memoryBytes);
+  const dtypes = [...new Set(cases.map(({ kernel }) => kernel.point.dtype))];
+  const most = Math.max(...dtypes.map(bytesOf));
+  requireMemory((elements * dtypes.length + cached) * most, memoryBytes);
   const tokens = Math.max(...cases.map((one) => one.tokens));
   const positions = library.upload(
     "int32",
@@ -133,15 +134,15 @@ async function measureCase(
     return kernel.prepare({ ...options, slots, stream, pdl });
   });
   // The floor writes what it reads, and rows of cosines are only read.
-  const rowBytes = moved * headDim * ELEMENT_BYTES + angles.bytesPerToken / 2;
+  const rowBytes = moved * headDim * bytesOf(dtype) + angles.bytesPerToken / 2;
   const floorRows = {
     rowVectors: Math.ceil(rowBytes / VECTOR_BYTES),
-    rowStride: (rowElements * ELEMENT_BYTES) / VECTOR_BYTES,
+    rowStride: (rowElements * bytesOf(dtype)) / VECTOR_BYTES,
     rows: tokens,
   };
   const batches = Array.from(
     { length: copies },
-    (_, i) => pool.address + BigInt(firstElement(i) * ELEMENT_BYTES),
+    (_, i) => pool.address + BigInt(firstElement(i) * bytesOf(dtype)),
   );
 
   const launches = Math.max(copies, tokens < LAUNCHES.fewFromTokens ? LAUNCHES.many : LAUNCHES.few);
@@ -216,7 +217,7 @@ function cacheElements(library: Library, { kernel, heads, tokens }: BenchCase): 
 function copies(one: BenchCase, l2Bytes: number): number {
   if (one.memory === "warm") return 1;
   const bytes = Math.max(COLD_BYTES_MIN, COLD_L2_TIMES * l2Bytes);
-  const wanted = Math.ceil(bytes / (batchElements(one) * ELEMENT_BYTES)) + 1;
+  const wanted = Math.ceil(bytes / (batchElements(one) * bytesOf(one.kernel.point.dtype))) + 1;
   if (wanted <= COPIES_MAX) return wanted;
   throw userError(
     "bad-option",

@@ -53,7 +53,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["lanes", lanesText(plan, plan.fragments)],
         ["", `for many tokens: ${manyText(plan)}`],
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
-        ["bytes", `${bytes} a head (read and written): ${bytesOfToken(plan, bytes)}`],
+        ["bytes", bytesText(bytes)],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
         ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
           `  ${arch}`,
@@ -70,10 +70,15 @@ const PAIRS_TEXT = "; the members of a pair are in one fragment, so in one lane"
 /** The heads of a typical model with grouped queries. */
 const HEADS = { q: 32, k: 8, v: 8 } as const;
 
-function bytesOfToken({ bodies }: KernelPlan, bytesPerHead: number): string {
-  const sides = SIDES.filter((side) => bodies.some((body) => body.sides.includes(side)));
-  const heads = sides.reduce((sum, side) => sum + HEADS[side], 0);
-  return `${heads * bytesPerHead} a token of ${listed(sides.map((side) => `${HEADS[side]} ${side}`))} heads`;
+function bytesText(bytes: ReturnType<typeof bytesPerHead>): string {
+  const sides = SIDES.filter((side) => bytes[side] !== undefined);
+  const ofToken = sides.reduce((sum, side) => sum + HEADS[side] * (bytes[side] ?? 0), 0);
+  const kinds = [...new Set(sides.map((side) => bytes[side]))];
+  const ofSides = (kind: number | undefined) =>
+    kinds.length === 1 ? "" : ` of ${listed(sides.filter((side) => bytes[side] === kind))}`;
+  const ofHead = kinds.map((kind) => `${kind}${ofSides(kind)}`).join(", ");
+  const heads = listed(sides.map((side) => `${HEADS[side]} ${side}`));
+  return `${ofHead} a head (read and written): ${ofToken} a token of ${heads} heads`;
 }
 
 function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number): string {

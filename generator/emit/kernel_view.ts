@@ -5,6 +5,7 @@
  * itself. Pure. A view derives nothing that decides a result: it only names and spells what `plan` fixed.
  */
 import { AXES } from "../../dsl/axes.js";
+import { FORMATS } from "../../dsl/dtypes.js";
 import type { KernelPlan, Op, PlannedBody, PlannedStage } from "../ir.js";
 import { pointWords } from "../kernel_id.js";
 import { byteVectorType, floatVectorType, vectorType } from "./spelling.js";
@@ -24,7 +25,7 @@ function blockOf(block: Block, { name, values, reads, parts }: PlannedStage, mor
   const partials = Object.entries(parts).map(([part, file]) => [part, `stages/${name}/${file}`]);
   return {
     ...{ ...more, ...valueViews(values), reads, ...Object.fromEntries([...flags, ...partials]) },
-    ...{ isOptional: false, isCopy: false },
+    isOptional: false,
     weightVector: values.weightDtype === "f32" ? "FloatVector" : "Vector",
     weightElement: values.weightDtype === "f32" ? "float" : "uint16_t",
     partial: `stages/${name}`,
@@ -130,6 +131,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         : vectorType(pairsAtOnce),
     positionAxes: positionAxes > 1 ? positionAxes : 0,
     vectorElements,
+    elementBytes: FORMATS[plan.point.dtype].bytes,
     fragments: plan.fragments,
     blockThreads: plan.blockThreads,
     byteVectorType: byteVectorType(vectorElements),
@@ -161,7 +163,6 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
         store: body.stages.map((stage) => ({
           ...blockOf("store", stage, more),
           isOptional: isOutOptional(plan, body),
-          isCopy: isCopy(plan, body),
         })),
         isCopy: isCopy(plan, body),
       };

@@ -4,11 +4,11 @@
  * In: a plan, or a kernel of a manifest. Out: the vectors in memory order, and a picture of them in text. Pure. It follows the
  * emitted kernel, whose lane l holds fragments l, l + lanesPerHead, and so on.
  */
+import { FORMATS } from "../../dsl/dtypes.js";
+import { SIDES, type Side } from "../../dsl/inputs.js";
 import type { ManifestKernel } from "../../dsl/manifest.js";
 import type { Pairing } from "../../dsl/sides.js";
 import { vectorsOf } from "./plan.js";
-
-const ELEMENT_BYTES = 2;
 
 /** One vector of a head: one memory access of a lane. */
 export interface LaneVector {
@@ -109,11 +109,20 @@ function pairMark({ rope, rotaryDim, start }: Pairing, { element, rotates }: Lan
   return rotates === "all" ? "==" : "..";
 }
 
-export function vectorBytes({ vectorElements }: ManifestKernel): number {
-  return ELEMENT_BYTES * vectorElements;
+export function vectorBytes({ point, vectorElements }: ManifestKernel): number {
+  return FORMATS[point.dtype].bytes * vectorElements;
 }
 
-/** Bytes that are read and written for one head. */
-export function bytesPerHead({ point }: ManifestKernel): number {
-  return 2 * ELEMENT_BYTES * point.headDim;
+/** Bytes that are read and written for one head of each side. Where there is a cache, an output that a call may leave out is left out. */
+export function bytesPerHead({ inputs, inputDtypes, point }: ManifestKernel): {
+  readonly [S in Side]?: number;
+} {
+  const bytesOf = (path: string) => FORMATS[inputDtypes[path] === "e4m3" ? "e4m3" : point.dtype].bytes;
+  const sides = SIDES.filter((side) => inputs.includes(`${side}.in`));
+  return Object.fromEntries(
+    sides.map((side) => {
+      const stored = inputs.includes(`${side}.cache`) ? `${side}.cache` : `${side}.out`;
+      return [side, point.headDim * (bytesOf(`${side}.in`) + bytesOf(stored))];
+    }),
+  );
 }

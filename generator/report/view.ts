@@ -140,7 +140,7 @@ function columnGroups({ manifest, verification }: Report): readonly ColumnGroup[
       number("fragments a\u00a0lane", ({ fragmentsPerLane }) => `${fragmentsPerLane}`),
       number("heads a\u00a0warp", ({ headsPerWarp }) => `${headsPerWarp}`),
       number("threads a\u00a0block", ({ blockThreads }) => `${blockThreads}`),
-      number("bytes a\u00a0head", (kernel) => `${bytesPerHead(kernel)}`),
+      number("bytes a\u00a0head", (kernel) => [...new Set(Object.values(bytesPerHead(kernel)))].join("/")),
     ],
   });
   return groups;

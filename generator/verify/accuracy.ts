@@ -62,9 +62,10 @@ export class Accuracy {
     return squares;
   }
 
-  /** ‖out − y‖ / ‖y‖ over everything added so far in the kernel's dtype. */
+  /** ‖out − y‖ / ‖y‖ over everything added so far: in the kernel's dtype, or in the other if there is nothing in it. */
   get relError(): number {
-    const { error, norm } = this.#squaresOf(this.dtype);
+    const [first = this.dtype] = this.#squares.keys();
+    const { error, norm } = this.#squaresOf(this.#squares.has(this.dtype) ? this.dtype : first);
     return norm === 0 ? 0 : Math.sqrt(error / norm);
   }
 

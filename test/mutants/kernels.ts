@@ -199,17 +199,17 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the stride of q for k",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "  const bool has_int64_positions =",
+      find: "  set_call(params, *args, kernel_entry);",
       replace:
-        "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  const bool has_int64_positions =",
+        "  if (side_count > 1) heads[1].in_head_stride = heads[0].in_head_stride;\n  set_call(params, *args, kernel_entry);",
       killedBy: "test/random_configs.test.ts",
     },
     {
       name: "the head stride of the first side for the third",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "  const bool has_int64_positions =",
+      find: "  set_call(params, *args, kernel_entry);",
       replace:
-        "  if (side_count > 2) heads[2].in_head_stride = heads[0].in_head_stride;\n  const bool has_int64_positions =",
+        "  if (side_count > 2) heads[2].in_head_stride = heads[0].in_head_stride;\n  set_call(params, *args, kernel_entry);",
       killedBy: "test/random_configs.test.ts",
     },
     {

@@ -131,8 +131,8 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "the position without a sign",
       file: "templates/cuda/dispatch.cpp.hbs",
-      find: "params.position_high_byte = has_int64_positions ? 4 : 0;",
-      replace: "params.position_high_byte = 4;",
+      find: "set_width(args.position_bits,",
+      replace: "set_width(64,",
       killedBy: EMULATED,
     },
     {

@@ -17,8 +17,8 @@ export const STORE_MUTANTS: readonly Mutant[] = inClass("kv cache and fp8", [
   {
     name: "a slot of 64 bits is read as 32",
     file: "templates/cuda/dispatch.cpp.hbs",
-    find: "params.slot_high_byte = has_int64_slots ? 4 : 0;",
-    replace: "params.slot_high_byte = 0;",
+    find: "set_width(args.slot_bits,",
+    replace: "set_width(32,",
     killedBy: FAR,
   },
   {
