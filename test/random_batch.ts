@@ -167,14 +167,12 @@ const randomCounts = fc.record({
 });
 
 export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
-  return randomCounts.chain((counts) =>
-    fc
+  return randomCounts.chain((counts) => {
+    const region = shape.map((given) => regionOf(entry, counts, given));
+    return fc
       .record({
-        source: shape.map((given) => regionOf(entry, counts, given)),
-        target: fc.option(
-          shape.map((given) => regionOf(entry, counts, given)),
-          { nil: undefined, freq: needsOutput(entry) ? 0 : 5 },
-        ),
+        source: region,
+        target: needsOutput(entry) ? region : fc.option(region, { nil: undefined, freq: 5 }),
         axisGap: gap,
         cosSin: randomRows(entry, counts.numTokens),
         rope: randomRope(entry.pairing?.rotaryDim ?? 2),
@@ -192,6 +190,6 @@ export function randomBatch(entry: ManifestKernel): fc.Arbitrary<Batch> {
           positions: entry.inputs.includes("cos_sin") ? withinRows(positions, cosSin.rows) : positions,
           ...(target === undefined ? {} : { target }),
         }));
-      }),
-  );
+      });
+  });
 }

@@ -82,9 +82,10 @@ export const randomKernel: fc.Arbitrary<RandomKernel> = fc
     ]);
     return fc
       .record(Object.fromEntries(values) as Record<string, fc.Arbitrary<AxisValue>>)
-      .map((point) => ({ stages, point: ofItsStages(stages, point) }))
-      .filter(({ point }) => rejectionOf({ axes: openAxes(stages), stages }, point) === undefined);
-  });
+      .map((point) => ({ stages, point: ofItsStages(stages, point) }));
+  })
+  // Behind the stages too: the arguments of some allow no point.
+  .filter(({ stages, point }) => rejectionOf({ axes: openAxes(stages), stages }, point) === undefined);
 
 /** The point without the axes that do not apply. */
 function ofItsStages(stages: SideStages, values: Values): ConfigPoint {
