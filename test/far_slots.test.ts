@@ -126,7 +126,12 @@ describe.each(["cpu", "cuda"] as const)("target %s", (target) => {
 
     test.each<[string, Int32Array, Partial<Layout>, (token: number, head: number) => number]>([
       ["blocks", Int32Array.of(0, 4), { block: FAR }, (token, head) => token * FAR + head * D],
-      ["slots", Int32Array.of(0, 1), { block: 4 * FAR, slot: FAR }, (token, head) => token * FAR + head * D],
+      [
+        "slots",
+        Int32Array.of(0, 1),
+        { blockSize: 2, block: HEADS * D, slot: FAR },
+        (token, head) => token * FAR + head * D,
+      ],
       ["heads", Int32Array.of(0, 1), { head: FAR }, (token, head) => token * HEADS * D + head * FAR],
     ])("has %s that lie far apart", (_, slots, changed, placeOf) => {
       const { bytes } = KERNELS[dtype];

@@ -108,7 +108,7 @@ describe("the package", { timeout: 300_000 }, () => {
     expect(dead).toEqual([]);
   });
 
-  it("holds what is needed and nothing else, in less than 1.5 MB", () => {
+  it("holds what is needed and nothing else, in less than 1.6 MB", () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = ["dsl", "generator", "runtime", "templates"].flatMap((folder) =>
       readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, withFileTypes: true })
@@ -119,7 +119,11 @@ describe("the package", { timeout: 300_000 }, () => {
     const expected = [
       ...["LICENSE", "README.md", "package.json", "bench/models.json"],
       ...["cpp", "cu", "h"].map((extension) => `bench/yardstick.${extension}`),
-      ...["bench/charts/d128_r128_neox_kv_h32-8-8_ratio.svg", "examples/c/qk_norm_rope.c"],
+      ...[
+        "bench/charts/d128_r128_neox_h32-8-8_ratio.svg",
+        "bench/charts/d128_r128_neox_kv_h32-8-8_ratio.svg",
+      ],
+      ...["examples/c/qk_norm_rope.c"],
       ...readdirSync(join(PACKAGE_ROOT, "docs")).map((name) => `docs/${name}`),
       ...["README.md", "bench_overhead.py", "pyproject.toml", "normrope/py.typed"].map(
         (name) => `python/${name}`,
@@ -134,7 +138,7 @@ describe("the package", { timeout: 300_000 }, () => {
         .map((path) => `dist/${path.replace(/\.ts$/, ".d.ts")}`),
     ];
     expect(paths.sort()).toEqual(expected.sort());
-    expect(packed.unpackedSize).toBeLessThan(1_500_000);
+    expect(packed.unpackedSize).toBeLessThan(1_600_000);
   });
 
   it.skipIf(ping !== 0)(`goes from init to verify in an empty project${offline}`, async () => {
