@@ -79,15 +79,16 @@ function valuesOfAxes({ op, point }: KernelPlan): string[] {
   });
 }
 
-/** What is written, with each way of pairing and each width of a vector; every op, layout of a head and norm. */
+/** What is written, in which dtypes, with each way of pairing; every op, width of a vector, layout of a head and norm. */
 function storesOf({ op, point, vectorElements, throughput }: KernelPlan): string[] {
   const { cache, out, value, rope, norm, normRounding } = point;
   return [
     [op],
-    [cache, out, rope],
-    [cache, value],
-    [vectorElements],
-    [throughput.lanesPerHead],
+    [cache, out],
+    [cache, rope],
+    ["v", value],
+    ["vector", vectorElements],
+    ["lanes", throughput.lanesPerHead],
     [norm, normRounding],
   ].map(String);
 }
