@@ -5,7 +5,7 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 
 /** Tests that compile, open libraries or start processes. All the others are `npm run test:quick`. */
 const BUILDING = `
-  abi bench_commands bits build building_under_fire builds_at_once cache_under_fire cli_build cli_cache
+  abi bench_commands bits build building_under_fire builds_at_once cache_under_fire caches_in_one_buffer cli_build cli_cache
   cli_terminal compile demo diagnostics docs e4m3 emulated emulator examples far_offsets far_slots
   file_systems_under_fire fileset gpu jit jit_found kernels kill machine_code memory new_axis new_stage nvcc op open overlap overlap_caches package
   position_axes prepared_call python python_agrees python_points random_configs report report_page rope_table rounding rounding_contracts several_ops support threads

@@ -46,7 +46,8 @@ const doubled = ALL.find(({ name }, i) => ALL.findIndex((other) => other.name ==
 if (doubled !== undefined)
   throw new RangeError(`two stages declare an axis called ${doubled.name}: rename one`);
 
-const WRITTEN = Object.keys(FUNCTIONS)
+/** The axes of what is written: the user's choice, whatever the model. */
+export const STORED_AXES: readonly string[] = Object.keys(FUNCTIONS)
   .map((name) => STAGES.get(name))
   .filter((stage) => stage?.isSink === true)
   .map((stage) => Object.keys(stage?.axes ?? {}))
@@ -57,7 +58,7 @@ const WRITTEN = Object.keys(FUNCTIONS)
  * with comes just before them.
  */
 const rankOf = (row: Axis) =>
-  WRITTEN.indexOf(row.name) >= 0 ? 3 : row.default !== undefined ? 2 : row.leads === true ? 1 : 0;
+  STORED_AXES.indexOf(row.name) >= 0 ? 3 : row.default !== undefined ? 2 : row.leads === true ? 1 : 0;
 
 /** The rows, in the order in which configs and lists write them. */
 export const AXES: readonly Axis[] = ALL.sort((a, b) => rankOf(a) - rankOf(b));

@@ -35,7 +35,7 @@ const STRIDED = (prefix: "in" | "out"): TensorRule => ({
 });
 
 const SCALE_DOCS =
-  "[1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is from 2^-126 to 2^126; NULL: 1";
+  "[1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is from 2^-126 to 2^100; NULL: 1";
 const SCALE_STRIDE_DOCS = "in elements; 0: one scale for all heads";
 const SCALE = (name: string): TensorRule => ({
   ...{ kind: "tensor", shape: ["num_heads"], alignment: "element", dtype: "float32" },
@@ -65,7 +65,7 @@ export const HEADS = withReserved([
   ...tensor(
     "out",
     "void *",
-    "the same shape, the kernel's dtype or e4m3; NULL for k or v of a call with a cache: it is all that is written",
+    "the same shape, the kernel's dtype or e4m3; may be NULL for k and v where the kernel writes a cache",
     STRIDED("out"),
   ),
   partOf("in", "in_token_stride", "in elements", strideOver("num_tokens")),

@@ -174,14 +174,19 @@ export function stageRejection(
       return {
         rule: "not_on_this_side",
         reason,
-        fix: "apply it to the sides one by one: `q`, `k` and `v`",
+        fix: `leave it out of ${at.side}`,
         at,
       };
     }
     const before = at.index === 0 ? undefined : stages[at.side]?.[at.index - 1];
     if (before === undefined || declared.get(before.name)?.isSink !== true) continue;
     const reason = `${call.name} comes after ${before.name}, which has written the head`;
-    return { rule: "nothing_after_a_sink", reason, fix: `apply ${call.name} first`, at };
+    return {
+      rule: "nothing_after_a_sink",
+      reason,
+      fix: call.name === before.name ? "apply it once" : `apply ${call.name} first`,
+      at,
+    };
   }
   const [first, ...others] = calls.filter(({ call }) => declared.get(call.name)?.pairing !== undefined);
   const other = first && others.find(({ call }) => expressionOf([call]) !== expressionOf([first.call]));

@@ -66,10 +66,16 @@ type Given =
   | (HeadsLayout | CacheLayout | WeightLayout | PositionsLayout | CosSinLayout | SlotsLayout)
   | undefined;
 
+/** The numbers of a layout. */
+type Numbers = { [Option in LayoutOption]?: number | undefined };
+
 /** The fields of any layout. */
-type AnyLayout = { readonly buffer?: DeviceBuffer; readonly offset?: number | undefined } & {
-  readonly [Option in LayoutOption]?: number | undefined;
-};
+type AnyLayout = {
+  readonly buffer?: DeviceBuffer;
+  readonly offset?: number | undefined;
+} & Readonly<Numbers> & {
+    readonly blocks?: number | undefined;
+  };
 
 const givenFor = (tensor: Tensor, from: object) => (from as Readonly<Record<string, Given>>)[tensor.name];
 
@@ -198,9 +204,13 @@ class Packing {
     this.#args.set(path, offset === 0 ? buffer.address : buffer.address + BigInt(offset * bytes));
     this.#args.set(length, Math.max(0, buffer.length - offset));
     if (bits !== undefined) this.#args.set(bits, bytes * 8);
+    const packed: Numbers = {};
     for (const [option, path] of numbers) {
-      const given = layout[option];
-      this.#packWhole(path, given === undefined ? this.#defaultOf(option, tensor) : given);
+      packed[option] = layout[option] ?? this.#defaultOf(option, tensor);
+      this.#packWhole(path, packed[option]);
+    }
+    if (layout.blocks !== undefined) {
+      this.#args.set(length, this.#lengthOf(field, layout.blocks, packed, buffer.length - offset));
     }
     if (layout.axisStride !== undefined && this.#kernel.positionAxes === 1) {
       throw unfitArgument(
@@ -209,6 +219,19 @@ class Packing {
         "left out: a token of this kernel has one position",
       );
     }
+  }
+
+  /** The elements of so many blocks of a cache. */
+  #lengthOf(field: string, blocks: number, strides: Numbers, room: number): number {
+    if (!Number.isSafeInteger(blocks) || blocks < 1)
+      throw invalidArgument(`${field}.blocks`, blocks, "a whole number from 1");
+    const { blockStride = 0, slotStride = 0, headStride = 0 } = strides;
+    const slots = ((this.#blockSize ?? 1) - 1) * slotStride;
+    const heads = Math.max(0, this.#numHeads - 1) * headStride;
+    const needed = (blocks - 1) * blockStride + slots + heads + this.#point.headDim;
+    if (needed <= room) return needed;
+    const wanted = `few enough for the buffer: they need ${needed} elements of ${room}`;
+    throw unfitArgument(`${field}.blocks`, `${blocks}`, wanted);
   }
 
   /** The default of a number. Heads are contiguous, and share weights; axes, rows, slots and blocks are contiguous. */

@@ -84,7 +84,10 @@ function tensorsOf(inputs: readonly Input[], side = ""): readonly Tensor[] {
     return {
       ...{ name: camelCase(name), path, length: `${path}_length`, numbers },
       ...{ dtype: rule.dtype, shape: rule.shape, bits: rule.bits },
-      layoutFields: ["buffer", "offset", ...numbers.map(([option]) => option)],
+      layoutFields: [
+        ...["buffer", "offset", ...numbers.map(([option]) => option)],
+        ...(rule.shape[0] === "blocks" ? ["blocks"] : []),
+      ],
       ...{ field, bufferField: isHeads(rule.shape) ? `${field}.buffer` : field },
       isHeads: isHeads(rule.shape),
     };

@@ -36,6 +36,8 @@ export interface CacheLayout {
   readonly buffer: DeviceBuffer;
   /** In elements; default 0. A multiple of the kernel's vector, which is at most 4 elements; so are the strides. */
   readonly offset?: number | undefined;
+  /** The blocks of the cache; default: as many as the buffer has room for. Give it where something else lies behind. */
+  readonly blocks?: number | undefined;
   /** In elements; default blockSize * numHeads * headDim. */
   readonly blockStride?: number | undefined;
   /** In elements; default numHeads * headDim. */

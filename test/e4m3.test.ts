@@ -13,7 +13,7 @@ const PATTERNS = 2 ** 16;
 const TOKENS = PATTERNS / D;
 const BLOCK = 16;
 /** A head for each. With 3, 7 / 16 and 11 there are ties that a product by a rounded reciprocal misses; others reach far beyond both ends. */
-const SCALES = Float32Array.of(1, 0.25, 64, 3, 7 / 16, 11, 0.37, 3.3, 2 ** -20, 1e4);
+const SCALES = Float32Array.of(1, 0.25, 64, 3, 7 / 16, 11, 0.37, 3.3, 2 ** -20, 1e4, 2 ** -126, 2 ** 100);
 const HEADS = SCALES.length;
 
 /** Every width of a vector, both pairings, and v left alone or written twice. */

@@ -6,8 +6,6 @@
 
 namespace normrope {
 
-constexpr const char *SIDE_NAMES[SIDES] = {"q", "k", "v"};
-
 // The bytes of an element of a side's input, by its bit.
 inline int64_t bytes_of(const Scope &side, int bit) { return element_bytes(side.kernel, side.inputs, bit); }
 
@@ -28,10 +26,13 @@ inline Region output_of(const Scope &side) {
 inline CacheRegion cache_of(const Scope &side) {
   const normrope_heads &heads = *side.heads;
   const int64_t bytes = bytes_of(side, CACHE_BIT);
+  const auto along = [bytes](int64_t stride, int64_t count) -> CacheRegion::Dimension {
+    return {count > 1 ? stride * bytes : 0, count};  // over a single one a stride is never used, and may be anything
+  };
   return {heads.cache,
-          {heads.cache_block_stride * bytes, blocks_of(side.args, heads, side.kernel)},
-          {heads.cache_slot_stride * bytes, side.args.block_size},
-          {heads.cache_head_stride * bytes, heads.num_heads},
+          along(heads.cache_block_stride, blocks_of(side.args, heads, side.kernel)),
+          along(heads.cache_slot_stride, side.args.block_size),
+          along(heads.cache_head_stride, heads.num_heads),
           side.kernel.head_dim * bytes};
 }
 

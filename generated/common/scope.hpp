@@ -21,9 +21,12 @@ inline int64_t rows_of(const normrope_args &args, const KernelEntry &kernel) {
 // The blocks of a side's cache that are known to be there; two if its length is not known.
 inline int64_t blocks_of(const normrope_args &args, const normrope_heads &heads, const KernelEntry &kernel) {
   if (heads.cache_length == 0) return 2;
-  const int64_t one = (args.block_size - 1) * heads.cache_slot_stride + (heads.num_heads - 1) * heads.cache_head_stride + kernel.head_dim;
-  const int64_t rest = heads.cache_length - one;
-  return rest <= 0 || heads.cache_block_stride <= 0 ? 1 : rest / heads.cache_block_stride + 1;
+  int64_t slots, others, rest;  // strides may be anything here: they are checked with the blocks
+  const bool is_far = __builtin_mul_overflow(args.block_size - 1, heads.cache_slot_stride, &slots) ||
+                      __builtin_mul_overflow(heads.num_heads - 1, heads.cache_head_stride, &others) ||
+                      __builtin_sub_overflow(heads.cache_length - kernel.head_dim, slots, &rest) ||
+                      __builtin_sub_overflow(rest, others, &rest);
+  return is_far || rest <= 0 || heads.cache_block_stride <= 0 ? 1 : rest / heads.cache_block_stride + 1;
 }
 
 // A struct under check: all the arguments, or a side.

@@ -8,6 +8,8 @@
 
 namespace normrope {
 
+constexpr const char *SIDE_NAMES[SIDES] = {"q", "k", "v"};
+
 // A short text. A longer one is cut.
 struct Text {
   Text() = default;

@@ -1,16 +1,12 @@
-// The check of data, which the CPU target can read: positions, axes and slots that index other inputs, and scales. Copied as it is into generated/cpu.
+// The check of data, which the CPU target can read: positions, axes and slots that index other inputs, and scales. Copied as it is
+// into generated/cpu.
 #include <algorithm>
 
+#include "simd.hpp"
 #include "validate.hpp"
 
 namespace normrope {
 namespace {
-
-int64_t position_of(const normrope_args &args, int64_t axis, int64_t token) {
-  const int64_t at = axis * args.position_axis_stride + token;
-  return args.position_bits == 64 ? static_cast<const int64_t *>(args.positions)[at]
-                                  : static_cast<const int32_t *>(args.positions)[at];
-}
 
 // Positions are rows of cos_sin, if it is given with positions.
 int check_positions(const KernelEntry &kernel, const normrope_args &args) {
@@ -20,7 +16,7 @@ int check_positions(const KernelEntry &kernel, const normrope_args &args) {
   const int64_t last = is_known ? rest / args.cos_sin_row_stride : INT64_MAX;
   for (int64_t axis = 0; axis < kernel.position_axes; ++axis) {
     for (int64_t token = 0; token < args.num_tokens; ++token) {
-      const int64_t position = position_of(args, axis, token);
+      const int64_t position = position_of(args, token, axis);
       if (position >= 0 && position <= last) continue;
       const Text value("%lld for token %lld", static_cast<long long>(position), static_cast<long long>(token));
       if (!is_known) return refuse(Text("positions"), value, Text("0 or more: it is a row of cos_sin"));
@@ -35,7 +31,7 @@ int check_slots(const normrope_args &args, const normrope_heads &heads, const ch
   if (heads.num_heads == 0 || heads.cache == nullptr || heads.cache_length == 0) return NORMROPE_OK;
   const int64_t in_block = (heads.num_heads - 1) * heads.cache_head_stride + head_dim;
   for (int64_t token = 0; token < args.num_tokens; ++token) {
-    const int64_t slot = args.slot_bits == 64 ? static_cast<const int64_t *>(args.slots)[token] : static_cast<const int32_t *>(args.slots)[token];
+    const int64_t slot = slot_of(args, token);
     if (slot < 0) continue;
     int64_t before_block, end;
     const int64_t block = slot / args.block_size;
@@ -54,8 +50,8 @@ int check_scales(const char *side, const char *name, const float *scales, int64_
   if (scales == nullptr) return NORMROPE_OK;
   for (int64_t head = 0; head < (stride == 0 ? std::min<int64_t>(num_heads, 1) : num_heads); ++head) {
     const float scale = scales[head * stride];
-    if (scale >= 0x1p-126f && scale <= 0x1p126f) continue;
-    return refuse(Text("%s.%s", side, name), Text("%g for head %lld", scale, static_cast<long long>(head)), Text("from 2^-126 to 2^126"));
+    if (scale >= 0x1p-126f && scale <= 0x1p100f) continue;
+    return refuse(Text("%s.%s", side, name), Text("%g for head %lld", scale, static_cast<long long>(head)), Text("from 2^-126 to 2^100"));
   }
   return NORMROPE_OK;
 }
@@ -76,15 +72,14 @@ int check_data(const KernelEntry &kernel, const normrope_args &args) {
   if (is_empty(args)) return NORMROPE_OK;
   if (int status = check_axes(kernel, args)) return status;
   if (int status = check_positions(kernel, args)) return status;
-  constexpr const char *NAMES[SIDES] = {"q", "k", "v"};
   for (int i = 0; i < SIDES; ++i) {
     const normrope_heads &heads = heads_of(args, i);
     const auto check = [&](const char *name, const float *scales, int64_t stride) {
-      return check_scales(NAMES[i], name, scales, stride, heads.num_heads);
+      return check_scales(SIDE_NAMES[i], name, scales, stride, heads.num_heads);
     };
     if (int status = check("cache_scale", heads.cache_scale, heads.cache_scale_head_stride)) return status;
     if (int status = check("out_scale", heads.out_scale, heads.out_scale_head_stride)) return status;
-    if (int status = check_slots(args, heads, NAMES[i], kernel.head_dim)) return status;
+    if (int status = check_slots(args, heads, SIDE_NAMES[i], kernel.head_dim)) return status;
   }
   return NORMROPE_OK;
 }

@@ -1,4 +1,4 @@
-// Helpers of every CUDA kernel: 16-bit vectors, the rotation's angle, and sums over a warp.
+// Helpers of every CUDA kernel: vectors and their dtypes, positions and slots, the rotation's angle, scales of e4m3, sums over a warp.
 // Copied as it is into generated/cuda.
 #pragma once
 

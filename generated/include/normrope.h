@@ -81,8 +81,8 @@ extern "C" {
 typedef struct normrope_heads {
   const void *in;                 /* [num_tokens, num_heads, head_dim], strided: head 0 of token 0 */
   int64_t in_length;              /* elements from in on; 0: not known */
-  void *out;                      /* the same shape, the kernel's dtype or e4m3; NULL for k or v of a call with a
-                                   * cache: it is all that is written */
+  void *out;                      /* the same shape, the kernel's dtype or e4m3; may be NULL for k and v where the
+                                   * kernel writes a cache */
   int64_t out_length;             /* elements from out on; 0: not known */
   int64_t in_token_stride;        /* in elements */
   int64_t in_head_stride;         /* in elements */
@@ -106,11 +106,11 @@ typedef struct normrope_heads {
   int64_t cache_slot_stride;      /* in elements */
   int64_t cache_head_stride;      /* in elements */
   const float *cache_scale;       /* [1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is
-                                   * from 2^-126 to 2^126; NULL: 1 */
+                                   * from 2^-126 to 2^100; NULL: 1 */
   int64_t cache_scale_length;     /* elements from cache_scale on; 0: not known */
   int64_t cache_scale_head_stride;/* in elements; 0: one scale for all heads */
   const float *out_scale;         /* [1], or [num_heads] with its stride: an e4m3 number is value / scale; a scale is
-                                   * from 2^-126 to 2^126; NULL: 1 */
+                                   * from 2^-126 to 2^100; NULL: 1 */
   int64_t out_scale_length;       /* elements from out_scale on; 0: not known */
   float *row_sum;                 /* NULL */
   int64_t row_sum_length;         /* 0 */

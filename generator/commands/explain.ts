@@ -53,7 +53,7 @@ export function registerExplain(cli: Argv, io: Io): Argv {
         ["lanes", lanesText(plan, plan.fragments)],
         ["", `for many tokens: ${manyText(plan)}`],
         ["launch", `${headsText(plan)}, ${plan.blockThreads} threads a block`],
-        ["bytes", bytesText(bytes)],
+        ["bytes", bytesText(bytes, plan.inputs.includes("slots"))],
         ["registers", resources.length === 0 ? "not known before `normrope build --target cuda`" : ""],
         ...resources.map(({ arch, registers, stackBytes, spillStoreBytes, spillLoadBytes }) => [
           `  ${arch}`,
@@ -70,7 +70,7 @@ const PAIRS_TEXT = "; the members of a pair are in one fragment, so in one lane"
 /** The heads of a typical model with grouped queries. */
 const HEADS = { q: 32, k: 8, v: 8 } as const;
 
-function bytesText(bytes: ReturnType<typeof bytesPerHead>): string {
+function bytesText(bytes: ReturnType<typeof bytesPerHead>, hasCache: boolean): string {
   const sides = SIDES.filter((side) => bytes[side] !== undefined);
   const ofToken = sides.reduce((sum, side) => sum + HEADS[side] * (bytes[side] ?? 0), 0);
   const kinds = [...new Set(sides.map((side) => bytes[side]))];
@@ -78,7 +78,7 @@ function bytesText(bytes: ReturnType<typeof bytesPerHead>): string {
     kinds.length === 1 ? "" : ` of ${listed(sides.filter((side) => bytes[side] === kind))}`;
   const ofHead = kinds.map((kind) => `${kind}${ofSides(kind)}`).join(", ");
   const heads = listed(sides.map((side) => `${HEADS[side]} ${side}`));
-  return `${ofHead} a head (read and written): ${ofToken} a token of ${heads} heads`;
+  return `${ofHead} a head (read and written${hasCache ? ", without outputs beside a cache" : ""}): ${ofToken} a token of ${heads} heads`;
 }
 
 function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number): string {

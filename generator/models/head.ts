@@ -4,7 +4,7 @@
  * In: a config, the row of its type if there is one, and flags. Out: the op and values, or an error that names
  * everything that no op does, or else each flag that is still needed. Pure.
  */
-import { AXES, type ConfigPoint } from "../../dsl/axes.js";
+import { AXES, type ConfigPoint, STORED_AXES } from "../../dsl/axes.js";
 import type { Axis, AxisValue } from "../../dsl/axis.js";
 import { isAt, type Values } from "../../dsl/points.js";
 import { expressionOf } from "../../dsl/sides.js";
@@ -70,7 +70,7 @@ export function headOf(config: ModelConfig, row: ModelType | undefined, flags: M
       const message = `${quoted(path)} leaves facts out, and nothing is guessed`;
       throw userError("missing-model-fact", message, `add ${rest.join(" ")}`);
     }
-    return { op, values: withRounding(config, row, values, flags) };
+    return { op, values: withRounding(config, row, { ...values, ...storedBy(flags) }, flags) };
   }
   const wanted = [
     ...(op === undefined ? ["--head EXPRESSION"] : []),
@@ -153,7 +153,7 @@ function requireAgreement(row: ModelType, { op, values }: Head, flags: ModelFlag
   const asked = flags.head?.replaceAll(/\s+/g, "");
   const said: (readonly [flag: string, said: AxisValue | undefined, known: AxisValue | undefined])[] = [
     ["head", asked, text],
-    ...SAID_AXES.map((axis) => {
+    ...SAID_AXES.filter(({ name }) => !STORED_AXES.includes(name)).map((axis) => {
       const known = mayApply(axis, values) ? (values[axis.name] ?? axis.default) : undefined;
       return [flagOf(axis), flags.axes[axis.name], known] as const;
     }),
@@ -165,6 +165,12 @@ function requireAgreement(row: ModelType, { op, values }: Head, flags: ModelFlag
     throw userError("bad-option", message, "leave it out: flags are for models that are not known");
   }
 }
+
+/** Where heads are stored. No model has its own. */
+const storedBy = ({ axes }: ModelFlags): Values =>
+  Object.fromEntries(
+    STORED_AXES.filter((name) => axes[name] !== undefined).map((name) => [name, axes[name]]),
+  );
 
 /** The values, with the model's own rounding if it is asked for. */
 function withRounding(

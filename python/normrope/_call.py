@@ -145,7 +145,7 @@ def pack(matched: Matched, takes: Taken) -> Call:
     operands, launches, args.num_tokens = _in_launches(operands, batch, tokens)
     for each in operands:
         _set_strides(args, each)
-        if each.tensor.is_cache:  # the library does not know how many blocks there are
+        if each.tensor.is_cache:  # of a view whose strides are 0 the library knows one block
             require_apart_from_itself(each.region(batch, tokens, is_written=True))
         if each.tensor.bits:
             setattr(args, each.tensor.bits, 8 * ELEMENT_BYTES[each.memory.dtype])

@@ -114,7 +114,7 @@ DATA: list[tuple[Work, dict[str, Any], str]] = [
         "slots is 20 for token 0. slots must be in the 2560 elements of k_cache, or below 0",
     ),
     (POOL, {"slots": array("q", [2**40, *SLOTS[1:]])}, "slots is 1099511627776 for token 0. slots must be in the 2560"),
-    (FP8, {"v_cache_scale": scale(1, 0)}, "v_cache_scale is 0 for head 1. v_cache_scale must be from 2^-126 to 2^126"),
+    (FP8, {"v_cache_scale": scale(1, 0)}, "v_cache_scale is 0 for head 1. v_cache_scale must be from 2^-126 to 2^100"),
     (
         SAME,
         {"k_cache": Strided(array("H", [0] * 4000), (BLOCKS, 4, 2, DIM), (800, 200, 66, 1))},

@@ -61,7 +61,7 @@ int check_stride(const Scope &scope, const Input &input) {
   }
   int64_t bytes;
   constexpr int64_t MOST_BYTES = 8;  // of an element
-  if (__builtin_mul_overflow(stride, count * MOST_BYTES, &bytes) || bytes > INT64_MAX / 4 || bytes < INT64_MIN / 4) {
+  if (__builtin_mul_overflow(count, MOST_BYTES, &bytes) || __builtin_mul_overflow(stride, bytes, &bytes) || bytes > INT64_MAX / 4 || bytes < INT64_MIN / 4) {
     return refuse(scope.name(input.name), Text("%lld", printed(stride)),
                   Text("small enough that the last of %lld lies in memory", printed(count)));
   }
