@@ -206,7 +206,8 @@ class Packing {
     if (bits !== undefined) this.#args.set(bits, bytes * 8);
     const packed: Numbers = {};
     for (const [option, path] of numbers) {
-      packed[option] = layout[option] ?? this.#defaultOf(option, tensor);
+      const given = layout[option];
+      packed[option] = given === undefined ? this.#defaultOf(option, tensor) : given;
       this.#packWhole(path, packed[option]);
     }
     if (layout.blocks !== undefined) {
