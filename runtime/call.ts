@@ -88,7 +88,8 @@ class Packing {
   #numTokens = 0;
   /** Of the side that is being packed. */
   #numHeads = 0;
-  #blockSize: number | undefined;
+  /** For the defaults; 1 where it is no size, which is left for the slots. */
+  #blockSize = 1;
   readonly #args = new Args();
   readonly #uses = new Map<string, Owned>();
   readonly #inPlace = new Set<string>();
@@ -105,7 +106,8 @@ class Packing {
     requireFields("options", options, OPTION_FIELDS);
     const { numTokens, eps, stream, pdl = false } = options;
     this.#numTokens = numTokens;
-    this.#blockSize = options.slots?.blockSize;
+    const { blockSize = 1 } = options.slots ?? {};
+    this.#blockSize = Number.isSafeInteger(blockSize) ? blockSize : 1;
     if (typeof pdl !== "boolean") throw invalidArgument("pdl", pdl, "true or false");
     this.#args.set("flags", pdl ? FLAG_PDL : 0);
     for (const side of SIDES) {
@@ -227,7 +229,7 @@ class Packing {
     if (!Number.isSafeInteger(blocks) || blocks < 1)
       throw invalidArgument(`${field}.blocks`, blocks, "a whole number from 1");
     const { blockStride = 0, slotStride = 0, headStride = 0 } = strides;
-    const slots = ((this.#blockSize ?? 1) - 1) * slotStride;
+    const slots = (this.#blockSize - 1) * slotStride;
     const heads = Math.max(0, this.#numHeads - 1) * headStride;
     const needed = (blocks - 1) * blockStride + slots + heads + this.#point.headDim;
     if (needed <= room) return needed;
@@ -254,10 +256,9 @@ class Packing {
     }
   }
 
-  /** Blocks behind each other. A size that is none is left for the slots, which it belongs to. */
+  /** Blocks behind each other; 0 for what is too large, which is left for the slots. */
   #blockStride(): number {
-    const stride =
-      typeof this.#blockSize === "number" ? this.#blockSize * this.#numHeads * this.#point.headDim : 0;
+    const stride = this.#blockSize * this.#numHeads * this.#point.headDim;
     return Number.isSafeInteger(stride) ? stride : 0;
   }
 

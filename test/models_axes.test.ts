@@ -122,6 +122,13 @@ describe("--rounding model", () => {
   });
 });
 
+describe("--cache", () => {
+  it("makes the kernels of a known model write the KV cache", async () => {
+    const { layers } = await imported(QWEN3, "--cache", "e4m3");
+    expect(layers[0].id).toBe("qk_norm_rope__bf16_d128_r128_neox_kv8");
+  });
+});
+
 describe("layers that differ", () => {
   it("Laguna: 10 layers of 48 q heads of which half a head rotates, 30 of 64", async () => {
     const types = each(40, (i) => (i % 4 === 0 ? "full_attention" : "sliding_attention"));

@@ -60,9 +60,9 @@ extern "C" {
  *            token stride is the number of all heads times head_dim.
  * Lengths    If a tensor's length is given, every element must lie within it, and strides must not be negative.
  * Alignment  Pointers are multiples of the kernel's vector in bytes, and strides are multiples of it in elements. A stride
- *            over a single token or head may be anything. The vector is at most 4 elements, 8 bytes, or 16 of float32: for
- *            NeoX gcd(rotary_dim / 2, 4). `normrope explain` shows it. cos_sin, its rows and pair_axes are at multiples of
- *            the pairs that are loaded at once: a vector for NeoX, 2 or 1 for interleaved pairs.
+ *            over a single token or head may be anything. The vector is at most 4 elements: 8 bytes, 16 of float32, 4 of
+ *            FP8. For NeoX it is gcd(rotary_dim / 2, 4). `normrope explain` shows it. cos_sin, its rows and pair_axes are at
+ *            multiples of the pairs that are loaded at once: a vector for NeoX, 2 or 1 for interleaved pairs.
  * Angles     A kernel rotates by the table, or by rows of cos_sin: the row of a token's position, or the token's own if
  *            positions is NULL. With several position axes, positions has a row for each, and pair_axes names the axis of each
  *            pair. On the CPU target a position without a row and an axis that does not exist are refused. On CUDA they cannot be

@@ -138,7 +138,8 @@ def out_dtype_name(dtype: object, own: str) -> str:
     wanted = (own, *(value for value in _OUT["values"] if value != _OUT["default"]))
     if name in wanted:
         return name
-    raise invalid_argument("out_dtype", name, " or ".join(show(each) for each in wanted))
+    said = dtype if isinstance(dtype, numbers.Real) else name
+    raise invalid_argument("out_dtype", said, " or ".join(show(each) for each in wanted))
 
 
 def as_int(value: Any) -> Any:

@@ -97,6 +97,7 @@ OUTPUTS: list[tuple[Work, dict[str, Any], str]] = [
     (Work(value="norm"), {"v_out": None}, "v_out is None. v_out must be given, as q_out is, or cache_only=True"),
     (SAME, {"k_out": empty(TOKENS, 2, DIM, typecode="B")}, "k_out is a buffer of e4m3. k_out must be bf16, as q_out"),
     (SAME, {"out_dtype": "e4m3"}, "q_out is a buffer of bf16. q_out must be e4m3, as out_dtype is"),
+    (SAME, {"out_dtype": 3}, 'out_dtype is 3. out_dtype must be "bf16" or "e4m3"'),
     (SAME, {"out_dtype": "f16"}, 'out_dtype is "f16". out_dtype must be "bf16" or "e4m3"'),
     (SAME, {"q_out_scale": scale(1)}, "q_out_scale is given. q_out_scale must be left out, as the kernel for headDim"),
     (

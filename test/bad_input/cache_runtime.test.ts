@@ -52,6 +52,16 @@ const BAD: readonly Bad[] = [
     /in the 256 elements of k.cache/,
     inCache("k", () => ({ blocks: 2 })),
   ],
+  [
+    "blocks of a size that is none",
+    "cache",
+    "slots.blockSize",
+    /a whole number/,
+    (call) => ({
+      ...inCache("k", () => ({ blocks: 3 }))(call),
+      ...slots(() => ({ blockSize: Symbol("none") }))(),
+    }),
+  ],
   ["no cache of k", "cache", "k.cache", BUFFER, inSide("k", () => ({ cache: undefined }))],
   ["no cache of v", "e4m3", "v.cache", BUFFER, inSide("v", () => ({ cache: undefined }))],
   ["no slots", "cache", "slots", BUFFER, () => ({ slots: undefined })],
