@@ -221,16 +221,13 @@ describe("a benchmark record", () => {
 it("the charts that are committed are those that the command draws, with labels that are apart", async () => {
   const inRoot = (path: string) => join(PACKAGE_ROOT, path);
   const folder = temporaryFolder();
-  const record = inRoot("bench/results/h100-2026-11-23.json");
-  const { code } = await normrope([
-    "chart",
-    record,
-    "--peers",
-    inRoot("bench/peers/h100.json"),
-    "--out",
-    folder,
-  ]);
-  expect(code).toBe(0);
+  for (const [record, peers] of [
+    ["h100-2026-11-23", "h100"],
+    ["h200_kv_cache-2026-11-30", "h100_kv_cache"],
+  ]) {
+    const files = [inRoot(`bench/results/${record}.json`), "--peers", inRoot(`bench/peers/${peers}.json`)];
+    expect((await normrope(["chart", ...files, "--out", folder])).code).toBe(0);
+  }
   const committed = readdirSync(inRoot("bench/charts"));
   expect(committed.length).toBeGreaterThan(0);
   for (const name of committed) {
