@@ -194,8 +194,8 @@ export function batchesFor(entry: ManifestKernel, branches: readonly Sketch[]): 
       isByToken: entry.optionalInputs.includes("positions") && sketch.hasInt64Positions !== true,
     };
     const all = entry.positionAxes * axisStride;
-    const any = sketch.hasInt64Positions ? int64Positions(all) : cyclingPositions(all);
-    const positions = entry.inputs.includes("cos_sin") ? withinRows(any, cosSin.rows) : any;
+    const free = sketch.hasInt64Positions ? int64Positions(all) : cyclingPositions(all);
+    const positions = entry.inputs.includes("cos_sin") ? withinRows(free, cosSin.rows) : free;
     const rope = sketch.hasYarn ? yarn : plain;
     const regions = regionsFor(headDim, counts, sketch.memory, needsOutput(entry));
     const { isCacheOnly = false, isWithoutScales = false } = sketch;

@@ -134,7 +134,7 @@ def require_taken(matched: Matched, taken: Taken) -> None:
 
 
 def _require_sides(op: OpRules, sides: Collection[str], given: Collection[TensorInput]) -> None:
-    """Raises `invalid-argument` if a tensor is of a side that is not there, or only some outputs are given."""
+    """Raises `invalid-argument` if a tensor is of a side that is not there."""
     for tensor in given:
         if tensor.side not in ("", *op.sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {op.name} works on {listed(op.sides)}")
@@ -143,11 +143,6 @@ def _require_sides(op: OpRules, sides: Collection[str], given: Collection[Tensor
     for tensor in given:
         if tensor.side not in ("", *sides):
             raise unfit_argument(tensor.name, "given", f"left out, as {tensor.side} is")
-    outputs = {tensor.side: tensor.name for tensor in given if tensor.is_output}
-    cached = [tensor.side for tensor in given if tensor.is_cache]  # these may go without an output
-    for tensor in TENSORS:
-        if outputs and tensor.is_output and tensor.side in sides and tensor.side not in (*outputs, *cached):
-            raise unfit_argument(tensor.name, "None", f"given, as {next(iter(outputs.values()))} is")
 
 
 def require_half(name: str, memory: Memory) -> None:
