@@ -1,5 +1,5 @@
 /** Builds that run at the same time, of one cache and of one folder. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -9,9 +9,9 @@ import { open } from "../runtime/open.js";
 import { parseBuiltManifest } from "../runtime/read_manifest.js";
 import { filesOf, project } from "./building.js";
 import { neoxId } from "./cli_helpers.js";
-import { DIST } from "./cli_process.js";
+import { compilerThat, DIST, soon } from "./cli_process.js";
 import { freshCache } from "./fixture.js";
-import { IS_LONG } from "./helpers.js";
+import { IS_LONG, temporaryFolder } from "./helpers.js";
 
 /** What builds share that are not about the cache; removed after the last test. */
 const shared = mkdtempSync(join(tmpdir(), "normrope-build-"));
@@ -69,5 +69,49 @@ describe("two builds at once", () => {
       );
       expect(readdirSync(where).sort()).toEqual(["libnormrope.a", "libnormrope.so", "manifest.json"]);
     }
+  });
+});
+
+describe("eight ranks that need one kernel", () => {
+  const id = neoxId(40);
+
+  /** The command for each rank, with a compiler that logs its runs. Where there is a file `hold`, it takes the file and stays. */
+  function ranks() {
+    const folder = temporaryFolder();
+    const [log, hold] = [join(folder, "log"), join(folder, "hold")];
+    const CXX = compilerThat([
+      `*" -c "*${id}*`,
+      `echo "$$ $PPID" >>'${log}'; if rm '${hold}' 2>'/dev/null'; then exec sleep 60; fi`,
+    ]);
+    const env = { CXX, NORMROPE_CACHE_DIR: freshCache(), NORMROPE_NVCC: "none" };
+    const args = [join(DIST, "generator", "cli.js"), "cache", "add", id, "--target", "cpu", "--json"];
+    const start = () =>
+      Array.from({ length: 8 }, () => execa(process.execPath, args, { env, reject: false }));
+    const runs = () => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : []);
+    return { start, runs, hold };
+  }
+
+  it("compile it once", async () => {
+    const { start, runs } = ranks();
+    const ended = await Promise.all(start());
+    const hits: boolean[] = ended.map(({ stdout }) => JSON.parse(stdout).hit);
+    expect(hits.filter((hit) => !hit)).toHaveLength(1);
+    expect(runs()).toHaveLength(1);
+  });
+
+  it("compile it once more where the one that compiled was killed", async () => {
+    const { start, runs, hold } = ranks();
+    writeFileSync(hold, "");
+    const started = start();
+    expect(await soon(() => runs().length > 0 && !existsSync(hold))).toBe(true);
+    const [compiler = 0, builder = 0] = (runs()[0] ?? "").split(" ").map(Number);
+    process.kill(builder, "SIGKILL");
+    process.kill(compiler, "SIGKILL"); // nobody is left to do so
+    const ended = await Promise.all(started);
+    expect(ended.map(({ signal, exitCode }) => signal ?? exitCode).sort()).toEqual([
+      ...Array(7).fill(0),
+      "SIGKILL",
+    ]);
+    expect(runs()).toHaveLength(2);
   });
 });

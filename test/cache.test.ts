@@ -1,6 +1,7 @@
 /** The content-addressed cache: hits, misses, failures, damage and races. */
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { afterAll, afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type CacheEntry, cached, cacheKey } from "../generator/cache/cache.js";
 import { cacheContents, pruneCache } from "../generator/cache/contents.js";
@@ -158,28 +159,29 @@ describe("an entry", () => {
     expect(read(entry)).toEqual(["unit.o 2", "report.txt 2"]);
   });
 
-  it("that two processes make at once is the first one's for both", async () => {
+  it("that two make at once is made once, for both", async () => {
     const root = temporaryFolder();
-    let secondHasStarted = () => {};
-    const secondStarted = new Promise<void>((resolve) => {
-      secondHasStarted = resolve;
+    const { get, made } = makerIn(root);
+    const entries = await Promise.all([get(), get(), get()]);
+    expect(entries.map(({ hit }) => hit).sort()).toEqual([false, true, true]);
+    expect(entries.map(read)).toEqual(Array(3).fill(["unit.o 1", "report.txt 1"]));
+    expect(made()).toBe(1);
+    expect(staged(root)).toEqual([]);
+  });
+
+  it("that another has published meanwhile is the other's", async () => {
+    const root = temporaryFolder();
+    // As by a process of another container, which does not wait.
+    const { get } = makerIn(root);
+    const slow = cached(root, KEY, FILES, async (folder) => {
+      for (const file of FILES) writeFileSync(join(folder, file), "slow");
+      const elsewhere = temporaryFolder();
+      const { folder: entry } = await makerIn(elsewhere).get();
+      mkdirSync(dirname(join(root, relative(elsewhere, entry))), { recursive: true, mode: 0o700 });
+      cpSync(entry, join(root, relative(elsewhere, entry)), { recursive: true });
     });
-    const makeAs = (name: string, turn: () => Promise<unknown>) =>
-      cached(root, KEY, FILES, async (folder) => {
-        await turn();
-        for (const file of FILES) writeFileSync(join(folder, file), name);
-      });
-    const first = makeAs("first", () => secondStarted);
-    const second = makeAs("second", () => {
-      secondHasStarted();
-      return first;
-    });
-    const entries = await Promise.all([first, second]);
-    expect(entries.map(read)).toEqual([
-      ["first", "first"],
-      ["first", "first"],
-    ]);
-    expect((await makerIn(root).get()).hit).toBe(true);
+    expect(read(await slow)).toEqual(["unit.o 1", "report.txt 1"]);
+    expect((await get()).hit).toBe(true);
     expect(staged(root)).toEqual([]);
   });
 });

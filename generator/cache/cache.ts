@@ -2,8 +2,8 @@
  * The content-addressed cache of compiled objects and libraries.
  *
  * In: a key that covers everything the content depends on, and a function that makes the content. Out: the folder of the
- * entry. An entry is made in a staging folder and published by one rename. So there are no locks and no half-made entries,
- * and the loser of a race uses the winner's entry. A damaged entry is made anew.
+ * entry. An entry is made in a staging folder and published by one rename, so there are no half-made entries. While one
+ * process makes an entry, others wait for it; the loser of a race uses the winner's entry. A damaged entry is made anew.
  */
 import { createHash, randomBytes } from "node:crypto";
 import {
@@ -22,12 +22,13 @@ import { onExit } from "signal-exit";
 import { userError } from "../diagnostics.js";
 import { isFolder, makeFolder } from "../folder.js";
 import { cacheUnusable, OBJECTS, openCache, requireTrusted, stagingIn, trustedRoot } from "./folder.js";
+import { inTurn } from "./turn.js";
 
 export const SEAL = "seal.json";
 
 export interface CacheEntry {
   readonly folder: string;
-  /** Whether the entry existed already. */
+  /** Whether it was there, or another process made it. */
   readonly hit: boolean;
 }
 
@@ -54,31 +55,45 @@ export async function cached(
 ): Promise<CacheEntry> {
   const base = openCache(root);
   const folder = join(base, shelf, key);
+  const find = () => (isThere(folder, files) ? { folder, hit: true } : undefined);
   try {
-    if (isThere(folder, files)) return { folder, hit: true };
-
-    const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
-    const remove = () => rmSync(staging, { recursive: true, force: true });
-    // Last, after the compilers that write to the folder were killed.
-    const forget = onExit(remove, { alwaysLast: true });
-    try {
-      makeFolder(staging, 0o700);
-      await make(staging);
-      requireMade(staging, files);
-      const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
-      writeFileSync(join(staging, SEAL), JSON.stringify(seal));
-      // Overrides the umask: files that the group may write to are not trusted.
-      for (const file of [SEAL, ...files]) chmodSync(join(staging, file), 0o755);
-      makeFolder(join(base, shelf), 0o700);
-      publish(staging, folder, files);
-    } finally {
-      forget();
-      remove();
-    }
-    return { folder, hit: false };
+    return find() ?? (await inTurn(turnFor(base, key), find, () => makeEntry(base, folder, files, make)));
   } catch (error) {
     throw cacheUnusable(root, error);
   }
+}
+
+async function makeEntry(
+  base: string,
+  folder: string,
+  files: readonly string[],
+  make: (folder: string) => Promise<void>,
+): Promise<CacheEntry> {
+  const staging = join(stagingIn(base), randomBytes(12).toString("hex"));
+  const remove = () => rmSync(staging, { recursive: true, force: true });
+  // Last, after the compilers that write to the folder were killed.
+  const forget = onExit(remove, { alwaysLast: true });
+  try {
+    makeFolder(staging, 0o700);
+    await make(staging);
+    requireMade(staging, files);
+    const seal = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(staging, file)))]));
+    writeFileSync(join(staging, SEAL), JSON.stringify(seal));
+    // Overrides the umask: files that the group may write to are not trusted.
+    for (const file of [SEAL, ...files]) chmodSync(join(staging, file), 0o755);
+    makeFolder(dirname(folder), 0o700);
+    publish(staging, folder, files);
+  } finally {
+    forget();
+    remove();
+  }
+  return { folder, hit: false };
+}
+
+/** A name for making an entry, the same by whatever path a process reaches the cache. */
+function turnFor(base: string, key: string): string {
+  const { dev, ino } = statSync(base);
+  return cacheKey([dev, ino, key]);
 }
 
 /**
