@@ -25,6 +25,7 @@ import { registerList } from "./commands/list.js";
 import { registerReport } from "./commands/report.js";
 import { complaint, requirePlainOptions, UsageError } from "./commands/usage.js";
 import { registerVerify } from "./commands/verify.js";
+import { registerWheel } from "./commands/wheel.js";
 import { quoted, reasonOf, UserError, userError } from "./diagnostics.js";
 import { COMPILER_VERSION } from "./package_root.js";
 
@@ -70,6 +71,7 @@ export async function main(args: readonly string[], io: Io = terminalIo()): Prom
   registerChart(cli, io);
   registerReport(cli, io, fail);
   registerCache(cli, io);
+  registerWheel(cli, io);
   registerDemo(cli, io, fail);
   registerDoctor(cli, io);
   cli.fail((message, error) => {

@@ -122,6 +122,8 @@ describe("imports", () => {
     ["ts-morph", /^generator\/(load|edit|python)\/.*\.ts$/],
     ["handlebars", /^generator\/emit\/render\.ts$/],
     ["execa", /^generator\/build\/run_compiler\.ts$/],
+    ["fflate", /^generator\/wheel\/wheel\.ts$/],
+    ["smol-toml", /^generator\/wheel\/metadata\.ts$/],
     ["yargs", /^generator\/cli\.ts$/],
     ["koffi", /^runtime\/library\.ts$/],
   ])("of %s go through one door", (library, door) => {
@@ -142,6 +144,7 @@ describe("imports", () => {
         "pipeline.ts",
         "cache",
         "build",
+        "wheel",
         "jit",
         "python",
         "models",

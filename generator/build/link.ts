@@ -42,6 +42,14 @@ export async function archiveInto(folder: string, request: LinkRequest): Promise
   await withObjects(folder, objects, (names) => run(archiver.trim(), ["Dcrs", ARCHIVE_NAME, ...names]));
 }
 
+/** The libraries and the versions of their symbols that a library needs, in the words of readelf. */
+export async function neededBy(library: string, { hostPath }: TargetCompiler): Promise<string> {
+  const run = (path: string, args: readonly string[]) =>
+    runCompiler({ path, args, cwd: dirname(library), name: LIBRARY_NAME });
+  const readelf = await run(hostPath, ["-print-prog-name=readelf"]);
+  return run(readelf.trim(), ["--wide", "--dynamic", "--version-info", LIBRARY_NAME]);
+}
+
 /** Links the objects into the folder while `use` runs: nvcc splits paths at spaces. */
 async function withObjects(
   folder: string,

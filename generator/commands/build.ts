@@ -2,11 +2,10 @@
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
 import { COMPILER_TIMEOUT_S } from "../build/run_compiler.js";
-import { parseArchs } from "../build/target_compiler.js";
 import { compilerFor } from "../build/toolchain.js";
-import { counted, quoted, userError } from "../diagnostics.js";
+import { counted, quoted } from "../diagnostics.js";
 import { type Io, printJson } from "./io.js";
-import { textOption, wholeNumber } from "./options.js";
+import { archOption, archsOf, textOption, wholeNumber } from "./options.js";
 import { buildProject, configOption, emitProject, jsonOption, targetOption } from "./project.js";
 
 /** An upper limit of concurrent compilers. */
@@ -20,11 +19,7 @@ export function registerBuild(cli: Argv, io: Io): Argv {
     "build",
     "Emit, and build the shared library of a target",
     (command) =>
-      targetOption(jsonOption(configOption(command)))
-        .option(
-          "arch",
-          textOption("CUDA architectures, such as sm_90,sm_100; default: the GPU's, else sm_90"),
-        )
+      archOption(targetOption(jsonOption(configOption(command))))
         .option("jobs", textOption("Compilers that run at once; default: one for each core"))
         .option("timeout", {
           ...textOption("Seconds that one run of a compiler may take"),
@@ -39,15 +34,8 @@ export function registerBuild(cli: Argv, io: Io): Argv {
     async ({ config, target, arch, json, static: archive, ...options }) => {
       const jobs = options.jobs === undefined ? undefined : wholeNumber("jobs", options.jobs, 1, JOBS_MAX);
       const timeoutSeconds = wholeNumber("timeout", options.timeout, 1, LONGEST_TIMEOUT_S);
-      const archs = arch === undefined ? undefined : parseArchs(arch);
       const chosen = chosenTarget(target);
-      if (archs !== undefined && chosen === "cpu") {
-        throw userError(
-          "bad-option",
-          `--arch is ${quoted(arch ?? "")}, and the target is cpu`,
-          "add --target cuda, or leave --arch out",
-        );
-      }
+      const archs = archsOf(arch, chosen);
       const compiler = await compilerFor(chosen, archs);
       const { files } = await emitProject(config, io);
       const result = await buildProject(config, files, compiler, io, {

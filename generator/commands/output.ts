@@ -54,11 +54,11 @@ function probe(path: string): void {
 const temporaryName = (path: string) => `${path}.${randomBytes(6).toString("hex")}.tmp`;
 
 /** Writes a file by a rename, so that no reader sees half of it. A link is followed. */
-export function writeWhole(path: string, text: string): void {
+export function writeWhole(path: string, content: string | Uint8Array): void {
   const file = existsSync(path) ? realpathSync(path) : path;
   const temporary = temporaryName(file);
   try {
-    writeFileSync(temporary, text);
+    writeFileSync(temporary, content);
     renameSync(temporary, file);
   } finally {
     rmSync(temporary, { force: true });

@@ -14,7 +14,7 @@ export class UsageError extends Error {}
 
 const COMMANDS = [
   ...["init", "list", "explain", "emit", "check", "build", "add", "import"],
-  ...["verify", "bench", "chart", "report", "cache", "demo", "doctor"],
+  ...["verify", "bench", "chart", "report", "cache", "wheel", "demo", "doctor"],
 ];
 
 /** Options without a value. The others have one. */

@@ -6,13 +6,15 @@ imported before, its ops are registered at once.
 
 from ._dispatch import find_torch_op
 from ._fused import fused_qk_norm_rope
+from ._launches import launches
 from ._own_op import Op
 from ._pair_axes import pair_axes
+from ._patch import Patch
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from ._rope import RopeTable
 from ._version import __version__
 from .errors import NormropeError
-from .sglang import Patch, patch_sglang
+from .plugins import patch_sglang, patch_vllm
 from .support import can_use_fused_qk_norm_rope, why_not
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "__version__",
     "can_use_fused_qk_norm_rope",
     "fused_qk_norm_rope",
+    "launches",
     "pair_axes",
     "patch_sglang",
+    "patch_vllm",
     "qk_norm_rope",
     "qk_norm_rope_",
     "why_not",

@@ -13,6 +13,7 @@ from typing import Any
 
 from ._abi import Args, Heads
 from ._inputs import ELEMENT_BYTES, NUMBERS, TENSORS, TensorInput, caller_field
+from ._launches import counter_of
 from ._library import Kernel
 from ._match import Matched, require_taken
 from ._memory import Memory
@@ -63,7 +64,7 @@ class Call:
     def bound(self, kernel: Kernel) -> Callable[[Sequence[int], int | None], None]:
         """Returns a function that launches with the caller's addresses on a stream. It raises what the C library
         refuses, before anything is launched."""
-        functions, index = kernel.functions, kernel.index
+        functions, index, counter = kernel.functions, kernel.index, counter_of(kernel.id)
         words, launches, run, args = self._words, self._launches, functions.run, ctypes.addressof(self._args)
 
         def set_addresses(addresses: Sequence[int], fields: Sequence[AddressField]) -> None:
@@ -77,6 +78,7 @@ class Call:
             status = run(index, args, stream)
             if status != 0:
                 functions.require(status, self._name_of)
+            counter[0] += 1
 
         def launch_several(addresses: Sequence[int], stream: int | None) -> None:
             require_apart(self._regions, addresses)
@@ -86,6 +88,7 @@ class Call:
             for fields in launches:
                 set_addresses(addresses, fields)
                 functions.require(run(index, args, stream), self._name_of)
+                counter[0] += 1
 
         return launch_one if len(launches) == 1 else launch_several
 

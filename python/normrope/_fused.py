@@ -125,7 +125,7 @@ def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Requir
         Layout(head_dim=head_dim),
         {"rope": "neox" if said["is_neox"] else "interleaved"},
         {"eps": said["eps"], "attention_factor": said["attention_factor"]},
-        _table(base, point.values["rotaryDim"], factor, low, high),
+        ramp_table(base, point.values["rotaryDim"], factor, low, high),
         require=require,
         library=said["library"],
     )
@@ -147,7 +147,7 @@ def _rows(qkv: Memory, tokens: int, counts: list[int], head_dim: int, require: R
 
 
 @functools.lru_cache(_TABLES_KEPT)
-def _table(base: float, rotary_dim: int, factor: float, low: float, high: float) -> RopeTable:
+def ramp_table(base: float, rotary_dim: int, factor: float, low: float, high: float) -> RopeTable:
     """`low` and `high` mean nothing if `factor` is 1."""
     if factor == 1:
         return RopeTable(base=base, rotary_dim=rotary_dim)

@@ -180,14 +180,7 @@ def _needs_ptx(root: Path, entry: Path, point: Point, target: Target, arch: str)
         raise _Unfit(lacks)
     if target == "cpu":
         return False
-    archs, device = [_arch_number(built) for built in manifest.archs], _arch_number(arch)
-    if any(built // 10 == device // 10 and built <= device for built in archs):
-        return False  # code for a major version runs on all later minor ones
-    if archs and max(archs) <= device:
-        return True  # the newest is there as PTX too
-    raise _Unfit(f"has code for {', '.join(manifest.archs)}, and this is {arch}")
-
-
-def _arch_number(arch: str) -> int:
-    """90 for `sm_90`."""
-    return int(arch.removeprefix("sm_"))
+    runs = manifest.runs_on(arch)
+    if runs is None:
+        raise _Unfit(f"has code for {', '.join(manifest.archs)}, and this is {arch}")
+    return runs == "ptx"

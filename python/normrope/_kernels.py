@@ -1,4 +1,4 @@
-"""Which kernel a call runs: one of the named library, one of the cache, or one that is compiled for it.
+"""Which kernel a call runs: one of the named library, of this package's own, of the cache, or one that is compiled.
 
 In: a point, a target, the device's architecture and the caller's `library`. Out: a kernel, or an error that says why
 not and what would add it; and an op of the caller's own by its name. Answers are remembered, since a miss may take
@@ -11,7 +11,7 @@ import os
 import threading
 
 from ._jit import cached_library, compiled_library
-from ._library import Kernel, LibraryPath, named_library, require_library_path
+from ._library import Kernel, Library, LibraryPath, named_library, packed_library, require_library_path
 from ._manifest import Target
 from ._op_rules import OpRules
 from ._point import Point
@@ -40,38 +40,55 @@ def kernel_for(point: Point, target: Target, arch: str = "", library: LibraryPat
 
 
 def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
-    """An op of the named library, or of `./build`.
+    """An op of the named library, of `./build`, or of the one that came with this package.
 
     Raises `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`.
     """
-    named = named_library(library, target)
+    found = _libraries(library, target)
     build = f"`normrope build --target {target}`"
-    if named is None:
+    op = next((op for each in found if (op := each.op(name)) is not None), None)
+    if op is not None:
+        return op
+    if not found:
         message = f"there is no library for {target} that could hold the op {show(name)}"
         fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
         raise NormropeError("library-not-found", message, fix)
-    op = named.op(name)
-    if op is not None:
-        return op
-    message = f"{quoted(named.path)} holds no op {show(name)}"
-    fix = f"Its ops are {', '.join(named.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    message = f"{_shown(found)} no op {show(name)}"
+    whose = "Its" if len(found) == 1 else "Their"
+    fix = f"{whose} ops are {', '.join(own for each in found for own in each.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
     raise NormropeError("kernel-not-found", message, fix)
 
 
+def _libraries(library: LibraryPath, target: Target) -> list[Library]:
+    """Those that are searched before the cache, in order."""
+    return [found for found in (named_library(library, target), packed_library(target)) if found is not None]
+
+
+def _shown(libraries: list[Library]) -> str:
+    paths = " and ".join(quoted(each.path) for each in libraries)
+    return f"{paths} {'holds' if len(libraries) == 1 else 'hold'}"
+
+
 def _find(point: Point, target: Target, arch: str, library: LibraryPath) -> Kernel:
-    named, op = named_library(library, target), point.op
-    if named is not None:
-        named.manifest.require_op(op, named.path)
-        kernel = None if point.impossible is not None else named.kernel(point)
-        if kernel is not None:
-            return kernel
-    who = "no library holds a" if named is None else f"{quoted(named.path)} holds no"
+    found, op = _libraries(library, target), point.op
+    others = [each for each in found if each.is_packed and arch and each.manifest.runs_on(arch) is None]
+    found = [each for each in found if each not in others]
+    if point.impossible is None:
+        for each in found:
+            kernel = each.kernel(point)
+            if kernel is not None:
+                return kernel
+    if found and not any(each.manifest.has_op(op) for each in found):
+        found[0].manifest.require_op(op, found[0].path)
+    who = f"{_shown(found)} no" if found else "no library holds a"
     reason = f"{who} kernel {'' if op.is_shipped else f'of {op.name} '}for {point}"
     if point.impossible is not None:
         raise NormropeError("kernel-not-found", reason, f"None can be made: {point.impossible}")
     if not op.is_shipped:
         fix = f"{point.how_to_add}: an op of your own is not compiled on first use"
         raise NormropeError("kernel-not-found", reason, fix)
+    for each in others:
+        reason += f"; {quoted(each.path)} has code for {', '.join(each.manifest.archs)}, and this is {arch}"
     cached, unfit = cached_library(point, target, arch)
     kernel = None if cached is None else cached.kernel(point)
     if kernel is not None:

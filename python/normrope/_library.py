@@ -25,6 +25,9 @@ from .errors import NormropeError, invalid_argument, quoted
 
 LIBRARY_NAME = "libnormrope.so"
 
+#: Where a wheel has its library.
+_PACKED = Path(__file__).with_name("library")
+
 #: A library file, or a folder that holds one for each target.
 LibraryPath = str | os.PathLike[str] | None
 
@@ -47,6 +50,11 @@ class Library:
     manifest: Manifest
     functions: Functions
     kernels: dict[Point, Kernel]
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it came in the wheel of this package."""
+        return self.path.is_relative_to(_PACKED)
 
     def op(self, name: str) -> OpRules | None:
         """The op of a name. The op that ships may have another name in a library; its stages tell."""
@@ -105,6 +113,15 @@ def _build_library(target: Target) -> Library | None:
             fix = "Name it with NORMROPE_LIBRARY to use it nevertheless"
             raise NormropeError("library-invalid", message, fix)
     return load_library(path)
+
+
+def packed_library(target: Target) -> Library | None:
+    """The library that came in the wheel of this package, as `normrope wheel` makes it. None if there is none.
+
+    Raises `library-invalid`, `cpu-unsupported`.
+    """
+    path = _PACKED / target / LIBRARY_NAME
+    return load_library(path) if path.exists() else None
 
 
 def load_library(path: Path) -> Library:

@@ -89,13 +89,29 @@ class Manifest:
             return f"was built for instructions that this CPU lacks: {quoted(', '.join(missing))}"
         return None
 
+    def runs_on(self, arch: str) -> Literal["code", "ptx"] | None:
+        """What a CUDA device, such as `sm_90`, runs of the library; None if it can run nothing."""
+        archs, device = [_arch_number(built) for built in self.archs], _arch_number(arch)
+        if any(built // 10 == device // 10 and built <= device for built in archs):
+            return "code"  # code for a major version runs on all later minor ones
+        return "ptx" if archs and max(archs) <= device else None  # the newest is there as PTX too
+
+    def has_op(self, op: OpRules) -> bool:
+        """Whether there is an op of the same stages, under whatever name."""
+        return any(own.stages == op.stages for own in self.ops.values())
+
     def require_op(self, op: OpRules, path: Path) -> None:
-        """Raises `library-invalid` if the library at `path` has no op of the same stages, under whatever name."""
-        if any(own.stages == op.stages for own in self.ops.values()):
+        """Raises `library-invalid` if the library at `path` has no such op."""
+        if self.has_op(op):
             return
         message = f"{quoted(path)} holds {listed(tuple(self.ops))}, and no op that does what {op.name} does"
         fix = "Name a library that was built from the op of `normrope/dsl`; normrope.Op calls an op of your own"
         raise NormropeError("library-invalid", message, fix)
+
+
+def _arch_number(arch: str) -> int:
+    """90 for `sm_90`."""
+    return int(arch.removeprefix("sm_"))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,99 +1,88 @@
-"""Puts this op in the place of SGLang's.
+"""SGLang's functions for this op, by their signatures.
 
-In: the modules of sgl_kernel and SGLang that have `fused_qk_norm_rope`. Out: the same modules, and all that imported
-the name from them, with the function of this package; and a way back. Must not import any other module.
+In: what SGLang passes. Out: the same work in one launch of a kernel of this package. Must not import SGLang: `plugins`
+puts these in their place.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from ._fused import fused_qk_norm_rope
-from .errors import NormropeError
+from ._library import LibraryPath
+from ._packed import axes_as_bytes
+from ._qk_norm_rope import qk_norm_rope_
+from .errors import invalid_argument, renaming
 from .support import can_use_fused_qk_norm_rope
 
-#: Where the op has been, oldest first.
-MODULES = (
-    "sgl_kernel",
-    "sgl_kernel.moe",
-    "sglang.jit_kernel.fused_qknorm_rope",
-    "sglang.kernels.ops.attention.fused_qknorm_rope",
-)
+__all__ = ["can_use_fused_qk_norm_rope", "fused_qk_norm_mrope", "fused_qk_norm_rope"]
 
-_REPLACEMENTS: dict[str, Callable[..., Any]] = {
-    "fused_qk_norm_rope": fused_qk_norm_rope,
-    "can_use_fused_qk_norm_rope": can_use_fused_qk_norm_rope,
-}
-
-#: Each function that patches replace, with its replacement, by the function's id.
-_replaced: dict[int, tuple[Any, Callable[..., Any]]] = {}
+_NAMES = {"v": "value", "cos_sin": "cos_sin_cache", "pair_axes": "axis_map"}
+_NAMES |= {"k_cache": "key_cache", "v_cache": "value_cache"}
 
 
-@dataclass(frozen=True)
-class Patch:
-    """What `patch_sglang` replaced."""
+def fused_qk_norm_mrope(
+    q: Any,
+    k: Any,
+    q_weight: Any,
+    k_weight: Any,
+    cos_sin_cache: Any,
+    positions: Any,
+    axis_map: Any,
+    eps: float,
+    *,
+    value: Any = None,
+    key_cache: Any = None,
+    value_cache: Any = None,
+    slots: Any = None,
+    dtype: Any = None,
+    library: LibraryPath = None,
+) -> None:
+    """RMSNorm of q and k heads, then RoPE by several positions of a token, in place; with a KV cache, k and v go there,
+    too. It is the function of this name in `sglang.kernels.ops.attention.fused_qk_norm_mrope`.
 
-    #: Such as `sglang.srt.models.qwen3_moe.fused_qk_norm_rope`.
-    replaced: tuple[str, ...]
-    _undo: tuple[tuple[ModuleType, str, Any], ...]
+    Beyond SGLang's: any head_dim and rotary_dim, f16, FP8 caches, any GPU, and one to four axes. What differs: all is
+    float32 inside, with one rounding at the end. SGLang's rounds after the norm, and rotates in bf16.
 
-    def undo(self) -> None:
-        """Puts the originals back, except where somebody has put another function. A second call does nothing."""
-        for module, name, original in self._undo:
-            if getattr(module, name, None) in _REPLACEMENTS.values():
-                setattr(module, name, original)
-
-
-def patch_sglang() -> Patch:
-    """Replaces SGLang's op and `can_use_fused_qk_norm_rope` in every loaded module that has them by name.
-
-    A default argument, a closure or a partial keeps the original, so patch before models are made. A second call
-    replaces what was imported since.
+    Args:
+        q: `[num_tokens, heads * head_dim]`, bf16 or f16, where rows may be apart; so are `k`, and `value`, which is v.
+        q_weight: `[head_dim]`, of q's dtype or float32; so is `k_weight`. It tells head_dim.
+        cos_sin_cache: `[rows, rotary_dim]`, of q's dtype or float32: cosines, then sines. Pairs are NeoX's.
+        positions: `[axes, num_tokens]`, int32 or int64: indices of rows.
+        axis_map: `[rotary_dim / 2]`, integers: the axis of each pair.
+        eps: Added to the mean of squares.
+        value: `[num_tokens, heads * head_dim]`; needed with a cache.
+        key_cache: `[pages, page_size, heads, head_dim]`, of q's dtype or FP8 with scale 1; so is `value_cache`.
+        slots: `[num_tokens]`, int32 or int64: slot s is slot `s % page_size` of page `s // page_size`; below 0 a token
+            goes into no cache.
+        dtype: "bf16" or "f16", for arrays of bit patterns.
+        library: As in `fused_qk_norm_rope`.
 
     Raises:
-        NormropeError: `library-not-found`, if none of SGLang's modules can be imported, or none has the op.
+        NormropeError: As `fused_qk_norm_rope`; nothing was launched or written.
     """
-    modules, reasons = _import_modules()
-    if not modules:
-        fix = "Install sglang or sgl-kernel, and call it where they can be imported"
-        raise NormropeError("library-not-found", f"there is no op to replace: {'; '.join(reasons)}", fix)
-    for module in modules.values():
-        for name, replacement in _REPLACEMENTS.items():
-            original = getattr(module, name, None)
-            if original is not None and original is not replacement:
-                _replaced[id(original)] = original, replacement
-    undo = tuple(_replace())
-    if not any(getattr(module, "fused_qk_norm_rope", None) is fused_qk_norm_rope for module in modules.values()):
-        fix = "Install a version of sglang or sgl-kernel that has the op"
-        message = f"there is no fused_qk_norm_rope to replace in {', '.join(modules)}"
-        raise NormropeError("library-not-found", message, fix)
-    return Patch(tuple(f"{module.__name__}.{name}" for module, name, _ in undo), undo)
-
-
-def _import_modules() -> tuple[dict[str, ModuleType], list[str]]:
-    """SGLang's modules that can be imported, and why others cannot."""
-    modules: dict[str, ModuleType] = {}
-    reasons: list[str] = []
-    for name in MODULES:
-        try:
-            modules[name] = importlib.import_module(name)
-        except Exception as error:  # they load shared libraries, which may fail in any way
-            reasons.append(f"{name}: {type(error).__name__}: {error}")
-    return modules, reasons
-
-
-def _replace() -> Iterator[tuple[ModuleType, str, Any]]:
-    """Replaces in all loaded modules but this package's, and yields what it has replaced."""
-    for path, module in list(sys.modules.items()):
-        if not isinstance(module, ModuleType) or path.partition(".")[0] == __package__:
-            continue
-        for name, value in list(vars(module).items()):
-            original, replacement = _replaced.get(id(value), (None, None))
-            if original is not None:
-                setattr(module, name, replacement)
-                yield module, name, original
+    cache = {"value": value, "key_cache": key_cache, "value_cache": value_cache, "slots": slots}
+    missing = [name for name, given in cache.items() if given is None]
+    if 0 < len(missing) < len(cache):
+        given = next(name for name in cache if name not in missing)
+        raise invalid_argument(missing[0], None, f"given, as {given} is")
+    shape = getattr(q_weight, "shape", None) or (len(q_weight),)
+    with renaming(_NAMES):
+        qk_norm_rope_(
+            q,
+            k,
+            value,
+            q_weight=q_weight,
+            k_weight=k_weight,
+            k_cache=key_cache,
+            v_cache=value_cache,
+            slots=slots,
+            positions=positions,
+            pair_axes=axes_as_bytes("axis_map", axis_map),
+            cos_sin=cos_sin_cache,
+            eps=eps,
+            rope="neox",
+            head_dim=shape[-1],
+            dtype=dtype,
+            library=library,
+        )

@@ -1,0 +1,25 @@
+"""`python -m normrope`: the launches of each kernel in every process of this user that has launched any."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ._launches import all_launches
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        sys.exit("usage: python -m normrope\n\nprints the launches of each process; it takes no arguments")
+    found = all_launches()
+    if not found:
+        print("no process of this user has launched a kernel")
+    for pid, counts in found.items():
+        command = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        print(f"{pid} {command[:100].strip()}")
+        for kernel, count in counts.items():
+            print(f"  {kernel} {count}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""vLLM's functions for this op, by their signatures.
+
+In: what vLLM passes. Out: the same work in one launch of a kernel of this package. Must not import vLLM: `plugins` puts
+these in their place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._library import LibraryPath
+from ._packed import PACKED, parts_of, section_axes
+from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
+from .errors import renaming, require_count, unfit_argument
+
+_NAMES = {**PACKED, "positions": "position_ids", "cos_sin": "cos_sin_cache"}
+
+
+def fused_qk_norm_rope(
+    qkv: Any,
+    num_heads_q: int,
+    num_heads_k: int,
+    num_heads_v: int,
+    head_dim: int,
+    eps: float,
+    q_weight: Any,
+    k_weight: Any,
+    cos_sin_cache: Any,
+    is_neox: bool,
+    position_ids: Any,
+    forced_token_heads_per_warp: int = -1,
+    *,
+    dtype: Any = None,
+    library: LibraryPath = None,
+) -> None:
+    """`torch.ops._C.fused_qk_norm_rope`: RMSNorm of every q and k head, then RoPE, in place; v is not touched.
+
+    Beyond vLLM's: any head_dim, rows that are apart, int32 positions, float32 weights, and tensors on the CPU. What
+    differs: `cos_sin_cache` is of qkv's dtype or float32. As in vLLM's, all is float32 inside, with one rounding at the
+    end; results differ by the order in which sums are made.
+
+    Args:
+        qkv: `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, bf16 or f16.
+        eps: Added to the mean of squares.
+        q_weight: `[head_dim]`, of qkv's dtype or float32; so is `k_weight`.
+        cos_sin_cache: `[rows, rotary_dim]`, cosines and then sines; None: heads are normed, and nothing rotates.
+        is_neox: Pairs (i, i + rotary_dim/2); otherwise (2i, 2i + 1).
+        position_ids: `[num_tokens]`, int32 or int64: indices of rows.
+        forced_token_heads_per_warp: Of no effect: the library chooses for itself.
+        dtype: "bf16" or "f16", for arrays of bit patterns.
+        library: As in `normrope.fused_qk_norm_rope`.
+
+    Raises:
+        NormropeError: As `normrope.fused_qk_norm_rope`; nothing was launched or written.
+    """
+    with renaming(_NAMES):
+        q, k, _ = parts_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
+        qk_norm_rope_(
+            q,
+            k,
+            q_weight=q_weight,
+            k_weight=k_weight,
+            eps=eps,
+            head_dim=head_dim,
+            dtype=dtype,
+            library=library,
+            **_rotation(cos_sin_cache, is_neox, position_ids),
+        )
+
+
+def fused_qk_rmsnorm_rope_gate(
+    q_gate: Any,
+    k: Any,
+    q_weight: Any,
+    k_weight: Any,
+    cos_sin_cache: Any,
+    positions: Any,
+    eps: float,
+    num_q_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    rotary_dim: int,
+    mrope_section: list[int] | tuple[int, ...] | None = None,
+    norm_beta: float = 0.0,
+    *,
+    library: LibraryPath = None,
+) -> tuple[Any, Any, Any]:
+    """The function of this name in `vllm.model_executor.layers.fused_qk_norm_rope`, out of place, for a gate beside q.
+
+    Heads are normed and rounded to their dtype, as in vLLM's; the rotation is float32 with one rounding at the end.
+
+    Args:
+        q_gate: `[num_tokens, num_q_heads * 2 * head_dim]`, bf16 or f16: each head of q, and then its gate.
+        k: `[num_tokens, num_kv_heads * head_dim]`. Rows of both may be apart.
+        q_weight: `[head_dim]`, of q's dtype or float32; so is `k_weight`.
+        cos_sin_cache: `[rows, rotary_dim]`, of q's dtype or float32; not read if `rotary_dim` is 0.
+        positions: `[num_tokens]`, or `[3, num_tokens]` with `mrope_section`; int32 or int64.
+        eps: Added to the mean of squares.
+        rotary_dim: Leading elements of a head that rotate, by NeoX pairs; 0: heads are only normed.
+        mrope_section: Pairs that turn by time, height and width, interleaved as in Qwen3-VL.
+        norm_beta: 0 multiplies by the weight; 1 by one plus the weight, as in Gemma and Qwen3-Next.
+        library: As in `normrope.fused_qk_norm_rope`.
+
+    Returns:
+        q and the gate `[num_tokens, num_q_heads * head_dim]`, k `[num_tokens, num_kv_heads * head_dim]`, as
+        `(q, k, gate)`. The gate is a copy.
+
+    Raises:
+        NormropeError: As `normrope.qk_norm_rope`; nothing was launched.
+    """
+    if norm_beta not in (0, 1):
+        raise unfit_argument("norm_beta", str(norm_beta), "0, for the weight, or 1, for one plus the weight")
+    axes = None if mrope_section is None else tuple(mrope_section[1:])
+    with renaming({"v": "q_gate", "cos_sin": "cos_sin_cache", "q": "q_gate"}):
+        heads = _by_head("q_gate", q_gate, num_q_heads, 2 * head_dim)
+        rotates: dict[str, Any] = {
+            **_rotation(cos_sin_cache, True, positions),
+            "pair_axes": None if axes is None else section_axes(axes, rotary_dim, q_gate.device),
+            "norm_rounding": "after_weight",
+        }
+        results = qk_norm_rope(
+            heads[..., :head_dim],
+            _by_head("k", k, num_kv_heads, head_dim),
+            heads[..., head_dim:],
+            value="copy",
+            q_weight=q_weight,
+            k_weight=k_weight,
+            eps=eps,
+            weight="one_plus" if norm_beta else "plain",
+            library=library,
+            **(rotates if rotary_dim else {}),
+        )
+    q_out, k_out, gate = (result.flatten(1) for result in results)
+    return q_out, k_out, gate
+
+
+def _rotation(cos_sin: Any, is_neox: bool, positions: Any) -> dict[str, Any]:
+    if cos_sin is None:
+        return {}
+    return {"cos_sin": cos_sin, "positions": positions, "rope": "neox" if is_neox else "interleaved"}
+
+
+def _by_head(name: str, rows: Any, num_heads: int, head_dim: int) -> Any:
+    count = require_count(f"the heads of {name}", num_heads)
+    if rows.dim() != 2 or rows.shape[1] != count * head_dim:
+        raise unfit_argument(name, f"a tensor of shape {list(rows.shape)}", f"[num_tokens, {count * head_dim}]")
+    return rows.unflatten(1, (count, head_dim))
