@@ -8,7 +8,7 @@ const BUILDING = `
   abi bench_commands bits build building_under_fire builds_at_once cache_under_fire caches_in_one_buffer cli_build cli_cache
   cli_terminal compile demo diagnostics docs e4m3 emulated emulator examples far_offsets far_slots
   file_systems_under_fire fileset gpu jit jit_found kernels kill machine_code memory new_axis new_stage nvcc op open overlap overlap_caches package
-  position_axes prepared_call python python_agrees python_points random_configs report report_page rope_table rounding rounding_contracts several_ops support threads
+  position_axes prepared_call python python_agrees python_points random_configs report report_page rope_table rounding rounding_contracts several_ops support threads wheel
   bad_input/abi bad_input/cache_abi bad_input/cache_data bad_input/cache_runtime bad_input/cli bad_input/layers bad_input/files bad_input/library bad_input/manifest bad_input/python bad_input/runtime
   bad_input/runtime_values
 `

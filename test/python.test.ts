@@ -34,11 +34,13 @@ describe("the Python package", () => {
     await buildFor("sentences", "cpu");
     await buildFor("axes", "cpu");
     await buildFor("caches", "cpu");
+    await buildFor("dropins", "cpu");
     if (!python.hasGpu || nvcc === undefined) return;
     await buildFor("tests", "cuda");
     await buildFor("sentences", "cuda");
     await buildFor("axes", "cuda");
     await buildFor("caches", "cuda");
+    await buildFor("dropins", "cuda");
   });
 
   describe.each(MODULES)("%s", (module) => {

@@ -60,6 +60,7 @@ const CONFIGS = {
   sentences: join(TESTS, "sentences"),
   axes: join(TESTS, "axes"),
   caches: join(TESTS, "caches"),
+  dropins: join(TESTS, "dropins"),
 };
 
 /** Builds the library of a config of the package's tests, or finds it built. */

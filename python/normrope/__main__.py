@@ -7,6 +7,9 @@ from pathlib import Path
 
 from ._launches import all_launches
 
+#: Characters of a process's command.
+_COMMAND_SHOWN = 100
+
 
 def main() -> None:
     if sys.argv[1:]:
@@ -15,8 +18,8 @@ def main() -> None:
     if not found:
         print("no process of this user has launched a kernel")
     for pid, counts in found.items():
-        command = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        print(f"{pid} {command[:100].strip()}")
+        words = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
+        print(f"{pid} {' '.join(words)[:_COMMAND_SHOWN]}")
         for kernel, count in counts.items():
             print(f"  {kernel} {count}")
 

@@ -6,6 +6,7 @@ or why not. `NORMROPE_PLUGINS=0` turns the entry points off.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -34,10 +35,11 @@ VLLM_GATE = "vllm.model_executor.layers.fused_qk_norm_rope"
 def _either(original: Callable[..., Any]) -> Callable[..., Any]:
     """SGLang's question, of ours and of the original: either can run what follows."""
 
-    def can_use_fused_qk_norm_rope(*given: Any, **named: Any) -> bool:
+    @functools.wraps(own_sglang.can_use_fused_qk_norm_rope)
+    def can_use(*given: Any, **named: Any) -> bool:
         return own_sglang.can_use_fused_qk_norm_rope(*given, **named) or bool(original(*given, **named))
 
-    return can_use_fused_qk_norm_rope
+    return can_use
 
 
 _VLLM = {"fused_qk_rmsnorm_rope_gate": or_original(own_vllm.fused_qk_rmsnorm_rope_gate)}

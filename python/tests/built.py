@@ -17,8 +17,10 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 
 #: Of the configs below: one with the grid, one with a single kernel that the grid lacks, one with ops of a user's, one
-#: with the op that ships under another name alone, one with its axes off their defaults, and one that writes KV caches.
-CONFIGS = {"tests": HERE, **{name: HERE / name for name in ("single", "sentences", "renamed", "axes", "caches")}}
+#: with the op that ships under another name alone, one with its axes off their defaults, one that writes KV caches, and
+#: one with what drop-ins for others' ops call.
+_FOLDERS = ("single", "sentences", "renamed", "axes", "caches", "dropins")
+CONFIGS = {"tests": HERE, **{name: HERE / name for name in _FOLDERS}}
 SINGLE_ID = "qk_norm_rope__bf16_d96_r96_neox"
 
 #: The environment before a test changes it.

@@ -1,25 +1,33 @@
-"""`patch_sglang` on modules of SGLang's shape."""
+"""`patch_sglang` on modules of SGLang's shape: what is replaced, what a replacement does, and the way back."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import types
 import unittest
+from array import array
+from typing import Any
 from unittest import mock
 
 import normrope
+from built import build
 from case import NormropeCase
 
 OLD = "sgl_kernel"
 DEFINED = "sgl_kernel.moe"
 JIT = "sglang.jit_kernel.fused_qknorm_rope"
 NEW = "sglang.kernels.ops.attention.fused_qknorm_rope"
+MROPE = "sglang.kernels.ops.attention.fused_qk_norm_mrope"
 MODEL = "sglang.srt.models.some_model"
 
 
 #: Not names of this module, which would be replaced too.
-ORIGINAL = types.SimpleNamespace(op=lambda: None, jit_op=lambda: None, can_use=lambda: False, other=lambda: None)
+ORIGINAL = types.SimpleNamespace(
+    op=lambda: None, jit_op=lambda: None, mrope=lambda: None, can_use=lambda: False, other=lambda: None
+)
+ONE = 0x3F80  # in bf16
 
 
 class Stand(NormropeCase):
@@ -48,6 +56,9 @@ class Stand(NormropeCase):
         sys.modules[name] = module
         return module
 
+    def assert_ours(self, function: Any, ours: Any = normrope.fused_qk_norm_rope) -> None:
+        self.assertIs(getattr(function, "__wrapped__", None), ours)
+
     def test_the_old_module_the_one_that_defines_it_and_those_that_imported_it(self) -> None:
         old = self.module(OLD, fused_qk_norm_rope=ORIGINAL.op)
         defined = self.module(DEFINED, fused_qk_norm_rope=ORIGINAL.op, topk_softmax=ORIGINAL.other)
@@ -55,8 +66,8 @@ class Stand(NormropeCase):
         patch = normrope.patch_sglang()
         self.addCleanup(patch.undo)
         for module in (old, defined, model):
-            self.assertIs(module.fused_qk_norm_rope, normrope.fused_qk_norm_rope)
-        self.assertIs(model.another_name, normrope.fused_qk_norm_rope)
+            self.assert_ours(module.fused_qk_norm_rope)
+        self.assert_ours(model.another_name)
         self.assertIs(model.other, ORIGINAL.other)
         expected = {f"{OLD}.fused_qk_norm_rope", f"{DEFINED}.fused_qk_norm_rope"}
         expected |= {f"{MODEL}.fused_qk_norm_rope", f"{MODEL}.another_name"}
@@ -70,9 +81,9 @@ class Stand(NormropeCase):
                 )
                 model = self.module(MODEL, can_use_fused_qk_norm_rope=ORIGINAL.can_use)
                 patch = normrope.patch_sglang()
-                self.assertIs(module.fused_qk_norm_rope, normrope.fused_qk_norm_rope)
-                self.assertIs(module.can_use_fused_qk_norm_rope, normrope.can_use_fused_qk_norm_rope)
-                self.assertIs(model.can_use_fused_qk_norm_rope, normrope.can_use_fused_qk_norm_rope)
+                self.assert_ours(module.fused_qk_norm_rope)
+                for each in (module, model):
+                    self.assert_ours(each.can_use_fused_qk_norm_rope, normrope.can_use_fused_qk_norm_rope)
                 patch.undo()
                 self.assertIs(module.fused_qk_norm_rope, ORIGINAL.jit_op)
                 self.assertIs(module.can_use_fused_qk_norm_rope, ORIGINAL.can_use)
@@ -109,6 +120,46 @@ class Stand(NormropeCase):
     def test_sglang_is_not_installed(self) -> None:
         with self.refuses("library-not-found", "there is no op to replace", JIT, "Install sglang"):
             normrope.patch_sglang()
+
+    def test_mrope_is_replaced_where_it_is(self) -> None:
+        self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
+        module = self.module(MROPE, fused_qk_norm_mrope=ORIGINAL.mrope)
+        patch = normrope.patch_sglang()
+        self.addCleanup(patch.undo)
+        self.assert_ours(module.fused_qk_norm_mrope, normrope.sglang.fused_qk_norm_mrope)
+
+    def test_the_original_runs_what_normrope_refuses_and_says_so_once(self) -> None:
+        calls: list[tuple[Any, ...]] = []
+
+        def original(*given: Any) -> str:
+            calls.append(given)
+            return "the original"
+
+        module = self.module(JIT, fused_qk_norm_rope=original)
+        self.addCleanup(normrope.patch_sglang().undo)
+        heads, weight, positions = array("H", [ONE]) * 384, array("H", [ONE]) * 128, array("i", [0])
+        others = (weight, weight, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
+        with self.assertLogs("normrope", "WARNING") as logged:
+            for _ in range(3):  # bit patterns do not tell of what
+                self.assertEqual(module.fused_qk_norm_rope(heads, 1, 1, 1, 128, 1e-6, *others), "the original")
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("bit patterns do not tell", logged.output[0])
+        self.assertEqual(len(calls), 3)
+        self.assertIs(calls[0][0], heads)
+        os.environ["NORMROPE_LIBRARY"] = str(build("single"))
+        row = array("H", [ONE]) * (3 * 96)
+        given = (row, 1, 1, 1, 96, 1e-6, weight[:96], weight[:96], *others[2:])
+        self.assertIsNone(module.fused_qk_norm_rope(*given, dtype="bf16"))
+        self.assertEqual(len(calls), 3)
+
+    def test_the_gate_asks_both(self) -> None:
+        for theirs, answer in ((lambda *_: True, True), (lambda *_: False, False)):
+            module = self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op, can_use_fused_qk_norm_rope=theirs)
+            patch = normrope.patch_sglang()
+            os.environ["NORMROPE_LIBRARY"] = str(build("single"))
+            self.assertTrue(module.can_use_fused_qk_norm_rope(96, True, "bf16"))
+            self.assertIs(module.can_use_fused_qk_norm_rope(63, True, "bf16", False), answer)
+            patch.undo()
 
 
 if __name__ == "__main__":

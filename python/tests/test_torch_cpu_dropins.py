@@ -1,0 +1,27 @@
+"""The functions by others' signatures on CPU tensors, with the CPU library. Skipped where torch is not installed."""
+
+from __future__ import annotations
+
+import unittest
+
+try:
+    import torch
+except ImportError:
+    raise unittest.SkipTest("needs torch") from None
+
+from normrope._dispatch import why_unfit
+
+if why_unfit(torch) is not None:
+    raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
+
+from dropin_cases import DropInCases
+
+
+class Cpu(DropInCases):
+    device = "cpu"
+
+
+del DropInCases  # they have no device
+
+if __name__ == "__main__":
+    unittest.main()
