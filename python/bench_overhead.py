@@ -20,6 +20,8 @@ import torch
 
 import normrope
 import normrope.torch_op
+from normrope import tensorrt_llm, vllm
+from normrope._patch import or_original
 
 SIGNATURE = (
     "(Tensor(a!) qkv, int num_heads_q, int num_heads_k, int num_heads_v, int head_dim, float eps, Tensor q_weight, "
@@ -63,6 +65,9 @@ def main() -> None:
     fused, fused_op = normrope.fused_qk_norm_rope, torch.ops.normrope.fused_qk_norm_rope
     in_place, new = torch.ops.normrope.qk_norm_rope_, torch.ops.normrope.qk_norm_rope
     empty, empty_custom = empty_library_op(), empty_custom_op()
+    replaced = or_original(fused)(lambda *_: None)
+    packed, cos_sin = arguments[:8], torch.zeros(1, HEAD_DIM, device=device).bfloat16()
+    of_tensorrt_llm = (*packed[:5], HEAD_DIM, *packed[5:], *arguments[8:])
     calls: dict[str, Callable[[], Any]] = {
         "normrope.qk_norm_rope_": lambda: normrope.qk_norm_rope_(
             q, k, q_weight=weight, k_weight=weight, positions=positions, rope_table=table, eps=1e-6, rope="neox"
@@ -78,6 +83,9 @@ def main() -> None:
         ),
         "normrope.fused_qk_norm_rope": lambda: fused(*arguments),
         "torch.ops.normrope.fused_qk_norm_rope": lambda: fused_op(*arguments),
+        "normrope.fused_qk_norm_rope, in SGLang's place": lambda: replaced(*arguments),
+        "normrope.vllm.fused_qk_norm_rope": lambda: vllm.fused_qk_norm_rope(*packed, cos_sin, True, positions),
+        "normrope.tensorrt_llm.fused_qk_norm_rope": lambda: tensorrt_llm.fused_qk_norm_rope(*of_tensorrt_llm),
         "empty op of torch.library.Library": lambda: empty(*arguments),
         "empty op of torch.library.custom_op": lambda: empty_custom(*arguments),
     }

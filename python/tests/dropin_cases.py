@@ -14,7 +14,7 @@ import normrope
 from case import DeviceCase
 from dropin_oracle import EPS, FP8, Inputs, angles_of, interleaved, normed, rotated, rows_at, to_fp8
 from normrope import sglang, tensorrt_llm, vllm
-from torch_reference import error_of_rounding
+from torch_reference import error_of_rounding, errors_of_rounding
 
 
 class DropInCases(DeviceCase):
@@ -92,11 +92,12 @@ class DropInCases(DeviceCase):
                 cos, sin = rows_at(cos_sin, positions, axes)
                 for out, x, weight in ((q_out, pairs[:, :, 0], weights[0]), (k_out, k, weights[1])):
                     x = x.reshape(tokens, -1, dim)
-                    # The norm is rounded, as in vLLM; a few elements are so close to the middle that float32 decides.
                     y, magnitude = rotated(normed(x, weight, beta).to(torch.bfloat16).double(), cos, sin)
-                    error = (out.unflatten(1, (-1, dim)).double() - y).abs()
-                    self.assertLessEqual((error > 2.0**-8 * magnitude).double().mean().item(), 2e-3)
-                    self.assertLessEqual((error / (magnitude + 1e-9)).max().item(), 2.0**-6)
+                    # The norm is rounded, as in vLLM's. Where float64 is close to the middle of two numbers, float32 may
+                    # take the other.
+                    errors = errors_of_rounding("bf16", out.unflatten(1, (-1, dim)), y, magnitude)
+                    self.assertLessEqual((errors > 1).double().mean().item(), 1e-3)
+                    self.assertLessEqual(errors.max().item(), 4)
 
     def test_vllm_gate_without_rotation(self) -> None:
         made, dim = Inputs(self.device), 256

@@ -156,7 +156,7 @@ class OwnCases(DeviceCase):
         with self.assertRaisesRegex(Exception, r"v_out is None\W+v_out must be given, as v is"):
             compiled(v)
         with self.refuses("invalid-argument", "k_out is None. k_out must be given, as q_out is"):
-            ops.op_out(**given, **call.heads, q_out=v, v_out=v)
+            ops.op_out(**given, **call.heads, q_out=torch.empty_like(call.heads["q"]), v_out=v)
         with self.refuses("invalid-argument", "v is given. v must be left out, as my_v4 works on q and k"):
             ops.op_out(**{**given, "name": "my_v4"}, v=v)
         self.assertTrue(torch.equal(v, before))

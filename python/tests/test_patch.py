@@ -153,12 +153,12 @@ class Stand(NormropeCase):
         self.assertEqual(len(calls), 3)
 
     def test_the_gate_asks_both(self) -> None:
-        for theirs, answer in ((lambda *_: True, True), (lambda *_: False, False)):
+        for theirs, answer in ((lambda *_, **__: True, True), (lambda *_, **__: False, False)):
             module = self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op, can_use_fused_qk_norm_rope=theirs)
             patch = normrope.patch_sglang()
             os.environ["NORMROPE_LIBRARY"] = str(build("single"))
-            self.assertTrue(module.can_use_fused_qk_norm_rope(96, True, "bf16"))
-            self.assertIs(module.can_use_fused_qk_norm_rope(63, True, "bf16", False), answer)
+            self.assertTrue(module.can_use_fused_qk_norm_rope(96, True, "bf16", device="cpu"))
+            self.assertIs(module.can_use_fused_qk_norm_rope(63, True, "bf16", False, device="cpu"), answer)
             patch.undo()
 
 

@@ -15,13 +15,14 @@ if why_unfit(torch) is not None:
     raise unittest.SkipTest(f"needs another torch: {why_unfit(torch)}")
 
 from dropin_cases import DropInCases
+from dropin_compiled import CompileCases
 
 
-class Cpu(DropInCases):
+class Cpu(DropInCases, CompileCases):
     device = "cpu"
 
 
-del DropInCases  # they have no device
+del CompileCases, DropInCases  # they have no device
 
 if __name__ == "__main__":
     unittest.main()

@@ -52,10 +52,16 @@ def expected_heads(
 def error_of_rounding(dtype: str, output: Tensor, y: Tensor, magnitude: Tensor) -> float:
     """Against float64: the largest multiple of one rounding and what float32 does before it, at most 1 if right. The
     allowance is that of generator/verify/accuracy.ts."""
+    errors = errors_of_rounding(dtype, output, y, magnitude)
+    return errors.max().item() if errors.numel() else 0.0
+
+
+def errors_of_rounding(dtype: str, output: Tensor, y: Tensor, magnitude: Tensor) -> Tensor:
+    """The same of each element."""
     exponent = (torch.frexp(y)[1] - 1).clamp(min=_LEAST_EXPONENT[dtype])
     ulp = torch.ldexp(torch.ones_like(y), exponent - _FRACTION_BITS[dtype])
-    error = (output.to(y.dtype) - y).abs() / (0.51 * ulp + 2e-6 * 1.4 * magnitude)
-    return error.nan_to_num(nan=torch.inf).max().item() if error.numel() else 0.0
+    errors = (output.to(y.dtype) - y).abs() / (0.51 * ulp + 2e-6 * 1.4 * magnitude)
+    return errors.nan_to_num(nan=torch.inf)
 
 
 def error_against_float32(dtype: str, output: Tensor, y: Tensor, magnitude: Tensor, positions: Tensor) -> float:

@@ -4,12 +4,14 @@ from array import array
 
 from sglang.kernels.ops.attention.fused_qknorm_rope import can_use_fused_qk_norm_rope, fused_qk_norm_rope
 
-DIM, ONE, QUARTER_TURN = 128, 0x3F80, 1.0
+DIM, ONE = 128, 0x3F80
 
 
 class Attention:
     def __init__(self, device):
         self.device = device
+        if device != "buffers":
+            import torch  # noqa: F401  # as SGLang has long before: the gate then asks for the GPU
         self.is_fused = can_use_fused_qk_norm_rope(DIM, True, "bf16", False)
 
     def forward(self):
