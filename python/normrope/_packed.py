@@ -18,8 +18,8 @@ from .errors import invalid_argument, require_count, unfit_argument
 PACKED = {"q": "qkv", "k": "qkv", "v": "qkv"}
 
 
-def parts_of(qkv: Any, num_heads_q: Any, num_heads_k: Any, num_heads_v: Any, head_dim: Any) -> tuple[Any, Any, Any]:
-    """Views of q, k and v in `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`. Raises
+def columns_of(qkv: Any, num_heads_q: Any, num_heads_k: Any, num_heads_v: Any, head_dim: Any) -> tuple[slice, ...]:
+    """Where q, k and v are in `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`. Raises
     `invalid-argument`."""
     named = {"num_heads_q": num_heads_q, "num_heads_k": num_heads_k, "num_heads_v": num_heads_v, "head_dim": head_dim}
     *counts, dim = [require_count(name, value) for name, value in named.items()]
@@ -31,7 +31,7 @@ def parts_of(qkv: Any, num_heads_q: Any, num_heads_k: Any, num_heads_v: Any, hea
         want = f"[num_tokens, {row}]: rows of {' + '.join(map(str, counts))} heads of {dim}"
         raise unfit_argument("qkv", f"a tensor of shape {list(shape)}", want)
     q_end, k_end = counts[0] * dim, (counts[0] + counts[1]) * dim
-    return qkv[:, :q_end], qkv[:, q_end:k_end], qkv[:, k_end:]
+    return slice(0, q_end), slice(q_end, k_end), slice(k_end, row)
 
 
 @functools.lru_cache(64)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._fused import ramp_table
 from ._library import LibraryPath
-from ._packed import PACKED, parts_of, section_axes
+from ._packed import PACKED, columns_of, section_axes
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from ._rope import RopeTable
 from .errors import renaming, require_number, require_positive
@@ -73,12 +73,12 @@ def fused_qk_norm_rope(
         NormropeError: As `normrope.fused_qk_norm_rope`; nothing was launched or written.
     """
     with renaming(_NAMES):
-        q, k, _ = parts_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
+        q, k, _ = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
         table = _table(base, rotary_dim, factor, low, high)
         sections = (mrope_section1, mrope_section2) if use_mrope else None
         rotation = _rotation(table, is_neox, position_ids, attention_factor, sections, getattr(qkv, "device", None))
-        qk_norm_rope_(q, k, head_dim=head_dim, dtype=dtype, library=library, **norm, **rotation)
+        qk_norm_rope_(qkv[:, q], qkv[:, k], head_dim=head_dim, dtype=dtype, library=library, **norm, **rotation)
 
 
 def fused_qk_norm_rope_to_fp8(
@@ -115,11 +115,11 @@ def fused_qk_norm_rope_to_fp8(
     """
     import torch
 
-    counts = (num_heads_q, num_heads_k, num_heads_v, head_dim)
     with renaming(_NAMES):
-        q, k, v = parts_of(qkv, *counts)
+        columns = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         result = qkv.new_empty(qkv.shape, dtype=torch.float8_e4m3fn)
-        outputs = dict(zip(("q_out", "k_out", "v_out"), parts_of(result, *counts), strict=True))
+        q, k, v = (qkv[:, own] for own in columns)
+        outputs = {f"{side}_out": result[:, own] for side, own in zip("qkv", columns, strict=True)}
         norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
         table = _table(base, rotary_dim, factor, low, high)
         sections = (mrope_section1, mrope_section2) if use_mrope else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._library import LibraryPath
-from ._packed import PACKED, parts_of, section_axes
+from ._packed import PACKED, columns_of, section_axes
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from .errors import renaming, require_count, unfit_argument
 
@@ -54,10 +54,10 @@ def fused_qk_norm_rope(
         NormropeError: As `normrope.fused_qk_norm_rope`; nothing was launched or written.
     """
     with renaming(_NAMES):
-        q, k, _ = parts_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
+        q, k, _ = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         qk_norm_rope_(
-            q,
-            k,
+            qkv[:, q],
+            qkv[:, k],
             q_weight=q_weight,
             k_weight=k_weight,
             eps=eps,

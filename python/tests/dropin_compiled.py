@@ -15,7 +15,6 @@ from normrope import sglang, tensorrt_llm, vllm
 from normrope._patch import or_original
 
 DIM, COUNTS, TOKENS = 128, (4, 2, 2), 4
-YARN = (1.0, 0.0, 0.0, 1.0)
 
 
 class CompileCases(DeviceCase):
@@ -27,9 +26,9 @@ class CompileCases(DeviceCase):
         cos_sin, gate_cos_sin = made.cos_sin(DIM, torch.bfloat16), made.cos_sin(64, torch.bfloat16)
         positions, positions_3 = made.positions(TOKENS), made.positions(3, TOKENS)
         axes = torch.zeros(DIM // 2, dtype=torch.int64, device=self.device)
-        table = (1e4, True, positions, *YARN)
         packed = (*COUNTS, DIM, EPS, weight, weight)
-        of_tensorrt_llm = (*COUNTS, DIM, DIM, EPS, weight, weight, *table)
+        table = (1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
+        of_tensorrt_llm = (*COUNTS, DIM, DIM, EPS, weight, weight)
 
         def unreachable(*_: Any) -> None:
             raise AssertionError("the original was called")
@@ -55,8 +54,15 @@ class CompileCases(DeviceCase):
         layers: dict[str, Callable[[Tensor], Tensor]] = {
             "in the place of another": in_place(lambda own: replaced(own, *packed, *table)),
             "vLLM": in_place(lambda own: vllm.fused_qk_norm_rope(own, *packed, cos_sin, True, positions)),
-            "TensorRT-LLM": in_place(lambda own: tensorrt_llm.fused_qk_norm_rope(own, *of_tensorrt_llm)),
-            "FP8": lambda rows: tensorrt_llm.fused_qk_norm_rope_to_fp8(rows, *of_tensorrt_llm).float(),
+            # The table is made in the trace, of numbers that the function has: one that it is given would be a symbol.
+            "TensorRT-LLM": in_place(
+                lambda own: tensorrt_llm.fused_qk_norm_rope(
+                    own, *of_tensorrt_llm, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0
+                )
+            ),
+            "FP8": lambda rows: tensorrt_llm.fused_qk_norm_rope_to_fp8(
+                rows, *of_tensorrt_llm, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0
+            ).float(),
             "mRoPE": in_place(mrope),
             "gate": gate,
         }
