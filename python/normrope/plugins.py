@@ -76,7 +76,7 @@ def patch_vllm() -> Patch:
     """Replaces what vLLM's op `torch.ops._C.fused_qk_norm_rope` runs on CUDA, and its function
     `fused_qk_rmsnorm_rope_gate` in every loaded module that has it by name.
 
-    A call that normrope refuses goes to the original, with a warning in the log; torch before 2.9 cannot do that for
+    A call that normrope refuses goes to the original, with a warning in the log; a torch without `torch.library.get_kernel` cannot do that for
     the op. A second call replaces what was imported since.
 
     Raises:
