@@ -11,6 +11,7 @@ import importlib
 import inspect
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -92,14 +93,16 @@ def override_op(name: str, ours: Callable[..., Any]) -> Patch | None:
         return None
     if name in _overriding:
         return Patch((), ())
-    # torch before 2.9 cannot tell what an op ran before: then a call that ours refuses is an error.
+    # Some torch cannot tell what an op ran before: then a call that ours refuses is an error.
     get_kernel = getattr(torch.library, "get_kernel", None)
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
     original = None if get_kernel is None else functools.partial(get_kernel(name, "CUDA").call_boxed, keys)
     library = torch.library.Library(namespace, "IMPL")
     may_override = "allow_override" in inspect.signature(library.impl).parameters
     replacement = ours if original is None else or_original(ours)(original)
-    library.impl(op, replacement, "CUDA", **({"allow_override": True} if may_override else {}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of what is meant here
+        library.impl(op, replacement, "CUDA", **({"allow_override": True} if may_override else {}))
     _overriding[name] = library
     return Patch((f"torch.ops.{namespace}.{op}",), (functools.partial(_stop_overriding, name),))
 

@@ -76,8 +76,8 @@ def patch_vllm() -> Patch:
     """Replaces what vLLM's op `torch.ops._C.fused_qk_norm_rope` runs on CUDA, and its function
     `fused_qk_rmsnorm_rope_gate` in every loaded module that has it by name.
 
-    A call that normrope refuses goes to the original, with a warning in the log; a torch without `torch.library.get_kernel` cannot do that for
-    the op. A second call replaces what was imported since.
+    A call that normrope refuses goes to the original, with a warning in the log. For the op this needs a torch with
+    `torch.library.get_kernel`. A second call replaces what was imported since.
 
     Raises:
         NormropeError: `library-not-found`, if vLLM cannot be imported, or has neither.
