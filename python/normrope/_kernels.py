@@ -55,7 +55,8 @@ def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
         raise NormropeError("library-not-found", message, fix)
     message = f"{_shown(found)} no op {show(name)}"
     whose = "Its" if len(found) == 1 else "Their"
-    fix = f"{whose} ops are {', '.join(own for each in found for own in each.manifest.ops)}. Another is a space of normrope.config.ts more, and {build}"
+    ops = ", ".join(own for each in found for own in each.manifest.ops)
+    fix = f"{whose} ops are {ops}. Another is a space of normrope.config.ts more, and {build}"
     raise NormropeError("kernel-not-found", message, fix)
 
 

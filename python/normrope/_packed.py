@@ -44,11 +44,17 @@ def section_axes(sections: tuple[int, ...], rotary_dim: int, device: Any) -> Any
         return axes
     import torch
 
+    from ._torch_plan import require_no_capture
+
+    if device.type == "cuda" and not torch.compiler.is_compiling():
+        require_no_capture("the axes of pairs")
     return torch.tensor(axes, dtype=torch.uint8, device=device)
 
 
 #: The bytes of tensors of axes, by the tensors' ids; a tensor's version tells when it was written to.
 _bytes: dict[int, tuple[weakref.ref[Any], int, Any]] = {}
+#: Those that CUDA graphs read. Nobody tells when a graph is gone, so they stay.
+_captured: list[Any] = []
 
 
 def axes_as_bytes(name: str, axes: Any) -> Any:
@@ -62,11 +68,18 @@ def axes_as_bytes(name: str, axes: Any) -> Any:
             raise invalid_argument(name, axes, "axes, one for each pair") from cause
     import torch
 
-    if op.is_compiling() or axes.is_inference() or (axes.is_cuda and torch.cuda.is_current_stream_capturing()):
+    if op.is_compiling() or axes.is_inference():
         return axes.to(torch.uint8)
+    is_captured = axes.is_cuda and torch.cuda.is_current_stream_capturing()
     owner, version, made = _bytes.get(id(axes), (None, 0, None))
-    if owner is None or owner() is not axes or version != axes._version:
-        made = axes.to(torch.uint8)
-        key = id(axes)
-        _bytes[key] = weakref.ref(axes, lambda _: _bytes.pop(key, None)), axes._version, made
+    if owner is not None and owner() is axes and version == axes._version:
+        _captured.extend([made] if is_captured else [])
+        return made
+    made = axes.to(torch.uint8)
+    if is_captured:
+        return made
+    if not torch.equal(made.to(axes.dtype), axes):  # which also waits, so that other streams may read it
+        raise unfit_argument(name, "a tensor of other numbers", "axes, one for each pair")
+    key = id(axes)
+    _bytes[key] = weakref.ref(axes, lambda _: _bytes.pop(key, None)), axes._version, made
     return made

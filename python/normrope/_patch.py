@@ -155,5 +155,9 @@ def _look(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _look_of(value: Any) -> Any:
-    dtype = getattr(value, "dtype", None)
-    return repr(value) if dtype is None else (str(dtype), tuple(value.shape[1:]), str(getattr(value, "device", "")))
+    dtype, shape = str(getattr(value, "dtype", "")), tuple(getattr(value, "shape", ()))
+    if dtype == "":
+        return repr(value)
+    # Positions and slots have a number for each token; rows of heads have one row.
+    sizes = len(shape) if "int" in dtype else shape[len(shape) > 1 :]
+    return dtype, sizes, str(getattr(value, "device", ""))

@@ -200,14 +200,14 @@ def _prepare(kernel: Kernel, index: int) -> None:
     """Loads a kernel on the current device, so that a call can be captured."""
     key = (kernel.functions, kernel.index, index)
     if key not in _prepared:
-        _require_no_capture(f"the kernel {kernel.id}")
+        require_no_capture(f"the kernel {kernel.id}")
         kernel.functions.require(kernel.functions.prepare(kernel.index))
         _prepared.add(key)
 
 
 def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     def bring(turns: Any) -> Tensor:
-        _require_no_capture(f"the table {table!r}")
+        require_no_capture(f"the table {table!r}")
         host = torch.frombuffer(turns, dtype=torch.int64)
         # A thread of its own has neither this one's modes nor its memory pool, which may be a CUDA graph's. It uses the
         # default stream, and waits for the copy, so every stream may read the table.
@@ -222,7 +222,7 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
 _captured: list[Any] = []
 
 
-def _require_no_capture(what: str) -> None:
+def require_no_capture(what: str) -> None:
     if torch.cuda.is_current_stream_capturing():
         message = f"{what} is not on the device, and cannot be brought there while a CUDA graph is captured"
         raise NormropeError("device-error", message, "Call it once with the same parameters before the capture")

@@ -5,8 +5,6 @@ The shapes are those of the other projects' own tests.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -14,6 +12,7 @@ import normrope
 from case import DeviceCase
 from dropin_oracle import EPS, FP8, Inputs, angles_of, interleaved, normed, rotated, rows_at, to_fp8
 from normrope import sglang, tensorrt_llm, vllm
+from normrope._patch import or_original
 from torch_reference import error_of_rounding, errors_of_rounding
 
 
@@ -93,8 +92,7 @@ class DropInCases(DeviceCase):
                 for out, x, weight in ((q_out, pairs[:, :, 0], weights[0]), (k_out, k, weights[1])):
                     x = x.reshape(tokens, -1, dim)
                     y, magnitude = rotated(normed(x, weight, beta).to(torch.bfloat16).double(), cos, sin)
-                    # The norm is rounded, as in vLLM's. Where float64 is close to the middle of two numbers, float32 may
-                    # take the other.
+                    # Where the norm in float64 is close to the middle of two numbers, float32 may take the other.
                     out = out.unflatten(1, (-1, dim))
                     errors = errors_of_rounding("bf16", out, y, magnitude)
                     self.assertLessEqual((errors > 1).double().mean().item(), 1e-3)
@@ -163,6 +161,27 @@ class DropInCases(DeviceCase):
         self.assertFalse(torch.equal(first, run()))
         axes.zero_()
         self.assertTrue(torch.equal(first, run()))
+
+    def test_sglang_axes_beyond_a_byte_are_refused(self) -> None:
+        made, dim = Inputs(self.device), 128
+        given = (made.heads(1, dim), made.heads(1, dim), made.weight(dim), made.weight(dim))
+        for wrong in (256, -1):
+            axes = torch.full((64,), wrong, device=self.device)
+            with self.subTest(wrong=wrong), self.refuses("invalid-argument", "axis_map is a tensor of other numbers"):
+                sglang.fused_qk_norm_mrope(
+                    *given, made.cos_sin(dim, torch.bfloat16), made.positions(3, 1), axes, EPS
+                )
+
+    def test_the_original_runs_whatever_the_tokens_once_a_call_was_refused(self) -> None:
+        made, dim, seen = Inputs(self.device), 64, []  # no kernel
+        replaced = or_original(sglang.fused_qk_norm_mrope)(lambda q, *_: seen.append(len(q)))
+        axes, weight = torch.zeros(32, device=self.device).long(), made.weight(dim)
+        cos_sin = made.cos_sin(dim, made.dtype)
+        with self.assertLogs("normrope", "WARNING") as logged:
+            for tokens in (1, 2, 3):
+                heads = made.heads(2, tokens, dim)
+                replaced(*heads, weight, weight, cos_sin, made.positions(3, tokens), axes, EPS)
+        self.assertEqual((seen, len(logged.output)), ([1, 2, 3], 1))
 
     def test_sglang_needs_all_of_a_cache(self) -> None:
         made, dim = Inputs(self.device), 128
@@ -242,8 +261,8 @@ class DropInCases(DeviceCase):
         weight, cos_sin, positions = made.weight(dim), made.cos_sin(dim, torch.bfloat16), made.positions(2)
         rows = made.heads(2, 4 * dim)
 
-        def call(qkv: Tensor = rows, q: int = 2, cos: Tensor = cos_sin, at: Tensor = positions, neox: Any = True) -> None:
-            vllm.fused_qk_norm_rope(qkv, q, 1, 1, dim, EPS, weight, weight, cos, neox, at)
+        def call(qkv: Tensor = rows, q: int = 2, cos: Tensor = cos_sin, at: Tensor = positions) -> None:
+            vllm.fused_qk_norm_rope(qkv, q, 1, 1, dim, EPS, weight, weight, cos, True, at)
 
         before = rows.clone()
         for change, parts in (

@@ -1,4 +1,4 @@
-"""The functions by others' signatures on CUDA tensors, with a CUDA library that is built here; and ops of torch that are
+"""The functions by others' signatures on CUDA tensors, with a library that is built here; and ops of torch that are
 replaced. Needs a GPU, nvcc and torch."""
 
 from __future__ import annotations
