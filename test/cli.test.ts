@@ -46,6 +46,7 @@ describe("help", () => {
     chart: ["geometry", "out", "peers"],
     report: ["bench", "config", "out", "target", "verify"],
     cache: ["arch", "days", "json", "target"],
+    wheel: ["arch", "config", "json", "out", "target"],
     demo: ["config"],
     doctor: ["config", "json"],
   };

@@ -108,7 +108,7 @@ describe("the package", { timeout: 300_000 }, () => {
     expect(dead).toEqual([]);
   });
 
-  it("holds what is needed and nothing else, in less than 1.6 MB", () => {
+  it("holds what is needed and nothing else, in less than 1.65 MB", () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = ["dsl", "generator", "runtime", "templates"].flatMap((folder) =>
       readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, withFileTypes: true })
@@ -138,7 +138,7 @@ describe("the package", { timeout: 300_000 }, () => {
         .map((path) => `dist/${path.replace(/\.ts$/, ".d.ts")}`),
     ];
     expect(paths.sort()).toEqual(expected.sort());
-    expect(packed.unpackedSize).toBeLessThan(1_600_000);
+    expect(packed.unpackedSize).toBeLessThan(1_650_000);
   });
 
   it.skipIf(ping !== 0)(`goes from init to verify in an empty project${offline}`, async () => {

@@ -31,8 +31,8 @@ export function registerWheel(cli: Argv, io: Io): Argv {
       const chosen = chosenTarget(target);
       const compiler = await compilerFor(chosen, archsOf(arch, chosen));
       const folder = out ?? join(projectFolders(config).build, "wheel");
-      requireFolder(folder, []);
       const { files } = await emitProject(config, io);
+      requireFolder(folder, []);
       const { library, manifest } = await buildProject(config, files, compiler, io);
       const [{ neededBy }, { platformTag }, { wheel }] = await Promise.all([
         import("../build/link.js"),

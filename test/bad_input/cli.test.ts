@@ -105,6 +105,16 @@ describe("an option that cannot be followed ends with 1, and says why:", () => {
     ...numeric("jobs", ["build", "--target", "cpu"], "1 to 1024"),
     ...numeric("entry", ["add", "headDim", "32"], "1 to 2147483647"),
     ...numeric("replays", ["bench", "--target", "cpu"], "7 to 1000"),
+    [
+      "an architecture of a wheel for the CPU",
+      ["wheel", "--target", "cpu", "--arch", "sm_90"],
+      /\[bad-option\]: --arch is sm_90, and the target is cpu\n {2}fix: add --target cuda/,
+    ],
+    [
+      "a wheel's folder that is a file",
+      ["wheel", "--target", "cpu", "--out", "/dev/null"],
+      /\[bad-option\]: --out \/dev\/null is no folder/,
+    ],
     ["more compilers than machines run", ["build", "--jobs", "1025"], /--jobs is "1025"/],
     ["few replays", ["bench", "--replays", "3"], /--replays is "3"[\s\S]*from 7/],
     ["many replays", ["bench", "--replays", "1001"], /--replays is "1001"/],
