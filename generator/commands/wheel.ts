@@ -30,10 +30,11 @@ export function registerWheel(cli: Argv, io: Io): Argv {
     async ({ config, target, arch, out, json }) => {
       const chosen = chosenTarget(target);
       const compiler = await compilerFor(chosen, archsOf(arch, chosen));
-      const folder = out ?? join(projectFolders(config).build, "wheel");
+      if (out !== undefined) requireFolder(out, []);
       const { files } = await emitProject(config, io);
-      requireFolder(folder, []);
       const { library, manifest } = await buildProject(config, files, compiler, io);
+      const folder = out ?? join(projectFolders(config).build, "wheel");
+      requireFolder(folder, []);
       const [{ neededBy }, { platformTag }, { wheel }] = await Promise.all([
         import("../build/link.js"),
         import("../wheel/platform.js"),
