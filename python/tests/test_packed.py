@@ -1,0 +1,88 @@
+"""The library that comes with the package, as a wheel has it: behind those that are named, before the cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import unittest
+from array import array
+from pathlib import Path
+from unittest import mock
+
+from built import SINGLE_ID, build
+from case import BufferCall, NormropeCase
+from normrope import _library
+from normrope._kernels import kernel_for, op_named
+from normrope._point import point_of
+from reference import Style
+
+#: The grid has this, and `single` does not.
+STYLE = Style(64, 64, True)
+
+
+class Packed(NormropeCase):
+    def setUp(self) -> None:
+        super().setUp()
+        patched = mock.patch.object(_library, "_PACKED", self.folder / "library")
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def pack(self, config: str, **changes: object) -> Path:
+        """`changes` are of the manifest's `build`."""
+        folder = self.folder / "library" / str(changes.get("target", "cpu"))
+        shutil.copytree(build(config) / "cpu", folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["build"].update(changes)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder / "libnormrope.so"
+
+    def is_found(self) -> bool:
+        call = BufferCall(STYLE, array("i", [5]))
+        call.run()
+        return call.error() <= 1
+
+    def test_serves_where_nothing_else_is(self) -> None:
+        self.pack("tests")
+        self.assertTrue(self.is_found())
+
+    def test_serves_what_the_named_library_lacks(self) -> None:
+        own = self.pack("tests")
+        os.environ["NORMROPE_LIBRARY"] = str(build("single"))
+        self.assertTrue(self.is_found())
+        self.assertEqual(kernel_for(point_of(96, 96, True, "bf16"), "cpu").id, SINGLE_ID)
+        named = build("single") / "cpu" / "libnormrope.so"
+        with self.refuses("kernel-not-found", f"{named} and {own} hold no kernel for headDim 40"):
+            kernel_for(point_of(40, 40, True, "bf16"), "cpu")
+
+    def test_comes_behind_the_named_library(self) -> None:
+        own, named = self.pack("single"), build("single") / "cpu" / "libnormrope.so"
+        point = point_of(96, 96, True, "bf16")
+        of_own = kernel_for(point, "cpu")
+        os.environ["NORMROPE_LIBRARY"] = str(named)
+        self.assertIsNot(kernel_for(point, "cpu").functions, of_own.functions)
+        self.assertIs(_library.load_library(own).kernel(point), of_own)
+
+    def test_has_ops_of_its_own(self) -> None:
+        self.pack("sentences")
+        os.environ["NORMROPE_LIBRARY"] = str(build("single"))
+        self.assertEqual(op_named("my_v4", "cpu").name, "my_v4")
+        with self.refuses("kernel-not-found", "hold no op", "Their ops are qk_norm_rope, "):
+            op_named("my_v5", "cpu")
+
+    def test_of_another_architecture_is_not_taken_and_named(self) -> None:
+        own = self.pack("tests", target="cuda", archs=["sm_100"])
+        with self.refuses("kernel-not-found", f"{own} has code for sm_100, and this is sm_90"):
+            kernel_for(point_of(64, 64, True, "bf16"), "cuda", "sm_90")
+        for arch in ("sm_100", "sm_103", "sm_120"):
+            self.assertEqual(kernel_for(point_of(64, 64, True, "bf16"), "cuda", arch).id[:12], "qk_norm_rope")
+
+    def test_that_is_damaged_is_an_error(self) -> None:
+        own = self.pack("tests")
+        own.write_bytes(own.read_bytes()[:-1])
+        with self.refuses("library-invalid", f"{own} is not the library that"):
+            self.is_found()
+
+
+if __name__ == "__main__":
+    unittest.main()
