@@ -18,10 +18,17 @@ def main() -> None:
     if not found:
         print("no process of this user has launched a kernel")
     for pid, counts in found.items():
-        words = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
-        print(f"{pid} {' '.join(words)[:_COMMAND_SHOWN]}")
+        print(pid, _command_of(pid))
         for kernel, count in counts.items():
             print(f"  {kernel} {count}")
+
+
+def _command_of(pid: int) -> str:
+    try:
+        text = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return "(has ended)"
+    return " ".join(text.decode(errors="replace").split())[:_COMMAND_SHOWN]
 
 
 if __name__ == "__main__":

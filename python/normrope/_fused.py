@@ -16,7 +16,7 @@ from ._library import LibraryPath
 from ._match import Matched, match, require_half
 from ._memory import Layout, Memory
 from ._op_rules import SHIPPED
-from ._point import point_of
+from ._point import point_of, rope_of
 from ._rope import RopeTable
 from ._shapes import Require, Sizes
 from .errors import invalid_argument, require_count, require_number, require_positive, unfit_argument
@@ -93,8 +93,6 @@ def fused_qk_norm_rope(
 
 def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Require) -> Matched:
     counts = [require_count(name, said[name]) for name in ("num_heads_q", "num_heads_k", "num_heads_v")]
-    if not isinstance(said["is_neox"], bool):
-        raise invalid_argument("is_neox", said["is_neox"], "True or False")
     missing = next((name for name in FORM.tensors if name not in memories), None)
     if missing is not None:
         raise invalid_argument(missing, None, "given")
@@ -123,7 +121,7 @@ def _match(memories: Mapping[str, Memory], said: dict[str, Any], require: Requir
         SHIPPED,
         inputs,
         Layout(head_dim=head_dim),
-        {"rope": "neox" if said["is_neox"] else "interleaved"},
+        {"rope": rope_of(said["is_neox"])},
         {"eps": said["eps"], "attention_factor": said["attention_factor"]},
         ramp_table(base, point.values["rotaryDim"], factor, low, high),
         require=require,

@@ -44,25 +44,21 @@ def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
 
     Raises `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`.
     """
-    found = _libraries(library, target)
+    named, (packed, unfit) = named_library(library, target), packed_library(target, "")
+    found = [each for each in (named, packed) if each is not None]
     build = f"`normrope build --target {target}`"
     op = next((op for each in found if (op := each.op(name)) is not None), None)
     if op is not None:
         return op
+    unfit = f"; {unfit}" if unfit else ""
     if not found:
-        message = f"there is no library for {target} that could hold the op {show(name)}"
+        message = f"there is no library for {target} that could hold the op {show(name)}{unfit}"
         fix = f"Run {build} in this folder, or name a library: an op of your own is not compiled on first use"
         raise NormropeError("library-not-found", message, fix)
-    message = f"{_shown(found)} no op {show(name)}"
-    whose = "Its" if len(found) == 1 else "Their"
-    ops = ", ".join(own for each in found for own in each.manifest.ops)
+    message = f"{_shown(found)} no op {show(name)}{unfit}"
+    whose, ops = "Its" if len(found) == 1 else "Their", ", ".join(own for each in found for own in each.manifest.ops)
     fix = f"{whose} ops are {ops}. Another is a space of normrope.config.ts more, and {build}"
     raise NormropeError("kernel-not-found", message, fix)
-
-
-def _libraries(library: LibraryPath, target: Target) -> list[Library]:
-    """Those that are searched before the cache, in order."""
-    return [found for found in (named_library(library, target), packed_library(target)) if found is not None]
 
 
 def _shown(libraries: list[Library]) -> str:
@@ -71,25 +67,25 @@ def _shown(libraries: list[Library]) -> str:
 
 
 def _find(point: Point, target: Target, arch: str, library: LibraryPath) -> Kernel:
-    found, op = _libraries(library, target), point.op
-    others = [each for each in found if each.is_packed and arch and each.manifest.runs_on(arch) is None]
-    found = [each for each in found if each not in others]
-    if point.impossible is None:
-        for each in found:
-            kernel = each.kernel(point)
-            if kernel is not None:
-                return kernel
-    if found and not any(each.manifest.has_op(op) for each in found):
-        found[0].manifest.require_op(op, found[0].path)
+    op, named = point.op, named_library(library, target)
+    kernel = None if named is None else named.kernel(point)
+    if kernel is not None:
+        return kernel
+    packed, packed_unfit = packed_library(target, arch)
+    kernel = None if packed is None else packed.kernel(point)
+    if kernel is not None:
+        return kernel
+    found = [each for each in (named, packed) if each is not None]
+    if named is not None and not (packed is not None and packed.manifest.has_op(op)):
+        named.manifest.require_op(op, named.path)
     who = f"{_shown(found)} no" if found else "no library holds a"
     reason = f"{who} kernel {'' if op.is_shipped else f'of {op.name} '}for {point}"
     if point.impossible is not None:
         raise NormropeError("kernel-not-found", reason, f"None can be made: {point.impossible}")
+    reason += f"; {packed_unfit}" if packed_unfit else ""
     if not op.is_shipped:
         fix = f"{point.how_to_add}: an op of your own is not compiled on first use"
         raise NormropeError("kernel-not-found", reason, fix)
-    for each in others:
-        reason += f"; {quoted(each.path)} has code for {', '.join(each.manifest.archs)}, and this is {arch}"
     cached, unfit = cached_library(point, target, arch)
     kernel = None if cached is None else cached.kernel(point)
     if kernel is not None:

@@ -7,6 +7,7 @@ of a CUDA graph is no call, and so not counted.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
@@ -26,6 +27,8 @@ Counter = memoryview
 
 _counters: dict[str, Counter] = {}
 _memory: mmap.mmap | None = None
+#: The file that `_memory` shows, or none.
+_file = -1
 _lock = threading.Lock()
 
 
@@ -46,20 +49,28 @@ def counter_of(kernel_id: str) -> Counter:
 
 def _new_memory() -> mmap.mmap:
     """Zeros. Where the system gives no file for them, only this process can read them."""
+    global _file
     size = _ROWS * _ROW_BYTES
     try:
-        file = os.memfd_create(_NAME, os.MFD_CLOEXEC)  # it stays open as long as the process lives
-        os.ftruncate(file, size)
+        _file = os.memfd_create(_NAME, os.MFD_CLOEXEC)  # it stays open as long as the process lives
+        os.ftruncate(_file, size)
+        return mmap.mmap(_file, size)
     except OSError:
         return mmap.mmap(-1, size)
-    return mmap.mmap(file, size)
+
+
+def _is_ours(file: str) -> bool:
+    return os.readlink(file).startswith(f"/memfd:{_NAME} ")
 
 
 def _forget() -> None:
-    """A fork would count in its parent's memory."""
-    global _memory, _lock
+    """A fork counts its own, and does not show its parent's."""
+    global _memory, _file, _lock
     _counters.clear()
-    _memory, _lock = None, threading.Lock()
+    with contextlib.suppress(OSError):  # somebody may have closed it
+        if _is_ours(f"/proc/self/fd/{_file}"):
+            os.close(_file)
+    _memory, _file, _lock = None, -1, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -78,7 +89,7 @@ def launches(pid: int | None = None) -> dict[str, int]:
             nothing.
     """
     if pid is None:
-        return {name: counter[0] for name, counter in _counters.items()}
+        return {name: counter[0] for name, counter in list(_counters.items())}  # another thread may add one
     if not isinstance(pid, int) or isinstance(pid, bool):
         raise invalid_argument("pid", pid, "a whole number")
     found = _read(pid)
@@ -97,7 +108,7 @@ def all_launches() -> dict[int, dict[str, int]]:
 def _read(pid: int) -> dict[str, int] | None:
     try:
         for file in Path("/proc", str(pid), "fd").iterdir():
-            if os.readlink(file).startswith(f"/memfd:{_NAME} "):
+            if _is_ours(str(file)):
                 return _parse(file.read_bytes())
     except OSError:
         pass  # it is gone, or another user's

@@ -51,11 +51,6 @@ class Library:
     functions: Functions
     kernels: dict[Point, Kernel]
 
-    @property
-    def is_packed(self) -> bool:
-        """Whether it came in the wheel of this package."""
-        return self.path.is_relative_to(_PACKED)
-
     def op(self, name: str) -> OpRules | None:
         """The op of a name. The op that ships may have another name in a library; its stages tell."""
         ops = self.manifest.ops
@@ -65,6 +60,8 @@ class Library:
 
     def kernel(self, point: Point) -> Kernel | None:
         """The kernel of a point. That of the op that ships may be under another name."""
+        if point.impossible is not None:  # its values may be anything
+            return None
         ops = [point.op, *self.manifest.ops.values()] if point.op.is_shipped else [point.op]
         same = (replace(point, op=op) for op in ops if op.stages == point.op.stages)
         return next((self.kernels[own] for own in same if own in self.kernels), None)
@@ -115,13 +112,19 @@ def _build_library(target: Target) -> Library | None:
     return load_library(path)
 
 
-def packed_library(target: Target) -> Library | None:
-    """The library that came in the wheel of this package, as `normrope wheel` makes it. None if there is none.
-
-    Raises `library-invalid`, `cpu-unsupported`.
-    """
+def packed_library(target: Target, arch: str) -> tuple[Library | None, str]:
+    """The library that came in the wheel of this package, as `normrope wheel` makes it; or why it cannot be used here.
+    Neither if there is none. `arch` is the device's, if it is known."""
     path = _PACKED / target / LIBRARY_NAME
-    return load_library(path) if path.exists() else None
+    if not path.exists():
+        return None, ""
+    try:
+        library = load_library(path)
+    except NormropeError as error:
+        return None, error.message
+    if arch and library.manifest.runs_on(arch) is None:
+        return None, f"{quoted(path)} has code for {', '.join(library.manifest.archs)}, and this is {arch}"
+    return library, ""
 
 
 def load_library(path: Path) -> Library:

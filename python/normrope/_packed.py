@@ -1,85 +1,79 @@
-"""What the drop-ins for other projects' ops share: rows of q, k and v heads, and axes of pairs as models keep them.
+"""What the drop-ins for other projects' ops share: rows of heads side by side, and axes of pairs as models keep them.
 
-In: arguments as a caller of the other op passes them. Out: the same as the general functions take them.
+In: arguments as a caller of the other op passes them. Out: the same as the general functions take them. Raises
+`invalid-argument` in the caller's words.
 """
 
 from __future__ import annotations
 
-import functools
-import weakref
 from array import array
 from typing import Any
 
 from ._dispatch import find_torch_op
 from ._pair_axes import pair_axes
-from .errors import invalid_argument, require_count, unfit_argument
+from .errors import NormropeError, invalid_argument, require_count, unfit_argument
 
 #: The caller's name for the parts of a row.
 PACKED = {"q": "qkv", "k": "qkv", "v": "qkv"}
 
 
 def columns_of(qkv: Any, num_heads_q: Any, num_heads_k: Any, num_heads_v: Any, head_dim: Any) -> tuple[slice, ...]:
-    """Where q, k and v are in `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`. Raises
-    `invalid-argument`."""
+    """Where q, k and v are in `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`."""
     named = {"num_heads_q": num_heads_q, "num_heads_k": num_heads_k, "num_heads_v": num_heads_v, "head_dim": head_dim}
     *counts, dim = [require_count(name, value) for name, value in named.items()]
-    shape = getattr(qkv, "shape", None)
+    _require_rows("qkv", qkv, counts, dim)
+    q_end, k_end, end = (sum(counts[:count]) * dim for count in (1, 2, 3))
+    return slice(0, q_end), slice(q_end, k_end), slice(k_end, end)
+
+
+def heads_of(name: str, rows: Any, num_heads: int, head_dim: int) -> Any:
+    """The tensor `[num_tokens, num_heads, head_dim]` of rows, as a view."""
+    _require_rows(name, rows, [num_heads], head_dim)
+    return require_tensor(name, rows).unflatten(1, (num_heads, head_dim))
+
+
+def require_tensor(name: str, value: Any) -> Any:
+    op = find_torch_op()
+    if op is None or not isinstance(value, op.Tensor):
+        raise invalid_argument(name, value, "a tensor")
+    return value
+
+
+def _require_rows(name: str, rows: Any, counts: list[int], head_dim: int) -> None:
+    shape = getattr(rows, "shape", None)
     if shape is None:
-        raise invalid_argument("qkv", qkv, "a tensor")
-    row = sum(counts) * dim
-    if len(shape) != 2 or shape[1] != row:
-        want = f"[num_tokens, {row}]: rows of {' + '.join(map(str, counts))} heads of {dim}"
-        raise unfit_argument("qkv", f"a tensor of shape {list(shape)}", want)
-    q_end, k_end = counts[0] * dim, (counts[0] + counts[1]) * dim
-    return slice(0, q_end), slice(q_end, k_end), slice(k_end, row)
+        raise invalid_argument(name, rows, "a tensor")
+    width = sum(counts) * head_dim
+    if len(shape) != 2 or shape[1] != width:
+        want = f"[num_tokens, {width}]: rows of {' + '.join(map(str, counts))} heads of {head_dim}"
+        raise unfit_argument(name, f"a tensor of shape {list(shape)}", want)
 
 
-@functools.lru_cache(64)
-def section_axes(sections: tuple[int, ...], rotary_dim: int, device: Any) -> Any:
-    """The interleaved axes of pairs on a device, where `sections` are the pairs of the second axis and those behind it.
-    A device of None has plain buffers."""
-    rest = rotary_dim // 2 - sum(sections)
-    axes = pair_axes([rest, *sections], "interleaved")
+def section_axes(name: str, sections: tuple[Any, ...], rotary_dim: int, device: Any) -> Any:
+    """The axis of each pair on a device, as bytes, where pairs of time, height and width are interleaved. A device of
+    None has plain buffers. To torch's compiler it is a constant."""
+    try:
+        axes = pair_axes(list(sections), "interleaved")
+    except NormropeError as error:
+        raise error.renamed({"sections": name}) from None
+    if len(sections) != 3 or len(axes) != rotary_dim // 2:
+        want = f"three numbers, of time, height and width, with a sum of {rotary_dim // 2}: rotary_dim / 2"
+        raise unfit_argument(name, str(list(sections)), want)
     if device is None:
         return axes
-    import torch
+    from ._torch_axes import on_device
 
-    from ._torch_plan import require_no_capture
-
-    if device.type == "cuda" and not torch.compiler.is_compiling():
-        require_no_capture("the axes of pairs")
-    return torch.tensor(axes, dtype=torch.uint8, device=device)
-
-
-#: The bytes of tensors of axes, by the tensors' ids; a tensor's version tells when it was written to.
-_bytes: dict[int, tuple[weakref.ref[Any], int, Any]] = {}
-#: Those that CUDA graphs read. Nobody tells when a graph is gone, so they stay.
-_captured: list[Any] = []
+    return on_device(bytes(axes), device)
 
 
 def axes_as_bytes(name: str, axes: Any) -> Any:
-    """The axis of each pair as bytes, of integers of any size. Those of a tensor are made once. Raises
-    `invalid-argument`."""
+    """The axis of each pair as bytes, of integers of any size."""
     op = find_torch_op()
-    if op is None or not isinstance(axes, op.Tensor):
-        try:
-            return array("B", memoryview(axes).tolist())
-        except (TypeError, ValueError, OverflowError) as cause:
-            raise invalid_argument(name, axes, "axes, one for each pair") from cause
-    import torch
+    if op is not None and isinstance(axes, op.Tensor):
+        from ._torch_axes import as_bytes
 
-    if op.is_compiling() or axes.is_inference():
-        return axes.to(torch.uint8)
-    is_captured = axes.is_cuda and torch.cuda.is_current_stream_capturing()
-    owner, version, made = _bytes.get(id(axes), (None, 0, None))
-    if owner is not None and owner() is axes and version == axes._version:
-        _captured.extend([made] if is_captured else [])
-        return made
-    made = axes.to(torch.uint8)
-    if is_captured:
-        return made
-    if not torch.equal(made.to(axes.dtype), axes):  # which also waits, so that other streams may read it
-        raise unfit_argument(name, "a tensor of other numbers", "axes, one for each pair")
-    key = id(axes)
-    _bytes[key] = weakref.ref(axes, lambda _: _bytes.pop(key, None)), axes._version, made
-    return made
+        return as_bytes(name, axes)
+    try:
+        return array("B", memoryview(axes).tolist())
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise invalid_argument(name, axes, "axes, one for each pair") from cause

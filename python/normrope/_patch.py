@@ -99,12 +99,17 @@ def override_op(name: str, ours: Callable[..., Any]) -> Patch | None:
     original = None if get_kernel is None else functools.partial(get_kernel(name, "CUDA").call_boxed, keys)
     library = torch.library.Library(namespace, "IMPL")
     may_override = "allow_override" in inspect.signature(library.impl).parameters
-    replacement = ours if original is None else or_original(ours)(original)
+    replacement = ours if original is None else or_original(ours, _always)(original)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of what is meant here
         library.impl(op, replacement, "CUDA", **({"allow_override": True} if may_override else {}))
     _overriding[name] = library
     return Patch((f"torch.ops.{namespace}.{op}",), (functools.partial(_stop_overriding, name),))
+
+
+def _always(*_: Any, **__: Any) -> bool:
+    """A trace does not see into an op."""
+    return True
 
 
 def _stop_overriding(name: str) -> None:
@@ -125,23 +130,36 @@ def import_modules(names: Iterable[str]) -> tuple[dict[str, ModuleType], list[st
     return modules, reasons
 
 
-def or_original(ours: Callable[..., Any]) -> Replace:
-    """A function that is ours, and the original for calls that ours refuses."""
+#: Errors that come again whatever tensors a call has.
+_LASTING = {"kernel-not-found", "compile-failed", "library-not-found", "library-invalid", "cpu-unsupported"}
+
+
+def or_original(ours: Callable[..., Any], has_kernel: Callable[..., bool]) -> Replace:
+    """A function that is ours, and the original for calls that ours refuses.
+
+    A trace of torch's compiler cannot catch what a compiled function will raise. It asks `has_kernel`, with the
+    arguments of the call, which to take.
+    """
 
     def replace(original: Callable[..., Any]) -> Callable[..., Any]:
-        refused: set[tuple[Any, ...]] = set()
+        lasting: set[tuple[Any, ...]] = set()
+        said: set[tuple[Any, ...]] = set()
 
         @functools.wraps(ours)
         def run(*given: Any, **named: Any) -> Any:
             op = find_torch_op()
-            if op is not None and op.is_compiling():  # a trace takes one of them, and shows an error where it is made
-                return ours(*given, **named)
-            if not refused or _look(given, named) not in refused:
+            if op is not None and op.is_compiling():
+                return (ours if has_kernel(*given, **named) else original)(*given, **named)
+            if not lasting or _look(given, named) not in lasting:
                 try:
                     return ours(*given, **named)
                 except NormropeError as error:  # nothing was launched or written
-                    refused.add(_look(given, named))
-                    log.warning("%s: the original runs from now on, where calls look so: %s", ours.__name__, error)
+                    if error.code in _LASTING:
+                        lasting.add(_look(given, named))
+                    reason = (error.code, error.field or error.message)
+                    if reason not in said:
+                        said.add(reason)
+                        log.warning("%s: the original runs where calls are like this one: %s", ours.__name__, error)
             return original(*given, **named)
 
         return run
@@ -150,7 +168,7 @@ def or_original(ours: Callable[..., Any]) -> Replace:
 
 
 def _look(given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """What decides whether a call is refused: all but the contents of tensors, and the number of tokens."""
+    """What decides which kernel a call needs: numbers, dtypes, and sizes but for the number of tokens."""
     return tuple(_look_of(value) for value in (*given, *named, *named.values()))
 
 

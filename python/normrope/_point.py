@@ -111,6 +111,13 @@ def complete(values: Mapping[str, Any], op: OpRules = SHIPPED, implied: Mapping[
     return Point(op, tuple(point.items()))
 
 
+def rope_of(is_neox: Any) -> str:
+    """The value of the axis `rope`."""
+    if not isinstance(is_neox, bool):
+        raise invalid_argument("is_neox", is_neox, "True or False")
+    return "neox" if is_neox else "interleaved"
+
+
 def point_of(
     head_dim: Any, rotary_dim: Any, is_neox: bool, dtype: object, axes: Mapping[str, Any] | None = None
 ) -> Point:
@@ -118,8 +125,8 @@ def point_of(
     `axes` are the values of others, by the names of the table."""
     rotary_dim = None if rotary_dim is None else as_int(rotary_dim)
     own = {"headDim": as_int(head_dim), "rotaryDim": rotary_dim, "dtype": dtype_name(dtype)}
-    rope = {} if rotary_dim == 0 else {"rope": "neox" if is_neox else "interleaved"}
-    return complete({**(axes or {}), **own, **rope})
+    rope = rope_of(is_neox)
+    return complete({**(axes or {}), **own, **({} if rotary_dim == 0 else {"rope": rope})})
 
 
 def dtype_name(dtype: object) -> str:

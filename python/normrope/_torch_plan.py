@@ -75,7 +75,7 @@ class Plan:
             self._note_stream(stream)
         if not self._is_captured and torch.cuda.is_current_stream_capturing():
             self._is_captured = True
-            _captured.append(self._table)
+            keep_captured(self._table)
         self._run(addresses, stream)
 
     def _note_stream(self, stream: int) -> None:
@@ -218,8 +218,12 @@ def _on_device(table: RopeTable, device: str, functions: Functions) -> Tensor:
     return memory
 
 
-#: Memory of tables that CUDA graphs read. Nobody tells when a graph is gone, so it stays.
-_captured: list[Any] = []
+#: Memory that CUDA graphs read besides the caller's. Nobody tells when a graph is gone, so it stays.
+_captured: dict[int, Any] = {}
+
+
+def keep_captured(memory: Any) -> None:
+    _captured[id(memory)] = memory
 
 
 def require_no_capture(what: str) -> None:

@@ -17,6 +17,7 @@ from . import vllm as own_vllm
 from ._patch import Patch, Replace, import_modules, log, or_original, override_op, replace_in_modules
 from ._version import __version__
 from .errors import NormropeError, show
+from .support import has_kernel
 
 #: Where SGLang's functions have been, oldest first.
 SGLANG_MODULES = (
@@ -42,12 +43,42 @@ def _either(original: Callable[..., Any]) -> Callable[..., Any]:
     return can_use
 
 
-_VLLM = {"fused_qk_rmsnorm_rope_gate": or_original(own_vllm.fused_qk_rmsnorm_rope_gate)}
+def _has_rope_kernel(
+    qkv: Any, num_heads_q: int, num_heads_k: int, num_heads_v: int, head_dim: int, eps: float, q_weight: Any,
+    k_weight: Any, base: float, is_neox: bool, position_ids: Any, factor: float, low: float, high: float,
+    attention_factor: float, rotary_dim: int | None = None,
+) -> bool:  # fmt: skip
+    return has_kernel(qkv, head_dim, is_neox, rotary_dim, q_weight)
+
+
+def _has_mrope_kernel(
+    q: Any, k: Any, q_weight: Any, k_weight: Any, cos_sin_cache: Any, positions: Any, axis_map: Any, eps: float,
+    **cache: Any,
+) -> bool:  # fmt: skip
+    key_cache = cache.get("key_cache")
+    stores = "none" if key_cache is None else "same" if key_cache.dtype == q.dtype else "e4m3"
+    rotary_dim, axes = cos_sin_cache.shape[-1], positions.shape[0]
+    return has_kernel(
+        q, q_weight.shape[0], True, rotary_dim, q_weight, cos_sin_cache, position_axes=axes, cache=stores
+    )
+
+
+def _has_gate_kernel(
+    q_gate: Any, k: Any, q_weight: Any, k_weight: Any, cos_sin_cache: Any, positions: Any, eps: float, num_q_heads: int,
+    num_kv_heads: int, head_dim: int, rotary_dim: int, mrope_section: Any = None, norm_beta: float = 0.0,
+) -> bool:  # fmt: skip
+    axes: dict[str, Any] = {"value": "copy", "weight": "one_plus" if norm_beta else "plain"}
+    if rotary_dim:
+        axes |= {"norm_rounding": "after_weight", "position_axes": 1 if mrope_section is None else 3}
+    return norm_beta in (0, 1) and has_kernel(q_gate, head_dim, True, rotary_dim, q_weight, cos_sin_cache, **axes)
+
+
 _SGLANG: dict[str, Replace] = {
-    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope),
-    "fused_qk_norm_mrope": or_original(own_sglang.fused_qk_norm_mrope),
+    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope, _has_rope_kernel),
+    "fused_qk_norm_mrope": or_original(own_sglang.fused_qk_norm_mrope, _has_mrope_kernel),
     "can_use_fused_qk_norm_rope": _either,
 }
+_VLLM = {"fused_qk_rmsnorm_rope_gate": or_original(own_vllm.fused_qk_rmsnorm_rope_gate, _has_gate_kernel)}
 
 
 def patch_sglang() -> Patch:
@@ -64,12 +95,11 @@ def patch_sglang() -> Patch:
     if not modules:
         fix = "Install sglang or sgl-kernel, and call it where they can be imported"
         raise NormropeError("library-not-found", f"there is no op to replace: {'; '.join(reasons)}", fix)
-    patch = replace_in_modules(modules, _SGLANG)
-    if not any(hasattr(module, "fused_qk_norm_rope") for module in modules.values()):
+    if not any(hasattr(module, name) for module in modules.values() for name in _SGLANG):
         fix = "Install a version of sglang or sgl-kernel that has the op"
         message = f"there is no fused_qk_norm_rope to replace in {', '.join(modules)}"
         raise NormropeError("library-not-found", message, fix)
-    return patch
+    return replace_in_modules(modules, _SGLANG)
 
 
 def patch_vllm() -> Patch:

@@ -49,7 +49,7 @@ def fused_qk_norm_mrope(
         q_weight: `[head_dim]`, of q's dtype or float32; so is `k_weight`. It tells head_dim.
         cos_sin_cache: `[rows, rotary_dim]`, of q's dtype or float32: cosines, then sines. Pairs are NeoX's.
         positions: `[axes, num_tokens]`, int32 or int64: indices of rows.
-        axis_map: `[rotary_dim / 2]`, integers: the axis of each pair.
+        axis_map: `[rotary_dim / 2]`, integers from 0: the axis of each pair.
         eps: Added to the mean of squares.
         value: `[num_tokens, heads * head_dim]`; needed with a cache.
         key_cache: `[pages, page_size, heads, head_dim]`, of q's dtype or FP8 with scale 1; so is `value_cache`.
@@ -66,7 +66,10 @@ def fused_qk_norm_mrope(
     if 0 < len(missing) < len(cache):
         given = next(name for name in cache if name not in missing)
         raise invalid_argument(missing[0], None, f"given, as {given} is")
-    shape = getattr(q_weight, "shape", None) or (len(q_weight),)
+    try:
+        head_dim = len(q_weight)
+    except TypeError as cause:
+        raise invalid_argument("q_weight", q_weight, "[head_dim]") from cause
     with renaming(_NAMES):
         qk_norm_rope_(
             q,
@@ -82,7 +85,7 @@ def fused_qk_norm_mrope(
             cos_sin=cos_sin_cache,
             eps=eps,
             rope="neox",
-            head_dim=shape[-1],
+            head_dim=head_dim,
             dtype=dtype,
             library=library,
         )

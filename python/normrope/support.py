@@ -66,6 +66,25 @@ def why_not(
     return answer(head_dim, is_neox, dtype, rotary_dim, device, library, tuple(axes.items()))
 
 
+def has_kernel(
+    heads: Any,
+    head_dim: int,
+    is_neox: bool,
+    rotary_dim: int | None,
+    q_weight: Any,
+    cos_sin: Any = None,
+    **axes: Any,
+) -> bool:
+    """Whether a call on such tensors finds a kernel. A function that is being compiled may ask."""
+    own, f32 = str(heads.dtype), "torch.float32"
+    weights = {own: "same", f32: "f32"}.get(str(q_weight.dtype))
+    angles = "table" if cos_sin is None else {own: "cos_sin", f32: "cos_sin_f32"}.get(str(cos_sin.dtype))
+    if weights is None or angles is None:
+        return False
+    axes |= {"weight_dtype": weights} | ({"angles": angles} if rotary_dim != 0 else {})
+    return why_not(head_dim, is_neox, heads.dtype, rotary_dim=rotary_dim, device=heads.device, **axes) is None
+
+
 def answer(
     head_dim: int,
     is_neox: bool,
@@ -77,8 +96,6 @@ def answer(
 ) -> str | None:
     """The same. A function that is being compiled has the answer of when it is traced."""
     try:
-        if not isinstance(is_neox, bool):
-            raise invalid_argument("is_neox", is_neox, "True or False")
         target, arch = _target_of(device)
         unknown = next((name for name, _ in axes if name not in _AXES), None)
         if unknown is not None:

@@ -10,10 +10,11 @@ from typing import Any
 
 from ._fused import ramp_table
 from ._library import LibraryPath
-from ._packed import PACKED, columns_of, section_axes
+from ._packed import PACKED, columns_of, require_tensor, section_axes
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from ._rope import RopeTable
-from .errors import renaming, require_number, require_positive
+from ._point import as_int, rope_of
+from .errors import invalid_argument, renaming, require_count, require_number, require_positive
 
 _NAMES = {**PACKED, "positions": "position_ids", "rope_table": "the RoPE table"}
 
@@ -115,6 +116,7 @@ def fused_qk_norm_rope_to_fp8(
     """
     import torch
 
+    require_tensor("qkv", qkv)
     with renaming(_NAMES):
         columns = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         result = qkv.new_empty(qkv.shape, dtype=torch.float8_e4m3fn)
@@ -140,7 +142,7 @@ def _table(base: float, rotary_dim: int, factor: float, low: float, high: float)
         return None
     numbers = {"factor": factor, "low": low, "high": high}
     ramp = [require_number(name, value) for name, value in numbers.items()]
-    return ramp_table(require_positive("base", base), rotary_dim, *ramp)
+    return ramp_table(require_positive("base", base), as_int(rotary_dim), *ramp)
 
 
 def _rotation(
@@ -148,15 +150,19 @@ def _rotation(
     is_neox: bool,
     positions: Any,
     attention_factor: float,
-    sections: tuple[int, int] | None,
+    sections: tuple[Any, Any] | None,
     device: Any,
 ) -> dict[str, Any]:
+    rope = rope_of(is_neox)
     if table is None:
         return {}
-    return {
-        "rope_table": table,
-        "rope": "neox" if is_neox else "interleaved",
-        "positions": positions,
-        "attention_factor": attention_factor,
-        "pair_axes": None if sections is None else section_axes(sections, table.rotary_dim, device),
-    }
+    if positions is None:
+        raise invalid_argument("position_ids", None, "given")
+    rotation = {"rope_table": table, "rope": rope, "positions": positions, "attention_factor": attention_factor}
+    if sections is None:
+        return rotation
+    names = ("mrope_section1", "mrope_section2")
+    height, width = [require_count(name, as_int(count)) for name, count in zip(names, sections, strict=True)]
+    pairs = table.rotary_dim // 2
+    axes = section_axes("mrope_section1", (pairs - height - width, height, width), table.rotary_dim, device)
+    return {**rotation, "pair_axes": axes}

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _fused, _general, _qk_norm_rope
+from . import _fused, _general, _packed, _qk_norm_rope
 from ._dispatch import first_of
 from ._form import Form
 from ._inputs import NUMBERS, SIDES, TENSORS
@@ -83,6 +83,7 @@ def _empty_like(heads: Tensor, heads_dim: Any, dtype: Any) -> Tensor:
 
 with torch.device("cpu"):  # torch 2.6 imports a module for this that makes tensors on the default device
     torch.compiler.assume_constant_result(answer)
+    torch.compiler.assume_constant_result(_packed.section_axes)
 
 
 # The registered ops. Their arguments are those of the table of inputs: heads first, then all others by name.

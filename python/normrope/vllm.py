@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ._library import LibraryPath
-from ._packed import PACKED, columns_of, section_axes
+from ._packed import PACKED, columns_of, heads_of, section_axes
 from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
-from .errors import renaming, require_count, unfit_argument
+from ._point import as_int, rope_of
+from .errors import invalid_argument, renaming, require_count, unfit_argument
 
 _NAMES = {**PACKED, "positions": "position_ids", "cos_sin": "cos_sin_cache"}
 
@@ -64,7 +65,7 @@ def fused_qk_norm_rope(
             head_dim=head_dim,
             dtype=dtype,
             library=library,
-            **_rotation(cos_sin_cache, is_neox, position_ids),
+            **_rotation(cos_sin_cache, is_neox, position_ids, "position_ids"),
         )
 
 
@@ -110,38 +111,47 @@ def fused_qk_rmsnorm_rope_gate(
     """
     if norm_beta not in (0, 1):
         raise unfit_argument("norm_beta", str(norm_beta), "0, for the weight, or 1, for one plus the weight")
-    axes = None if mrope_section is None else tuple(mrope_section[1:])
-    with renaming({"v": "q_gate", "cos_sin": "cos_sin_cache", "q": "q_gate"}):
-        heads = _by_head("q_gate", q_gate, num_q_heads, 2 * head_dim)
-        rotates: dict[str, Any] = {
-            **_rotation(cos_sin_cache, True, positions),
-            "pair_axes": None if axes is None else section_axes(axes, rotary_dim, q_gate.device),
-            "norm_rounding": "after_weight",
-        }
+    counts = {"num_q_heads": num_q_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim, "rotary_dim": rotary_dim}
+    num_q, num_k, dim, rotating = [require_count(name, as_int(count)) for name, count in counts.items()]
+    with renaming({"q": "q_gate", "v": "q_gate", "cos_sin": "cos_sin_cache"}):
+        heads = heads_of("q_gate", q_gate, num_q, 2 * dim)
         results = qk_norm_rope(
-            heads[..., :head_dim],
-            _by_head("k", k, num_kv_heads, head_dim),
-            heads[..., head_dim:],
+            heads[..., :dim],
+            heads_of("k", k, num_k, dim),
+            heads[..., dim:],
             value="copy",
             q_weight=q_weight,
             k_weight=k_weight,
             eps=eps,
             weight="one_plus" if norm_beta else "plain",
             library=library,
-            **(rotates if rotary_dim else {}),
+            **_gate_rotation(cos_sin_cache, positions, rotating, mrope_section, q_gate.device),
         )
     q_out, k_out, gate = (result.flatten(1) for result in results)
     return q_out, k_out, gate
 
 
-def _rotation(cos_sin: Any, is_neox: bool, positions: Any) -> dict[str, Any]:
+def _gate_rotation(cos_sin: Any, positions: Any, rotary_dim: int, sections: Any, device: Any) -> dict[str, Any]:
+    """As vLLM's, it rounds heads to their dtype between the norm and the rotation."""
+    if rotary_dim == 0:
+        return {}
+    if cos_sin is None:
+        raise invalid_argument("cos_sin_cache", None, "given, as rotary_dim is not 0")
+    if cos_sin.shape[-1] != rotary_dim:
+        what = f"a tensor of shape {list(cos_sin.shape)}"
+        raise unfit_argument("cos_sin_cache", what, f"[rows, {rotary_dim}]: rotary_dim is {rotary_dim}")
+    rotation = {**_rotation(cos_sin, True, positions, "positions"), "norm_rounding": "after_weight"}
+    if sections is None:
+        return rotation
+    if not isinstance(sections, (list, tuple)):
+        raise invalid_argument("mrope_section", sections, "three numbers, or None")
+    return {**rotation, "pair_axes": section_axes("mrope_section", tuple(sections), rotary_dim, device)}
+
+
+def _rotation(cos_sin: Any, is_neox: Any, positions: Any, positions_name: str) -> dict[str, Any]:
+    rope = rope_of(is_neox)
     if cos_sin is None:
         return {}
-    return {"cos_sin": cos_sin, "positions": positions, "rope": "neox" if is_neox else "interleaved"}
-
-
-def _by_head(name: str, rows: Any, num_heads: int, head_dim: int) -> Any:
-    count = require_count(f"the heads of {name}", num_heads)
-    if rows.dim() != 2 or rows.shape[1] != count * head_dim:
-        raise unfit_argument(name, f"a tensor of shape {list(rows.shape)}", f"[num_tokens, {count * head_dim}]")
-    return rows.unflatten(1, (count, head_dim))
+    if positions is None:  # rows would be the tokens'
+        raise invalid_argument(positions_name, None, "given")
+    return {"cos_sin": cos_sin, "positions": positions, "rope": rope}

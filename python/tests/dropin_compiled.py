@@ -1,4 +1,4 @@
-"""The functions by others' signatures, and one that replaces another, in functions that torch compiles as a whole."""
+"""The functions by others' signatures, and those that replace others, in functions that torch compiles as a whole."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import normrope
 from case import DeviceCase
 from dropin_oracle import EPS, Inputs
-from normrope import sglang, tensorrt_llm, vllm
-from normrope._patch import or_original
+from normrope import plugins, sglang, tensorrt_llm, vllm
 
 DIM, COUNTS, TOKENS = 128, (4, 2, 2), 4
 
@@ -27,13 +25,7 @@ class CompileCases(DeviceCase):
         positions, positions_3 = made.positions(TOKENS), made.positions(3, TOKENS)
         axes = torch.zeros(DIM // 2, dtype=torch.int64, device=self.device)
         packed = (*COUNTS, DIM, EPS, weight, weight)
-        table = (1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
         of_tensorrt_llm = (*COUNTS, DIM, DIM, EPS, weight, weight)
-
-        def unreachable(*_: Any) -> None:
-            raise AssertionError("the original was called")
-
-        replaced = or_original(normrope.fused_qk_norm_rope)(unreachable)
 
         def in_place(run: Callable[[Tensor], None]) -> Callable[[Tensor], Tensor]:
             def layer(rows: Tensor) -> Tensor:
@@ -47,12 +39,11 @@ class CompileCases(DeviceCase):
             q, k = own[:, : 4 * DIM], own[:, 4 * DIM : 6 * DIM]
             sglang.fused_qk_norm_mrope(q, k, weight, weight, cos_sin, positions_3, axes, EPS)
 
-        def gate(rows: Tensor) -> Tensor:
-            given = (gate_weight, gate_weight, gate_cos_sin, positions, EPS, 2, 2, 256, 64, None, 1.0)
+        def gate(rows: Tensor, positions: Tensor, sections: Any) -> Tensor:
+            given = (gate_weight, gate_weight, gate_cos_sin, positions, EPS, 2, 2, 256, 64, sections, 1.0)
             return torch.cat(vllm.fused_qk_rmsnorm_rope_gate(rows[:, :1024], rows[:, :512], *given), 1)
 
         layers: dict[str, Callable[[Tensor], Tensor]] = {
-            "in the place of another": in_place(lambda own: replaced(own, *packed, *table)),
             "vLLM": in_place(lambda own: vllm.fused_qk_norm_rope(own, *packed, cos_sin, True, positions)),
             # The table is made in the trace, of numbers that the function has: one that it is given would be a symbol.
             "TensorRT-LLM": in_place(
@@ -60,11 +51,17 @@ class CompileCases(DeviceCase):
                     own, *of_tensorrt_llm, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0
                 )
             ),
+            "TensorRT-LLM's mRoPE": in_place(
+                lambda own: tensorrt_llm.fused_qk_norm_rope(
+                    own, *of_tensorrt_llm, 1e4, True, positions_3, 1.0, 0.0, 0.0, 1.0, True, True, True, 24, 16
+                )
+            ),
             "FP8": lambda rows: tensorrt_llm.fused_qk_norm_rope_to_fp8(
                 rows, *of_tensorrt_llm, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0
             ).float(),
-            "mRoPE": in_place(mrope),
-            "gate": gate,
+            "SGLang's mRoPE": in_place(mrope),
+            "gate": lambda rows: gate(rows, positions, None),
+            "gate with mRoPE": lambda rows: gate(rows, positions_3, [11, 11, 10]),
         }
         for name, layer in layers.items():
             want = layer(rows)
@@ -73,3 +70,42 @@ class CompileCases(DeviceCase):
                     torch._dynamo.reset()
                     compiled = torch.compile(layer, fullgraph=True, dynamic=dynamic, backend="aot_eager")
                     self.assertTrue(torch.equal(compiled(rows), want))
+
+    def test_a_replacement_takes_the_original_where_there_is_no_kernel(self) -> None:
+        """In a compiled function it is decided when that is traced."""
+        made = Inputs(self.device)
+        for dim in (DIM, 64):
+            rows, weight, positions = made.heads(TOKENS, 4 * dim), made.weight(dim), made.positions(TOKENS)
+            cos_sin, positions_3 = made.cos_sin(dim, torch.bfloat16), made.positions(3, TOKENS)
+            axes = torch.zeros(dim // 2, dtype=torch.int64, device=self.device)
+            gate_dim, rotary_dim = 2 * dim, 64
+            gate_weight, gate_cos_sin = made.weight(gate_dim), made.cos_sin(rotary_dim, torch.bfloat16)
+            replaced = {
+                name: replace(lambda heads, *_: heads.fill_(7))
+                for name, replace in (plugins._SGLANG | plugins._VLLM).items()
+            }
+
+            def rope(own: Tensor) -> None:
+                packed = (2, 1, 1, dim, EPS, weight, weight, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
+                replaced["fused_qk_norm_rope"](own, *packed)
+
+            def mrope(own: Tensor) -> None:
+                q, k = own[:, : 2 * dim], own[:, 2 * dim :]
+                replaced["fused_qk_norm_mrope"](q, k, weight, weight, cos_sin, positions_3, axes, EPS)
+
+            def gate(own: Tensor) -> None:
+                given = (gate_weight, gate_weight, gate_cos_sin, positions, EPS, 1, 1, gate_dim, rotary_dim, None, 1.0)
+                replaced["fused_qk_rmsnorm_rope_gate"](own[:, : 2 * gate_dim], own[:, :gate_dim], *given)
+
+            for run in (rope, mrope, gate):
+
+                def layer(rows: Tensor, run: Callable[[Tensor], None] = run) -> Tensor:
+                    own = rows * 1
+                    run(own)
+                    return own
+
+                with self.subTest(dim=dim, run=run.__name__):
+                    torch._dynamo.reset()
+                    result = torch.compile(layer, fullgraph=True, backend="aot_eager")(rows)
+                    self.assertEqual((result == 7).any().item(), dim != DIM)
+                    self.assertTrue(torch.equal(result, layer(rows)))

@@ -14,7 +14,7 @@ from built import SINGLE_ID, build
 from case import BufferCall, NormropeCase
 from normrope import _library
 from normrope._kernels import kernel_for, op_named
-from normrope._point import point_of
+from normrope._point import complete, point_of
 from reference import Style
 
 #: The grid has this, and `single` does not.
@@ -66,7 +66,9 @@ class Packed(NormropeCase):
     def test_has_ops_of_its_own(self) -> None:
         self.pack("sentences")
         os.environ["NORMROPE_LIBRARY"] = str(build("single"))
-        self.assertEqual(op_named("my_v4", "cpu").name, "my_v4")
+        op = op_named("my_only_norm", "cpu")
+        point = complete({"headDim": 64, "dtype": "bf16"}, op)
+        self.assertEqual(kernel_for(point, "cpu").id[:12], "my_only_norm")
         with self.refuses("kernel-not-found", "hold no op", "Their ops are qk_norm_rope, "):
             op_named("my_v5", "cpu")
 
@@ -77,11 +79,25 @@ class Packed(NormropeCase):
         for arch in ("sm_100", "sm_103", "sm_120"):
             self.assertEqual(kernel_for(point_of(64, 64, True, "bf16"), "cuda", arch).id[:12], "qk_norm_rope")
 
-    def test_that_is_damaged_is_an_error(self) -> None:
+    def test_that_this_machine_cannot_run_is_not_taken_and_named(self) -> None:
+        own = self.pack("tests", cpuFeatures=["flux_capacitor"])
+        with self.refuses("kernel-not-found", f"{own} was built for instructions that this CPU lacks: flux_capacitor"):
+            self.is_found()
+        os.environ["NORMROPE_LIBRARY"] = str(build())
+        self.assertTrue(self.is_found())
+
+    def test_that_is_damaged_is_not_taken_and_named(self) -> None:
         own = self.pack("tests")
         own.write_bytes(own.read_bytes()[:-1])
-        with self.refuses("library-invalid", f"{own} is not the library that"):
+        with self.refuses("kernel-not-found", f"{own} is not the library that"):
             self.is_found()
+
+    def test_without_the_op_leaves_it_to_the_cache(self) -> None:
+        self.pack("sentences")
+        shutil.copytree(build("single") / "cpu", self.cache / "jit" / SINGLE_ID / ("a" * 64))
+        for folder in (self.cache, *self.cache.rglob("*")):
+            folder.chmod(0o700)
+        self.assertEqual(kernel_for(point_of(96, 96, True, "bf16"), "cpu").id, SINGLE_ID)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ if why_unfit(torch) is not None:
 
 from dropin_cases import DropInCases
 from dropin_compiled import CompileCases
+from dropin_refused import RefusedCases
 
 
-class Cpu(DropInCases, CompileCases):
+class Cpu(DropInCases, CompileCases, RefusedCases):
     device = "cpu"
 
 
-del CompileCases, DropInCases  # they have no device
+del CompileCases, DropInCases, RefusedCases  # they have no device
 
 if __name__ == "__main__":
     unittest.main()

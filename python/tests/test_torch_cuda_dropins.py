@@ -19,12 +19,13 @@ from case import NormropeCase
 from dropin_cases import DropInCases
 from dropin_compiled import CompileCases
 from dropin_oracle import EPS, Inputs
+from dropin_refused import RefusedCases
 from normrope import vllm
 from normrope._patch import override_op
 from normrope.errors import invalid_argument
 
 
-class Cuda(DropInCases, CompileCases):
+class Cuda(DropInCases, CompileCases, RefusedCases):
     device = "cuda"
 
     def test_a_graph_reads_positions_anew(self) -> None:
@@ -100,7 +101,7 @@ class Override(NormropeCase):
             normrope.patch_vllm()
 
 
-del CompileCases, DropInCases  # they have no device
+del CompileCases, DropInCases, RefusedCases  # they have no device
 
 if __name__ == "__main__":
     unittest.main()
