@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { sha256 } from "../generator/cache/cache.js";
 import { open } from "../runtime/open.js";
 import { parseBuiltManifest } from "../runtime/read_manifest.js";
@@ -75,7 +75,7 @@ describe("two builds at once", () => {
 describe("eight ranks that need one kernel", () => {
   const id = neoxId(40);
 
-  /** The command for each rank, with a compiler that logs its runs. Where there is a file `hold`, it takes the file and stays. */
+  /** The command for each rank, with a compiler that logs its runs. Where a file `hold` is, it takes that and stays. */
   function ranks() {
     const folder = temporaryFolder();
     const [log, hold] = [join(folder, "log"), join(folder, "hold")];
@@ -106,7 +106,9 @@ describe("eight ranks that need one kernel", () => {
     expect(await soon(() => runs().length > 0 && !existsSync(hold))).toBe(true);
     const [compiler = 0, builder = 0] = (runs()[0] ?? "").split(" ").map(Number);
     process.kill(builder, "SIGKILL");
-    process.kill(compiler, "SIGKILL"); // nobody is left to do so
+    onTestFinished(() => {
+      process.kill(compiler, "SIGKILL"); // it outlives the builder, and holds up nobody
+    });
     const ended = await Promise.all(started);
     expect(ended.map(({ signal, exitCode }) => signal ?? exitCode).sort()).toEqual([
       ...Array(7).fill(0),

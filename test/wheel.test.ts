@@ -61,7 +61,11 @@ async function installed(wheel: string, name: string) {
     execa(path, args, { cwd: empty, env: { ...base, ...env }, extendEnv: false });
 }
 
-const serve = (server: "sglang" | "vllm", device: string) => ["-m", `${server}.launch_server`, device];
+/** `start` is how vLLM starts its workers. */
+const serve = (server: "sglang" | "vllm", device: string, start = "spawn") => [
+  ...["-m", `${server}.launch_server`, device],
+  start,
+];
 
 /** Checks every file of the installed wheel against its RECORD, and prints what others see of the package. */
 const EXAMINE = `
@@ -155,20 +159,24 @@ describe("a wheel for the CPU", { timeout: 600_000 }, () => {
       expect(stderr).toMatch(/WARNING .* in vLLM, .*: nothing is replaced: .*No module named 'vllm'/);
     });
 
-    it.skipIf(needsTorch !== "")(
-      `is taken by workers of vLLM, for the gate beside q${needsTorch}`,
-      async () => {
-        const { stdout, stderr } = await run(serve("vllm", "cpu"));
+    it.skipIf(needsTorch !== "").each(["spawn", "fork"])(
+      `is taken by workers of vLLM, for the gate beside q, that are started by %s${needsTorch}`,
+      async (start) => {
+        const { stdout, stderr } = await run(serve("vllm", "cpu", start));
         const [{ result, launches }] = JSON.parse(stdout);
         expect(result.gate).toEqual([[2], [2], [1]]); // one plus a weight of one
         expect(Object.values(launches)).toEqual([1]);
-        expect(
-          stderr.match(/in vLLM, process \d+ replaces torch\.ops\._C\.fused_qk_norm_rope, vllm\./g),
-        ).toHaveLength(2);
-        const off = await run(serve("vllm", "cpu"), { NORMROPE_PLUGINS: "0" });
-        expect(JSON.parse(off.stdout)).toEqual([{ result: { gate: "the original" }, launches: {} }]);
+        const replaced = stderr.match(
+          /in vLLM, process \d+ replaces torch\.ops\._C\.fused_qk_norm_rope, vllm\./g,
+        );
+        expect(replaced).toHaveLength(start === "spawn" ? 2 : 1);
       },
     );
+
+    it.skipIf(needsTorch !== "")(`is not taken by workers of vLLM where it is off${needsTorch}`, async () => {
+      const { stdout } = await run(serve("vllm", "cpu"), { NORMROPE_PLUGINS: "0" });
+      expect(JSON.parse(stdout)).toEqual([{ result: { gate: "the original" }, launches: {} }]);
+    });
   });
 });
 

@@ -36,6 +36,9 @@ export function builtManifest(
   };
 }
 
+/** The text of the manifest's file. */
+export const manifestText = (manifest: BuiltManifest) => `${JSON.stringify(manifest, undefined, 2)}\n`;
+
 /** The text of a file that every file set has. */
 export function requireFile(files: FileSet, path: string): EmittedFile {
   const file = files.find((candidate) => candidate.path === path);

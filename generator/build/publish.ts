@@ -11,6 +11,7 @@ import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME, type Target } from "..
 import { parseBuiltManifest } from "../../runtime/read_manifest.js";
 import { sha256 } from "../cache/cache.js";
 import { makeFolder, removeLeftovers, STAGED, unusable } from "../folder.js";
+import { manifestText } from "./built_manifest.js";
 import { ARCHIVE_NAME } from "./link.js";
 
 /**
@@ -26,7 +27,7 @@ export function publish(
 ): { library: string; archive: string | undefined } {
   const [library, archive] = [join(folder, LIBRARY_NAME), join(folder, ARCHIVE_NAME)];
   const contents: Contents = {
-    manifest: Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`),
+    manifest: Buffer.from(manifestText(manifest)),
     library: readFileSync(linked),
     archive: archived === undefined ? undefined : readFileSync(archived),
   };

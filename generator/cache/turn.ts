@@ -1,21 +1,24 @@
 /**
  * One process at a time for work that several want.
  *
- * In: the name of the work, how to find its result, how to make it. Out: the result. A turn is an abstract Unix socket. The
- * system removes it with its process, so a killed process holds up nobody, and nothing is left to clean up. Processes of
- * other network namespaces, such as other containers, do not see each other: they make the result twice.
+ * In: the name of the work, how to find its result, how to make it. Out: the result. A turn is an abstract Unix socket.
+ * The system removes it with its process, so a killed process holds up nobody, and nothing is left to clean up. Processes
+ * of other network namespaces, such as other containers, do not see each other: they make the result twice.
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 /** Longer than any kernel takes, and short for a process that was stopped in its turn. */
 const LONGEST_WAIT_MS = 120_000;
 
+/** Before a process asks again who has the turn. */
+const AGAIN_MS = 50;
+
 /** What a process that could not do the work tells those that wait. */
 const FAILED = "failed";
 
 /**
- * The result that is found, else the one that `make` returns. While another process makes it, this one waits. After a turn
- * that failed, or too long a wait, it makes the result without a turn.
+ * The result that is found, else the one that `make` returns. While another process makes it, this one waits. After a
+ * turn that failed, or too long a wait, it makes the result without a turn.
  */
 export async function inTurn<T>(
   name: string,
@@ -79,6 +82,7 @@ function endOfTurn(address: string, milliseconds: number): Promise<"over" | "not
     const timer = setTimeout(() => stop("not over"), Math.max(0, milliseconds));
     socket.once("data", () => stop("not over"));
     socket.once("end", () => stop("over"));
-    socket.once("error", () => stop("over")); // it ended before or while this one asked
+    // It ended before or while this one asked. If it did not, the next try is a little later.
+    socket.once("error", () => setTimeout(stop, AGAIN_MS, "over"));
   });
 }

@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { LIBRARY_NAME, MANIFEST_NAME } from "../../dsl/manifest.js";
-import { builtManifest, requireFile } from "../build/built_manifest.js";
+import { builtManifest, manifestText, requireFile } from "../build/built_manifest.js";
 import { linkInto } from "../build/link.js";
 import { compileObjects } from "../build/objects.js";
 import type { TargetCompiler } from "../build/target_compiler.js";
@@ -43,7 +43,7 @@ export async function compilePoint(request: PointRequest): Promise<JitLibrary> {
     await linkInto(folder, { compiler, objects, exports: requireFile(files, "common/exports.map") });
     const library = join(folder, LIBRARY_NAME);
     const manifest = builtManifest(files, compiler, objects, library);
-    writeFileSync(join(folder, MANIFEST_NAME), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    writeFileSync(join(folder, MANIFEST_NAME), manifestText(manifest));
     load(library);
   };
   const { folder, hit } = await cached(cacheRoot, key, kept, make, shelf);

@@ -41,7 +41,6 @@ export function metadata(project: PythonProject, version: string, readme: string
     ...project.classifiers.map((classifier) => ["Classifier", classifier] as const),
     ["Requires-Python", project["requires-python"]],
     ["Description-Content-Type", "text/markdown"],
-    ["License-File", "LICENSE"],
     ...extras.flatMap(([extra, requirements]) => [
       ["Provides-Extra", extra] as const,
       ...requirements.map((own) => ["Requires-Dist", `${own}; extra == "${extra}"`] as const),

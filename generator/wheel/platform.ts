@@ -12,7 +12,7 @@ const ARCHS: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64
 const SYSTEM_LIBRARIES =
   /^(libc\.so\.6|libm\.so\.6|libdl\.so\.2|librt\.so\.1|libpthread\.so\.0|libgcc_s\.so\.1|libstdc\+\+\.so\.6|ld-linux.*)$/;
 
-/** The newest symbols of libstdc++ on systems with a version 2.x of glibc, by the policies of auditwheel. */
+/** The newest symbols of libstdc++ where there is a version 2.x of glibc, by the policies of auditwheel. */
 const POLICIES = [
   { glibc: 17, glibcxx: 19, cxxabi: 7 },
   { glibc: 24, glibcxx: 22, cxxabi: 10 },
@@ -24,8 +24,8 @@ const POLICIES = [
 ];
 
 /**
- * The tag of a library by the output of `readelf --dynamic --version-info`. If no policy covers what the library needs, the
- * tag promises no more than the CPU.
+ * The tag of a library by the output of `readelf --dynamic --version-info`. If no policy covers what the library needs,
+ * the tag promises no more than the CPU.
  */
 export function platformTag(readelf: string, cpuArch: string = process.arch): string {
   const arch = ARCHS[cpuArch];

@@ -9,6 +9,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Zippable, zipSync } from "fflate";
 import { type BuiltManifest, LIBRARY_NAME, MANIFEST_NAME } from "../../dsl/manifest.js";
+import { manifestText } from "../build/built_manifest.js";
 import { sha256 } from "../cache/cache.js";
 import { quoted, userError } from "../diagnostics.js";
 import { COMPILER_VERSION, PACKAGE_ROOT } from "../package_root.js";
@@ -46,11 +47,7 @@ export function wheel(libraryFile: string, manifest: BuiltManifest, platform: st
       readFileSync(python(project.name, name)),
     ]),
     [`${library}/${LIBRARY_NAME}`, built],
-    [
-      `${library}/${MANIFEST_NAME}`,
-      text(`${JSON.stringify(manifest, undefined, 2)}
-`),
-    ],
+    [`${library}/${MANIFEST_NAME}`, text(manifestText(manifest))],
     [`${info}/METADATA`, text(metadata(project, version, readFileSync(python("README.md"), "utf8")))],
     [`${info}/WHEEL`, text(wheelFile(tag))],
     [`${info}/entry_points.txt`, text(entryPoints(project))],

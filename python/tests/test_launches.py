@@ -50,22 +50,28 @@ class Launches(NormropeCase):
         self.assertEqual(normrope.launches()[SINGLE_ID], before + 2)
         self.assertEqual(normrope.launches(os.getpid()), normrope.launches())
 
-    def test_a_fork_counts_its_own(self) -> None:
+    def test_a_fork_counts_its_own_and_shows_no_others(self) -> None:
         launch()
         before = normrope.launches()
-        reader, writer = os.pipe()
+        (reads, tells), (read_on, go_on) = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
-            found = [normrope.launches()]
-            launch()
-            found.append(normrope.launches())
-            os.write(writer, repr(found).encode())
+            for _ in range(2):
+                os.write(tells, f"{normrope.launches()}".encode())
+                os.read(read_on, 1)
+                launch()
             os._exit(0)
-        os.close(writer)
+        self.assertEqual(os.read(reads, 100).decode(), "{}")
+        with self.refuses("invalid-argument", f"pid is {child}, a process without counts"):
+            normrope.launches(child)
+        os.write(go_on, b".")
+        self.assertEqual(os.read(reads, 100).decode(), f"{ {SINGLE_ID: 1} }")
+        self.assertEqual(normrope.launches(child), {SINGLE_ID: 1})
+        os.write(go_on, b".")
         os.waitpid(child, 0)
-        with os.fdopen(reader) as said:
-            self.assertEqual(said.read(), repr([{}, {SINGLE_ID: 1}]))
         self.assertEqual(normrope.launches(), before)
+        for end in (reads, tells, read_on, go_on):
+            os.close(end)
 
     def test_another_process_is_read_while_it_runs(self) -> None:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

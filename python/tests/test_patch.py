@@ -121,8 +121,7 @@ class Stand(NormropeCase):
         with self.refuses("library-not-found", "there is no op to replace", JIT, "Install sglang"):
             normrope.patch_sglang()
 
-    def test_mrope_is_replaced_where_it_is(self) -> None:
-        self.module(JIT, fused_qk_norm_rope=ORIGINAL.jit_op)
+    def test_mrope_is_replaced_also_alone(self) -> None:
         module = self.module(MROPE, fused_qk_norm_mrope=ORIGINAL.mrope)
         patch = normrope.patch_sglang()
         self.addCleanup(patch.undo)

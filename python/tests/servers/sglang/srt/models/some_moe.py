@@ -31,4 +31,5 @@ class Attention:
             )
             positions = torch.zeros(1, dtype=torch.int32, device=self.device)
         fused_qk_norm_rope(qkv, 1, 1, 1, DIM, 0.0, weight, weight, *rope, positions, *yarn, **extra)
-        return [int(value) for value in sorted(set(qkv if self.device == "buffers" else qkv.float().flatten().tolist()))]
+        values = qkv if self.device == "buffers" else qkv.float().flatten().tolist()
+        return [int(value) for value in sorted(set(values))]

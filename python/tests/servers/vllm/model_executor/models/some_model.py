@@ -20,6 +20,7 @@ def forward(device, head_dim=128):
     dim, rotary_dim = 256, 64
     gated, k, weight = torch.ones(1, 2 * dim, **options), torch.ones(1, dim, **options), torch.ones(dim, **options)
     cos_sin = torch.cat([torch.ones(1, rotary_dim // 2), torch.zeros(1, rotary_dim // 2)], 1).to(**options)
-    found = fused_qk_rmsnorm_rope_gate(gated, k, weight, weight, cos_sin, positions, 0.0, 1, 1, dim, rotary_dim, None, 1.0)
+    rest = (positions, 0.0, 1, 1, dim, rotary_dim, None, 1.0)
+    found = fused_qk_rmsnorm_rope_gate(gated, k, weight, weight, cos_sin, *rest)
     results["gate"] = found if isinstance(found, str) else [sorted(set(each.flatten().tolist())) for each in found]
     return results
