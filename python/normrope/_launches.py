@@ -7,9 +7,9 @@ of a CUDA graph is no call, and so not counted.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -27,8 +27,6 @@ Counter = memoryview
 
 _counters: dict[str, Counter] = {}
 _memory: mmap.mmap | None = None
-#: The file that `_memory` shows, or none.
-_file = -1
 _lock = threading.Lock()
 
 
@@ -49,28 +47,20 @@ def counter_of(kernel_id: str) -> Counter:
 
 def _new_memory() -> mmap.mmap:
     """Zeros. Where the system gives no file for them, only this process can read them."""
-    global _file
     size = _ROWS * _ROW_BYTES
     try:
-        _file = os.memfd_create(_NAME, os.MFD_CLOEXEC)  # it stays open as long as the process lives
-        os.ftruncate(_file, size)
-        return mmap.mmap(_file, size)
+        file = os.memfd_create(f"{_NAME}-{os.getpid()}", os.MFD_CLOEXEC)  # it stays open as long as the process lives
+        os.ftruncate(file, size)
     except OSError:
         return mmap.mmap(-1, size)
-
-
-def _is_ours(file: str) -> bool:
-    return os.readlink(file).startswith(f"/memfd:{_NAME} ")
+    return mmap.mmap(file, size)
 
 
 def _forget() -> None:
-    """A fork counts its own, and does not show its parent's."""
-    global _memory, _file, _lock
+    """A fork counts its own. It keeps its parent's file open, whose name has another pid."""
+    global _memory, _lock
     _counters.clear()
-    with contextlib.suppress(OSError):  # somebody may have closed it
-        if _is_ours(f"/proc/self/fd/{_file}"):
-            os.close(_file)
-    _memory, _file, _lock = None, -1, threading.Lock()
+    _memory, _lock = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -106,9 +96,12 @@ def all_launches() -> dict[int, dict[str, int]]:
 
 
 def _read(pid: int) -> dict[str, int] | None:
+    process = Path("/proc", str(pid))
     try:
-        for file in Path("/proc", str(pid), "fd").iterdir():
-            if _is_ours(str(file)):
+        own = re.search(r"^NSpid:.*\b(\d+)$", (process / "status").read_text(), re.MULTILINE)
+        link = f"/memfd:{_NAME}-{own[1] if own else pid} "  # a process in a container has another pid there
+        for file in (process / "fd").iterdir():
+            if os.readlink(file).startswith(link):
                 return _parse(file.read_bytes())
     except OSError:
         pass  # it is gone, or another user's

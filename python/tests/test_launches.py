@@ -52,26 +52,27 @@ class Launches(NormropeCase):
 
     def test_a_fork_counts_its_own_and_shows_no_others(self) -> None:
         launch()
+        counter = _launches.counter_of(SINGLE_ID)  # as a call that is kept holds it
         before = normrope.launches()
         (reads, tells), (read_on, go_on) = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(go_on)  # so that the child ends when this process does
             for _ in range(2):
                 os.write(tells, f"{normrope.launches()}".encode())
                 os.read(read_on, 1)
                 launch()
             os._exit(0)
+        self.addCleanup(os.waitpid, child, 0)
+        for end in (reads, tells, read_on, go_on):
+            self.addCleanup(os.close, end)
         self.assertEqual(os.read(reads, 100).decode(), "{}")
         with self.refuses("invalid-argument", f"pid is {child}, a process without counts"):
             normrope.launches(child)
         os.write(go_on, b".")
         self.assertEqual(os.read(reads, 100).decode(), f"{ {SINGLE_ID: 1} }")
         self.assertEqual(normrope.launches(child), {SINGLE_ID: 1})
-        os.write(go_on, b".")
-        os.waitpid(child, 0)
-        self.assertEqual(normrope.launches(), before)
-        for end in (reads, tells, read_on, go_on):
-            os.close(end)
+        self.assertEqual((normrope.launches(), counter[0]), (before, before[SINGLE_ID]))
 
     def test_another_process_is_read_while_it_runs(self) -> None:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -85,7 +85,7 @@ class Override(NormropeCase):
         if hasattr(torch.library, "get_kernel"):
             with self.assertLogs("normrope", "WARNING") as logged:
                 self.assertEqual((result(11), result(11), result(12, 2)), (-11, -11, -24))
-            self.assertEqual(len(logged.output), 2)
+            self.assertEqual(len(logged.output), 1)
         else:
             with self.refuses("invalid-argument", "value is 11"):
                 result(11)
