@@ -52,6 +52,20 @@ describe("work that several want", () => {
     expect(await Promise.all(others)).toEqual(Array(3).fill("at last"));
   });
 
+  it("is done by each where the system has no turns", async () => {
+    const tooLong = "x".repeat(200); // for the name of a socket
+    const both = await Promise.all(
+      ["one", "other"].map((result) =>
+        inTurn(
+          tooLong,
+          () => undefined,
+          async () => result,
+        ),
+      ),
+    );
+    expect(both).toEqual(["one", "other"]);
+  });
+
   it("that takes too long is done by those that wait, too", async () => {
     const { get, runs } = work();
     const first = get();

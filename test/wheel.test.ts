@@ -1,11 +1,14 @@
 /** A wheel as its users take it: installed where neither Node nor a compiler is, and loaded by servers' workers. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Target } from "../dsl/manifest.js";
-import { normrope, useSharedCache } from "./cli_helpers.js";
+import { readBuiltManifest } from "../generator/build/publish.js";
+import { wheel as packWheel } from "../generator/wheel/wheel.js";
+import { normrope, setEnv, useSharedCache } from "./cli_helpers.js";
+import { compilerThat } from "./cli_process.js";
 import { nvcc } from "./fixture.js";
 import { writeFiles } from "./helpers.js";
 import { PYTHON_FOLDER, python } from "./python.js";
@@ -62,10 +65,8 @@ async function installed(wheel: string, name: string) {
 }
 
 /** `start` is how vLLM starts its workers. */
-const serve = (server: "sglang" | "vllm", device: string, start = "spawn") => [
-  ...["-m", `${server}.launch_server`, device],
-  start,
-];
+const serve = (server: "sglang" | "vllm", device: string, start?: "spawn" | "fork") =>
+  ["-m", `${server}.launch_server`, device, start ?? []].flat();
 
 /** Checks every file of the installed wheel against its RECORD, and prints what others see of the package. */
 const EXAMINE = `
@@ -101,6 +102,26 @@ describe("a wheel for the CPU", { timeout: 600_000 }, () => {
     const again = await makeWheel("cpu", "again");
     expect(basename(again.wheel)).toBe(basename(made.wheel));
     expect(readFileSync(again.wheel).equals(readFileSync(made.wheel))).toBe(true);
+  });
+
+  it("is not made of a library that another build has put in its place", () => {
+    const manifest = readBuiltManifest(join(dirname(CONFIG), "build"), "cpu");
+    if (manifest === undefined) throw new Error("there is no manifest");
+    const other = join(root, "other.so");
+    writeFiles(root, { "other.so": "another library" });
+    expect(() => packWheel(other, manifest, "linux_x86_64")).toThrow(
+      `[stale-output]: another build has replaced ${other} meanwhile`,
+    );
+  });
+
+  it("has the same tag in whatever language the machine speaks", async () => {
+    writeFiles(root, {
+      french: '#!/bin/sh\n[ "$LC_ALL" = C ] && exec readelf "$@"\necho "Nom: GLIBC_2.4"\n',
+    });
+    chmodSync(join(root, "french"), 0o755);
+    setEnv("LC_ALL", "fr_FR.UTF-8");
+    setEnv("CXX", compilerThat(["*print-prog-name=readelf*", `echo '${join(root, "french")}'; exit`]));
+    expect((await makeWheel("cpu", "spoken")).platform).toBe(made.platform);
   });
 
   describe.skipIf(!hasVenv)(`installed${needs}`, () => {
@@ -159,7 +180,7 @@ describe("a wheel for the CPU", { timeout: 600_000 }, () => {
       expect(stderr).toMatch(/WARNING .* in vLLM, .*: nothing is replaced: .*No module named 'vllm'/);
     });
 
-    it.skipIf(needsTorch !== "").each(["spawn", "fork"])(
+    it.skipIf(needsTorch !== "").each(["spawn", "fork"] as const)(
       `is taken by workers of vLLM, for the gate beside q, that are started by %s${needsTorch}`,
       async (start) => {
         const { stdout, stderr } = await run(serve("vllm", "cpu", start));

@@ -23,6 +23,7 @@ describe("a platform tag", () => {
     ["of a glibc between policies is that glibc", SYSTEM, ["GLIBC_2.36"], "manylinux_2_36_x86_64"],
     ["promises nothing of a libstdc++ that no policy knows", SYSTEM, ["GLIBCXX_3.4.99"], "linux_x86_64"],
     ["promises nothing where other libraries are needed", [...SYSTEM, "libtbb.so.12"], [], "linux_x86_64"],
+    ["promises nothing where readelf named no glibc", SYSTEM, [], "linux_x86_64"],
     ["promises nothing where readelf said nothing", [], [], "linux_x86_64"],
   ])("%s", (_, libraries, versions, tag) => {
     expect(platformTag(needs(libraries, versions), "x64")).toBe(tag);
@@ -39,8 +40,7 @@ describe("the texts that pip reads", () => {
   const project = parseProject(toml);
 
   it("have every field of pyproject.toml", () => {
-    const urls = { Source: "https://example.org" };
-    const lines = metadata({ ...project, urls }, "1.2.3+cpu.abc", "# A title\n").split("\n");
+    const lines = metadata(project, "1.2.3+cpu.abc", "# A title\n").split("\n");
     expect(lines.slice(0, 4)).toEqual([
       "Metadata-Version: 2.1",
       "Name: normrope",
@@ -50,7 +50,6 @@ describe("the texts that pip reads", () => {
     expect(lines.slice(-3)).toEqual(["", "# A title", ""]);
     for (const line of [
       "License: Apache-2.0",
-      "Project-URL: Source, https://example.org",
       "Requires-Python: >=3.10",
       "Provides-Extra: torch",
       'Requires-Dist: torch>=2.4; extra == "torch"',

@@ -44,8 +44,9 @@ export async function archiveInto(folder: string, request: LinkRequest): Promise
 
 /** The libraries and the versions of their symbols that a library needs, in the words of readelf. */
 export async function neededBy(library: string, { hostPath }: TargetCompiler): Promise<string> {
+  const env = { LC_ALL: "C" }; // the words that others look for
   const run = (path: string, args: readonly string[]) =>
-    runCompiler({ path, args, cwd: dirname(library), name: LIBRARY_NAME });
+    runCompiler({ path, args, cwd: dirname(library), name: LIBRARY_NAME, env });
   const readelf = await run(hostPath, ["-print-prog-name=readelf"]);
   return run(readelf.trim(), ["--wide", "--dynamic", "--version-info", LIBRARY_NAME]);
 }

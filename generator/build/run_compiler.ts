@@ -29,9 +29,9 @@ const PASSED_ON = ["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH"];
  * Temporary files go into the folder of the run. It is removed with them if the compiler is killed, and its name is safe in the
  * shell lines by which nvcc runs its tools.
  */
-function compilerEnvironment(): NodeJS.ProcessEnv {
+function compilerEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => PASSED_ON.includes(name));
-  return { ...Object.fromEntries(kept), TMPDIR: "." };
+  return { ...Object.fromEntries(kept), ...own, TMPDIR: "." };
 }
 
 export interface CompilerRun {
@@ -42,6 +42,8 @@ export interface CompilerRun {
   /** The purpose of the run, for messages. */
   readonly name: string;
   readonly timeoutSeconds?: number | undefined;
+  /** Variables of this run. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /**
@@ -87,10 +89,10 @@ interface Ended {
   readonly output: string;
 }
 
-async function start({ path, args, cwd }: CompilerRun, timeoutSeconds: number): Promise<Ended> {
+async function start({ path, args, cwd, env = {} }: CompilerRun, timeoutSeconds: number): Promise<Ended> {
   const subprocess = execa(path, args, {
     ...{ stdin: "ignore", all: true, buffer: false, reject: false, detached: true },
-    ...{ cwd, env: compilerEnvironment(), extendEnv: false },
+    ...{ cwd, env: compilerEnvironment(env), extendEnv: false },
   });
   const guard = guardGroup(subprocess, subprocess.all, timeoutSeconds);
   try {

@@ -82,7 +82,7 @@ function endOfTurn(address: string, milliseconds: number): Promise<"over" | "not
     const timer = setTimeout(() => stop("not over"), Math.max(0, milliseconds));
     socket.once("data", () => stop("not over"));
     socket.once("end", () => stop("over"));
-    // It ended before or while this one asked. If it did not, the next try is a little later.
+    // The other process has just ended, or has a socket that does not answer: then asking at once would go on for ever.
     socket.once("error", () => setTimeout(stop, AGAIN_MS, "over"));
   });
 }

@@ -1,4 +1,5 @@
 /** `normrope wheel`: builds a config's library, and packs it with the Python package into a wheel. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import { chosenTarget } from "../../runtime/open.js";
@@ -30,7 +31,7 @@ export function registerWheel(cli: Argv, io: Io): Argv {
     async ({ config, target, arch, out, json }) => {
       const chosen = chosenTarget(target);
       const compiler = await compilerFor(chosen, archsOf(arch, chosen));
-      if (out !== undefined) requireFolder(out, []);
+      if (out !== undefined && existsSync(out)) requireFolder(out, []); // before the work
       const { files } = await emitProject(config, io);
       const { library, manifest } = await buildProject(config, files, compiler, io);
       const folder = out ?? join(projectFolders(config).build, "wheel");

@@ -39,11 +39,7 @@ export function platformTag(readelf: string, cpuArch: string = process.arch): st
   };
   const [glibc, glibcxx, cxxabi] = [newest("GLIBC_2"), newest("GLIBCXX_3\\.4"), newest("CXXABI_1\\.3")];
   const policy = POLICIES.find((each) => glibcxx <= each.glibcxx && cxxabi <= each.cxxabi);
-  if (
-    libraries.length === 0 ||
-    policy === undefined ||
-    !libraries.every((name) => SYSTEM_LIBRARIES.test(name))
-  ) {
+  if (glibc === 0 || policy === undefined || !libraries.every((name) => SYSTEM_LIBRARIES.test(name))) {
     return `linux_${arch}`;
   }
   return `manylinux_2_${Math.max(glibc, policy.glibc)}_${arch}`;

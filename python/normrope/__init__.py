@@ -4,6 +4,7 @@ In: what docs/python.md describes. Out: the public names. Importing needs neithe
 imported before, its ops are registered at once.
 """
 
+from . import sglang, tensorrt_llm, vllm
 from ._dispatch import find_torch_op
 from ._fused import fused_qk_norm_rope
 from ._launches import launches
@@ -31,6 +32,9 @@ __all__ = [
     "patch_vllm",
     "qk_norm_rope",
     "qk_norm_rope_",
+    "sglang",
+    "tensorrt_llm",
+    "vllm",
     "why_not",
 ]
 

@@ -73,7 +73,7 @@ def fused_qk_norm_rope(
         rotary_dim: Leading elements of a head that rotate; default `head_dim`.
         dtype: "bf16" or "f16", for plain buffers of bit patterns, whose type does not tell.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
-            `./build`. What it lacks comes from the cache, or is compiled into it.
+            `./build`. What it lacks comes from a wheel's own library or the cache, or is compiled.
 
     Raises:
         NormropeError: `invalid-argument`, `kernel-not-found`, `compile-failed`, `library-not-found`, `library-invalid`,

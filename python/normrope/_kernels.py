@@ -11,7 +11,7 @@ import os
 import threading
 
 from ._jit import cached_library, compiled_library
-from ._library import Kernel, Library, LibraryPath, named_library, packed_library, require_library_path
+from ._library import Kernel, Library, LibraryPath, bundled_library, named_library, require_library_path
 from ._manifest import Target
 from ._op_rules import OpRules
 from ._point import Point
@@ -44,8 +44,8 @@ def op_named(name: str, target: Target, library: LibraryPath = None) -> OpRules:
 
     Raises `kernel-not-found`, `library-not-found`, `library-invalid`, `cpu-unsupported`.
     """
-    named, (packed, unfit) = named_library(library, target), packed_library(target, "")
-    found = [each for each in (named, packed) if each is not None]
+    named, (bundled, unfit) = named_library(library, target), bundled_library(target, "")
+    found = [each for each in (named, bundled) if each is not None]
     build = f"`normrope build --target {target}`"
     op = next((op for each in found if (op := each.op(name)) is not None), None)
     if op is not None:
@@ -71,18 +71,18 @@ def _find(point: Point, target: Target, arch: str, library: LibraryPath) -> Kern
     kernel = None if named is None else named.kernel(point)
     if kernel is not None:
         return kernel
-    packed, packed_unfit = packed_library(target, arch)
-    kernel = None if packed is None else packed.kernel(point)
+    bundled, bundled_unfit = bundled_library(target, arch)
+    kernel = None if bundled is None else bundled.kernel(point)
     if kernel is not None:
         return kernel
-    found = [each for each in (named, packed) if each is not None]
-    if named is not None and not (packed is not None and packed.manifest.has_op(op)):
+    found = [each for each in (named, bundled) if each is not None]
+    if named is not None and not (bundled is not None and bundled.manifest.has_op(op)):
         named.manifest.require_op(op, named.path)
     who = f"{_shown(found)} no" if found else "no library holds a"
     reason = f"{who} kernel {'' if op.is_shipped else f'of {op.name} '}for {point}"
     if point.impossible is not None:
         raise NormropeError("kernel-not-found", reason, f"None can be made: {point.impossible}")
-    reason += f"; {packed_unfit}" if packed_unfit else ""
+    reason += f"; {bundled_unfit}" if bundled_unfit else ""
     if not op.is_shipped:
         fix = f"{point.how_to_add}: an op of your own is not compiled on first use"
         raise NormropeError("kernel-not-found", reason, fix)

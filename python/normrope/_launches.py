@@ -7,6 +7,7 @@ of a CUDA graph is no call, and so not counted.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import re
@@ -21,6 +22,8 @@ _ROW_BYTES, _COUNT_BYTES = 512, 8
 #: Those that find no row of their own are counted in the last. Memory is only taken where rows are used.
 _ROWS = 4096
 _REST = "other kernels"
+
+_MFD_CLOEXEC = 1
 
 #: A count, as a memory of one number. Python adds to it without a thread in between.
 Counter = memoryview
@@ -49,11 +52,21 @@ def _new_memory() -> mmap.mmap:
     """Zeros. Where the system gives no file for them, only this process can read them."""
     size = _ROWS * _ROW_BYTES
     try:
-        file = os.memfd_create(f"{_NAME}-{os.getpid()}", os.MFD_CLOEXEC)  # it stays open as long as the process lives
+        file = _new_file(f"{_NAME}-{os.getpid()}")  # it stays open as long as the process lives
         os.ftruncate(file, size)
-    except OSError:
+    except (OSError, AttributeError):
         return mmap.mmap(-1, size)
     return mmap.mmap(file, size)
+
+
+def _new_file(name: str) -> int:
+    """An unnamed file. Some builds of Python lack the function; the C library may have it."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+    file: int = ctypes.CDLL(None, use_errno=True).memfd_create(name.encode(), _MFD_CLOEXEC)
+    if file < 0:
+        raise OSError(ctypes.get_errno(), "memfd_create")
+    return file
 
 
 def _forget() -> None:

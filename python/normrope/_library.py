@@ -26,7 +26,7 @@ from .errors import NormropeError, invalid_argument, quoted
 LIBRARY_NAME = "libnormrope.so"
 
 #: Where a wheel has its library.
-_PACKED = Path(__file__).with_name("library")
+_BUNDLED = Path(__file__).with_name("library")
 
 #: A library file, or a folder that holds one for each target.
 LibraryPath = str | os.PathLike[str] | None
@@ -112,10 +112,10 @@ def _build_library(target: Target) -> Library | None:
     return load_library(path)
 
 
-def packed_library(target: Target, arch: str) -> tuple[Library | None, str]:
-    """The library that came in the wheel of this package, as `normrope wheel` makes it; or why it cannot be used here.
-    Neither if there is none. `arch` is the device's, if it is known."""
-    path = _PACKED / target / LIBRARY_NAME
+def bundled_library(target: Target, arch: str) -> tuple[Library | None, str]:
+    """The library that came in the wheel of this package, as `normrope wheel` makes it. Or None, and why this machine
+    cannot use it: empty if there is none. `arch` is the device's, if it is known."""
+    path = _BUNDLED / target / LIBRARY_NAME
     if not path.exists():
         return None, ""
     try:

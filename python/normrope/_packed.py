@@ -32,17 +32,17 @@ def heads_of(name: str, rows: Any, num_heads: int, head_dim: int) -> Any:
     return require_tensor(name, rows).unflatten(1, (num_heads, head_dim))
 
 
-def require_tensor(name: str, value: Any) -> Any:
+def require_tensor(name: str, value: Any, want: str = "a tensor") -> Any:
     op = find_torch_op()
     if op is None or not isinstance(value, op.Tensor):
-        raise invalid_argument(name, value, "a tensor")
+        raise invalid_argument(name, value, want)
     return value
 
 
 def _require_rows(name: str, rows: Any, counts: list[int], head_dim: int) -> None:
     shape = getattr(rows, "shape", None)
-    if shape is None:
-        raise invalid_argument(name, rows, "a tensor")
+    if shape is None or isinstance(rows, memoryview):  # which cannot be taken apart
+        raise invalid_argument(name, rows, "a tensor, or an array of numpy's")
     width = sum(counts) * head_dim
     if len(shape) != 2 or shape[1] != width:
         want = f"[num_tokens, {width}]: rows of {' + '.join(map(str, counts))} heads of {head_dim}"
@@ -58,7 +58,7 @@ def section_axes(name: str, sections: tuple[Any, ...], rotary_dim: int, device: 
         raise error.renamed({"sections": name}) from None
     if len(sections) != 3 or len(axes) != rotary_dim // 2:
         want = f"three numbers, of time, height and width, with a sum of {rotary_dim // 2}: rotary_dim / 2"
-        raise unfit_argument(name, str(list(sections)), want)
+        raise unfit_argument(name, f"{list(sections)}", want)
     if device is None:
         return axes
     from ._torch_axes import on_device

@@ -137,8 +137,7 @@ _LASTING = {"kernel-not-found", "compile-failed", "library-not-found", "library-
 def or_original(ours: Callable[..., Any], has_kernel: Callable[..., bool]) -> Replace:
     """A function that is ours, and the original for calls that ours refuses.
 
-    A trace of torch's compiler cannot catch what a compiled function will raise. It asks `has_kernel`, with the
-    arguments of the call, which to take.
+    A compiled function cannot go back. So `has_kernel`, with the arguments of the call, tells a trace which to take.
     """
 
     def replace(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +158,7 @@ def or_original(ours: Callable[..., Any], has_kernel: Callable[..., bool]) -> Re
                     reason = (error.code, error.field or error.message)
                     if reason not in said:
                         said.add(reason)
-                        log.warning("%s: the original runs where calls are like this one: %s", ours.__name__, error)
+                        log.warning("%s: the original runs instead: %s", ours.__name__, error)
             return original(*given, **named)
 
         return run

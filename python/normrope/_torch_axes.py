@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from ._torch_plan import keep_captured, require_no_capture
 from .errors import unfit_argument
 
 
-@functools.lru_cache(64)
+@functools.cache  # CUDA graphs may read them as long as the process lives
 def on_device(axes: bytes, device: Any) -> Tensor:
     """Raises `device-error` in a capture, which nothing can be brought to the device in."""
     if device.type == "cuda":
@@ -30,7 +31,8 @@ _bytes: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
 
 def as_bytes(name: str, axes: Tensor) -> Tensor:
     """Raises `invalid-argument` for what is no byte, except in a trace and a capture, where no number can be read."""
-    if torch.compiler.is_compiling():
+    has_numbers = type(axes) in (Tensor, Parameter) and not axes.is_meta
+    if torch.compiler.is_compiling() or not has_numbers:
         return axes.to(torch.uint8)
     is_captured = axes.is_cuda and torch.cuda.is_current_stream_capturing()
     # A tensor of inference mode does not tell whether it was written to.

@@ -53,7 +53,9 @@ class NormropeError(RuntimeError):
         if name is None or self.field is None:
             return self
         message, fix = (name + text.removeprefix(self.field) for text in (self.message, self.fix))
-        return NormropeError(self.code, message, fix)
+        error = NormropeError(self.code, message, fix)
+        error.field = name
+        return error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ from . import vllm as own_vllm
 from ._patch import Patch, Replace, import_modules, log, or_original, override_op, replace_in_modules
 from ._version import __version__
 from .errors import NormropeError, show
-from .support import has_kernel
 
 #: Where SGLang's functions have been, oldest first.
 SGLANG_MODULES = (
@@ -43,42 +42,17 @@ def _either(original: Callable[..., Any]) -> Callable[..., Any]:
     return can_use
 
 
-def _has_rope_kernel(
-    qkv: Any, num_heads_q: int, num_heads_k: int, num_heads_v: int, head_dim: int, eps: float, q_weight: Any,
-    k_weight: Any, base: float, is_neox: bool, position_ids: Any, factor: float, low: float, high: float,
-    attention_factor: float, rotary_dim: int | None = None,
-) -> bool:  # fmt: skip
-    return has_kernel(qkv, head_dim, is_neox, rotary_dim, q_weight)
-
-
-def _has_mrope_kernel(
-    q: Any, k: Any, q_weight: Any, k_weight: Any, cos_sin_cache: Any, positions: Any, axis_map: Any, eps: float,
-    **cache: Any,
-) -> bool:  # fmt: skip
-    key_cache = cache.get("key_cache")
-    stores = "none" if key_cache is None else "same" if key_cache.dtype == q.dtype else "e4m3"
-    rotary_dim, axes = cos_sin_cache.shape[-1], positions.shape[0]
-    return has_kernel(
-        q, q_weight.shape[0], True, rotary_dim, q_weight, cos_sin_cache, position_axes=axes, cache=stores
-    )
-
-
-def _has_gate_kernel(
-    q_gate: Any, k: Any, q_weight: Any, k_weight: Any, cos_sin_cache: Any, positions: Any, eps: float, num_q_heads: int,
-    num_kv_heads: int, head_dim: int, rotary_dim: int, mrope_section: Any = None, norm_beta: float = 0.0,
-) -> bool:  # fmt: skip
-    axes: dict[str, Any] = {"value": "copy", "weight": "one_plus" if norm_beta else "plain"}
-    if rotary_dim:
-        axes |= {"norm_rounding": "after_weight", "position_axes": 1 if mrope_section is None else 3}
-    return norm_beta in (0, 1) and has_kernel(q_gate, head_dim, True, rotary_dim, q_weight, cos_sin_cache, **axes)
+def _never(*_: Any, **__: Any) -> bool:
+    """SGLang does not call it in what it compiles."""
+    return False
 
 
 _SGLANG: dict[str, Replace] = {
-    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope, _has_rope_kernel),
-    "fused_qk_norm_mrope": or_original(own_sglang.fused_qk_norm_mrope, _has_mrope_kernel),
+    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope, own_sglang.has_rope_kernel),
+    "fused_qk_norm_mrope": or_original(own_sglang.fused_qk_norm_mrope, _never),
     "can_use_fused_qk_norm_rope": _either,
 }
-_VLLM = {"fused_qk_rmsnorm_rope_gate": or_original(own_vllm.fused_qk_rmsnorm_rope_gate, _has_gate_kernel)}
+_VLLM = {"fused_qk_rmsnorm_rope_gate": or_original(own_vllm.fused_qk_rmsnorm_rope_gate, own_vllm.has_gate_kernel)}
 
 
 def patch_sglang() -> Patch:

@@ -82,6 +82,8 @@ def has_kernel(
     if weights is None or angles is None:
         return False
     axes |= {"weight_dtype": weights} | ({"angles": angles} if rotary_dim != 0 else {})
+    # A trace may know numbers as symbols. A range makes numbers of them.
+    head_dim, rotary_dim = len(range(head_dim)), None if rotary_dim is None else len(range(rotary_dim))
     return why_not(head_dim, is_neox, heads.dtype, rotary_dim=rotary_dim, device=heads.device, **axes) is None
 
 

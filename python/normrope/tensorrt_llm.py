@@ -11,10 +11,17 @@ from typing import Any
 from ._fused import ramp_table
 from ._library import LibraryPath
 from ._packed import PACKED, columns_of, require_tensor, section_axes
-from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
-from ._rope import RopeTable
 from ._point import as_int, rope_of
-from .errors import invalid_argument, renaming, require_count, require_number, require_positive
+from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
+from .errors import (
+    invalid_argument,
+    renaming,
+    require_bool,
+    require_count,
+    require_number,
+    require_positive,
+    unfit_argument,
+)
 
 _NAMES = {**PACKED, "positions": "position_ids", "rope_table": "the RoPE table"}
 
@@ -76,9 +83,9 @@ def fused_qk_norm_rope(
     with renaming(_NAMES):
         q, k, _ = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
-        table = _table(base, rotary_dim, factor, low, high)
-        sections = (mrope_section1, mrope_section2) if use_mrope else None
-        rotation = _rotation(table, is_neox, position_ids, attention_factor, sections, getattr(qkv, "device", None))
+        yarn = (base, factor, low, high, attention_factor)
+        sections = (use_mrope, mrope_section1, mrope_section2)
+        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, sections, getattr(qkv, "device", None))
         qk_norm_rope_(qkv[:, q], qkv[:, k], head_dim=head_dim, dtype=dtype, library=library, **norm, **rotation)
 
 
@@ -114,55 +121,59 @@ def fused_qk_norm_rope_to_fp8(
     Returns:
         `[num_tokens, (num_heads_q + num_heads_k + num_heads_v) * head_dim]`, float8_e4m3fn.
     """
+    require_tensor("qkv", qkv)
     import torch
 
-    require_tensor("qkv", qkv)
     with renaming(_NAMES):
         columns = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
+        norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
+        yarn = (base, factor, low, high, attention_factor)
+        sections = (use_mrope, mrope_section1, mrope_section2)
+        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, sections, qkv.device)
         result = qkv.new_empty(qkv.shape, dtype=torch.float8_e4m3fn)
         q, k, v = (qkv[:, own] for own in columns)
         outputs = {f"{side}_out": result[:, own] for side, own in zip("qkv", columns, strict=True)}
-        norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
-        table = _table(base, rotary_dim, factor, low, high)
-        sections = (mrope_section1, mrope_section2) if use_mrope else None
-        rotation = _rotation(table, is_neox, position_ids, attention_factor, sections, qkv.device)
         qk_norm_rope(q, k, v, value="copy", head_dim=head_dim, library=library, **outputs, **norm, **rotation)
     return result
 
 
 def _norm(is_qk_norm: bool, use_gemma: bool, eps: float, q_weight: Any, k_weight: Any) -> dict[str, Any]:
+    require_bool("is_qk_norm", is_qk_norm)
+    require_bool("use_gemma", use_gemma)
     if not is_qk_norm:
         return {"norm": "none"}
     weights = {"q_weight": q_weight, "k_weight": k_weight}
     return {**weights, "eps": eps, "weight": "one_plus" if use_gemma else "plain"}
 
 
-def _table(base: float, rotary_dim: int, factor: float, low: float, high: float) -> RopeTable | None:
-    if rotary_dim == 0:
-        return None
-    numbers = {"factor": factor, "low": low, "high": high}
-    ramp = [require_number(name, value) for name, value in numbers.items()]
-    return ramp_table(require_positive("base", base), as_int(rotary_dim), *ramp)
-
-
 def _rotation(
-    table: RopeTable | None,
+    rotary_dim: int,
+    yarn: tuple[float, float, float, float, float],
     is_neox: bool,
     positions: Any,
-    attention_factor: float,
-    sections: tuple[Any, Any] | None,
+    mrope: tuple[bool, int, int],
     device: Any,
 ) -> dict[str, Any]:
+    """`yarn` are base, factor, low, high and attention_factor; `mrope` says whether there is any, and the sections."""
     rope = rope_of(is_neox)
-    if table is None:
+    use_mrope, *sections = mrope
+    require_bool("use_mrope", use_mrope)
+    if rotary_dim == 0:
         return {}
     if positions is None:
         raise invalid_argument("position_ids", None, "given")
+    base, *ramp, attention_factor = yarn
+    names = ("factor", "low", "high")
+    ramp = [require_number(name, value) for name, value in zip(names, ramp, strict=True)]
+    table = ramp_table(require_positive("base", base), as_int(rotary_dim), *ramp)
+    require_positive("attention_factor", attention_factor)
     rotation = {"rope_table": table, "rope": rope, "positions": positions, "attention_factor": attention_factor}
-    if sections is None:
+    if not use_mrope:
         return rotation
-    names = ("mrope_section1", "mrope_section2")
-    height, width = [require_count(name, as_int(count)) for name, count in zip(names, sections, strict=True)]
-    pairs = table.rotary_dim // 2
-    axes = section_axes("mrope_section1", (pairs - height - width, height, width), table.rotary_dim, device)
+    sections = [require_count(f"mrope_section{i}", as_int(count)) for i, count in enumerate(sections, 1)]
+    rest = table.rotary_dim // 2 - sum(sections)
+    if rest < 0:
+        what = f"{sections[0]}, and mrope_section2 {sections[1]}"
+        raise unfit_argument("mrope_section1", what, f"at most {rotary_dim // 2} with it: rotary_dim / 2")
+    axes = section_axes("mrope_section1", (rest, *sections), table.rotary_dim, device)
     return {**rotation, "pair_axes": axes}

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ._library import LibraryPath
-from ._packed import PACKED, columns_of, heads_of, section_axes
-from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
+from ._packed import PACKED, columns_of, heads_of, require_tensor, section_axes
 from ._point import as_int, rope_of
+from ._qk_norm_rope import qk_norm_rope, qk_norm_rope_
 from .errors import invalid_argument, renaming, require_count, unfit_argument
+from .support import has_kernel
 
 _NAMES = {**PACKED, "positions": "position_ids", "cos_sin": "cos_sin_cache"}
 
@@ -109,8 +110,7 @@ def fused_qk_rmsnorm_rope_gate(
     Raises:
         NormropeError: As `normrope.qk_norm_rope`; nothing was launched.
     """
-    if norm_beta not in (0, 1):
-        raise unfit_argument("norm_beta", str(norm_beta), "0, for the weight, or 1, for one plus the weight")
+    axes = _gate_axes(norm_beta)
     counts = {"num_q_heads": num_q_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim, "rotary_dim": rotary_dim}
     num_q, num_k, dim, rotating = [require_count(name, as_int(count)) for name, count in counts.items()]
     with renaming({"q": "q_gate", "v": "q_gate", "cos_sin": "cos_sin_cache"}):
@@ -119,28 +119,57 @@ def fused_qk_rmsnorm_rope_gate(
             heads[..., :dim],
             heads_of("k", k, num_k, dim),
             heads[..., dim:],
-            value="copy",
             q_weight=q_weight,
             k_weight=k_weight,
             eps=eps,
-            weight="one_plus" if norm_beta else "plain",
             library=library,
+            **axes,
             **_gate_rotation(cos_sin_cache, positions, rotating, mrope_section, q_gate.device),
         )
     q_out, k_out, gate = (result.flatten(1) for result in results)
     return q_out, k_out, gate
 
 
+def has_gate_kernel(
+    q_gate: Any,
+    k: Any,
+    q_weight: Any,
+    k_weight: Any,
+    cos_sin_cache: Any,
+    positions: Any,
+    eps: float,
+    num_q_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    rotary_dim: int,
+    mrope_section: Any = None,
+    norm_beta: float = 0.0,
+) -> bool:
+    """Whether there is a kernel for such a call of `fused_qk_rmsnorm_rope_gate`. A function that is being compiled may
+    ask."""
+    rotates: dict[str, Any] = {**_BETWEEN, "position_axes": 1 if mrope_section is None else 3}
+    axes = {**_gate_axes(norm_beta), **(rotates if rotary_dim else {})}
+    return has_kernel(q_gate, head_dim, True, rotary_dim, q_weight, cos_sin_cache, **axes)
+
+
+#: As vLLM's, it rounds heads to their dtype between the norm and the rotation.
+_BETWEEN = {"norm_rounding": "after_weight"}
+
+
+def _gate_axes(norm_beta: Any) -> dict[str, Any]:
+    if isinstance(norm_beta, (int, float)) and norm_beta in (0, 1):
+        return {"value": "copy", "weight": "one_plus" if norm_beta else "plain"}
+    raise invalid_argument("norm_beta", norm_beta, "0, for the weight, or 1, for one plus the weight")
+
+
 def _gate_rotation(cos_sin: Any, positions: Any, rotary_dim: int, sections: Any, device: Any) -> dict[str, Any]:
-    """As vLLM's, it rounds heads to their dtype between the norm and the rotation."""
     if rotary_dim == 0:
         return {}
-    if cos_sin is None:
-        raise invalid_argument("cos_sin_cache", None, "given, as rotary_dim is not 0")
-    if cos_sin.shape[-1] != rotary_dim:
-        what = f"a tensor of shape {list(cos_sin.shape)}"
-        raise unfit_argument("cos_sin_cache", what, f"[rows, {rotary_dim}]: rotary_dim is {rotary_dim}")
-    rotation = {**_rotation(cos_sin, True, positions, "positions"), "norm_rounding": "after_weight"}
+    want = f"[rows, {rotary_dim}], as rotary_dim is {rotary_dim}"
+    shape = require_tensor("cos_sin_cache", cos_sin, want).shape
+    if len(shape) != 2 or shape[1] != rotary_dim:
+        raise unfit_argument("cos_sin_cache", f"a tensor of shape {list(shape)}", want)
+    rotation = {**_rotation(cos_sin, True, positions, "positions"), **_BETWEEN}
     if sections is None:
         return rotation
     if not isinstance(sections, (list, tuple)):

@@ -162,6 +162,11 @@ class DropInCases(DeviceCase):
         self.assertFalse(torch.equal(first, run()))
         axes.zero_()
         self.assertTrue(torch.equal(first, run()))
+        with torch.inference_mode():  # whose tensors do not tell
+            axes = torch.zeros_like(axes)
+            self.assertTrue(torch.equal(first, run()))
+            axes.fill_(1)
+            self.assertFalse(torch.equal(first, run()))
 
     def test_sglang_axes_beyond_a_byte_are_refused(self) -> None:
         made, dim = Inputs(self.device), 128
@@ -183,6 +188,24 @@ class DropInCases(DeviceCase):
                 heads = made.heads(2, tokens, dim)
                 replaced(*heads, weight, weight, cos_sin, made.positions(3, tokens), axes, EPS)
         self.assertEqual((seen, len(logged.output)), ([1, 2, 3], 1))
+
+    def test_a_refusal_is_said_once_and_of_that_call_alone(self) -> None:
+        made, dim = Inputs(self.device), 128
+        weight, cos_sin = made.weight(dim), made.cos_sin(dim, made.dtype)
+        replaced = or_original(vllm.fused_qk_norm_rope, lambda *_: True)(lambda qkv, *_: qkv.fill_(7))
+
+        def is_original(shape: tuple[int, ...], tokens: int) -> bool:
+            qkv = made.heads(tokens, 4 * dim)
+            replaced(qkv, 2, 1, 1, dim, EPS, weight, weight, cos_sin, True, made.positions(*shape))
+            return bool((qkv == 7).all().item())
+
+        with self.assertLogs("normrope", "WARNING") as logged:
+            for tokens in (1, 2, 3):
+                self.assertTrue(is_original((3, tokens), tokens))
+                self.assertTrue(is_original((tokens + 1,), tokens))
+                self.assertFalse(is_original((tokens,), tokens))
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("position_ids", logged.output[0])
 
     def test_sglang_needs_all_of_a_cache(self) -> None:
         made, dim = Inputs(self.device), 128

@@ -72,40 +72,55 @@ class CompileCases(DeviceCase):
                     self.assertTrue(torch.equal(compiled(rows), want))
 
     def test_a_replacement_takes_the_original_where_there_is_no_kernel(self) -> None:
-        """In a compiled function it is decided when that is traced."""
-        made = Inputs(self.device)
-        for dim in (DIM, 64):
-            rows, weight, positions = made.heads(TOKENS, 4 * dim), made.weight(dim), made.positions(TOKENS)
-            cos_sin, positions_3 = made.cos_sin(dim, torch.bfloat16), made.positions(3, TOKENS)
-            axes = torch.zeros(dim // 2, dtype=torch.int64, device=self.device)
-            gate_dim, rotary_dim = 2 * dim, 64
-            gate_weight, gate_cos_sin = made.weight(gate_dim), made.cos_sin(rotary_dim, torch.bfloat16)
-            replaced = {
-                name: replace(lambda heads, *_: heads.fill_(7))
-                for name, replace in (plugins._SGLANG | plugins._VLLM).items()
-            }
+        """In a compiled function that is decided when it is traced."""
+        for dim, weight_dtype, has_kernel in (
+            (DIM, torch.bfloat16, True),
+            (DIM, torch.float32, False),
+            (64, torch.bfloat16, False),
+        ):
+            with self.subTest(dim=dim, weight_dtype=weight_dtype):
+                self.check_replacements(dim, weight_dtype, has_kernel)
 
-            def rope(own: Tensor) -> None:
-                packed = (2, 1, 1, dim, EPS, weight, weight, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
-                replaced["fused_qk_norm_rope"](own, *packed)
+    def check_replacements(self, dim: int, weight_dtype: torch.dtype, has_kernel: bool) -> None:
+        """The originals fill heads with 7."""
+        made, gate_dim = Inputs(self.device), 2 * dim
+        rows, positions = made.heads(TOKENS, 4 * dim), made.positions(TOKENS)
+        weight, gate_weight = made.weight(dim).to(weight_dtype), made.weight(gate_dim).to(weight_dtype)
+        cos_sin, positions_3 = made.cos_sin(dim, torch.bfloat16), made.positions(3, TOKENS)
+        gate_cos_sin = made.cos_sin(64, torch.bfloat16)
+        axes = torch.zeros(dim // 2, dtype=torch.int64, device=self.device)
+        replaced = {
+            name: replace(lambda heads, *_: heads.fill_(7))
+            for name, replace in (plugins._SGLANG | plugins._VLLM).items()
+        }
 
-            def mrope(own: Tensor) -> None:
-                q, k = own[:, : 2 * dim], own[:, 2 * dim :]
-                replaced["fused_qk_norm_mrope"](q, k, weight, weight, cos_sin, positions_3, axes, EPS)
+        def rope(own: Tensor) -> None:
+            packed = (2, 1, 1, dim, EPS, weight, weight, 1e4, True, positions, 1.0, 0.0, 0.0, 1.0)
+            replaced["fused_qk_norm_rope"](own, *packed)
 
-            def gate(own: Tensor) -> None:
-                given = (gate_weight, gate_weight, gate_cos_sin, positions, EPS, 1, 1, gate_dim, rotary_dim, None, 1.0)
-                replaced["fused_qk_rmsnorm_rope_gate"](own[:, : 2 * gate_dim], own[:, :gate_dim], *given)
+        def mrope(own: Tensor) -> None:
+            q, k = own[:, : 2 * dim], own[:, 2 * dim :]
+            replaced["fused_qk_norm_mrope"](q, k, weight, weight, cos_sin, positions_3, axes, EPS)
 
-            for run in (rope, mrope, gate):
+        def gate(own: Tensor) -> None:
+            given = (gate_weight, gate_weight, gate_cos_sin, positions, EPS, 1, 1, gate_dim, 64, None, 1.0)
+            result = replaced["fused_qk_rmsnorm_rope_gate"](own[:, : 2 * gate_dim], own[:, :gate_dim], *given)
+            own.copy_(result[0].repeat(1, 2) if isinstance(result, tuple) else own)
 
-                def layer(rows: Tensor, run: Callable[[Tensor], None] = run) -> Tensor:
-                    own = rows * 1
-                    run(own)
-                    return own
+        def compiled(run: Callable[[Tensor], None], dynamic: bool) -> Tensor:
+            def layer(rows: Tensor) -> Tensor:
+                own = rows * 1
+                run(own)
+                return own
 
-                with self.subTest(dim=dim, run=run.__name__):
-                    torch._dynamo.reset()
-                    result = torch.compile(layer, fullgraph=True, backend="aot_eager")(rows)
-                    self.assertEqual((result == 7).any().item(), dim != DIM)
-                    self.assertTrue(torch.equal(result, layer(rows)))
+            torch._dynamo.reset()
+            result = torch.compile(layer, fullgraph=True, dynamic=dynamic, backend="aot_eager")(rows)
+            if run is not mrope:
+                self.assertTrue(torch.equal(result, layer(rows)))
+            return result
+
+        for run in (rope, mrope, gate):
+            for dynamic in (False, True):
+                with self.subTest(run=run.__name__, dynamic=dynamic):
+                    is_original = (compiled(run, dynamic) == 7).any().item()
+                    self.assertEqual(is_original, run is mrope or not has_kernel)

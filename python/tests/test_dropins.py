@@ -85,11 +85,14 @@ class DropIns(NormropeCase):
         given = [*rows, self.weight(), self.weight(), self.cos_sin(9), positions]
         for axis_map, change, parts in (
             (axes, dict(slots=array("q", [0] * 3)), ("value is None", "given, as slots is")),
+            (axes, dict(cos_sin_cache=None), ("cos_sin_cache is None",)),
             (array("q", [300] * 64), {}, ("axis_map is", "axes, one for each pair")),
             (array("q", [0] * 63), {}, ("axis_map is a buffer of 63 elements",)),
         ):
             with self.subTest(change=change), self.refuses("invalid-argument", *parts):
-                sglang.fused_qk_norm_mrope(*given, axis_map, EPS, dtype="bf16", **change)
+                names = ("q", "k", "q_weight", "k_weight", "cos_sin_cache", "positions")
+                said = dict(zip(names, given, strict=True)) | dict(axis_map=axis_map, eps=EPS, dtype="bf16")
+                sglang.fused_qk_norm_mrope(**said | change)
 
     @needs_numpy
     def test_packed_rows(self) -> None:
@@ -122,6 +125,11 @@ class DropIns(NormropeCase):
         with self.refuses("invalid-argument", "qkv is a tensor of shape [3, 1024]", "rows of 4 + 2 + 1 heads of 128"):
             vllm.fused_qk_norm_rope(
                 rows, 4, 2, 1, DIM, EPS, self.weight(), self.weight(), self.cos_sin(1), True, array("q", [0] * 3)
+            )
+        view = shaped(self.heads(4), TOKENS, 4 * DIM)
+        with self.refuses("invalid-argument", "qkv is an object of type memoryview", "or an array of numpy's"):
+            vllm.fused_qk_norm_rope(
+                view, 2, 1, 1, DIM, EPS, self.weight(), self.weight(), self.cos_sin(1), True, array("q", [0] * 3)
             )
         with self.refuses("invalid-argument", "qkv is None"):
             tensorrt_llm.fused_qk_norm_rope(

@@ -96,6 +96,20 @@ class Launches(NormropeCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("usage: python -m normrope", done.stderr)
 
+    def test_a_python_without_memfd_create(self) -> None:
+        program = """
+import os
+del os.memfd_create
+from normrope import _launches, launches
+_launches.counter_of("kernel")[0] += 1
+print(launches() == launches(os.getpid()) == {"kernel": 1})
+_launches._forget()
+_launches.ctypes.CDLL = lambda *_, **__: object()  # a C library that lacks it, too
+_launches.counter_of("kernel")[0] += 2
+print(launches())
+"""
+        self.assertEqual(self.run_python("-c", program), "True\n{'kernel': 2}\n")
+
     def test_kernels_beyond_all_rows_are_counted_together(self) -> None:
         program = """
 from normrope import _launches, launches

@@ -14,6 +14,7 @@ from unittest import mock
 import normrope
 from built import build
 from case import NormropeCase
+from normrope._dispatch import find_torch_op
 
 OLD = "sgl_kernel"
 DEFINED = "sgl_kernel.moe"
@@ -35,6 +36,7 @@ class Stand(NormropeCase):
 
     def setUp(self) -> None:
         super().setUp()
+        find_torch_op()  # which imports modules, and these are forgotten below
         patched = mock.patch.dict(sys.modules)
         patched.start()
         self.addCleanup(patched.stop)

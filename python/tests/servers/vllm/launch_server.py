@@ -1,4 +1,4 @@
-"""As vLLM starts: plugins in the front process. A worker that is spawned loads them again; one that is forked has them."""
+"""As vLLM starts: plugins in the front process. A spawned worker loads them again; one that is forked has them."""
 
 import json
 import multiprocessing
@@ -23,7 +23,7 @@ def run_worker(device, writer):
 
 if __name__ == "__main__":
     load_general_plugins()
-    context = multiprocessing.get_context(sys.argv[2])
+    context = multiprocessing.get_context(sys.argv[2] if sys.argv[2:] else "spawn")
     reader, writer = context.Pipe(duplex=False)
     worker = context.Process(target=run_worker, args=(sys.argv[1], writer))
     worker.start()
