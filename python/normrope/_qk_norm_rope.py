@@ -124,7 +124,7 @@ def qk_norm_rope(
         pdl: Programmatic dependent launch. No kernel that may still be unfinished, back to the last ordinary launch in
             the stream, may write the weights, the biases, `pair_axes` or the table.
         library: A library file, or a folder that holds one for each target; default: `NORMROPE_LIBRARY`, else
-            `./build`. What it lacks comes from the cache, or is compiled into it.
+            `./build`. What it lacks comes from a wheel's own library or the cache, or is compiled.
 
     Returns:
         The result for each side, in order: the output that is given, else a new tensor; None for a side that is left
