@@ -22,8 +22,8 @@ def columns_of(qkv: Any, num_heads_q: Any, num_heads_k: Any, num_heads_v: Any, h
     named = {"num_heads_q": num_heads_q, "num_heads_k": num_heads_k, "num_heads_v": num_heads_v, "head_dim": head_dim}
     *counts, dim = [require_count(name, value) for name, value in named.items()]
     _require_rows("qkv", qkv, counts, dim)
-    q_end, k_end, end = (sum(counts[:count]) * dim for count in (1, 2, 3))
-    return slice(0, q_end), slice(q_end, k_end), slice(k_end, end)
+    q, k, v = counts
+    return slice(0, q * dim), slice(q * dim, (q + k) * dim), slice((q + k) * dim, (q + k + v) * dim)
 
 
 def heads_of(name: str, rows: Any, num_heads: int, head_dim: int) -> Any:

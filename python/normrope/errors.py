@@ -85,12 +85,16 @@ def require_bool(field: str, value: object) -> None:
 
 
 def require_count(field: str, value: object) -> int:
+    if type(value) is int and 0 <= value <= COUNT_MAX:  # as in nearly all calls
+        return value
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) <= COUNT_MAX:
         return int(value)
     raise invalid_argument(field, value, f"a whole number from 0 to {COUNT_MAX}")
 
 
 def require_number(field: str, value: object, want: str = "a number") -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # beyond float64
             return float(value)

@@ -48,6 +48,7 @@ const LEFT_OUT = [
   "kill",
   "python",
   "python_agrees",
+  "wheel",
 ];
 
 const RUN_TIMEOUT_MS = 900_000;
