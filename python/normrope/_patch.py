@@ -107,7 +107,7 @@ def override_op(name: str, ours: Callable[..., Any]) -> Patch | None:
     return Patch((f"torch.ops.{namespace}.{op}",), (functools.partial(_stop_overriding, name),))
 
 
-def _always(*_: Any, **__: Any) -> bool:
+def _always(_: Mapping[str, Any]) -> bool:
     """A trace does not see into an op."""
     return True
 
@@ -134,11 +134,12 @@ def import_modules(names: Iterable[str]) -> tuple[dict[str, ModuleType], list[st
 _LASTING = {"kernel-not-found", "compile-failed", "library-not-found", "library-invalid", "cpu-unsupported"}
 
 
-def or_original(ours: Callable[..., Any], has_kernel: Callable[..., bool]) -> Replace:
+def or_original(ours: Callable[..., Any], has_kernel: Callable[[Mapping[str, Any]], bool]) -> Replace:
     """A function that is ours, and the original for calls that ours refuses.
 
-    A compiled function cannot go back. So `has_kernel`, with the arguments of the call, tells a trace which to take.
+    A compiled function cannot go back. So `has_kernel`, with a call's arguments by name, tells a trace which to take.
     """
+    names = tuple(inspect.signature(ours).parameters)
 
     def replace(original: Callable[..., Any]) -> Callable[..., Any]:
         lasting: set[tuple[Any, ...]] = set()
@@ -148,7 +149,8 @@ def or_original(ours: Callable[..., Any], has_kernel: Callable[..., bool]) -> Re
         def run(*given: Any, **named: Any) -> Any:
             op = find_torch_op()
             if op is not None and op.is_compiling():
-                return (ours if has_kernel(*given, **named) else original)(*given, **named)
+                call = {**dict(zip(names, given, strict=False)), **named}
+                return (ours if has_kernel(call) else original)(*given, **named)
             if not lasting or _look(given, named) not in lasting:
                 try:
                     return ours(*given, **named)

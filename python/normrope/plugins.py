@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import sglang as own_sglang
@@ -17,6 +17,7 @@ from . import vllm as own_vllm
 from ._patch import Patch, Replace, import_modules, log, or_original, override_op, replace_in_modules
 from ._version import __version__
 from .errors import NormropeError, show
+from .support import has_kernel
 
 #: Where SGLang's functions have been, oldest first.
 SGLANG_MODULES = (
@@ -42,13 +43,17 @@ def _either(original: Callable[..., Any]) -> Callable[..., Any]:
     return can_use
 
 
-def _never(*_: Any, **__: Any) -> bool:
+def _has_rope_kernel(call: Mapping[str, Any]) -> bool:
+    return has_kernel(call["qkv"], call["head_dim"], call["is_neox"], call.get("rotary_dim"), call["q_weight"])
+
+
+def _never(_: Mapping[str, Any]) -> bool:
     """SGLang does not call it in what it compiles."""
     return False
 
 
 _SGLANG: dict[str, Replace] = {
-    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope, own_sglang.has_rope_kernel),
+    "fused_qk_norm_rope": or_original(own_sglang.fused_qk_norm_rope, _has_rope_kernel),
     "fused_qk_norm_mrope": or_original(own_sglang.fused_qk_norm_mrope, _never),
     "can_use_fused_qk_norm_rope": _either,
 }

@@ -13,32 +13,9 @@ from ._library import LibraryPath
 from ._packed import axes_as_bytes
 from ._qk_norm_rope import qk_norm_rope_
 from .errors import invalid_argument, renaming
-from .support import can_use_fused_qk_norm_rope, has_kernel
+from .support import can_use_fused_qk_norm_rope
 
 __all__ = ["can_use_fused_qk_norm_rope", "fused_qk_norm_mrope", "fused_qk_norm_rope"]
-
-
-def has_rope_kernel(
-    qkv: Any,
-    num_heads_q: int,
-    num_heads_k: int,
-    num_heads_v: int,
-    head_dim: int,
-    eps: float,
-    q_weight: Any,
-    k_weight: Any,
-    base: float,
-    is_neox: bool,
-    position_ids: Any,
-    factor: float,
-    low: float,
-    high: float,
-    attention_factor: float,
-    rotary_dim: int | None = None,
-) -> bool:
-    """Whether there is a kernel for such a call of `fused_qk_norm_rope`. A function that is being compiled may ask."""
-    return has_kernel(qkv, head_dim, is_neox, rotary_dim, q_weight)
-
 
 _NAMES = {"v": "value", "cos_sin": "cos_sin_cache", "pair_axes": "axis_map"}
 _NAMES |= {"k_cache": "key_cache", "v_cache": "value_cache"}

@@ -83,9 +83,8 @@ def fused_qk_norm_rope(
     with renaming(_NAMES):
         q, k, _ = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
-        yarn = (base, factor, low, high, attention_factor)
-        sections = (use_mrope, mrope_section1, mrope_section2)
-        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, sections, getattr(qkv, "device", None))
+        yarn, mrope = (base, factor, low, high, attention_factor), (use_mrope, mrope_section1, mrope_section2)
+        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, mrope, getattr(qkv, "device", None))
         qk_norm_rope_(qkv[:, q], qkv[:, k], head_dim=head_dim, dtype=dtype, library=library, **norm, **rotation)
 
 
@@ -127,9 +126,8 @@ def fused_qk_norm_rope_to_fp8(
     with renaming(_NAMES):
         columns = columns_of(qkv, num_heads_q, num_heads_k, num_heads_v, head_dim)
         norm = _norm(is_qk_norm, use_gemma, eps, q_weight, k_weight)
-        yarn = (base, factor, low, high, attention_factor)
-        sections = (use_mrope, mrope_section1, mrope_section2)
-        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, sections, qkv.device)
+        yarn, mrope = (base, factor, low, high, attention_factor), (use_mrope, mrope_section1, mrope_section2)
+        rotation = _rotation(rotary_dim, yarn, is_neox, position_ids, mrope, qkv.device)
         result = qkv.new_empty(qkv.shape, dtype=torch.float8_e4m3fn)
         q, k, v = (qkv[:, own] for own in columns)
         outputs = {f"{side}_out": result[:, own] for side, own in zip("qkv", columns, strict=True)}

@@ -6,6 +6,7 @@ these in their place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ._library import LibraryPath
@@ -130,26 +131,17 @@ def fused_qk_rmsnorm_rope_gate(
     return q_out, k_out, gate
 
 
-def has_gate_kernel(
-    q_gate: Any,
-    k: Any,
-    q_weight: Any,
-    k_weight: Any,
-    cos_sin_cache: Any,
-    positions: Any,
-    eps: float,
-    num_q_heads: int,
-    num_kv_heads: int,
-    head_dim: int,
-    rotary_dim: int,
-    mrope_section: Any = None,
-    norm_beta: float = 0.0,
-) -> bool:
-    """Whether there is a kernel for such a call of `fused_qk_rmsnorm_rope_gate`. A function that is being compiled may
-    ask."""
-    rotates: dict[str, Any] = {**_BETWEEN, "position_axes": 1 if mrope_section is None else 3}
-    axes = {**_gate_axes(norm_beta), **(rotates if rotary_dim else {})}
-    return has_kernel(q_gate, head_dim, True, rotary_dim, q_weight, cos_sin_cache, **axes)
+def has_gate_kernel(call: Mapping[str, Any]) -> bool:
+    """Whether there is a kernel for a call of `fused_qk_rmsnorm_rope_gate`, by the names of its arguments. A function
+    that is being compiled may ask."""
+    norm_beta = call.get("norm_beta", 0.0)
+    if norm_beta not in (0, 1):
+        return False
+    axes = _gate_axes(norm_beta)
+    if call["rotary_dim"]:
+        axes = {**axes, **_BETWEEN, "position_axes": 1 if call.get("mrope_section") is None else 3}
+    heads, q_weight, cos_sin = call["q_gate"], call["q_weight"], call["cos_sin_cache"]
+    return has_kernel(heads, call["head_dim"], True, call["rotary_dim"], q_weight, cos_sin, **axes)
 
 
 #: As vLLM's, it rounds heads to their dtype between the norm and the rotation.

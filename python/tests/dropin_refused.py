@@ -65,3 +65,4 @@ class RefusedCases(DeviceCase):
             with self.subTest(call=call.__name__, change=list(change)), self.refuses("invalid-argument", *parts):
                 call(**{**given, **change})
         self.assertTrue(torch.equal(rows, before))
+        self.assertFalse(vllm.has_gate_kernel({**of_gate, "norm_beta": 0.5}), "a trace takes the original")
