@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import unittest
 from array import array
+from pathlib import Path
 from typing import Any
 
 import normrope
 from built import SINGLE_ID, build
 from case import NormropeCase
 from normrope import _launches
+
+HAS_NAMESPACES = (
+    shutil.which("unshare") is not None
+    and subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode == 0
+)
 
 #: Launches three times, says so, and ends when its input does.
 PROGRAM = f"""
@@ -86,6 +93,17 @@ class Launches(NormropeCase):
             other.communicate()
         with self.refuses("invalid-argument", f"pid is {other.pid}, a process without counts", "python -m normrope"):
             normrope.launches(other.pid)
+
+    @unittest.skipUnless(HAS_NAMESPACES, "needs namespaces of processes, as root has")
+    def test_a_process_of_a_container_is_read_by_its_pid_here(self) -> None:
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = ["unshare", "--pid", "--fork", sys.executable, "-c", PROGRAM]
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as outer:
+            assert outer.stdout is not None
+            self.assertEqual(outer.stdout.readline(), "ready\n")
+            inner = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+            self.assertEqual([normrope.launches(int(pid)) for pid in inner], [{SINGLE_ID: 3}])
+            outer.communicate()
 
     def test_what_is_no_process_is_refused(self) -> None:
         for pid in (-1, 0, 1.5, True, "1", 2**40):
