@@ -89,7 +89,7 @@ export interface PlannedBody {
 
 /** How the fragments of a head lie over lanes. Made by `plan`. */
 export interface Layout {
-  /** A power of two. */
+  /** A power of two in the latency layout. */
   readonly lanesPerHead: number;
   readonly fragmentsPerLane: number;
   readonly headsPerWarp: number;
@@ -97,20 +97,13 @@ export interface Layout {
   readonly minBlocks: number | undefined;
 }
 
-/** How the fragments of a head lie over lanes in large batches. Bits do not depend on it. Made by `plan`. */
-export interface ThroughputLayout extends Layout {
-  /** Whether all heads of a task are copied to shared memory before anything is used. */
-  readonly isStaged: boolean;
-  /** Taken from this load on: rounds of 16 bytes a lane, over the warps that the device holds. */
-  readonly minLoad: number;
-}
-
 /** Everything that decides the bits of a kernel's result, and the layouts, which do not. Made by `plan`. */
 export interface KernelPlan extends Readonly<ManifestKernel>, Layout {
   readonly bodies: readonly PlannedBody[];
   /** The sides of the bodies, in the order of the kernel. */
   readonly sides: readonly Side[];
-  readonly throughput: ThroughputLayout;
+  /** The layout of large batches, whose heads are copied to shared memory before anything is used. */
+  readonly throughput: Layout;
   /** Whether each side has code of its own, with nothing indexed: where the sides differ by a cache. */
   readonly isBySide: boolean;
   /** Pairs that rotate. */

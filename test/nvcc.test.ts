@@ -55,7 +55,9 @@ function largest(plans: readonly KernelPlan[]): KernelPlan[] {
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
   return plans.filter(
-    (plan) => pairs(plan) >= 8 && isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput.isStaged}`),
+    (plan) =>
+      pairs(plan) >= 8 &&
+      isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput.lanesPerHead < plan.lanesPerHead}`),
   );
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ConfigPoint, KernelPlan, Layout } from "../generator/ir.js";
 import { readShippedOp } from "../generator/op_file.js";
 import { compile } from "../generator/pipeline.js";
-import { plan } from "../generator/plan/plan.js";
+import { idleLanes, plan } from "../generator/plan/plan.js";
 import { CONFIG_FILES, DEFAULTS } from "./helpers.js";
 
 const op = readShippedOp();
@@ -31,20 +31,23 @@ function problemOf(planned: KernelPlan): string | undefined {
   if (![1, 2, 4, 8, 16, 32].includes(lanesPerHead)) return `${lanesPerHead} lanes`;
   if (lanesPerHead * fragmentsPerLane < fragments) return `${fragments} fragments do not fit the lanes`;
   if (lanesPerHead * (fragmentsPerLane - 1) >= fragments) return "the last fragment of every lane is empty";
-  if (fragmentsPerLane > 1 && lanesPerHead < WARP_LANES) return "lanes loop where more lanes are free";
+  if (fragmentsPerLane > 1 && lanesPerHead < WARP_LANES && (fragmentsPerLane !== 3 || vectorElements > 2))
+    return "lanes loop where more lanes are free";
   if (lanesPerHead > 1 && lanesPerHead / 2 >= fragments) return "half of the lanes are empty";
   if (lanesPerHead * headsPerWarp !== WARP_LANES) return `${headsPerWarp} heads do not fill the warp`;
 
   const { throughput } = planned;
-  const places = (layout: Layout) => layout.lanesPerHead * layout.fragmentsPerLane;
-  if (places(throughput) < fragments) return `${fragments} fragments do not fit the throughput layout`;
-  if (places(throughput) > places(planned)) return "the throughput layout leaves more places empty";
-  if (throughput.isStaged && (vectorElements !== 4 || places(throughput) !== places(planned)))
-    return "what is staged is no copy of 16 bytes a fragment";
-  if (throughput.lanesPerHead * throughput.headsPerWarp !== WARP_LANES)
+  if (throughput.lanesPerHead * throughput.fragmentsPerLane < fragments)
+    return `${fragments} fragments do not fit the throughput layout`;
+  if (idleLanes(throughput, fragments) > idleLanes(planned, fragments))
+    return "the throughput layout leaves more lanes idle";
+  if (throughput.headsPerWarp !== Math.floor(WARP_LANES / throughput.lanesPerHead))
     return "throughput heads do not fill the warp";
-  const sum = (layout: Layout) => layout.lanesPerHead * 2 ** Math.ceil(Math.log2(layout.fragmentsPerLane));
-  if (sum(throughput) !== sum(planned)) return "the layouts add in different orders";
+  const leaves = ({ lanesPerHead }: Layout) => 2 ** Math.ceil(Math.log2(lanesPerHead));
+  if (leaves(throughput) !== lanesPerHead || throughput.fragmentsPerLane !== fragmentsPerLane)
+    return "the layouts add in different orders";
+  if (fragmentsPerLane > 1 && throughput.lanesPerHead !== lanesPerHead)
+    return "a lane's fragments are not next to each other in the sum";
 
   const fragmentOf = new Int16Array(point.headDim).fill(-1);
   for (let j = 0; j < fragments; ++j) {
@@ -89,7 +92,7 @@ it.each(CONFIG_FILES)("lays the heads of %s over fragments and lanes", (path) =>
 
 it("takes the widest vectors of at most 4 elements that keep pairs together", () => {
   const widths = (rotaryDim: number) =>
-    ROPES.map((rope) => plan(op, { headDim: 96, rotaryDim, rope, dtype: "bf16" }).vectorElements);
+    ROPES.map((rope) => plan(op, { headDim: 128, rotaryDim, rope, dtype: "bf16" }).vectorElements);
   expect([2, 4, 6, 8, 12, 16, 46, 48, 92, 96].map(widths)).toEqual([
     [1, 4],
     [2, 4],
@@ -105,23 +108,27 @@ it("takes the widest vectors of at most 4 elements that keep pairs together", ()
 });
 
 it.each([
-  [64, { lanesPerHead: 8, fragmentsPerLane: 1, headsPerWarp: 4, isStaged: true, minLoad: 4 }],
-  [80, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8, minBlocks: 5, isStaged: false, minLoad: 1 }],
-  [112, { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2, isStaged: true, minLoad: 4 }],
-  [192, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4, minBlocks: 5, isStaged: false, minLoad: 1 }],
-  [
-    320,
-    { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2, minBlocks: 5, isStaged: false, minLoad: 1 },
-  ],
-  [
-    1024,
-    { lanesPerHead: 32, fragmentsPerLane: 4, headsPerWarp: 1, minBlocks: 4, isStaged: true, minLoad: 4 },
-  ],
+  [40, 4, 8, { lanesPerHead: 5, fragmentsPerLane: 1, headsPerWarp: 6 }],
+  [48, 2, 4, { lanesPerHead: 4, fragmentsPerLane: 3, headsPerWarp: 8 }],
+  [64, 4, 8, { lanesPerHead: 8, fragmentsPerLane: 1, headsPerWarp: 4 }],
+  [72, 4, 16, { lanesPerHead: 9, fragmentsPerLane: 1, headsPerWarp: 3 }],
+  [80, 4, 16, { lanesPerHead: 10, fragmentsPerLane: 1, headsPerWarp: 3 }],
+  [88, 2, 8, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4 }],
+  [96, 2, 8, { lanesPerHead: 8, fragmentsPerLane: 3, headsPerWarp: 4 }],
+  [112, 4, 16, { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2 }],
+  [160, 2, 16, { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2 }],
+  [192, 2, 16, { lanesPerHead: 16, fragmentsPerLane: 3, headsPerWarp: 2 }],
+  [320, 2, 32, { lanesPerHead: 32, fragmentsPerLane: 3, headsPerWarp: 1 }],
+  [512, 4, 32, { lanesPerHead: 32, fragmentsPerLane: 2, headsPerWarp: 1 }],
+  [1024, 4, 32, { lanesPerHead: 32, fragmentsPerLane: 4, headsPerWarp: 1, minBlocks: 4 }],
 ])(
-  "gives head_dim %d a throughput layout: with fewer idle lanes where there are many, otherwise staged",
-  (headDim, throughput) => {
-    const planned = plan(op, { headDim, rotaryDim: headDim, rope: "neox", dtype: "bf16" });
-    expect(planned.throughput).toEqual({ minBlocks: undefined, ...throughput });
+  "gives head_dim %d vectors of %d elements, %d lanes for few tokens, and for many those that leave the fewest idle",
+  (headDim, vectorElements, latencyLanes, throughput) => {
+    for (const rope of ROPES) {
+      const planned = plan(op, { headDim, rotaryDim: headDim, rope, dtype: "bf16" });
+      expect([planned.vectorElements, planned.lanesPerHead]).toEqual([vectorElements, latencyLanes]);
+      expect(planned.throughput).toEqual({ minBlocks: undefined, ...throughput });
+    }
   },
 );
 
@@ -187,7 +194,7 @@ it("fixes all that decides the bits of a result", () => {
     lanesPerHead: 16,
     fragmentsPerLane: 1,
     headsPerWarp: 2,
-    throughput: { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2, isStaged: true, minLoad: 4 },
+    throughput: { lanesPerHead: 16, fragmentsPerLane: 1, headsPerWarp: 2 },
     throughputHeadsPerWarp: 2,
     blockThreads: 128,
     isBySide: false,

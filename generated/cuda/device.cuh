@@ -125,20 +125,31 @@ __device__ __forceinline__ void sincos_of_turns(uint64_t turns, Position positio
   sine = approximate_sine(angle), cosine = approximate_cosine(angle);
 }
 
-// The sum over `lanes` neighbouring lanes (a power of two), in each of them. Every lane of the warp must call it.
-__device__ __forceinline__ float sum_over_lanes(float value, int lanes) {
-#pragma unroll
-  for (int distance = lanes / 2; distance > 0; distance /= 2) {
-    value += __shfl_xor_sync(0xffffffffu, value, distance);
-  }
-  return value;
-}
-
 // N rounded up to a power of two.
 template <int N>
 constexpr int POWER_OF_TWO_FROM = 2 * POWER_OF_TWO_FROM<(N + 1) / 2>;
 template <>
 constexpr int POWER_OF_TWO_FROM<1> = 1;
+
+// The sum over the lanes of a head, in each of them, as a balanced tree. Leaves beyond the last lane are `empty`. Every lane of
+// the warp must call it.
+template <uint32_t LANES>
+__device__ __forceinline__ float sum_over_lanes(float value, uint32_t lane_of_head, float empty) {
+  constexpr uint32_t LEAVES = POWER_OF_TWO_FROM<LANES>;
+  const uint32_t first_lane = threadIdx.x % 32 - lane_of_head;
+#pragma unroll
+  for (uint32_t distance = LEAVES / 2; distance > 0; distance /= 2) {
+    if (LANES == LEAVES) {
+      value += __shfl_xor_sync(0xffffffffu, value, distance);
+      continue;
+    }
+    // After the first step the lanes of the second half have the sums of those of the first.
+    const uint32_t partner = (distance == LEAVES / 2 ? lane_of_head : lane_of_head % (LEAVES / 2)) ^ distance;
+    const float other = __shfl_sync(0xffffffffu, value, first_lane + partner);
+    value += partner < LANES ? other : empty;
+  }
+  return value;
+}
 
 // The sum over a lane's fragments, as a balanced tree: the order in which lanes with one fragment each would add. Leaves beyond
 // the last fragment are `empty`.
@@ -249,12 +260,18 @@ __device__ __forceinline__ void narrow_e4m3(const float *x, Scale by, uint32_t &
   v = low | uint32_t{high} << 16;
 }
 
-// Four neighbouring elements as two interleaved pairs (a, b).
+// Neighbouring elements as interleaved pairs (a, b): four are two pairs, two are one.
 
 __device__ __forceinline__ void widen_pairs_bf16(uint2 v, float *a, float *b) {
   float x[4];
   widen_bf16(v, x);
   a[0] = x[0], b[0] = x[1], a[1] = x[2], b[1] = x[3];
+}
+
+__device__ __forceinline__ void widen_pairs_bf16(uint32_t v, float *a, float *b) {
+  float x[2];
+  widen_bf16(v, x);
+  a[0] = x[0], b[0] = x[1];
 }
 
 __device__ __forceinline__ void widen_pairs_f16(uint2 v, float *a, float *b) {
@@ -263,19 +280,37 @@ __device__ __forceinline__ void widen_pairs_f16(uint2 v, float *a, float *b) {
   a[0] = x[0], b[0] = x[1], a[1] = x[2], b[1] = x[3];
 }
 
+__device__ __forceinline__ void widen_pairs_f16(uint32_t v, float *a, float *b) {
+  float x[2];
+  widen_f16(v, x);
+  a[0] = x[0], b[0] = x[1];
+}
+
+__device__ __forceinline__ void widen_pairs_f32(float4 v, float *a, float *b) { a[0] = v.x, b[0] = v.y, a[1] = v.z, b[1] = v.w; }
+__device__ __forceinline__ void widen_pairs_f32(float2 v, float *a, float *b) { a[0] = v.x, b[0] = v.y; }
+
 __device__ __forceinline__ void narrow_pairs_bf16(const float *a, const float *b, uint2 &v) {
   const float x[4] = {a[0], b[0], a[1], b[1]};
   narrow_bf16(x, v);
 }
+
+__device__ __forceinline__ void narrow_pairs_bf16(const float *a, const float *b, uint32_t &v) { v = bf16x2_of(a[0], b[0]); }
+
+__device__ __forceinline__ void narrow_pairs_f16(const float *a, const float *b, uint2 &v) {
+  const float x[4] = {a[0], b[0], a[1], b[1]};
+  narrow_f16(x, v);
+}
+
+__device__ __forceinline__ void narrow_pairs_f16(const float *a, const float *b, uint32_t &v) { v = f16x2_of(a[0], b[0]); }
 
 __device__ __forceinline__ void narrow_pairs_e4m3(const float *a, const float *b, Scale by, uint32_t &v) {
   const float x[4] = {a[0], b[0], a[1], b[1]};
   narrow_e4m3(x, by, v);
 }
 
-__device__ __forceinline__ void narrow_pairs_f16(const float *a, const float *b, uint2 &v) {
-  const float x[4] = {a[0], b[0], a[1], b[1]};
-  narrow_f16(x, v);
+__device__ __forceinline__ void narrow_pairs_e4m3(const float *a, const float *b, Scale by, uint16_t &v) {
+  const float x[2] = {a[0], b[0]};
+  narrow_e4m3(x, by, v);
 }
 
 }  // namespace normrope

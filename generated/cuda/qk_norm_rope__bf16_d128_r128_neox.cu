@@ -29,15 +29,21 @@ __device__ __forceinline__ void widen(Vector first, Vector second, float *a, flo
 }
 
 constexpr uint32_t LEAVES = normrope::POWER_OF_TWO_FROM<FRAGMENTS>;  // partial sums of a head
+// Whether a pair rotates, and the place of neighbouring pairs among those that do, or a place that exists. Where all pairs rotate,
+// nothing is asked.
+[[maybe_unused]] __device__ __forceinline__ bool rotates(uint32_t pair) { return ROTARY_PAIRS == HEAD_DIM / 2 || pair < ROTARY_PAIRS; }
+__device__ __forceinline__ uint32_t rotated(uint32_t pair, uint32_t neighbours) {
+  return ROTARY_PAIRS == HEAD_DIM / 2 ? pair : min(pair, ROTARY_PAIRS - neighbours);
+}
 // Loads the turns of a fragment's pairs, 2 of the table at a time. A pair that passes through turns by 0.
 __device__ __forceinline__ void load_turns(const uint64_t *table, uint32_t fragment, uint64_t *turns) {
 #pragma unroll
   for (uint32_t i = 0; i < VECTOR_ELEMENTS; i += 2) {
     const uint32_t pair = pair_of(fragment, i);
-    normrope::load_turns_2(table + min(pair, ROTARY_PAIRS - 2), turns + i);
+    normrope::load_turns_2(table + rotated(pair, 2), turns + i);
 #pragma unroll
     for (uint32_t n = i; n < i + 2; ++n) {
-      if (pair >= ROTARY_PAIRS) turns[n] = 0;
+      if (!rotates(pair)) turns[n] = 0;
     }
   }
 }
@@ -67,16 +73,20 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   const uint32_t warp = block * (BLOCK_THREADS / 32) + threadIdx.x / 32;
   const uint32_t first_task = IS_FLAT ? warp * HEADS_PER_WARP : warp;
   if (first_task >= heads.num_tasks) return;
-  const uint32_t lane = threadIdx.x % 32, head_of_warp = lane / LANES_PER_HEAD;
+  // A lane behind those of the last head does as the last of these, and stores nothing.
+  const uint32_t lane = min(threadIdx.x % 32, HEADS_PER_WARP * LANES_PER_HEAD - 1);
+  const bool is_spare = lane != threadIdx.x % 32;
+  const uint32_t head_of_warp = lane / LANES_PER_HEAD, lane_of_head = lane - head_of_warp * LANES_PER_HEAD;
   const uint32_t task = IS_FLAT ? min(first_task + head_of_warp, heads.num_tasks - 1) : warp;
   const uint32_t token = divide(task, heads.by_tasks_per_token);
   const uint32_t heads_per_task = IS_FLAT ? 1 : params.heads_per_task;
   const uint32_t first_head = (task - token * heads.tasks_per_token) * heads_per_task;
   const uint32_t end_head = min(first_head + heads_per_task, heads.num_heads);
   uint32_t head = first_head + (IS_FLAT ? first_task + head_of_warp - task : head_of_warp);
-  const auto fragment_of = [&](int f) { return lane % LANES_PER_HEAD + f * LANES_PER_HEAD; };
   // A lane without a fragment loads the last one, so that no branch separates the loads.
-  const auto loaded_fragment = [&](int f) { return min(fragment_of(f), FRAGMENTS - 1); };
+  constexpr bool IS_FULL = FRAGMENTS == FRAGMENTS_PER_LANE * LANES_PER_HEAD;
+  const auto has_fragment = [&](int f) { return IS_FULL || lane_of_head + f * LANES_PER_HEAD < FRAGMENTS; };
+  const auto fragment_of = [&](int f) { return has_fragment(f) ? lane_of_head + f * LANES_PER_HEAD : FRAGMENTS - 1; };
 
   // Loads of weights and tables, which the kernel before this one does not write. Every load is issued before the first use,
   // and none is skipped: a lane without a head loads a neighbour's.
@@ -88,48 +98,47 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
 #pragma unroll
   for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
     load_turns(params.rope_table, fragment_of(f), turns + f * VECTOR_ELEMENTS);
-    first_weight[f] = load_vector<Vector>(weight, first_vector(loaded_fragment(f)));
-    second_weight[f] = load_vector<Vector>(weight, second_vector(loaded_fragment(f)));
+    first_weight[f] = load_vector<Vector>(weight, first_vector(fragment_of(f)));
+    second_weight[f] = load_vector<Vector>(weight, second_vector(fragment_of(f)));
   }
 
   if (is_dependent) wait_for_previous_kernel();
   const char *const token_in = nth(heads.in, token, heads.in_token_stride);
-  char *const token_out = nth(heads.out, token, heads.out_token_stride);
   const auto head_in = [&](uint32_t h) { return nth(token_in, min(h, end_head - 1), heads.in_head_stride); };
-  constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES;
+  const auto has_round = [&](uint32_t round) { return first_head + round * HEADS_PER_WARP < end_head; };
+  char *const token_out = nth(heads.out, token, heads.out_token_stride);
+  constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES, CHUNKS = HEAD_BYTES / 16;
+  char *out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);  // early, so that the stores need not wait
   if (IS_STAGED) {
     staged += threadIdx.x / 32 * ROUNDS_MAX * ROUND_BYTES + head_of_warp * HEAD_BYTES;
 #pragma unroll
     for (uint32_t round = 0; round < ROUNDS_MAX; ++round) {
-      const uint32_t before = round * HEADS_PER_WARP;
-      for (int f = 0; f < FRAGMENTS_PER_LANE && first_head + before < end_head; ++f) {
-        if (fragment_of(f) >= FRAGMENTS) continue;
-        copy_16_bytes(staged + round * ROUND_BYTES + 16 * fragment_of(f), head_in(head + before) + 16 * fragment_of(f));
+      const char *const in = head_in(head + round * HEADS_PER_WARP);
+      for (uint32_t n = 0; n < CHUNKS; n += LANES_PER_HEAD) {
+        const uint32_t chunk = lane_of_head + n;
+        copy_16_bytes_if(has_round(round) && chunk < CHUNKS && !is_spare, staged + round * ROUND_BYTES + 16 * chunk, in + 16 * chunk);
       }
       end_copies();
     }
   }
   Vector first[FRAGMENTS_PER_LANE], second[FRAGMENTS_PER_LANE];
-  char *out;  // computed with the loads, so that the stores need not wait
   const auto load_head = [&](uint32_t round) {
-    const char *const in = IS_STAGED ? staged + round * ROUND_BYTES : head_in(head);
-    out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
+    const char *const from = IS_STAGED ? staged + round * ROUND_BYTES : head_in(head);
+    if (!IS_STAGED) out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);
     if (IS_STAGED) {
       wait_for_copies(ROUNDS_MAX - 1 - round);
       __syncwarp();
     }
 #pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
-      first[f] = load_vector(in, first_vector(loaded_fragment(f)));
-      second[f] = load_vector(in, second_vector(loaded_fragment(f)));
+      first[f] = load_vector(from, first_vector(fragment_of(f)));
+      second[f] = load_vector(from, second_vector(fragment_of(f)));
     }
   };
   if (!IS_STAGED) load_head(0);
   float weight_a[PAIRS_PER_LANE], weight_b[PAIRS_PER_LANE];
   const Position position = load_position(params, token);
   float sine[PAIRS_PER_LANE], cosine[PAIRS_PER_LANE];
-  if (IS_STAGED) load_head(0);
-
 #pragma unroll
   for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
     widen(first_weight[f], second_weight[f], weight_a + f * VECTOR_ELEMENTS, weight_b + f * VECTOR_ELEMENTS);
@@ -137,10 +146,11 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
     for (int i = 0; i < VECTOR_ELEMENTS; ++i) {
       const int at = f * VECTOR_ELEMENTS + i;
       sincos_of_turns(turns[at], position, sine[at], cosine[at]);
-      const float factor = pair_of(fragment_of(f), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f;
+      const float factor = rotates(pair_of(fragment_of(f), i)) ? params.attention_factor : 1.0f;
       sine[at] *= factor, cosine[at] *= factor;
     }
   }
+  if (IS_STAGED) load_head(0);
 
   // Staged rounds are unrolled, so that each waits for its own copies without a branch.
 #pragma unroll IS_STAGED ? ROUNDS_MAX : 1
@@ -149,7 +159,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
     float a[PAIRS_PER_LANE], b[PAIRS_PER_LANE];
 #pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
-      if (fragment_of(f) >= FRAGMENTS) first[f] = second[f] = {};  // adds 0 to the sum
+      if (!has_fragment(f)) first[f] = second[f] = {};  // adds 0 to the sum
       widen(first[f], second[f], a + f * VECTOR_ELEMENTS, b + f * VECTOR_ELEMENTS);
     }
 
@@ -166,7 +176,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       // times the weight, while the sum is on its way
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
-      const float sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);
+      const float sum = sum_over_lanes<LANES_PER_HEAD>(sum_over_fragments(sums, eps_part), lane_of_head, eps_part);
       const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
@@ -186,31 +196,31 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
     Vector first_out[FRAGMENTS_PER_LANE], second_out[FRAGMENTS_PER_LANE];
     #pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrowed(f, first_out[f], second_out[f]);
-    const bool is_stored = head < end_head;
+    const bool is_stored = head < end_head && !is_spare;
     if (is_stored) {
     #pragma unroll
       for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
-        if (fragment_of(f) < FRAGMENTS) {
+        if (has_fragment(f)) {
           store_vector(out, first_vector(fragment_of(f)), first_out[f]);
           store_vector(out, second_vector(fragment_of(f)), second_out[f]);
         }
       }
     }
-    head += HEADS_PER_WARP;
+    head += HEADS_PER_WARP, out += HEADS_PER_WARP * heads.out_head_stride;
     if (head - head_of_warp >= end_head || (IS_STAGED && round + 1 == ROUNDS_MAX)) return;
     load_head(round + 1);
   }
 }
 
 // Runs the body of this block's side. A side with a task for each head is flat: other tasks have a warp's heads at least.
-template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_THROUGHPUT, bool IS_STAGED>
+template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_THROUGHPUT>
 __device__ __forceinline__ void run(const Params &params, char *staged, bool is_dependent) {
   const normrope::SideBlock at = normrope::side_block(params);
   const normrope::Heads &heads = params.heads[at.side];
   const bool is_flat = IS_THROUGHPUT && LANES_PER_HEAD < 32 && heads.tasks_per_token == heads.num_heads;
   if (at.side < 2) {
     if (is_flat) return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, false, true>(params, at.side, at.block, nullptr, is_dependent);
-    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_STAGED, false>(params, at.side, at.block, staged, is_dependent);
+    return run_q_and_k<LANES_PER_HEAD, FRAGMENTS_PER_LANE, IS_THROUGHPUT, false>(params, at.side, at.block, staged, is_dependent);
   }
 }
 
@@ -219,23 +229,23 @@ __device__ __forceinline__ void run(const Params &params, char *staged, bool is_
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_neox(const __grid_constant__ Params params) {
   constexpr char *staged = nullptr;
-  run<16, 1, false, false>(params, staged, false);
+  run<16, 1, false>(params, staged, false);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_neox__dependent(const __grid_constant__ Params params) {
   constexpr char *staged = nullptr;
-  run<16, 1, false, false>(params, staged, true);
+  run<16, 1, false>(params, staged, true);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_neox__throughput(const __grid_constant__ Params params) {
-  alignas(16) __shared__ char staged[BLOCK_THREADS / 16 * normrope::ROUNDS_MAX * HEAD_BYTES];
-  run<16, 1, true, true>(params, staged, false);
+  alignas(16) __shared__ char staged[BLOCK_THREADS / 32 * 2 * normrope::ROUNDS_MAX * HEAD_BYTES];
+  run<16, 1, true>(params, staged, false);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS)
     qk_norm_rope__bf16_d128_r128_neox__throughput__dependent(const __grid_constant__ Params params) {
-  alignas(16) __shared__ char staged[BLOCK_THREADS / 16 * normrope::ROUNDS_MAX * HEAD_BYTES];
-  run<16, 1, true, true>(params, staged, true);
+  alignas(16) __shared__ char staged[BLOCK_THREADS / 32 * 2 * normrope::ROUNDS_MAX * HEAD_BYTES];
+  run<16, 1, true>(params, staged, true);
 }

@@ -11,6 +11,7 @@ import { opId, parseKernelId } from "../kernel_id.js";
 import { closest } from "../load/closest.js";
 import type { Compilation } from "../pipeline.js";
 import { bytesPerHead, lanePicture, laneVectors, vectorBytes } from "../plan/lanes.js";
+import { idleLanes } from "../plan/plan.js";
 import { type Io, printJson, printTable } from "./io.js";
 import { configOption, jsonOption, projectFolders } from "./project.js";
 
@@ -81,15 +82,15 @@ function bytesText(bytes: ReturnType<typeof bytesPerHead>, hasCache: boolean): s
   return `${ofHead} a head (read and written${hasCache ? ", without outputs beside a cache" : ""}): ${ofToken} a token of ${heads} heads`;
 }
 
-function lanesText({ lanesPerHead, fragmentsPerLane }: Layout, fragments: number): string {
-  const idle = Math.floor((lanesPerHead * fragmentsPerLane - fragments) / fragmentsPerLane);
-  return `${lanesPerHead} a head with ${counted(fragmentsPerLane, "fragment")} each, ${idle} lanes left over`;
+function lanesText(layout: Layout, fragments: number): string {
+  const { lanesPerHead, fragmentsPerLane } = layout;
+  const idle = counted(idleLanes(layout, fragments), "lane");
+  return `${lanesPerHead} a head with ${counted(fragmentsPerLane, "fragment")} each, ${idle} of a warp left over`;
 }
 
 function manyText({ throughput, fragments, lanesPerHead }: KernelPlan): string {
-  if (!throughput.isStaged && throughput.lanesPerHead === lanesPerHead) return "the same";
-  if (throughput.isStaged) return "the same, with all heads of a task copied to shared memory first";
-  return lanesText(throughput, fragments);
+  const lanes = throughput.lanesPerHead === lanesPerHead ? "the same" : lanesText(throughput, fragments);
+  return `${lanes}, and all heads of a task are copied to shared memory first`;
 }
 
 function headsText({ headsPerWarp, throughput }: KernelPlan): string {

@@ -175,7 +175,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
 export function layoutsOf({ id, throughput, ...latency }: KernelPlan) {
   const named = (symbol: string) => ({ symbol, dependentSymbol: `${symbol}__dependent` });
   return [
-    { ...latency, ...named(id), isThroughput: false, isStaged: false },
+    { ...latency, ...named(id), isThroughput: false },
     { ...throughput, ...named(`${id}__throughput`), isThroughput: true },
   ];
 }
@@ -184,8 +184,8 @@ export function layoutsOf({ id, throughput, ...latency }: KernelPlan) {
 function entriesOf(plan: KernelPlan): readonly View[] {
   return layoutsOf(plan).flatMap(({ symbol, dependentSymbol, minBlocks, ...layout }) => {
     const launchBounds = minBlocks === undefined ? "BLOCK_THREADS" : `BLOCK_THREADS, ${minBlocks}`;
-    const { lanesPerHead, fragmentsPerLane, isThroughput, isStaged } = layout;
-    const common = { launchBounds, lanesPerHead, fragmentsPerLane, isThroughput, isStaged };
+    const { lanesPerHead, headsPerWarp, fragmentsPerLane, isThroughput } = layout;
+    const common = { launchBounds, lanesPerHead, headsPerWarp, fragmentsPerLane, isThroughput };
     return [
       { symbol, isDependent: false, ...common },
       { symbol: dependentSymbol, isDependent: true, ...common },

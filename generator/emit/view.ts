@@ -32,8 +32,6 @@ export function dispatchView(plans: readonly KernelPlan[], manifest: Manifest): 
       positionAxes: plan.positionAxes,
       ...takenView(plan),
       blockThreads: plan.blockThreads,
-      minLoad: plan.throughput.minLoad,
-      isStaged: plan.throughput.isStaged,
       layouts: layoutsOf(plan).map(({ symbol, dependentSymbol, headsPerWarp, fragmentsPerLane }) => ({
         symbol,
         dependentSymbol,

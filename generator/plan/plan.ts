@@ -21,7 +21,7 @@ import {
   valuesOf,
 } from "../../dsl/sides.js";
 import { internalError } from "../diagnostics.js";
-import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage, ThroughputLayout } from "../ir.js";
+import type { ConfigPoint, KernelPlan, Layout, Op, PlannedStage } from "../ir.js";
 import { kernelId } from "../kernel_id.js";
 
 const WARP_LANES = 32;
@@ -46,20 +46,13 @@ const MIN_BLOCKS = [
 const FEWEST_PAIRS = 12;
 /**
  * The same of kernels with code for each side, where ptxas takes more registers than it needs. Without it a batch of 8 MB and more
- * takes 1 % longer (H200, November 2026); one block more for e4m3 costs 2 to 15 %, as it spills.
+ * takes 1 % longer (H200, November 2026); one block more for e4m3 costs 2 to 15 %, as it spills. Sums over lanes that are no power
+ * of two take registers, too.
  */
 const MIN_BLOCKS_BY_SIDE = 10;
 const MIN_BLOCKS_BY_SIDE_E4M3 = 9;
 /** A bias, weights of float32 and roundings take as many registers as these pairs more. */
 const PAIRS_OF_MORE_INPUTS = 4;
-
-/** The loads from which staging pays: see below. */
-const STAGED_LOAD = 4;
-const STAGED_LOAD_BY_SIDE = 1.4;
-
-/** Fragments of a lane in the throughput layout, and its minimum of lanes for a head: more heads would not fill a warp. */
-const THROUGHPUT_FRAGMENTS = 3;
-const THROUGHPUT_LANES_MIN = 4;
 
 /**
  * A fragment is two vectors of V elements. Elements rotate within a fragment, so one lane holds both members of a pair. With
@@ -75,21 +68,21 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const stages = stagesAt(op.stages, point);
   const pairing = pairingOf(stages, point);
   const rotaryPairs = (pairing?.rotaryDim ?? 0) / 2;
-  const vectorElements =
+  const widest =
     pairing?.rope === "neox" ? greatestCommonDivisor(rotaryPairs, VECTOR_ELEMENTS_MAX) : VECTOR_ELEMENTS_MAX;
+  const { vectorElements, latencyLanes, throughputLanes } = geometry(headDim, widest);
   const fragments = headDim / (2 * vectorElements);
   if (!Number.isInteger(fragments))
     throw internalError("plan", `${headDim} elements make no whole fragments`, id);
   const bodies = bodiesOf(stages);
-  const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
   const inputs = kernelInputs(stages, point);
   const hasMore = callsOf(stages).some((call) => readsMore(call, point));
   const isBySide = inputs.inputs.includes("slots") && bodies.every(({ sides }) => sides.length === 1);
   const hasE4m3 = Object.values(inputs.inputDtypes).includes("e4m3");
   const fewestBlocks = isBySide ? (hasE4m3 ? MIN_BLOCKS_BY_SIDE_E4M3 : MIN_BLOCKS_BY_SIDE) : undefined;
   const morePairs = hasMore ? PAIRS_OF_MORE_INPUTS : 0;
-  const head = { fragments, vectorElements, morePairs, fewestBlocks, isBySide };
-  const throughput = throughputLayout(head, lanesPerHead);
+  const head = { fragments, vectorElements, morePairs, fewestBlocks };
+  const throughput = layoutOf(head, throughputLanes);
   return {
     id,
     op: op.name,
@@ -107,7 +100,7 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
     ...(pairing === undefined ? {} : { pairing }),
     vectorElements,
     fragments,
-    ...layoutOf(head, lanesPerHead),
+    ...layoutOf(head, latencyLanes),
     blockThreads: BLOCK_THREADS,
     isBySide,
     throughput,
@@ -130,7 +123,6 @@ interface Fragments {
   readonly morePairs: number;
   /** The minimum of blocks of a lane with few pairs, if ptxas must be told. */
   readonly fewestBlocks: number | undefined;
-  readonly isBySide: boolean;
 }
 
 function layoutOf(
@@ -142,37 +134,54 @@ function layoutOf(
   return {
     lanesPerHead,
     fragmentsPerLane,
-    headsPerWarp: WARP_LANES / lanesPerHead,
+    headsPerWarp: headsAtOnce(lanesPerHead),
     minBlocks:
       pairs < FEWEST_PAIRS
         ? pairs <= VECTOR_ELEMENTS_MAX
-          ? fewestBlocks
+          ? fewestBlocks && fewestBlocks - (powerOfTwoAtLeast(lanesPerHead) > lanesPerHead ? 1 : 0)
           : undefined
         : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
   };
 }
 
-/**
- * With one fragment a lane, 10 or 12 fragments leave 6 or 4 of 16 lanes idle, and too few loads are in flight. With three
- * fragments a lane, 4 lanes hold up to 12. H100, November 2026, head_dim 96: 16384 tokens take 1.14 times the floor with one
- * fragment a lane and 1.03 with three. 64 tokens take 1.19 and 1.31, so few tokens keep one.
- *
- * The other head dims have their heads staged: a warp asks for all heads of its task before it uses the first. H200, November
- * 2026, head_dim 128: 16384 tokens take 1.10 times the floor without and 1.03 with it. Staging costs up to 12 % below a load
- * of 4, where the L2 cache holds the batch. With code for each side it pays from 1.4 on: there 2048 tokens of 8/1/1 heads with a cache
- * take 1.14 times the floor, and 1.32 without.
- */
-function throughputLayout(head: Fragments, lanesPerHead: number): ThroughputLayout {
-  const { fragments, vectorElements, isBySide } = head;
-  const lanes = powerOfTwoAtLeast(fragments) / 4;
-  const hasIdleLanes =
-    lanes >= THROUGHPUT_LANES_MIN && lanes < lanesPerHead && lanes * THROUGHPUT_FRAGMENTS >= fragments;
-  if (hasIdleLanes) return { ...layoutOf(head, lanes), isStaged: false, minLoad: 1 };
-  // A fragment is staged as 16 bytes.
-  const isStaged = vectorElements === VECTOR_ELEMENTS_MAX;
-  const minLoad = !isStaged ? 1 : isBySide ? STAGED_LOAD_BY_SIDE : STAGED_LOAD;
-  return { ...layoutOf(head, lanesPerHead), isStaged, minLoad };
+/** Vectors, and lanes of a head. */
+interface Geometry {
+  readonly vectorElements: number;
+  readonly latencyLanes: number;
+  readonly throughputLanes: number;
 }
+
+/**
+ * As many lanes work as can: an idle lane costs as much time as a busy one (H200, November 2026).
+ *
+ *   - Few tokens wait for one head. Its lanes are a power of two, so that a sum takes the fewest instructions.
+ *   - Many tokens keep every lane busy. Where a warp has lanes for one head more, its heads have as many lanes as fragments: 10
+ *     for head_dim 80, so 30 lanes of 32 work, not 20. 16384 tokens take 1.03 times the floor, and 1.17 with 16 lanes.
+ *   - Three fragments a lane, of smaller vectors, leave fewer lanes idle where a power of two is far: all 32 work for head_dim 96
+ *     and 192, not 24. 1024 tokens take 1.07 times the floor, and 1.26 with a fragment a lane.
+ */
+function geometry(headDim: number, widest: number): Geometry {
+  const fragments = headDim / (2 * widest);
+  const latencyLanes = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));
+  const throughputLanes = headsAtOnce(fragments) > headsAtOnce(latencyLanes) ? fragments : latencyLanes;
+
+  const smaller = Math.min(widest, VECTOR_ELEMENTS_MAX / 2);
+  const more = headDim / (2 * smaller);
+  const fewerLanes = Math.min(WARP_LANES, powerOfTwoAtLeast(more) / 4);
+  return busyLanes(more, fewerLanes) > busyLanes(fragments, throughputLanes)
+    ? { vectorElements: smaller, latencyLanes: fewerLanes, throughputLanes: fewerLanes }
+    : { vectorElements: widest, latencyLanes, throughputLanes };
+}
+
+const headsAtOnce = (lanesPerHead: number) => Math.floor(WARP_LANES / lanesPerHead);
+
+/** The lanes of a warp that have work in every fragment; a lane with fewer fragments counts for the part that it has. */
+const busyLanes = (fragments: number, lanesPerHead: number) =>
+  (headsAtOnce(lanesPerHead) * fragments) / Math.ceil(fragments / lanesPerHead);
+
+/** The lanes of a warp that a layout leaves without work, rounded down. */
+export const idleLanes = ({ lanesPerHead }: Layout, fragments: number): number =>
+  Math.floor(WARP_LANES - busyLanes(fragments, lanesPerHead));
 
 /** The first elements of a fragment's two vectors: see above. */
 export function vectorsOf(
@@ -193,7 +202,7 @@ export function vectorsOf(
 function pairsAtOnce(pairing: Pairing | undefined, vectorElements: number): 1 | 2 | 4 {
   if (pairing === undefined) return 1;
   if (pairing.rope === "neox") return vectorElements as 1 | 2 | 4;
-  return pairing.rotaryDim % 4 === 0 && pairing.start % 4 === 0 ? 2 : 1;
+  return vectorElements === 4 && pairing.rotaryDim % 4 === 0 && pairing.start % 4 === 0 ? 2 : 1;
 }
 
 function planStage(call: StageCall, point: ConfigPoint): PlannedStage {

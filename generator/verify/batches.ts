@@ -85,14 +85,11 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
     every: { name: "filling", q: heads, k: heads, v: heads },
     last: [
       {
-        ...{ name: "filling, strided, with a weight for each head, YaRN and int64 positions" },
-        ...{ q: heads, k: heads, v: heads, memory: "rows with gaps", weightForEachHead: true },
+        ...{ name: "filling, strided, with YaRN and int64 positions" },
+        ...{ q: heads, k: heads, v: heads, memory: "rows with gaps" },
         ...{ hasYarn: true, hasInt64Positions: true },
       },
-      {
-        ...{ name: "filling, heads that leave lanes idle, with a weight for each head" },
-        ...{ q: heads - 1, k: 1, v: 1, weightForEachHead: true },
-      },
+      { name: "filling, heads that leave lanes idle", q: heads - 1, k: 1, v: 1 },
       { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
@@ -102,21 +99,18 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
 /** The task sizes that every device must show: one, two and four rounds. */
 const TASKS_MIN = 3;
 
-/** The latency and the throughput layout. */
-const LAYOUTS = 2;
-
 /** The branches of dispatch that were not taken, in words. */
 export function unseenBranches(entry: ManifestKernel, branches: readonly Branch[]): string[] {
-  // If heads can never share an input, each lane has one head.
+  // If heads can never share an input, each lane has one head, and only the latency layout is taken.
   const differ = SIDES.some((side) => readTensors(entry, side).some(isAlwaysForEachHead));
-  const tasksMin = differ ? 1 : TASKS_MIN;
+  const [tasksMin, layoutsMin] = differ ? [1, 1] : [TASKS_MIN, 2];
   const count = (of: (branch: Branch) => unknown) => new Set(branches.map(of)).size;
   const tasks = count(({ headsPerTask }) => headsPerTask);
   const seen = count(({ layout }) => layout);
   const missed = branches.filter(({ layout, isForThroughput }) => isForThroughput && layout === 0);
   return [
-    ...(seen === LAYOUTS ? missed.map(({ name }) => `"${name}" was not seen in the throughput layout`) : []),
-    ...(seen < LAYOUTS ? [`only ${seen} of ${LAYOUTS} layouts was seen`] : []),
+    ...(seen === 2 ? missed.map(({ name }) => `"${name}" was not seen in the throughput layout`) : []),
+    ...(seen < layoutsMin ? [`only ${seen} of ${layoutsMin} layouts was seen`] : []),
     ...(tasks < tasksMin ? [`only ${tasks} sizes of a task were seen, of ${tasksMin}`] : []),
     ...(count(({ isSliced }) => isSliced) < 2 ? ["either one slice or several were not seen"] : []),
   ];

@@ -60,10 +60,14 @@ inline float __uint_as_float(uint32_t bits) {
 }
 
 __forceinline__ float __shfl_xor_sync(uint32_t lanes, float value, int distance) {
-  return emulator::exchange(lanes, value, distance);
+  return emulator::exchange(lanes, value, threadIdx.x % 32 ^ distance, distance);
 }
 
-__forceinline__ void __syncwarp() { emulator::exchange(0xffffffffu, 0, 0); }
+__forceinline__ float __shfl_sync(uint32_t lanes, float value, uint32_t source) {
+  return emulator::exchange(lanes, value, source % 32, -1);
+}
+
+__forceinline__ void __syncwarp() { emulator::exchange(0xffffffffu, 0, threadIdx.x % 32, 0); }
 
 // The host's half.
 

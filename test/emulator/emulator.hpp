@@ -20,8 +20,9 @@ void copy_16_bytes(char *to, const char *from);
 void end_copies();
 void wait_for_copies(uint32_t groups_left);
 
-// __shfl_xor_sync, and __syncwarp with a distance of 0: returns when all `lanes` have called it from this place.
-float exchange(uint32_t lanes, float value, int distance);
+// A collective, which gives the value of the lane `source`: returns when all `lanes` have called it from this place with the same
+// distance, which is that of __shfl_xor_sync, 0 for __syncwarp, and below 0 for __shfl_sync.
+float exchange(uint32_t lanes, float value, uint32_t source, int distance);
 
 // The angle, of which the hardware is to make a sine or a cosine; reports one outside [-pi, pi].
 float reduced(float angle);

@@ -55,12 +55,21 @@ KERNEL(is_in_another_round) {
   output(params)[thread()] = sum;
 }
 
+KERNEL(shuffles_another_way) {
+  const float sum = is_at_fault() ? __shfl_sync(ALL, 1.0f, 4) : __shfl_xor_sync(ALL, 1.0f, 1);  // fault, of those that wait
+  output(params)[thread()] = sum;
+}
+
 KERNEL(is_not_named) {
   if (is_at_fault()) output(params)[thread()] = __shfl_xor_sync(ALL ^ 1u << 5, 1.0f, 1);  // fault
 }
 
 KERNEL(reads_a_lane_that_is_not_named) {
   if (is_at_fault()) output(params)[thread()] = __shfl_xor_sync(1u << 5, 1.0f, 1);  // fault
+}
+
+KERNEL(takes_from_a_lane_that_is_not_named) {
+  if (is_at_fault()) output(params)[thread()] = __shfl_sync(1u << 5, 1.0f, 7);  // fault
 }
 
 KERNEL(reads_past_the_end) {
@@ -155,7 +164,7 @@ __forceinline__ float first_of(uint32_t thread) { return reinterpret_cast<const 
 
 __forceinline__ void start_copy(const normrope::Params<2> &params, int beyond = 0) {
   const uint32_t at = 16 * threadIdx.x;
-  normrope::copy_16_bytes(staged + at + beyond, params.heads[0].in + at % BYTES);
+  normrope::copy_16_bytes_if(true, staged + at + beyond, params.heads[0].in + at % BYTES);
   normrope::end_copies();
 }
 
@@ -213,7 +222,7 @@ int main(int, char **arguments) {
     Kernel kernel;
   } kernels[] = {
       NAMED(right), NAMED(ends_before_a_collective), NAMED(takes_another_branch_to_a_collective),
-      NAMED(names_other_lanes), NAMED(is_in_another_round), NAMED(is_not_named), NAMED(reads_a_lane_that_is_not_named), NAMED(reads_past_the_end),
+      NAMED(names_other_lanes), NAMED(is_in_another_round), NAMED(shuffles_another_way), NAMED(is_not_named), NAMED(reads_a_lane_that_is_not_named), NAMED(takes_from_a_lane_that_is_not_named), NAMED(reads_past_the_end),
       NAMED(reads_half_past_the_end), NAMED(writes_before_the_start), NAMED(truncates_an_offset),
       NAMED(reads_what_is_not_aligned), NAMED(reads_what_nobody_wrote), NAMED(writes_the_element_of_another),
       NAMED(reads_what_another_wrote), NAMED(shifts_too_far), NAMED(overflows_an_offset), NAMED(indexes_past_an_array),

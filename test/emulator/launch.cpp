@@ -36,6 +36,7 @@ struct Fibre {
   const void *place;
   uint32_t others;
   float value;
+  uint32_t source;
   int distance;
   float result;
 };
@@ -91,7 +92,7 @@ std::string collective_error(uint32_t lane) {
   const Fibre &fibre = fibres[lane];
   const auto names = [&](uint32_t other) { return (fibre.others >> other & 1) != 0; };
   if (!names(lane)) return "takes part in a collective that does not name it";
-  const uint32_t source = lane ^ fibre.distance;
+  const uint32_t source = fibre.source;
   if (source >= LANES || !names(source)) return "reads lane " + std::to_string(source) + ", which its collective does not name";
   for (uint32_t other = 0; other < LANES; ++other) {
     if (!names(other)) continue;
@@ -118,7 +119,7 @@ void complete_collectives() {
     shared_synchronized();
   }
   for (uint32_t i = 0; i < LANES; ++i) {
-    if (waits(fibres[i])) fibres[i].result = fibres[i ^ fibres[i].distance].value;
+    if (waits(fibres[i])) fibres[i].result = fibres[fibres[i].source].value;
   }
   for (Fibre &fibre : fibres) {
     if (waits(fibre)) fibre.state = Fibre::READY;
@@ -183,10 +184,11 @@ void fault(const void *at, const char *format, ...) {
   _longjmp(scheduler, 1);
 }
 
-float exchange(uint32_t lanes, float value, int distance) {
+float exchange(uint32_t lanes, float value, uint32_t source, int distance) {
   running->place = __builtin_return_address(0);
   running->others = lanes;
   running->value = value;
+  running->source = source;
   running->distance = distance;
   running->state = Fibre::WAITING;
   if (_setjmp(running->where) == 0) _longjmp(scheduler, 1);

@@ -12,7 +12,9 @@ namespace normrope {
 __device__ __forceinline__ void allow_next_kernel() {}
 __device__ __forceinline__ void wait_for_previous_kernel() { emulator::wait_for_previous_kernel(); }
 
-__device__ __forceinline__ void copy_16_bytes(char *to, const char *from) { emulator::copy_16_bytes(to, from); }
+__device__ __forceinline__ void copy_16_bytes_if(bool is_wanted, char *to, const char *from) {
+  if (is_wanted) emulator::copy_16_bytes(to, from);
+}
 __device__ __forceinline__ void end_copies() { emulator::end_copies(); }
 __device__ __forceinline__ void wait_for_copies(uint32_t groups_left) { emulator::wait_for_copies(groups_left); }
 
