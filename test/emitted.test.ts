@@ -146,7 +146,10 @@ describe("emitted CUDA", () => {
     expect(instructions.map(([, instruction, operands]) => [instruction, operands])).toEqual([
       ["griddepcontrol.launch_dependents;", ' ::: "memory"'],
       ["griddepcontrol.wait;", ' ::: "memory"'],
-      ["cp.async.cg.shared.global [%0], [%1], 16;", ' ::"r"(shared), "l"(from) : "memory"'],
+      [
+        "{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16; }",
+        ' ::"r"(shared), "l"(from), "r"(wanted) : "memory"',
+      ],
       ["cp.async.commit_group;", ' ::: "memory"'],
       ...[3, 2, 1, 0].map(wait),
       ["sin.approx.ftz.f32 %0, %1;", ' : "=f"(result) : "f"(angle)'],

@@ -21,8 +21,10 @@ using Params = normrope::Params<SIDES>;
 constexpr uint32_t PAIRS_PER_VECTOR = VECTOR_ELEMENTS / 2;
 __device__ __forceinline__ uint32_t first_vector(uint32_t j) { return VECTOR_ELEMENTS * j; }
 __device__ __forceinline__ uint32_t second_vector(uint32_t j) { return HEAD_DIM / 2 + VECTOR_ELEMENTS * j; }
-__device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) {
-  return PAIRS_PER_VECTOR * j + (i < PAIRS_PER_VECTOR ? i : HEAD_DIM / 4 + i - PAIRS_PER_VECTOR);
+// A pair before the rotated ones has a number that wrapped around, which is larger than theirs.
+constexpr uint32_t PAIRS_BEFORE = 0;
+[[maybe_unused]] __device__ __forceinline__ uint32_t pair_of(uint32_t j, uint32_t i) {
+  return PAIRS_PER_VECTOR * j + (i < PAIRS_PER_VECTOR ? i : HEAD_DIM / 4 + i - PAIRS_PER_VECTOR) - PAIRS_BEFORE;
 }
 __device__ __forceinline__ void widen(Vector first, Vector second, float *a, float *b) {
   normrope::widen_pairs_bf16(first, a, b), normrope::widen_pairs_bf16(second, a + PAIRS_PER_VECTOR, b + PAIRS_PER_VECTOR);
@@ -31,7 +33,6 @@ __device__ __forceinline__ void widen(Vector first, Vector second, float *a, flo
   normrope::narrow_pairs_bf16(a, b, first), normrope::narrow_pairs_bf16(a + PAIRS_PER_VECTOR, b + PAIRS_PER_VECTOR, second);
 }
 
-constexpr uint32_t LEAVES = normrope::POWER_OF_TWO_FROM<FRAGMENTS>;  // partial sums of a head
 // Whether a pair rotates, and the place of neighbouring pairs among those that do, or a place that exists. Where all pairs rotate,
 // nothing is asked.
 [[maybe_unused]] __device__ __forceinline__ bool rotates(uint32_t pair) { return ROTARY_PAIRS == HEAD_DIM / 2 || pair < ROTARY_PAIRS; }
@@ -86,6 +87,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   const uint32_t first_head = (task - token * heads.tasks_per_token) * heads_per_task;
   const uint32_t end_head = min(first_head + heads_per_task, heads.num_heads);
   uint32_t head = first_head + (IS_FLAT ? first_task + head_of_warp - task : head_of_warp);
+  const auto has_head = [&] { return head < end_head && !is_spare; };
   // A lane without a fragment loads the last one, so that no branch separates the loads.
   constexpr bool IS_FULL = FRAGMENTS == FRAGMENTS_PER_LANE * LANES_PER_HEAD;
   const auto has_fragment = [&](int f) { return IS_FULL || lane_of_head + f * LANES_PER_HEAD < FRAGMENTS; };
@@ -168,7 +170,8 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
 
     {
       // x * rsqrt(mean(x^2) + eps)
-      const float eps_part = params.eps * (1.0f * HEAD_DIM / LEAVES);  // the eps in equal parts, which costs nothing later
+      constexpr uint32_t PARTIAL_SUMS = POWER_OF_TWO_FROM<LANES_PER_HEAD> * FRAGMENTS_PER_LANE;
+      const float eps_part = params.eps * (1.0f * HEAD_DIM / PARTIAL_SUMS);  // the eps in equal parts, which costs nothing later
       float sums[FRAGMENTS_PER_LANE];
       #pragma unroll
       for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {
@@ -179,7 +182,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
       // times the weight, while the sum is on its way
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= weight_a[i], b[i] *= weight_b[i];
-      const float sum = sum_over_lanes<LANES_PER_HEAD>(sum_over_fragments(sums, eps_part), lane_of_head, eps_part);
+      const float sum = sum_over_lanes<LANES_PER_HEAD>(sum_over_fragments(sums), lane_of_head, FRAGMENTS_PER_LANE * eps_part);
       const float scale = reciprocal_sqrt(sum * (1.0f / HEAD_DIM));
       #pragma unroll
       for (int i = 0; i < PAIRS_PER_LANE; ++i) a[i] *= scale, b[i] *= scale;
@@ -199,7 +202,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
     Vector first_out[FRAGMENTS_PER_LANE], second_out[FRAGMENTS_PER_LANE];
     #pragma unroll
     for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) narrowed(f, first_out[f], second_out[f]);
-    const bool is_stored = head < end_head && !is_spare;
+    const bool is_stored = has_head();
     if (is_stored) {
     #pragma unroll
       for (int f = 0; f < FRAGMENTS_PER_LANE; ++f) {

@@ -112,10 +112,11 @@ export const paramsType = (plan: KernelPlan): string => (hasStores(plan) ? "Stor
 
 export function cudaKernelView(op: Op, plan: KernelPlan): View {
   const { vectorElements, bodies } = plan;
-  const { pairsAtOnce, positionAxes, inputDtypes, inputs } = plan;
+  const { pairsAtOnce, positionAxes, inputDtypes } = plan;
   const cosSinDtype = inputDtypes.cos_sin ?? plan.point.dtype;
   const more = {
-    ...{ dtype: plan.point.dtype, cosSinDtype, pairsAtOnce },
+    ...{ dtype: plan.point.dtype, pairsAtOnce, positionAxes, cosSinDtype },
+    cosSinType: (cosSinDtype === "f32" ? floatVectorType : vectorType)(pairsAtOnce),
     turnsAtOnce: Math.min(pairsAtOnce, TURNS_AT_ONCE_MAX),
   };
   const sidesUpTo = (end: number) =>
@@ -124,12 +125,6 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     ...commonView(op, plan),
     vectorType: vectorType(vectorElements),
     floatVectorType: floatVectorType(vectorElements),
-    cosSinType: !inputs.includes("cos_sin")
-      ? ""
-      : cosSinDtype === "f32"
-        ? floatVectorType(pairsAtOnce)
-        : vectorType(pairsAtOnce),
-    positionAxes: positionAxes > 1 ? positionAxes : 0,
     vectorElements,
     elementBytes: FORMATS[plan.point.dtype].bytes,
     fragments: plan.fragments,
@@ -138,6 +133,7 @@ export function cudaKernelView(op: Op, plan: KernelPlan): View {
     paramsType: paramsType(plan),
     isBySide: plan.isBySide,
     sideCount: plan.sides.length,
+    pairsBefore: (plan.pairing?.start ?? 0) / 2,
     partial: plan.rotaryPairs > 0 && 2 * plan.rotaryPairs < plan.point.headDim,
     functions: merged(bodies.flatMap(({ stages }) => stages)).map((stage) =>
       blockOf("functions", stage, more),

@@ -90,6 +90,7 @@ function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last
         ...{ hasYarn: true, hasInt64Positions: true },
       },
       { name: "filling, heads that leave lanes idle", q: heads - 1, k: 1, v: 1 },
+      { name: "filling, with a weight for each head", q: heads, k: heads, v: heads, weightForEachHead: true },
       { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
@@ -150,8 +151,9 @@ export function branchesOf(
       });
     }
   };
+  // Where each head has its own weight, there is only the latency layout.
   const throughputOf = (shape: Shape) => {
-    const found = sketchesOf(shape, true);
+    const found = sketchesOf(shape, shape.weightForEachHead !== true);
     return found.find(({ layout }) => layout === 1) ?? found.slice(-1);
   };
   return [...sketchesOf(every, false), ...last.flatMap(throughputOf)];

@@ -54,23 +54,26 @@ struct Choice {
   int rounds_per_task;
 };
 
-// Chooses the layout and the rounds of a task, which share sines, cosines and weights. The more rounds there are for each warp that
-// the device can hold, the longer a task may be. A dependent launch wants tasks enough that those which wait spread over the device.
-// H200, November 2026, head_dim 128, 32 q and 8 k heads, times over the floor, latency layout -> throughput layout:
-//   512 tokens, load 1.2                     1.10 -> 1.03
-//   1024 tokens, load 2.4                    1.05 -> 0.98; dependent launch 1.11 -> 0.94
-//   256 tokens, load 0.6, dependent launch   1.08 -> 1.02 with two rounds, 1.65 with four
-// If each head has its own weights, a task has one round, which staging does not pay for.
+// Chooses the layout and the rounds of a task, which share sines, cosines and weights: the more rounds there are for each warp that
+// the device can hold, the longer a task. A dependent launch takes shorter tasks, since few blocks that wait would not spread
+// over the device. H200, November 2026, head_dim 128, times over the floor:
+//
+//   load 0.5, a task of one round -> two                    1.43 -> 1.32
+//   load 1.2, latency layout -> throughput layout           1.10 -> 1.03
+//   load 2.4                                                1.05 -> 0.97; dependent launch 1.11 -> 0.94
+//   load 0.6, dependent launch, throughput layout           1.08 -> 1.02 with two rounds, 1.65 with four
+//
+// If each head has its own weights, a task has one round, for which staging does not pay.
 inline Choice choose(const Launch &launch, const KernelEntry &kernel, const normrope_args &args, bool heads_differ, int multiprocessors, bool is_dependent) {
+  if (heads_differ) return {&launch.latency, 1};
   const double load = static_cast<double>(rounds_of(args, launch.latency)) / capacity_of(multiprocessors);
   const auto is_copied = [&](const normrope_heads &heads) {
     return can_be_copied(heads, kernel.element_bytes, args.num_tokens, launch.throughput);
   };
-  if (heads_differ) return {&launch.latency, 1};
   if (load >= (is_dependent ? 0.5 : 0.9) && is_copied(args.q) && is_copied(args.k) && is_copied(args.v)) {
     return {&launch.throughput, is_dependent && load < 1.5 ? 2 : 4};
   }
-  return {&launch.latency, load < 0.5 ? 1 : load < 2 ? 2 : 4};
+  return {&launch.latency, load < (is_dependent ? 0.5 : 0.4) ? 1 : load < 2 ? 2 : 4};
 }
 
 }  // namespace normrope

@@ -27,8 +27,8 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 // instruction: around a branch, addresses would be computed anew for each copy.
 __device__ __forceinline__ void copy_16_bytes_if(bool is_wanted, char *to, const char *from) {
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("{\n.reg .pred wanted;\nsetp.ne.u32 wanted, %2, 0;\n@wanted cp.async.cg.shared.global [%0], [%1], 16;\n}"
-               ::"r"(shared), "l"(from), "r"(static_cast<uint32_t>(is_wanted)) : "memory");
+  const uint32_t wanted = is_wanted;
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16; }" ::"r"(shared), "l"(from), "r"(wanted) : "memory");
 }
 
 // Ends a group of copies of this lane. A group may be empty.

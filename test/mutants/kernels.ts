@@ -9,16 +9,15 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "the sum over lanes only where there is a head",
       file: "templates/cuda/stages/norm/once.hbs",
-      find: "const float sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
-      replace:
-        "float sum = 1; if (head < end_head) sum = sum_over_lanes(sum_over_fragments(sums, eps_part), LANES_PER_HEAD);",
+      find: "const float sum = sum_over_lanes",
+      replace: "float sum = 1; if (head < end_head) sum = sum_over_lanes",
       killedBy: EMULATED,
     },
     {
       name: "lanes of a head that are no power of two",
       file: "generator/plan/plan.ts",
-      find: "const lanesPerHead = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));",
-      replace: "const lanesPerHead = Math.min(WARP_LANES, fragments);",
+      find: "const latencyLanes = Math.min(WARP_LANES, powerOfTwoAtLeast(fragments));",
+      replace: "const latencyLanes = Math.min(WARP_LANES, fragments);",
       killedBy: "test/plan.test.ts",
     },
     {
@@ -31,8 +30,22 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a sum that leaves out the last exchange",
       file: "templates/cuda/device.cuh",
-      find: "distance = lanes / 2; distance > 0; distance /= 2) {\n    value",
-      replace: "distance = lanes / 2; distance > 1; distance /= 2) {\n    value",
+      find: "uint32_t distance = LEAVES / 2; distance > 0;",
+      replace: "uint32_t distance = LEAVES / 2; distance > 1;",
+      killedBy: EMULATED,
+    },
+    {
+      name: "the sum of a head over ten lanes takes in lanes of the next",
+      file: "templates/cuda/device.cuh",
+      find: "value += partner < LANES ? other : empty;",
+      replace: "value += other;",
+      killedBy: EMULATED,
+    },
+    {
+      name: "the last two of ten lanes add lanes that have no sum",
+      file: "templates/cuda/device.cuh",
+      find: "(distance == LEAVES / 2 ? lane_of_head : lane_of_head % (LEAVES / 2)) ^ distance",
+      replace: "lane_of_head ^ distance",
       killedBy: EMULATED,
     },
   ]),
@@ -40,15 +53,15 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "a lane off by one",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "head_of_warp = lane / LANES_PER_HEAD;",
-      replace: "head_of_warp = (lane + 1) / LANES_PER_HEAD;",
+      find: "head_of_warp = lane / LANES_PER_HEAD,",
+      replace: "head_of_warp = (lane + 1) / LANES_PER_HEAD,",
       killedBy: EMULATED,
     },
     {
       name: "the bound of heads is `<=`",
-      file: "templates/cuda/stages/out.hbs",
-      find: "const bool is_stored = head < end_head;",
-      replace: "const bool is_stored = head <= end_head;",
+      file: "templates/cuda/kernel.cu.hbs",
+      find: "return head < end_head && !is_spare;",
+      replace: "return head <= end_head && !is_spare;",
       killedBy: EMULATED,
     },
     {
@@ -110,9 +123,9 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "the later heads of a task with the weight of its first",
-      file: "templates/cuda/dispatch.cpp.hbs",
-      find: "if (one_a_lane || 2 * rounds < capacity)",
-      replace: "if (2 * rounds < capacity)",
+      file: "templates/cuda/layout.hpp",
+      find: "  if (heads_differ) return {&launch.latency, 1};\n",
+      replace: "",
       killedBy: EMULATED,
     },
     {
@@ -170,8 +183,8 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     {
       name: "vector loads past the end of a row",
       file: "templates/cuda/kernel.cu.hbs",
-      find: "min(fragment_of(f), FRAGMENTS - 1)",
-      replace: "min(fragment_of(f), FRAGMENTS)",
+      find: "lane_of_head + f * LANES_PER_HEAD : FRAGMENTS - 1;",
+      replace: "lane_of_head + f * LANES_PER_HEAD : FRAGMENTS;",
       killedBy: EMULATED,
     },
     {

@@ -22,15 +22,15 @@ export const NORM_MUTANTS: readonly Mutant[] = inClass("weights and norm", [
   {
     name: "the weight of the wrong half",
     file: "templates/cuda/stages/norm.hbs",
-    find: "second_weight[f] = load_vector<{{weightVector}}>(weight, second_vector(loaded_fragment(f)))",
-    replace: "second_weight[f] = load_vector<{{weightVector}}>(weight, first_vector(loaded_fragment(f)))",
+    find: "second_weight[f] = load_vector<{{weightVector}}>(weight, second_vector(fragment_of(f)))",
+    replace: "second_weight[f] = load_vector<{{weightVector}}>(weight, first_vector(fragment_of(f)))",
     killedBy: EMULATED,
   },
   {
     name: "eps outside the mean",
     file: "templates/cuda/stages/norm/once.hbs",
-    find: "params.eps * (1.0f * HEAD_DIM / LEAVES);",
-    replace: "params.eps * (1.0f / LEAVES);",
+    find: "params.eps * (1.0f * HEAD_DIM / PARTIAL_SUMS);",
+    replace: "params.eps * (1.0f / PARTIAL_SUMS);",
     killedBy: EMULATED,
   },
   {
@@ -44,15 +44,8 @@ export const NORM_MUTANTS: readonly Mutant[] = inClass("weights and norm", [
   {
     name: "surplus lanes add a neighbour's elements",
     file: "templates/cuda/kernel.cu.hbs",
-    find: "if (fragment_of(f) >= FRAGMENTS) first[f]",
-    replace: "if (fragment_of(f) > FRAGMENTS) first[f]",
-    killedBy: EMULATED,
-  },
-  {
-    name: "fragments of a lane added in another order",
-    file: "templates/cuda/device.cuh",
-    find: "for (int f = 0; f < distance; ++f) all[f] += all[f + distance];",
-    replace: "for (int f = 1; f < 2 * distance; ++f) all[0] += f % 2 ? all[f] : 0;",
+    find: "if (!has_fragment(f)) first[f]",
+    replace: "if (false) first[f]",
     killedBy: EMULATED,
   },
   {

@@ -36,15 +36,15 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "what passes through is rotated",
-      file: "templates/cuda/stages/rotate/table.hbs",
-      find: "if (pair >= ROTARY_PAIRS) turns[n] = 0;",
-      replace: "if (pair > ROTARY_PAIRS) turns[n] = 0;",
+      file: "templates/cuda/stages/rotate.hbs",
+      find: "|| pair < ROTARY_PAIRS; }",
+      replace: "|| pair <= ROTARY_PAIRS; }",
       killedBy: EMULATED,
     },
     {
       name: "the attention factor on what passes through",
       file: "templates/cuda/stages/rotate/table.hbs",
-      find: "pair_of(fragment_of(f), i) < ROTARY_PAIRS ? params.attention_factor : 1.0f",
+      find: "rotates(pair_of(fragment_of(f), i)) ? params.attention_factor : 1.0f",
       replace: "params.attention_factor",
       killedBy: EMULATED,
     },
@@ -58,7 +58,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     {
       name: "interleaved pairs with the table of NeoX",
       file: "templates/cuda/pairs/interleaved.hbs",
-      find: "return i < 2 ? 2 * j + i : HEAD_DIM / 4 + 2 * j + i - 2;",
+      find: "return PAIRS_PER_VECTOR * j + (i < PAIRS_PER_VECTOR ? i : HEAD_DIM / 4 + i - PAIRS_PER_VECTOR) - PAIRS_BEFORE;",
       replace: "return VECTOR_ELEMENTS * j + i;",
       killedBy: EMULATED,
     },
@@ -181,7 +181,7 @@ export const ROTATION_MUTANTS: readonly Mutant[] = [
     },
     {
       name: "a pair of f16 in the other order",
-      file: "templates/cuda/device.cuh",
+      file: "templates/cuda/vectors.cuh",
       find: "narrow_f16(const float *x, uint32_t &v) { v = f16x2_of(x[0], x[1]); }",
       replace: "narrow_f16(const float *x, uint32_t &v) { v = f16x2_of(x[1], x[0]); }",
       killedBy: EMULATED,

@@ -54,8 +54,8 @@ export const STORE_MUTANTS: readonly Mutant[] = inClass("kv cache and fp8", [
   {
     name: "a head is stored at a slot below 0",
     file: "templates/cuda/stages/cache.hbs",
-    find: "if (head < end_head && slot >= 0) {",
-    replace: "if (head < end_head) {",
+    find: "if (has_head() && slot >= 0) {",
+    replace: "if (has_head()) {",
     killedBy: FAR,
   },
   {
@@ -68,8 +68,8 @@ export const STORE_MUTANTS: readonly Mutant[] = inClass("kv cache and fp8", [
   {
     name: "an output is stored that the call leaves out",
     file: "templates/cuda/stages/out.hbs",
-    find: "head < end_head && heads.out != nullptr;",
-    replace: "head < end_head;",
+    find: "has_head() && heads.out != nullptr;",
+    replace: "has_head();",
     killedBy: EMULATED,
   },
   {
@@ -81,7 +81,7 @@ export const STORE_MUTANTS: readonly Mutant[] = inClass("kv cache and fp8", [
   },
   {
     name: "numbers are multiplied by the scale",
-    file: "templates/cuda/device.cuh",
+    file: "templates/cuda/vectors.cuh",
     find: "const float near = approximate_reciprocal(scale);",
     replace: "scale = approximate_reciprocal(scale);\n  const float near = approximate_reciprocal(scale);",
     killedBy: E4M3,
@@ -95,7 +95,7 @@ export const STORE_MUTANTS: readonly Mutant[] = inClass("kv cache and fp8", [
   },
   {
     name: "a quotient with one product",
-    file: "templates/cuda/device.cuh",
+    file: "templates/cuda/vectors.cuh",
     find: "return fmaf(within, by.reciprocal, within * by.rest);",
     replace: "return within * by.reciprocal;",
     killedBy: E4M3,

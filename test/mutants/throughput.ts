@@ -26,10 +26,17 @@ export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
     killedBy: EMULATED,
   },
   {
-    name: "the weight of the first head for every head of a flat side",
-    file: "templates/cuda/stages/norm.hbs",
-    find: "nth(heads.weight, min(head, end_head - 1),",
-    replace: "nth(heads.weight, IS_FLAT ? 0 : min(head, end_head - 1),",
+    name: "the lanes that ten for a head leave over store a head, too",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "return head < end_head && !is_spare;",
+    replace: "return head < end_head;",
+    killedBy: EMULATED,
+  },
+  {
+    name: "more is copied to shared memory than a head",
+    file: "templates/cuda/kernel.cu.hbs",
+    find: "has_round(round) && chunk < CHUNKS && !is_spare",
+    replace: "has_round(round) && !is_spare",
     killedBy: EMULATED,
   },
   {
@@ -42,8 +49,8 @@ export const THROUGHPUT_MUTANTS: readonly Mutant[] = inClass("large batches", [
   {
     name: "heads between multiples of 16 bytes are staged",
     file: "templates/cuda/layout.hpp",
-    find: "const bool is_possible = !launch.is_staged ||",
-    replace: "const bool is_possible = launch.is_staged ||",
+    find: "&& is_copied(args.q) && is_copied(args.k) && is_copied(args.v)",
+    replace: "",
     killedBy: EMULATED,
   },
   {
