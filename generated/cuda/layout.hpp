@@ -55,22 +55,24 @@ struct Choice {
 };
 
 // Chooses the layout and the rounds of a task, which share sines, cosines and weights: the more rounds there are for each warp that
-// the device can hold, the longer a task. A dependent launch takes shorter tasks, since few blocks that wait would not spread
-// over the device. H200, November 2026, head_dim 128, times over the floor:
+// the device can hold, the longer a task. H200, November 2026, head_dim 128, times over the floor:
 //
 //   load 0.5, a task of one round -> two                    1.43 -> 1.32
 //   load 1.2, latency layout -> throughput layout           1.10 -> 1.03
 //   load 2.4                                                1.05 -> 0.97; dependent launch 1.11 -> 0.94
 //   load 0.6, dependent launch, throughput layout           1.08 -> 1.02 with two rounds, 1.65 with four
 //
-// If each head has its own weights, a task has one round, for which staging does not pay.
+// Dependent launches overlap best where the blocks of two fit in the device, and badly where they are few and do not spread over it. So
+// they take the throughput layout sooner, with shorter tasks, but not where a lane has several fragments and fewer blocks fit. If each
+// head has its own weights, a task has one round, for which staging does not pay.
 inline Choice choose(const Launch &launch, const KernelEntry &kernel, const normrope_args &args, bool heads_differ, int multiprocessors, bool is_dependent) {
   if (heads_differ) return {&launch.latency, 1};
   const double load = static_cast<double>(rounds_of(args, launch.latency)) / capacity_of(multiprocessors);
+  const bool is_sooner = is_dependent && launch.throughput.fragments_per_lane == 1;
   const auto is_copied = [&](const normrope_heads &heads) {
     return can_be_copied(heads, kernel.element_bytes, args.num_tokens, launch.throughput);
   };
-  if (load >= (is_dependent ? 0.5 : 0.9) && is_copied(args.q) && is_copied(args.k) && is_copied(args.v)) {
+  if (load >= (is_sooner ? 0.5 : 0.9) && is_copied(args.q) && is_copied(args.k) && is_copied(args.v)) {
     return {&launch.throughput, is_dependent && load < 1.5 ? 2 : 4};
   }
   return {&launch.latency, load < (is_dependent ? 0.5 : 0.4) ? 1 : load < 2 ? 2 : 4};
