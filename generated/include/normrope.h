@@ -156,8 +156,8 @@ typedef struct normrope_args {
 /* Dispatch's decisions for a call; all 0 if there is nothing to launch. */
 typedef struct normrope_launch {
   int32_t layout;                 /* 0 for the latency layout, 1 for the throughput layout; 0 on the CPU */
-  int32_t heads_per_task;         /* the most heads of a task; 1 on the CPU. In the throughput layout a side whose heads are no */
-                                  /* multiple of a warp's has tasks of one head */
+  int32_t heads_per_task;         /* the most heads of a task; 1 on the CPU. In the throughput layout a side whose heads leave a */
+                                  /* quarter of a warp or more without work has tasks of one head */
   int32_t slices;                 /* slices of the tokens, launched one after the other; 1 on the CPU */
   int32_t is_dependent;           /* whether it is a programmatic dependent launch */
   int32_t reserved[4];            /* 0 */
