@@ -23,8 +23,8 @@ export interface LaunchInfo {
   /** 0 for the latency layout, 1 for the throughput layout; 0 on the CPU. */
   readonly layout: number;
   /**
-   * The most heads of a task; 1 on the CPU. In the throughput layout a side whose heads leave a quarter of a warp or more without
-   * work has tasks of one head.
+   * The most heads of a task; 1 on the CPU. In the throughput layout a side whose heads leave a quarter or more of the places in its
+   * warps empty has tasks of one head.
    */
   readonly headsPerTask: number;
   /** Slices of the tokens, launched one after the other; 1 on the CPU. */

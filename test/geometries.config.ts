@@ -6,6 +6,8 @@ const both = { rope: ["neox", "interleaved"] } as const;
 export default defineSpace(qkNormRope, [
   // Whole heads that fill their lanes, and heads that leave lanes over.
   { headDim: [80, 96, 112, 192, 512], ...both, dtype: ["bf16"] },
+  // Five and nine lanes a head, and three fragments on some lanes and two on others.
+  { headDim: [40, 72, 88], ...both, dtype: ["bf16"] },
   { headDim: [16, 24, 1024], ...both, dtype: ["bf16"] },
   { headDim: [64, 128, 256], ...both, dtype: ["f16"] },
   // Partial rotary: half, a quarter, three quarters.

@@ -108,10 +108,13 @@ describe("the branches of dispatch", () => {
 
   test("are each taken by the smallest batch that takes it", () => {
     const branches = branchesOf(entry, 2 ** 26, (_, tokens) => launched(tokens));
-    const every = branches.filter(({ isForThroughput }) => !isForThroughput);
-    expect(every.map(({ tokens }) => tokens)).toEqual([1, 102, 1025, 5161]);
-    expect(branches.length).toBe(every.length + 4);
-    expect(branches.slice(4).map(({ isSliced }) => isSliced)).toEqual([false, false, false, false]);
+    expect(branches.map(({ tokens }) => tokens)).toEqual([1, 102, 1025, 5161, 102, 102, 102, 102, 5161]);
+    const others = branches.map(({ isForThroughput }) => isForThroughput);
+    expect(others).toEqual([...Array(4).fill(false), ...Array(4).fill(true), false]);
+    expect(branches.map(({ weightForEachHead }) => weightForEachHead === true)).toEqual([
+      ...Array(8).fill(false),
+      true,
+    ]);
     expect(unseenBranches(entry, branches)).toEqual([]);
   });
 

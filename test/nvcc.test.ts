@@ -47,18 +47,17 @@ describe("cudaCompiler", () => {
   );
 });
 
-/** All geometries or, where there is no time for that, the first whose lanes have many pairs, with and without a second layout. */
+/** All geometries or, where there is no time for that, the first of each that is more than a fragment a lane over a power of two of lanes. */
 function largest(plans: readonly KernelPlan[]): KernelPlan[] {
   if (IS_LONG) return [...plans];
-  const pairs = ({ fragmentsPerLane, vectorElements, throughput }: KernelPlan) =>
-    vectorElements * Math.max(fragmentsPerLane, throughput.fragmentsPerLane);
+  const pairs = ({ fragmentsPerLane, vectorElements }: KernelPlan) => vectorElements * fragmentsPerLane;
   const seen = new Set<string>();
   const isNew = (kind: string) => !seen.has(kind) && seen.add(kind);
-  return plans.filter(
-    (plan) =>
-      pairs(plan) >= 8 &&
-      isNew(`${plan.point.rope} ${pairs(plan)} ${plan.throughput.lanesPerHead < plan.lanesPerHead}`),
-  );
+  return plans.filter((plan) => {
+    const { point, fragmentsPerLane, lanesPerHead, throughput } = plan;
+    const isOdd = fragmentsPerLane > 1 || throughput.lanesPerHead !== lanesPerHead;
+    return isOdd && isNew(`${point.rope} ${pairs(plan)} ${throughput.lanesPerHead}`);
+  });
 }
 
 describe.skipIf(nvcc === undefined)(`nvcc${nvccMissing}`, () => {

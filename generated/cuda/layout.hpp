@@ -3,6 +3,7 @@
 #pragma once
 
 #include "abi.hpp"
+#include "params.hpp"
 
 namespace normrope {
 
@@ -35,7 +36,7 @@ inline int64_t capacity_of(int multiprocessors) {
   return WARPS_PER_MULTIPROCESSOR * multiprocessors;
 }
 
-// Whether a quarter of a warp or more has no head of a token to work on.
+// Whether the heads of a token leave a quarter or more of the places in their warps empty.
 inline bool leave_lanes_idle(const normrope_heads &heads, const Layout &layout) {
   const int64_t places = divide_up(heads.num_heads, layout.heads_per_warp) * int64_t{layout.heads_per_warp};
   return heads.num_heads > 0 && 4 * (places - heads.num_heads) >= places;
@@ -51,7 +52,7 @@ inline bool can_be_copied(const normrope_heads &heads, int64_t in_bytes, int64_t
 
 struct Choice {
   const Layout *layout;
-  int rounds_per_task;
+  uint32_t rounds_per_task;  // in the throughput layout at least two
 };
 
 // Chooses the layout and the rounds of a task, which share sines, cosines and weights: the more rounds there are for each warp that
@@ -73,9 +74,9 @@ inline Choice choose(const Launch &launch, const KernelEntry &kernel, const norm
     return can_be_copied(heads, kernel.element_bytes, args.num_tokens, launch.throughput);
   };
   if (load >= (is_sooner ? 0.5 : 0.9) && is_copied(args.q) && is_copied(args.k) && is_copied(args.v)) {
-    return {&launch.throughput, is_dependent && load < 1.5 ? 2 : 4};
+    return {&launch.throughput, is_dependent && load < 1.5 ? ROUNDS_MAX / 2 : ROUNDS_MAX};
   }
-  return {&launch.latency, load < (is_dependent ? 0.5 : 0.4) ? 1 : load < 2 ? 2 : 4};
+  return {&launch.latency, load < (is_dependent ? 0.5 : 0.4) ? 1 : load < 2 ? ROUNDS_MAX / 2 : ROUNDS_MAX};
 }
 
 }  // namespace normrope

@@ -80,6 +80,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   // A lane behind those of the last head does as the last of these, and stores nothing.
   const uint32_t lane = min(threadIdx.x % 32, HEADS_PER_WARP * LANES_PER_HEAD - 1);
   const bool is_spare = lane != threadIdx.x % 32;
+  static_assert(FRAGMENTS_PER_LANE == 1 || HEADS_PER_WARP * LANES_PER_HEAD == 32, "only whole fragments lie over lanes that are no power of two");
   const uint32_t head_of_warp = lane / LANES_PER_HEAD, lane_of_head = lane - head_of_warp * LANES_PER_HEAD;
   const uint32_t task = IS_FLAT ? min(first_task + head_of_warp, heads.num_tasks - 1) : warp;
   const uint32_t token = divide(task, heads.by_tasks_per_token);
@@ -113,7 +114,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   const auto has_round = [&](uint32_t round) { return first_head + round * HEADS_PER_WARP < end_head; };
   char *const token_out = nth(heads.out, token, heads.out_token_stride);
   constexpr uint32_t ROUND_BYTES = HEADS_PER_WARP * HEAD_BYTES, CHUNKS = HEAD_BYTES / 16;
-  char *out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);  // early, so that the stores need not wait
+  char *out = nth(token_out, min(head, end_head - 1), heads.out_head_stride);  // with the loads, so that the stores need not wait
   if (IS_STAGED) {
     staged += threadIdx.x / 32 * ROUNDS_MAX * ROUND_BYTES + head_of_warp * HEAD_BYTES;
 #pragma unroll
@@ -212,13 +213,15 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
         }
       }
     }
-    head += HEADS_PER_WARP, out += HEADS_PER_WARP * heads.out_head_stride;
+    head += HEADS_PER_WARP;
+    if (IS_STAGED) out += HEADS_PER_WARP * heads.out_head_stride;
     if (head - head_of_warp >= end_head || (IS_STAGED && round + 1 == ROUNDS_MAX)) return;
     load_head(round + 1);
   }
 }
 
-// Runs the body of this block's side. A side with a task for each head is flat: other tasks have a warp's heads at least.
+// Runs the body of this block's side. A side with a task for each head is flat: other tasks have two rounds at least, and a single
+// head leaves half of a warp idle or more.
 template <uint32_t LANES_PER_HEAD, uint32_t FRAGMENTS_PER_LANE, bool IS_THROUGHPUT>
 __device__ __forceinline__ void run(const Params &params, char *staged, bool is_dependent) {
   const normrope::SideBlock at = normrope::side_block(params);

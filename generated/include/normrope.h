@@ -157,7 +157,7 @@ typedef struct normrope_args {
 typedef struct normrope_launch {
   int32_t layout;                 /* 0 for the latency layout, 1 for the throughput layout; 0 on the CPU */
   int32_t heads_per_task;         /* the most heads of a task; 1 on the CPU. In the throughput layout a side whose heads leave a */
-                                  /* quarter of a warp or more without work has tasks of one head */
+                                  /* quarter or more of the places in its warps empty has tasks of one head */
   int32_t slices;                 /* slices of the tokens, launched one after the other; 1 on the CPU */
   int32_t is_dependent;           /* whether it is a programmatic dependent launch */
   int32_t reserved[4];            /* 0 */

@@ -46,8 +46,8 @@ const MIN_BLOCKS = [
 const FEWEST_PAIRS = 12;
 /**
  * The same of kernels with code for each side, where ptxas takes more registers than it needs. Without it a batch of 8 MB and more
- * takes 1 % longer (H200, November 2026); one block more for e4m3 costs 2 to 15 %, as it spills. Sums over lanes that are no power
- * of two take registers, too.
+ * takes 1 % longer (H200, November 2026); one block more for e4m3 costs 2 to 15 %, as it spills. Lanes without a fragment, and lanes
+ * that are no power of two, take registers, too.
  */
 const MIN_BLOCKS_BY_SIDE = 10;
 const MIN_BLOCKS_BY_SIDE_E4M3 = 9;
@@ -79,9 +79,14 @@ export function plan(op: Op, point: ConfigPoint): KernelPlan {
   const hasMore = callsOf(stages).some((call) => readsMore(call, point));
   const isBySide = inputs.inputs.includes("slots") && bodies.every(({ sides }) => sides.length === 1);
   const hasE4m3 = Object.values(inputs.inputDtypes).includes("e4m3");
-  const fewestBlocks = isBySide ? (hasE4m3 ? MIN_BLOCKS_BY_SIDE_E4M3 : MIN_BLOCKS_BY_SIDE) : undefined;
+  const fewestBlocks = hasE4m3 ? MIN_BLOCKS_BY_SIDE_E4M3 : MIN_BLOCKS_BY_SIDE;
   const morePairs = hasMore ? PAIRS_OF_MORE_INPUTS : 0;
-  const head = { fragments, vectorElements, morePairs, fewestBlocks };
+  const head = {
+    fragments,
+    vectorElements,
+    morePairs,
+    fewestBlocks: isBySide && !hasMore ? fewestBlocks : undefined,
+  };
   const throughput = layoutOf(head, throughputLanes);
   return {
     id,
@@ -130,17 +135,17 @@ function layoutOf(
   lanesPerHead: number,
 ): Layout {
   const fragmentsPerLane = Math.ceil(fragments / lanesPerHead);
+  const headsPerWarp = headsAtOnce(lanesPerHead);
   const pairs = fragmentsPerLane * vectorElements;
+  const isEven = lanesPerHead === fragments && headsPerWarp * lanesPerHead === WARP_LANES;
+  const ofFewPairs =
+    pairs > VECTOR_ELEMENTS_MAX ? undefined : fewestBlocks && fewestBlocks - (isEven ? 0 : 1);
+  const ofManyPairs = MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks;
   return {
     lanesPerHead,
     fragmentsPerLane,
-    headsPerWarp: headsAtOnce(lanesPerHead),
-    minBlocks:
-      pairs < FEWEST_PAIRS
-        ? pairs <= VECTOR_ELEMENTS_MAX
-          ? fewestBlocks && fewestBlocks - (powerOfTwoAtLeast(lanesPerHead) > lanesPerHead ? 1 : 0)
-          : undefined
-        : MIN_BLOCKS.find(({ from }) => pairs + morePairs >= from)?.blocks,
+    headsPerWarp,
+    minBlocks: pairs < FEWEST_PAIRS ? ofFewPairs : ofManyPairs,
   };
 }
 
@@ -157,8 +162,8 @@ interface Geometry {
  *   - Few tokens wait for one head. Its lanes are a power of two, so that a sum takes the fewest instructions.
  *   - Many tokens keep every lane busy. Where a warp has lanes for one head more, its heads have as many lanes as fragments: 10
  *     for head_dim 80, so 30 lanes of 32 work, not 20. 16384 tokens take 1.03 times the floor, and 1.17 with 16 lanes.
- *   - Three fragments a lane, of smaller vectors, leave fewer lanes idle where a power of two is far: all 32 work for head_dim 96
- *     and 192, not 24. 1024 tokens take 1.07 times the floor, and 1.26 with a fragment a lane.
+ *   - More fragments a lane, of smaller vectors, leave fewer lanes idle where a power of two is far: with three all 32 work for
+ *     head_dim 96 and 192, not 24. 1024 tokens take 1.07 times the floor, and 1.26 with a fragment a lane.
  */
 function geometry(headDim: number, widest: number): Geometry {
   const fragments = headDim / (2 * widest);

@@ -79,21 +79,29 @@ export interface Branch extends Sketch {
 export type Shape = Omit<Sketch, "tokens" | "judgeEvery">;
 
 /** Shapes with 5 rounds of heads on each side, so that tasks have two rounds and four. */
-function shapesFor(headsPerWarp: number): { readonly every: Shape; readonly last: readonly Shape[] } {
+function shapesFor(headsPerWarp: number): {
+  readonly every: Shape;
+  readonly throughput: readonly Shape[];
+  /** Each head has its own weight, for which there is only the latency layout. */
+  readonly differing: Shape;
+} {
   const heads = 5 * headsPerWarp;
   return {
     every: { name: "filling", q: heads, k: heads, v: heads },
-    last: [
+    throughput: [
       {
         ...{ name: "filling, strided, with YaRN and int64 positions" },
         ...{ q: heads, k: heads, v: heads, memory: "rows with gaps" },
         ...{ hasYarn: true, hasInt64Positions: true },
       },
       { name: "filling, heads that leave lanes idle", q: heads - 1, k: 1, v: 1 },
-      { name: "filling, with a weight for each head", q: heads, k: heads, v: heads, weightForEachHead: true },
       { name: "filling, out of place, no k heads", q: heads, k: 0, memory: "out of place" },
       { name: "many tokens of few heads", q: 3, k: 1 },
     ],
+    differing: {
+      ...{ name: "filling, with a weight for each head", q: heads, k: heads, v: heads },
+      weightForEachHead: true,
+    },
   };
 }
 
@@ -124,15 +132,15 @@ const STEPS_OF_DOUBLING = 3;
 const JUDGED = 43;
 
 /**
- * The smallest batch, by steps of a quarter, for each branch of dispatch; for further shapes, the smallest in the throughput layout.
- * `launched` gives dispatch's decision. Batches have at most `most` elements.
+ * The smallest batch, by steps of a quarter, for each branch of dispatch; for further shapes, the smallest in the throughput layout; and
+ * with a weight for each head, the one of the last branch. `launched` gives dispatch's decision. Batches have at most `most` elements.
  */
 export function branchesOf(
   entry: ManifestKernel,
   most: number,
   launched: (shape: Shape, tokens: number) => LaunchInfo,
 ): Branch[] {
-  const { every, last } = shapesFor(entry.throughputHeadsPerWarp);
+  const { every, throughput, differing } = shapesFor(entry.throughputHeadsPerWarp);
   const sketchesOf = (shape: Shape, isForThroughput: boolean) => {
     const heads = takenHeads(entry, countsOf(shape, 0));
     if (heads === 0) return [];
@@ -151,12 +159,15 @@ export function branchesOf(
       });
     }
   };
-  // Where each head has its own weight, there is only the latency layout.
   const throughputOf = (shape: Shape) => {
-    const found = sketchesOf(shape, shape.weightForEachHead !== true);
+    const found = sketchesOf(shape, true);
     return found.find(({ layout }) => layout === 1) ?? found.slice(-1);
   };
-  return [...sketchesOf(every, false), ...last.flatMap(throughputOf)];
+  return [
+    ...sketchesOf(every, false),
+    ...throughput.flatMap(throughputOf),
+    ...sketchesOf(differing, false).slice(-1),
+  ];
 }
 
 /** The heads of a token that the kernel works on. */
