@@ -163,7 +163,7 @@ interface Geometry {
  *   - Many tokens keep every lane busy. Where a warp has lanes for one head more, its heads have as many lanes as fragments: 10
  *     for head_dim 80, so 30 lanes of 32 work, not 20. 16384 tokens take 1.03 times the floor, and 1.17 with 16 lanes.
  *   - More fragments a lane, of smaller vectors, leave fewer lanes idle where a power of two is far: with three all 32 work for
- *     head_dim 96 and 192, not 24. 1024 tokens take 1.07 times the floor, and 1.26 with a fragment a lane.
+ *     head_dim 96 and 192, not 24. 1024 tokens take 1.08 times the floor, and 1.26 with a fragment a lane.
  */
 function geometry(headDim: number, widest: number): Geometry {
   const fragments = headDim / (2 * widest);
