@@ -75,7 +75,7 @@ __device__ __forceinline__ void run_q_and_k(const Params &params, uint32_t side,
   // A lane behind those of the last head does as the last of these, and stores nothing.
   const uint32_t lane = min(threadIdx.x % 32, HEADS_PER_WARP * LANES_PER_HEAD - 1);
   const bool is_spare = lane != threadIdx.x % 32;
-  static_assert(FRAGMENTS_PER_LANE == 1 || HEADS_PER_WARP * LANES_PER_HEAD == 32, "only whole fragments lie over lanes that are no power of two");
+  static_assert(FRAGMENTS_PER_LANE == 1 || HEADS_PER_WARP * LANES_PER_HEAD == 32, "lanes that do not fill a warp hold a fragment each");
   const uint32_t head_of_warp = lane / LANES_PER_HEAD, lane_of_head = lane - head_of_warp * LANES_PER_HEAD;
   const uint32_t task = IS_FLAT ? min(first_task + head_of_warp, heads.num_tasks - 1) : warp;
   const uint32_t token = divide(task, heads.by_tasks_per_token);
