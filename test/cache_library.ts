@@ -1,4 +1,4 @@
-/** Small libraries of the shipped op for tests that need kernels with a KV cache: built by each test file into a folder of its own. */
+/** Small libraries of the shipped op for tests that need kernels of their own: built by each test file into a folder of its own. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Target } from "../dsl/manifest.js";

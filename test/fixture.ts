@@ -106,7 +106,7 @@ function kindsOf({
   const lanes = [fragmentsPerLane > 1, fragments < lanesPerHead * fragmentsPerLane];
   return [
     [point.rope, throughput.lanesPerHead < lanesPerHead, ...lanes],
-    ["lanes", throughput.lanesPerHead],
+    ["lanes", throughput.lanesPerHead < lanesPerHead ? throughput.lanesPerHead : "a power of two"],
     [point.rope, isPartial, vectorElements],
     [point.rope, point.dtype],
   ].map(String);
