@@ -58,7 +58,7 @@ struct Choice {
 // Chooses the layout and the rounds of a task, which share sines, cosines and weights: the more rounds there are for each warp that
 // the device can hold, the longer a task. H200, November 2026, head_dim 128, times over the floor:
 //
-//   load 0.5, a task of one round -> two                    1.43 -> 1.32
+//   load 0.45, a task of one round -> two                   1.43 -> 1.32
 //   load 1.2, latency layout -> throughput layout           1.10 -> 1.03
 //   load 2.4                                                1.05 -> 0.97; dependent launch 1.11 -> 0.94
 //   load 0.6, dependent launch, throughput layout           1.08 -> 1.02 with two rounds, 1.65 with four
